@@ -1,0 +1,214 @@
+//! What the claims of a token say, judged in the order of trust.
+//!
+//! Claims and their meaning: "Access token claims reference" (Microsoft); RFC 7519 section 4.1 for the registered ones.
+//! Names (`upn`, `preferred_username`, …) can be changed and reassigned; they are shown and never compared.
+
+use uuid::Uuid;
+
+use crate::ids::parse_uuid;
+use crate::json::{Json, Object};
+use crate::limits;
+use crate::policy::Policy;
+use crate::refusal::{IssuerOf, Refusal};
+use crate::shown::Untrusted;
+use crate::token::{Groups, Token, TokenKind};
+
+/// The members of the claims object; nothing is believed until [`Claims::judge`].
+pub(crate) struct Claims(Object);
+
+/// The claim in which a version names its client application.
+fn application_claim(version: &str) -> &'static str {
+    if version == "1.0" { "appid" } else { "azp" }
+}
+
+impl Claims {
+    pub(crate) const fn new(members: Object) -> Self {
+        Self(members)
+    }
+
+    /// Checks every claim against `policy` at `now` (Unix seconds), and the signing key's issuer where it has one.
+    pub(crate) fn judge(
+        &self,
+        key_id: &str,
+        key_issuer: Option<&str>,
+        policy: &Policy,
+        now: i64,
+    ) -> Result<Token, Refusal> {
+        let version = self.version()?;
+        let tenant = self.tenant(policy)?;
+        self.check_issuer(key_issuer, policy)?;
+        self.check_audience(policy)?;
+        let (issued_at, expires_at) = self.check_times(policy.clock_skew(), now)?;
+        let application = self.check_client(version, policy)?;
+        let kind = self.kind()?;
+        self.check_permission(kind, policy)?;
+        let kind = kind
+            .ok_or_else(|| invalid("scp", "a token of a user has one, and this is none of an application"))?;
+        Ok(Token {
+            tenant,
+            object_id: self.uuid("oid")?,
+            kind,
+            application,
+            groups: self.groups()?,
+            methods: self.methods()?,
+            issued_at,
+            expires_at,
+            display_name: self.shown(&["upn", "preferred_username", "unique_name"]),
+            token_id: self.shown(&["uti"]),
+            key_id: key_id.to_owned(),
+        })
+    }
+
+    fn version(&self) -> Result<&str, Refusal> {
+        match self.text("ver")? {
+            version @ ("1.0" | "2.0") => Ok(version),
+            _ => Err(invalid("ver", "neither 1.0 nor 2.0")),
+        }
+    }
+
+    fn tenant(&self, policy: &Policy) -> Result<Uuid, Refusal> {
+        let found = self.uuid("tid")?;
+        if found == policy.tenant() {
+            Ok(found)
+        } else {
+            Err(Refusal::WrongTenant { expected: policy.tenant(), found })
+        }
+    }
+
+    /// Exact text, as the validators of Microsoft compare it. A key's issuer is a template or fixed.
+    fn check_issuer(&self, key_issuer: Option<&str>, policy: &Policy) -> Result<(), Refusal> {
+        let wrong = |of, found: &str| Refusal::WrongIssuer {
+            of,
+            expected: policy.issuers().to_vec(),
+            found: Untrusted::new(found),
+        };
+        let issuer = self.text("iss")?;
+        if !policy.accepts_issuer(issuer) {
+            return Err(wrong(IssuerOf::Token, issuer));
+        }
+        match key_issuer {
+            Some(template) if !policy.accepts_issuer_template(template) => {
+                Err(wrong(IssuerOf::Key, template))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_audience(&self, policy: &Policy) -> Result<(), Refusal> {
+        let found = self.text("aud")?;
+        if policy.accepts_audience(found) {
+            return Ok(());
+        }
+        Err(Refusal::WrongAudience { expected: policy.audiences().to_vec(), found: Untrusted::new(found) })
+    }
+
+    /// `nbf`, `iat` and `exp`, all required. Valid while `now` < `exp` (RFC 7519 section 4.1.4), with leeway either side.
+    fn check_times(&self, skew: i64, now: i64) -> Result<(i64, i64), Refusal> {
+        let (not_before, issued_at, expires_at) =
+            (self.seconds("nbf")?, self.seconds("iat")?, self.seconds("exp")?);
+        for (claim, valid_from) in [("nbf", not_before), ("iat", issued_at)] {
+            if now.saturating_add(skew) < valid_from {
+                return Err(Refusal::NotYetValid { claim, valid_from, now, skew });
+            }
+        }
+        if now >= expires_at.saturating_add(skew) {
+            return Err(Refusal::Expired { expired_at: expires_at, now, skew });
+        }
+        Ok((issued_at, expires_at))
+    }
+
+    fn check_client(&self, version: &str, policy: &Policy) -> Result<Option<Uuid>, Refusal> {
+        let name = application_claim(version);
+        let found = self.0.contains_key(name).then(|| self.uuid(name)).transpose()?;
+        if policy.accepts_client(found) { Ok(found) } else { Err(Refusal::ClientNotAllowed { found }) }
+    }
+
+    /// A user's permissions are in `scp`, an application's in `roles`.
+    fn check_permission(&self, kind: Option<TokenKind>, policy: &Policy) -> Result<(), Refusal> {
+        let Some(required) = policy.required_permission() else { return Ok(()) };
+        let (claim, held) = if kind == Some(TokenKind::Application) {
+            ("roles", self.texts("roles")?.unwrap_or_default())
+        } else {
+            ("scp", self.scopes()?.unwrap_or_default())
+        };
+        if held.contains(&required) {
+            return Ok(());
+        }
+        let found = Untrusted::new(&held.join(" "));
+        Err(Refusal::PermissionMissing { claim, required: required.to_owned(), found })
+    }
+
+    /// An application's when `idtyp` says so, or when nothing is delegated and subject and object are the same;
+    /// a user's when something is delegated. An ID token is neither.
+    fn kind(&self) -> Result<Option<TokenKind>, Refusal> {
+        let delegated = self.scopes()?.is_some();
+        if self.optional_text("idtyp")? == Some("app") {
+            return Ok(Some(TokenKind::Application));
+        }
+        if delegated {
+            return Ok(Some(TokenKind::User));
+        }
+        let own = self.optional_text("sub")?.and_then(parse_uuid);
+        Ok((own == Some(self.uuid("oid")?)).then_some(TokenKind::Application))
+    }
+
+    fn scopes(&self) -> Result<Option<Vec<&str>>, Refusal> {
+        let Some(text) = self.optional_text("scp")? else { return Ok(None) };
+        let scopes: Vec<&str> = text.split(' ').filter(|scope| !scope.is_empty()).collect();
+        if scopes.is_empty() { Err(invalid("scp", "empty")) } else { Ok(Some(scopes)) }
+    }
+
+    /// Other things than object ids can be listed (`sAMAccountName`, say); those never match.
+    fn groups(&self) -> Result<Groups, Refusal> {
+        let elsewhere = match self.0.get("_claim_names") {
+            None => false,
+            Some(Json::Object(names)) => names.contains_key("groups"),
+            Some(_) => return Err(invalid("_claim_names", "not an object")),
+        };
+        if elsewhere || self.0.get("hasgroups") == Some(&Json::Bool(true)) {
+            return Ok(Groups::Overage);
+        }
+        let listed = self.texts("groups")?.unwrap_or_default();
+        Ok(Groups::Listed(listed.into_iter().filter_map(parse_uuid).collect()))
+    }
+
+    fn methods(&self) -> Result<Option<Vec<String>>, Refusal> {
+        Ok(self.texts("amr")?.map(|methods| methods.into_iter().map(str::to_owned).collect()))
+    }
+
+    fn shown(&self, names: &[&str]) -> Option<Untrusted> {
+        names.iter().find_map(|name| self.0.get(*name)?.as_text()).map(Untrusted::new)
+    }
+
+    fn seconds(&self, name: &'static str) -> Result<i64, Refusal> {
+        match self.0.get(name) {
+            Some(Json::Integer(seconds)) => Ok(*seconds),
+            _ => Err(invalid(name, "not an integer")),
+        }
+    }
+
+    fn uuid(&self, name: &'static str) -> Result<Uuid, Refusal> {
+        parse_uuid(self.text(name)?).ok_or_else(|| invalid(name, "not a uuid"))
+    }
+
+    fn text(&self, name: &'static str) -> Result<&str, Refusal> {
+        self.optional_text(name)?.ok_or_else(|| invalid(name, "missing"))
+    }
+
+    fn optional_text(&self, name: &'static str) -> Result<Option<&str>, Refusal> {
+        match self.0.get(name) {
+            None => Ok(None),
+            Some(Json::Text(text)) if text.len() <= limits::MAX_SETTING_BYTES => Ok(Some(text)),
+            Some(_) => Err(invalid(name, "not a string of usual length")),
+        }
+    }
+
+    fn texts(&self, name: &'static str) -> Result<Option<Vec<&str>>, Refusal> {
+        let Some(value) = self.0.get(name) else { return Ok(None) };
+        value.as_texts().map(Some).ok_or_else(|| invalid(name, "not an array of strings"))
+    }
+}
+
+const fn invalid(claim: &'static str, problem: &'static str) -> Refusal {
+    Refusal::InvalidClaims { claim, problem }
+}

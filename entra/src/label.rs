@@ -1,0 +1,289 @@
+//! The text of a security label: the link between a role and a directory object.
+//!
+//! Azure's own grammar, so that a role dump of a Flexible Server can be read:
+//! `aadauth[,oid=<uuid>][,type=user|group|service][,admin][,mfa][,tenant_id=<uuid>][,not_before=<unix seconds>]`
+//! for the provider `pgaadauth`, and `type=…,oid=…,tenant_id=…` for `pgaadauth-int`.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+use crate::ids::parse_uuid;
+use crate::limits;
+use crate::principal::PrincipalKind;
+
+/// What a label says; everything in it may be missing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Label {
+    /// The directory object.
+    pub object_id: Option<Uuid>,
+    /// What kind of object it is.
+    pub kind: Option<PrincipalKind>,
+    /// The role administers other Azure AD roles.
+    pub admin: bool,
+    /// Multi-factor authentication is demanded.
+    pub mfa: bool,
+    /// The tenant of the object.
+    pub tenant_id: Option<Uuid>,
+    /// Tokens issued earlier are refused; Unix seconds.
+    pub not_before: Option<i64>,
+}
+
+/// Why a label does not parse. Names the offending part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LabelFault {
+    /// Does not begin with the keyword `aadauth`.
+    NoKeyword,
+    /// An item no one knows, or not of this provider, or in the wrong case.
+    Unknown(String),
+    /// An item twice.
+    Duplicate(&'static str),
+    /// A value that is not what the item wants.
+    BadValue(&'static str, String),
+    /// Longer than [`limits::MAX_LABEL_BYTES`].
+    TooLong(usize),
+}
+
+impl fmt::Display for LabelFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoKeyword => f.write_str("It must begin with \"aadauth\"."),
+            Self::Unknown(item) => write!(f, "\"{}\" is not known.", crate::Untrusted::new(item)),
+            Self::Duplicate(item) => write!(f, "\"{item}\" is given twice."),
+            Self::BadValue(item, value) => {
+                write!(f, "\"{}\" is not a valid value of \"{item}\".", crate::Untrusted::new(value))
+            }
+            Self::TooLong(length) => {
+                write!(f, "It has {length} bytes; at most {} are allowed.", limits::MAX_LABEL_BYTES)
+            }
+        }
+    }
+}
+
+impl Label {
+    /// Reads a label of the provider `pgaadauth`.
+    ///
+    /// # Errors
+    /// The first part that is wrong.
+    pub fn parse(text: &str) -> Result<Self, LabelFault> {
+        check_length(text)?;
+        let mut items = text.split(',');
+        if items.next() != Some("aadauth") {
+            return Err(LabelFault::NoKeyword);
+        }
+        Self::parse_items(items, true)
+    }
+
+    /// Reads a label of the provider `pgaadauth-int`.
+    ///
+    /// # Errors
+    /// The first part that is wrong.
+    pub fn parse_internal(text: &str) -> Result<Self, LabelFault> {
+        check_length(text)?;
+        Self::parse_items(text.split(','), false)
+    }
+
+    fn parse_items<'t>(items: impl Iterator<Item = &'t str>, public: bool) -> Result<Self, LabelFault> {
+        let mut label = Self::default();
+        for item in items {
+            let unknown = || LabelFault::Unknown(item.to_owned());
+            match item.split_once('=') {
+                Some(("oid", value)) => set(&mut label.object_id, "oid", value, parse_uuid)?,
+                Some(("type", value)) => set(&mut label.kind, "type", value, PrincipalKind::parse)?,
+                Some(("tenant_id", value)) => set(&mut label.tenant_id, "tenant_id", value, parse_uuid)?,
+                Some(("not_before", value)) if public => {
+                    set(&mut label.not_before, "not_before", value, parse_seconds)?;
+                }
+                None if public && item == "admin" => raise(&mut label.admin, "admin")?,
+                None if public && item == "mfa" => raise(&mut label.mfa, "mfa")?,
+                _ => return Err(unknown()),
+            }
+        }
+        Ok(label)
+    }
+
+    /// Fills what this label leaves out from that of the provider `pgaadauth-int`.
+    #[must_use]
+    pub fn completed_by(self, internal: &Self) -> Self {
+        Self {
+            object_id: self.object_id.or(internal.object_id),
+            kind: self.kind.or(internal.kind),
+            tenant_id: self.tenant_id.or(internal.tenant_id),
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for Label {
+    /// Writes the label of the provider `pgaadauth`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("aadauth")?;
+        if let Some(object_id) = self.object_id {
+            write!(f, ",oid={object_id}")?;
+        }
+        if let Some(kind) = self.kind {
+            write!(f, ",type={kind}")?;
+        }
+        if self.admin {
+            f.write_str(",admin")?;
+        }
+        if self.mfa {
+            f.write_str(",mfa")?;
+        }
+        if let Some(tenant_id) = self.tenant_id {
+            write!(f, ",tenant_id={tenant_id}")?;
+        }
+        if let Some(not_before) = self.not_before {
+            write!(f, ",not_before={not_before}")?;
+        }
+        Ok(())
+    }
+}
+
+const fn check_length(text: &str) -> Result<(), LabelFault> {
+    if text.len() > limits::MAX_LABEL_BYTES { Err(LabelFault::TooLong(text.len())) } else { Ok(()) }
+}
+
+fn set<T>(
+    field: &mut Option<T>,
+    name: &'static str,
+    value: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<(), LabelFault> {
+    let value = parse(value).ok_or_else(|| LabelFault::BadValue(name, value.to_owned()))?;
+    if field.replace(value).is_some() { Err(LabelFault::Duplicate(name)) } else { Ok(()) }
+}
+
+fn raise(flag: &mut bool, name: &'static str) -> Result<(), LabelFault> {
+    if std::mem::replace(flag, true) { Err(LabelFault::Duplicate(name)) } else { Ok(()) }
+}
+
+/// Digits only: no sign, no blanks.
+fn parse_seconds(text: &str) -> Option<i64> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OID: &str = "33333333-aaaa-bbbb-cccc-000000000003";
+    const TID: &str = "11111111-aaaa-bbbb-cccc-000000000001";
+
+    #[test]
+    fn labels_as_azure_writes_them() {
+        let oid = parse_uuid(OID);
+        let tenant_id = parse_uuid(TID);
+        let group = Some(PrincipalKind::Group);
+        let cases = [
+            ("aadauth".to_owned(), Label::default()),
+            ("aadauth,admin".to_owned(), Label { admin: true, ..Label::default() }),
+            ("aadauth,mfa".to_owned(), Label { mfa: true, ..Label::default() }),
+            (
+                format!("aadauth,oid={OID},type=group,admin"),
+                Label { object_id: oid, kind: group, admin: true, ..Label::default() },
+            ),
+            (
+                format!("aadauth,oid={OID},type=group,admin,mfa,tenant_id={TID},not_before=1700000000"),
+                Label {
+                    object_id: oid,
+                    kind: group,
+                    admin: true,
+                    mfa: true,
+                    tenant_id,
+                    not_before: Some(1_700_000_000),
+                },
+            ),
+        ];
+        for (text, label) in cases {
+            assert_eq!(Label::parse(&text), Ok(label), "{text}");
+            assert_eq!(label.to_string(), text);
+        }
+        assert_eq!(
+            Label::parse_internal(&format!("type=group,oid={OID},tenant_id={TID}")),
+            Ok(Label { object_id: oid, kind: group, tenant_id, ..Label::default() })
+        );
+    }
+
+    #[test]
+    fn order_does_not_matter_and_case_of_uuids_neither() {
+        let text =
+            format!("aadauth,mfa,tenant_id={},type=user,oid={}", TID.to_uppercase(), OID.to_uppercase());
+        assert_eq!(
+            Label::parse(&text).map(|label| label.to_string()),
+            Ok(format!("aadauth,oid={OID},type=user,mfa,tenant_id={TID}"))
+        );
+    }
+
+    #[test]
+    fn the_offending_part_is_named() {
+        let unknown = |item: &str| LabelFault::Unknown(item.to_owned());
+        let bad = |item, value: &str| LabelFault::BadValue(item, value.to_owned());
+        let long = format!("aadauth,{}", "x".repeat(2_000));
+        let cases: &[(&str, LabelFault)] = &[
+            ("", LabelFault::NoKeyword),
+            ("AADAUTH", LabelFault::NoKeyword),
+            (" aadauth", LabelFault::NoKeyword),
+            ("admin", LabelFault::NoKeyword),
+            ("aadauth,", unknown("")),
+            ("aadauth,,admin", unknown("")),
+            ("aadauth, admin", unknown(" admin")),
+            ("aadauth,Admin", unknown("Admin")),
+            ("aadauth,admin=1", unknown("admin=1")),
+            ("aadauth,oid", unknown("oid")),
+            (
+                "aadauth,OID=33333333-aaaa-bbbb-cccc-000000000003",
+                unknown("OID=33333333-aaaa-bbbb-cccc-000000000003"),
+            ),
+            ("aadauth,owner=x", unknown("owner=x")),
+            ("aadauth,oid=", bad("oid", "")),
+            ("aadauth,oid=x", bad("oid", "x")),
+            (
+                "aadauth,oid={33333333-aaaa-bbbb-cccc-000000000003}",
+                bad("oid", "{33333333-aaaa-bbbb-cccc-000000000003}"),
+            ),
+            ("aadauth,type=User", bad("type", "User")),
+            ("aadauth,type=", bad("type", "")),
+            ("aadauth,tenant_id=common", bad("tenant_id", "common")),
+            ("aadauth,not_before=-1", bad("not_before", "-1")),
+            ("aadauth,not_before=", bad("not_before", "")),
+            ("aadauth,not_before=99999999999999999999", bad("not_before", "99999999999999999999")),
+            ("aadauth,admin,admin", LabelFault::Duplicate("admin")),
+            ("aadauth,mfa,mfa", LabelFault::Duplicate("mfa")),
+            ("aadauth,type=user,type=user", LabelFault::Duplicate("type")),
+            (&long, LabelFault::TooLong(2_008)),
+        ];
+        for (text, fault) in cases {
+            assert_eq!(Label::parse(text).as_ref(), Err(fault), "{text}");
+        }
+        for (text, fault) in [
+            ("", unknown("")),
+            ("aadauth", unknown("aadauth")),
+            ("admin", unknown("admin")),
+            ("type=user,not_before=1", unknown("not_before=1")),
+        ] {
+            assert_eq!(Label::parse_internal(text), Err(fault), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_internal_label_only_fills_gaps() {
+        let other = "44444444-aaaa-bbbb-cccc-000000000004";
+        let internal = Label::parse_internal(&format!("type=group,oid={other},tenant_id={TID}")).unwrap();
+        let label = Label::parse(&format!("aadauth,oid={OID},mfa")).unwrap().completed_by(&internal);
+        assert_eq!(label.to_string(), format!("aadauth,oid={OID},type=group,mfa,tenant_id={TID}"));
+    }
+
+    #[test]
+    fn the_longest_label_fits() {
+        let label = Label {
+            object_id: parse_uuid(OID),
+            kind: Some(PrincipalKind::Service),
+            admin: true,
+            mfa: true,
+            tenant_id: parse_uuid(TID),
+            not_before: Some(i64::MAX),
+        };
+        assert!(label.to_string().len() < limits::MAX_LABEL_BYTES);
+    }
+}

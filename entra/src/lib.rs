@@ -1,0 +1,66 @@
+//! What a Microsoft Entra ID (Azure AD) access token is worth.
+//!
+//! Pure: knows no PostgreSQL, no network, no file, no clock, no environment and no static. Keys, policy and time are
+//! arguments. [`verify`] says whether to believe a token, [`Principal::accepts`] whether it is the right one.
+//!
+//! The order of the checks is the order of trust, and the first failure is the reason given:
+//!
+//! 1. size, three parts, canonical base64url;
+//! 2. header: strict JSON, `alg` RS256, a `kid`, no `crit`;
+//! 3. the key of that id, from the keys given and from nowhere else;
+//! 4. the signature;
+//! 5. claims: strict JSON, `ver`, `tid`, `iss` (and the key's issuer), `aud`, `nbf`, `iat`, `exp`;
+//! 6. the client application, the permission, the kind.
+
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
+
+mod authority;
+mod claims;
+mod freshness;
+mod header;
+mod ids;
+mod json;
+mod keyset;
+mod label;
+pub mod limits;
+mod policy;
+mod principal;
+mod refusal;
+mod roca;
+mod shown;
+mod signature;
+mod token;
+
+pub use authority::{Cloud, KeySource, check_url, parse_authority, parse_key_source};
+pub use freshness::{Answer, Freshness, Millis, State, Timing};
+pub use ids::parse_uuid;
+pub use json::JsonFault;
+pub use keyset::{Key, KeyLookup, KeySet, KeySetFault};
+pub use label::{Label, LabelFault};
+pub use policy::{
+    Misconfigured, Policy, RawPolicy, parse_clients, parse_issuers, parse_list, parse_permission,
+    parse_tenant,
+};
+pub use principal::{Principal, PrincipalKind};
+pub use refusal::{Bound, Code, FormatFault, IssuerOf, Refusal};
+pub use shown::Untrusted;
+pub use token::{Groups, Part, Token, TokenKind, Unverified};
+pub use uuid::Uuid;
+
+/// Whether to believe a token, at `now` in Unix seconds.
+///
+/// # Errors
+/// The first check that fails.
+pub fn verify(text: &[u8], keys: &impl KeyLookup, policy: &Policy, now: i64) -> Result<Token, Refusal> {
+    let token = Unverified::parse(text)?;
+    let key = keys
+        .find(token.key_id())
+        .ok_or_else(|| Refusal::UnknownKey { key_id: Untrusted::new(token.key_id()) })?;
+    token.verify(&key, policy, now)
+}

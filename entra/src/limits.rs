@@ -1,0 +1,53 @@
+//! Every bound on foreign input, with its unit, reason and source.
+
+/// Longest token, in bytes.
+///
+/// PostgreSQL reads no password message over 65,535 bytes (`PG_MAX_AUTH_TOKEN_LENGTH`, libpq/auth.h); its
+/// length word takes four of them and the closing NUL one.
+pub const MAX_TOKEN_BYTES: usize = 65_530;
+
+/// Longest key id, in bytes. Entra's are 27 to 43 characters; a `kid` is never used for anything but comparison.
+pub const MAX_KEY_ID_BYTES: usize = 128;
+
+/// Longest issuer, in bytes, in a key document or a setting. Entra's have under 90.
+pub const MAX_ISSUER_BYTES: usize = 256;
+
+/// Deepest nesting of a JSON document. Entra's tokens have three levels, its key documents four.
+pub const MAX_JSON_DEPTH: usize = 12;
+
+/// Most values in a token's header or claims. A token with 200 groups, Entra's own limit, has about 300.
+pub const MAX_TOKEN_VALUES: usize = 4_096;
+
+/// Largest key document, in bytes. Entra's have 10 to 20 KiB.
+pub const MAX_KEY_DOCUMENT_BYTES: usize = 1_048_576;
+
+/// Most values in a key document: the keys we keep, a dozen members each, and as many that we drop.
+pub const MAX_KEY_DOCUMENT_VALUES: usize = 16_384;
+
+/// Most keys kept. A tenant has 5 to 10; Microsoft asks for room for 10 to 1,000
+/// ("Signing key rollover in the Microsoft identity platform").
+pub const MAX_KEYS: usize = 256;
+
+/// Shortest RSA modulus, in bits (RFC 7518 section 3.3).
+pub const MIN_MODULUS_BITS: usize = 2_048;
+
+/// Longest RSA modulus, in bits: twice Entra's; verification time grows with its square.
+pub const MAX_MODULUS_BITS: usize = 4_096;
+
+/// Smallest RSA exponent (NIST FIPS 186-5, A.1.1). Entra uses exactly this one.
+pub const MIN_EXPONENT: u64 = 65_537;
+
+/// Largest RSA exponent: what the usual libraries accept, and more than anyone uses.
+pub const MAX_EXPONENT: u64 = (1 << 33) - 1;
+
+/// Longest label, in bytes. One that were stored out of line (TOAST) could not be read during a login.
+pub const MAX_LABEL_BYTES: usize = 1_000;
+
+/// Largest leeway on `nbf`, `iat` and `exp`, in seconds: Microsoft's own default in its validation library.
+pub const MAX_CLOCK_SKEW_SECONDS: i64 = 300;
+
+/// Longest setting that is a list or an address, in bytes.
+pub const MAX_SETTING_BYTES: usize = 4_096;
+
+/// How much text of an unverified token a log line shows, in characters.
+pub const MAX_SHOWN_CHARS: usize = 96;

@@ -1,0 +1,150 @@
+//! Whether a token is the one a role is linked to.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+use crate::label::Label;
+use crate::refusal::{Bound, Refusal};
+use crate::token::{Groups, Token, TokenKind};
+
+/// The kind of directory object a role is linked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrincipalKind {
+    /// A person, member or guest.
+    User,
+    /// A group: whoever is in it may log in as the role.
+    Group,
+    /// An application or managed identity.
+    Service,
+}
+
+impl PrincipalKind {
+    /// Reads `user`, `group` or `service`, in lower case.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "user" => Some(Self::User),
+            "group" => Some(Self::Group),
+            "service" => Some(Self::Service),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for PrincipalKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::User => "user",
+            Self::Group => "group",
+            Self::Service => "service",
+        })
+    }
+}
+
+/// A directory object a role is linked to, and what it demands of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Principal {
+    /// The object's id.
+    pub object_id: Uuid,
+    /// Its kind; without one it may be a user or a service.
+    pub kind: Option<PrincipalKind>,
+    /// Its tenant; without one it is the tenant of the policy.
+    pub tenant_id: Option<Uuid>,
+    /// Multi-factor authentication is demanded.
+    pub mfa: bool,
+    /// Tokens issued earlier are refused; Unix seconds.
+    pub not_before: Option<i64>,
+}
+
+impl Principal {
+    /// The object a label names, if it names one.
+    #[must_use]
+    pub fn of(label: &Label) -> Option<Self> {
+        label.object_id.map(|object_id| Self {
+            object_id,
+            kind: label.kind,
+            tenant_id: label.tenant_id,
+            mfa: label.mfa,
+            not_before: label.not_before,
+        })
+    }
+
+    /// Whether `token` may log in as the role linked to this principal.
+    ///
+    /// # Errors
+    /// The first thing that does not fit: kind, object, multi-factor authentication, revocation.
+    pub fn accepts(&self, token: &Token) -> Result<(), Refusal> {
+        self.check_tenant(token)?;
+        match self.kind {
+            Some(PrincipalKind::Group) => self.check_membership(token)?,
+            Some(PrincipalKind::User) => {
+                self.check_kind(token, TokenKind::User)?;
+                self.check_object(token, false)?;
+            }
+            Some(PrincipalKind::Service) => {
+                self.check_kind(token, TokenKind::Application)?;
+                self.check_object(token, true)?;
+            }
+            None => self.check_object(token, token.kind == TokenKind::Application)?,
+        }
+        self.check_methods(token)?;
+        self.check_revocation(token)
+    }
+
+    fn check_tenant(&self, token: &Token) -> Result<(), Refusal> {
+        if self.tenant_id.is_none_or(|tenant| tenant == token.tenant) {
+            return Ok(());
+        }
+        Err(self.mismatch(token))
+    }
+
+    fn check_kind(&self, token: &Token, wanted: TokenKind) -> Result<(), Refusal> {
+        match self.kind {
+            Some(expected) if token.kind != wanted => Err(Refusal::WrongKind { expected, found: token.kind }),
+            _ => Ok(()),
+        }
+    }
+
+    /// An application may be linked by its client id too, as Azure allows: the id in its tokens that administrators know.
+    fn check_object(&self, token: &Token, client_id_counts: bool) -> Result<(), Refusal> {
+        let by_client_id = client_id_counts && token.application == Some(self.object_id);
+        if token.object_id == self.object_id || by_client_id { Ok(()) } else { Err(self.mismatch(token)) }
+    }
+
+    fn check_membership(&self, token: &Token) -> Result<(), Refusal> {
+        match &token.groups {
+            Groups::Listed(groups) if groups.contains(&self.object_id) => Ok(()),
+            Groups::Listed(groups) => {
+                Err(Refusal::NotAMember { group: self.object_id, listed: groups.len() })
+            }
+            Groups::Overage => Err(Refusal::GroupsOverage { group: self.object_id }),
+        }
+    }
+
+    /// Only version 1.0 tokens list their methods; one that lists none is refused.
+    fn check_methods(&self, token: &Token) -> Result<(), Refusal> {
+        let passed = |methods: &Vec<String>| methods.iter().any(|method| method == "mfa");
+        if !self.mfa || token.methods.as_ref().is_some_and(passed) {
+            return Ok(());
+        }
+        Err(Refusal::MfaRequired { methods_listed: token.methods.is_some() })
+    }
+
+    const fn check_revocation(&self, token: &Token) -> Result<(), Refusal> {
+        match self.not_before {
+            Some(not_before) if token.issued_at < not_before => {
+                Err(Refusal::TokenRevoked { issued_at: token.issued_at, not_before })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    const fn mismatch(&self, token: &Token) -> Refusal {
+        Refusal::OidMismatch {
+            expected: Bound { tenant: self.tenant_id, object: self.object_id },
+            found: Bound { tenant: Some(token.tenant), object: token.object_id },
+            found_app: token.application,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! From bytes to a token one may believe.
+//!
+//! [`Unverified::parse`] takes the three parts apart and reads the header; [`Unverified::verify`] is the only way from
+//! there to a [`Token`]. The order of the checks is the order of trust: nothing of the claims is looked at before the
+//! signature, except to decide whether asking for newer keys is worth a request ([`Unverified::could_pass`]).
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use uuid::Uuid;
+
+use crate::claims::Claims;
+use crate::header::Header;
+use crate::json;
+use crate::keyset::Key;
+use crate::limits;
+use crate::policy::Policy;
+use crate::refusal::{FormatFault, Refusal};
+use crate::shown::Untrusted;
+use crate::signature;
+
+/// One of the three parts of a compact JWS (RFC 7515 section 3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Algorithm and key id.
+    Header,
+    /// The claims.
+    Claims,
+    /// The signature over the two others.
+    Signature,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Header => "header",
+            Self::Claims => "claims",
+            Self::Signature => "signature",
+        })
+    }
+}
+
+/// For whom a token was issued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenKind {
+    /// A person, through an application: a delegated token.
+    User,
+    /// An application or managed identity itself: an app-only token.
+    Application,
+}
+
+impl fmt::Display for TokenKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::User => "user",
+            Self::Application => "application",
+        })
+    }
+}
+
+/// The groups a token speaks of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Groups {
+    /// Those listed; none when the claim is missing.
+    Listed(Vec<Uuid>),
+    /// There are too many to list, and they are to be asked for ("Groups overage claim", Microsoft).
+    Overage,
+}
+
+/// A token whose signature and claims hold. There is no other way to get one than verifying it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Token {
+    /// `tid`.
+    pub tenant: Uuid,
+    /// `oid`: unique within the tenant, the same in every application.
+    pub object_id: Uuid,
+    /// A user's or an application's.
+    pub kind: TokenKind,
+    /// The client application: `appid` (1.0) or `azp` (2.0).
+    pub application: Option<Uuid>,
+    /// `groups`.
+    pub groups: Groups,
+    /// `amr`, where the token has it (1.0 only).
+    pub methods: Option<Vec<String>>,
+    /// `iat`, Unix seconds.
+    pub issued_at: i64,
+    /// `exp`, Unix seconds.
+    pub expires_at: i64,
+    /// A name to show to people; never to compare (`upn`, `preferred_username`, `unique_name`).
+    pub display_name: Option<Untrusted>,
+    /// `uti`, to find the sign-in in Entra's logs.
+    pub token_id: Option<Untrusted>,
+    /// `kid` of the key that signed it.
+    pub key_id: String,
+}
+
+/// A token taken apart, of which nothing has been verified.
+pub struct Unverified<'t> {
+    signed: &'t [u8],
+    header: Header,
+    claims: Vec<u8>,
+    signature: Vec<u8>,
+    length: usize,
+}
+
+impl<'t> Unverified<'t> {
+    /// Takes a compact JWS apart and reads its header.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidFormat`] or [`Refusal::UnsupportedAlgorithm`].
+    pub fn parse(text: &'t [u8]) -> Result<Self, Refusal> {
+        let length = text.len();
+        let invalid = |fault| Refusal::InvalidFormat { fault, length };
+        if length > limits::MAX_TOKEN_BYTES {
+            return Err(invalid(FormatFault::TooLong));
+        }
+        let mut parts = text.split(|byte| *byte == b'.');
+        let (Some(header), Some(claims), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(invalid(FormatFault::PartCount(text.split(|byte| *byte == b'.').count())));
+        };
+        let decode = |part, text| decode(text).ok_or_else(|| invalid(FormatFault::NotBase64Url(part)));
+        let signed =
+            text.get(..header.len() + 1 + claims.len()).ok_or_else(|| invalid(FormatFault::TooLong))?;
+        let header = decode(Part::Header, header)?;
+        let claims = decode(Part::Claims, claims)?;
+        let signature = decode(Part::Signature, signature)?;
+        let header = Header::parse(&header, length)?;
+        Ok(Self { signed, header, claims, signature, length })
+    }
+
+    /// The `kid` of the header.
+    #[must_use]
+    pub fn key_id(&self) -> &str {
+        &self.header.key_id
+    }
+
+    /// Believes the token if `key` signed it and its claims fit `policy` at `now` (Unix seconds).
+    ///
+    /// # Errors
+    /// The first check that fails, in the order of the contract.
+    pub fn verify(&self, key: &Key, policy: &Policy, now: i64) -> Result<Token, Refusal> {
+        if !signature::fits(self.signed, &self.signature, key) {
+            return Err(Refusal::BadSignature { key_id: Untrusted::new(self.key_id()) });
+        }
+        self.claims()?.judge(&self.header.key_id, key.issuer(), policy, now)
+    }
+
+    /// Whether the token would pass if a key not yet known had signed it. Believes nothing.
+    ///
+    /// Only such a token is worth a request for newer keys: anyone can invent a key id, but claims for this server are
+    /// all a stranger would have to guess.
+    ///
+    /// # Errors
+    /// The first check of the claims that fails.
+    pub fn could_pass(&self, policy: &Policy, now: i64) -> Result<(), Refusal> {
+        self.claims()?.judge(&self.header.key_id, None, policy, now).map(|_| ())
+    }
+
+    fn claims(&self) -> Result<Claims, Refusal> {
+        json::parse_object(&self.claims, limits::MAX_TOKEN_VALUES).map(Claims::new).map_err(|fault| {
+            Refusal::InvalidFormat { fault: FormatFault::Json(Part::Claims, fault), length: self.length }
+        })
+    }
+}
+
+/// Canonical base64url without padding: no blanks, no other alphabet, no stray bits at the end (RFC 4648 sections 3.5, 5).
+fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}

@@ -1,0 +1,112 @@
+//! Which believed token is the right one for a role.
+
+mod support;
+
+use entra::{Code, Label, Principal, Refusal, Token, verify};
+use serde_json::{Value, json};
+use support::*;
+
+fn believed(claims: &Value) -> Token {
+    verify(SIGNER.token(claims).as_bytes(), &Keys::usual(), &policy(), NOW).unwrap()
+}
+
+fn accepts(label: &str, claims: &Value) -> Result<(), Code> {
+    let principal = Principal::of(&Label::parse(label).unwrap()).unwrap();
+    principal.accepts(&believed(claims)).map_err(|refusal| refusal.code())
+}
+
+fn label(oid: &str, rest: &str) -> String {
+    format!("aadauth,oid={oid}{rest},tenant_id={TENANT}")
+}
+
+#[test]
+fn kinds_and_ids() {
+    let mismatch = Err(Code::OidMismatch);
+    let kind = Err(Code::WrongKind);
+    let cases = [
+        (label(PERSON, ",type=user"), user_v1(), Ok(())),
+        (label(PERSON, ",type=user"), user_v2(), Ok(())),
+        (label(&PERSON.to_uppercase(), ",type=user"), user_v2(), Ok(())),
+        (label(APPLICATION, ",type=user"), user_v1(), mismatch),
+        (label(CLIENT, ",type=user"), user_v1(), mismatch),
+        (label(APPLICATION, ",type=user"), app_v1(), kind),
+        (label(APPLICATION, ",type=service"), app_v1(), Ok(())),
+        (label(APPLICATION, ",type=service"), app_v2(), Ok(())),
+        (label(CLIENT, ",type=service"), app_v1(), Ok(())),
+        (label(CLIENT, ",type=service"), app_v2(), Ok(())),
+        (label(PERSON, ",type=service"), app_v2(), mismatch),
+        (label(PERSON, ",type=service"), user_v1(), kind),
+        (label(CLIENT, ",type=service"), user_v1(), kind),
+        (label(PERSON, ""), user_v1(), Ok(())),
+        (label(APPLICATION, ""), app_v1(), Ok(())),
+        (label(CLIENT, ""), app_v1(), Ok(())),
+        (label(CLIENT, ""), user_v1(), mismatch),
+        (label(GROUP, ""), user_v1(), mismatch),
+    ];
+    for (label, claims, expected) in cases {
+        assert_eq!(accepts(&label, &claims), expected, "{label}");
+    }
+}
+
+#[test]
+fn groups() {
+    let group = label(GROUP, ",type=group");
+    let not_a_member = Err(Code::NotAMember);
+    let overage = Err(Code::GroupsOverage);
+    let cases = [
+        (user_v1(), Ok(())),
+        (with(user_v2(), "groups", json!([PERSON, GROUP.to_uppercase()])), Ok(())),
+        (with(app_v2(), "groups", json!([GROUP])), Ok(())),
+        (user_v2(), not_a_member),
+        (with(user_v1(), "groups", json!([])), not_a_member),
+        (with(user_v1(), "groups", json!(["DOMAIN\\\\dbas", "dbas"])), not_a_member),
+        (with(user_v1(), "oid", json!(GROUP)), Ok(())),
+        (with(user_v2(), "oid", json!(GROUP)), not_a_member),
+        (with(user_v1(), "_claim_names", json!({"groups": "src1"})), overage),
+        (with(user_v2(), "hasgroups", json!(true)), overage),
+        (with(user_v2(), "_claim_names", json!({"other": "src1"})), not_a_member),
+    ];
+    for (claims, expected) in cases {
+        assert_eq!(accepts(&group, &claims), expected, "{claims}");
+    }
+}
+
+#[test]
+fn the_pair_of_tenant_and_object_counts() {
+    let elsewhere = format!("aadauth,oid={PERSON},type=user,tenant_id={OTHER_TENANT}");
+    assert_eq!(accepts(&elsewhere, &user_v1()), Err(Code::OidMismatch));
+    assert_eq!(accepts(&format!("aadauth,oid={PERSON},type=user"), &user_v1()), Ok(()));
+}
+
+#[test]
+fn multi_factor_authentication() {
+    let label = label(PERSON, ",type=user,mfa");
+    assert_eq!(accepts(&label, &user_v1()), Ok(()));
+    assert_eq!(accepts(&label, &with(user_v1(), "amr", json!(["pwd"]))), Err(Code::MfaRequired));
+    assert_eq!(accepts(&label, &with(user_v1(), "amr", json!(["ngcmfa"]))), Err(Code::MfaRequired));
+    assert_eq!(accepts(&label, &user_v2()), Err(Code::MfaRequired));
+}
+
+#[test]
+fn revocation_at_the_second() {
+    let at = |seconds: i64| accepts(&label(PERSON, &format!(",type=user,not_before={seconds}")), &user_v1());
+    assert_eq!(at(NOW - 300), Ok(()));
+    assert_eq!(at(NOW - 299), Err(Code::TokenRevoked));
+}
+
+#[test]
+fn the_log_has_both_ids() {
+    let label = Label::parse(&label(APPLICATION, ",type=user")).unwrap();
+    let refusal = Principal::of(&label).unwrap().accepts(&believed(&user_v1())).unwrap_err();
+    assert!(matches!(refusal, Refusal::OidMismatch { .. }));
+    let facts = refusal.facts();
+    for fact in [("expected", APPLICATION), ("found", PERSON), ("found_app", CLIENT)] {
+        assert!(facts.iter().any(|(name, value)| (*name, value.as_str()) == fact), "{facts:?}");
+    }
+}
+
+#[test]
+fn a_label_without_an_object_is_no_principal() {
+    let association = Label::parse(&format!("aadauth,tenant_id={TENANT}")).unwrap();
+    assert_eq!(Principal::of(&association), None);
+}
