@@ -136,6 +136,12 @@ impl Freshness {
         if self.wanted { 0 } else { self.due_at.saturating_sub(now) }
     }
 
+    /// Whether a fetch is running.
+    #[must_use]
+    pub const fn is_running(&self) -> bool {
+        self.running_since.is_some()
+    }
+
     /// A fetch starts.
     pub const fn begin(&mut self, now: Millis) {
         self.running_since = Some(now);

@@ -1,0 +1,80 @@
+-- Functions about principals and keys. Who may call them is said beside each; what they may do to which role is decided
+-- within, for whoever calls (see "Who may link which role" in docs/administration.md).
+
+CREATE FUNCTION set_admin(role_name text, object_id uuid, object_type text DEFAULT 'user')
+RETURNS void
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'set_admin_wrapper';
+REVOKE ALL ON FUNCTION set_admin(text, uuid, text) FROM PUBLIC;
+COMMENT ON FUNCTION set_admin(text, uuid, text) IS
+  'makes a role the only Azure AD administrator; creates it if need be';
+
+CREATE FUNCTION remove_admin(role_name text DEFAULT NULL)
+RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'remove_admin_wrapper';
+REVOKE ALL ON FUNCTION remove_admin(text) FROM PUBLIC;
+COMMENT ON FUNCTION remove_admin(text) IS
+  'makes one Azure AD administrator, or every one, a plain Azure AD user; without any, token logins are disabled';
+
+CREATE FUNCTION create_principal(
+  role_name text, object_id uuid DEFAULT NULL, object_type text DEFAULT NULL,
+  is_admin boolean DEFAULT false, is_mfa boolean DEFAULT false)
+RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'create_principal_wrapper';
+REVOKE ALL ON FUNCTION create_principal(text, uuid, text, boolean, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION create_principal(text, uuid, text, boolean, boolean) IS
+  'creates a role, or takes one that is not linked, and links it to a directory object';
+
+CREATE FUNCTION update_principal(
+  role_name text, object_id uuid DEFAULT NULL, object_type text DEFAULT NULL,
+  is_admin boolean DEFAULT false, is_mfa boolean DEFAULT false)
+RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'update_principal_wrapper';
+REVOKE ALL ON FUNCTION update_principal(text, uuid, text, boolean, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION update_principal(text, uuid, text, boolean, boolean) IS
+  'links a linked role to another directory object, or on other terms; its grants and what it owns stay';
+
+CREATE FUNCTION drop_principal(role_name text)
+RETURNS void
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'drop_principal_wrapper';
+REVOKE ALL ON FUNCTION drop_principal(text) FROM PUBLIC;
+COMMENT ON FUNCTION drop_principal(text) IS
+  'unlinks a role, which stays; its sessions end when this is committed';
+
+CREATE FUNCTION repair()
+RETURNS SETOF text
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'repair_wrapper';
+REVOKE ALL ON FUNCTION repair() FROM PUBLIC;
+COMMENT ON FUNCTION repair() IS
+  'completes what security labels say (memberships, guards, passwords, association), as after restoring a dump; says what it did';
+
+CREATE FUNCTION list_principals(
+  OUT role_name text, OUT object_id uuid, OUT object_type text, OUT tenant_id uuid,
+  OUT is_admin boolean, OUT is_mfa boolean, OUT not_before double precision)
+RETURNS SETOF record
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'list_principals_wrapper';
+REVOKE ALL ON FUNCTION list_principals() FROM PUBLIC;
+COMMENT ON FUNCTION list_principals() IS 'what the view principals shows';
+
+CREATE FUNCTION refresh_keys()
+RETURNS integer
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'refresh_keys_wrapper';
+REVOKE ALL ON FUNCTION refresh_keys() FROM PUBLIC;
+COMMENT ON FUNCTION refresh_keys() IS
+  'fetches the signing keys now, whatever the cooldown says, and returns how many there are';
+
+CREATE FUNCTION list_signing_keys(
+  OUT key_id text, OUT issuer text, OUT fetched_at double precision, OUT expires_at double precision,
+  OUT source text)
+RETURNS SETOF record
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'list_signing_keys_wrapper';
+REVOKE ALL ON FUNCTION list_signing_keys() FROM PUBLIC;
+COMMENT ON FUNCTION list_signing_keys() IS 'what the view signing_keys shows';

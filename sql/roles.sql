@@ -1,0 +1,20 @@
+-- The two roles, and whatever labels of a restored dump ask for. Fails, and says what to do, if a role of one of the names
+-- is used for something else.
+SELECT azure_ad_auth.repair();
+
+COMMENT ON ROLE azure_ad_user IS 'marks roles that log in with an Azure AD access token';
+COMMENT ON ROLE azure_ad_admin IS 'administrators of Azure AD roles';
+
+-- Administrators call these without being superusers.
+GRANT USAGE ON SCHEMA azure_ad_auth TO azure_ad_admin, pg_monitor;
+GRANT EXECUTE ON FUNCTION
+  create_principal(text, uuid, text, boolean, boolean),
+  update_principal(text, uuid, text, boolean, boolean),
+  drop_principal(text),
+  list_principals()
+TO azure_ad_admin;
+GRANT SELECT ON principals TO azure_ad_admin;
+
+-- Monitoring looks and does not touch.
+GRANT EXECUTE ON FUNCTION list_principals(), list_signing_keys() TO pg_monitor;
+GRANT SELECT ON principals, signing_keys TO pg_monitor;

@@ -1,0 +1,145 @@
+//! How to reach Microsoft: one bounded request after the other, or a file. Knows no PostgreSQL and no shared memory.
+//!
+//! Runs in a thread of its own beside the worker's main loop, so that a provider that hangs holds up nobody.
+
+use std::fs::OpenOptions;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use entra::{KeySet, KeySource, Untrusted, limits};
+use ureq::config::Config;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
+use ureq::{Agent, Proxy};
+
+use crate::settings::KeyOrigin;
+
+/// One request may take no longer, from name resolution to the last byte.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connecting, TLS included, may take no longer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Largest head of a response. Entra's have under 2 KiB.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+
+/// Largest file of trust anchors. The system's have about 220 KiB.
+const MAX_CA_FILE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Why there are no new keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FetchFault {
+    /// In words, fit for the log.
+    pub(super) problem: String,
+    /// What the provider asked us to wait (RFC 9110 section 10.2.3).
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl From<String> for FetchFault {
+    fn from(problem: String) -> Self {
+        Self { problem, retry_after: None }
+    }
+}
+
+/// Fetches all documents of an origin and joins them. All or none.
+pub(super) fn fetch(origin: &KeyOrigin) -> Result<KeySet, FetchFault> {
+    match &origin.source {
+        KeySource::File(path) => {
+            let document = read_file(path, limits::MAX_KEY_DOCUMENT_BYTES as u64 + 1)?;
+            KeySet::parse(&document).map_err(|fault| format!("{path}: {fault}").into())
+        }
+        KeySource::Urls(urls) => {
+            let agent = agent(origin)?;
+            let mut joined: Option<KeySet> = None;
+            for url in urls {
+                let document = get(&agent, url)?;
+                let about = |fault| FetchFault::from(format!("{url}: {fault}"));
+                let keys = KeySet::parse(&document).map_err(about)?;
+                joined = Some(match joined {
+                    None => keys,
+                    Some(others) => others.join(keys).map_err(about)?,
+                });
+            }
+            joined.ok_or_else(|| "no key document is configured".to_owned().into())
+        }
+    }
+}
+
+fn agent(origin: &KeyOrigin) -> Result<Agent, FetchFault> {
+    let tls = TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .root_certs(RootCerts::new_with_certs(&trust_anchors(origin.ca_file.as_deref())?))
+        .build();
+    let proxy = origin.proxy.as_deref().map(Proxy::new).transpose();
+    let config = Config::builder()
+        .tls_config(tls)
+        // Not the environment's: it is the postmaster's, and nobody looks there.
+        .proxy(proxy.map_err(|_| "https_proxy is not the address of a proxy".to_owned())?)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .timeout_global(Some(REQUEST_TIMEOUT))
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .max_response_header_size(MAX_HEAD_BYTES)
+        .user_agent(concat!("azure_ad_auth/", env!("CARGO_PKG_VERSION")))
+        .accept("application/json")
+        .build();
+    Ok(Agent::new_with_config(config))
+}
+
+/// The system's certificate authorities, and those of `ca_file`.
+fn trust_anchors(ca_file: Option<&str>) -> Result<Vec<Certificate<'static>>, FetchFault> {
+    let system = rustls_native_certs::load_native_certs();
+    let mut anchors: Vec<_> =
+        system.certs.iter().map(|anchor| Certificate::from_der(anchor.as_ref()).to_owned()).collect();
+    if let Some(path) = ca_file {
+        let before = anchors.len();
+        for item in parse_pem(&read_file(path, MAX_CA_FILE_BYTES)?) {
+            match item {
+                Ok(PemItem::Certificate(anchor)) => anchors.push(anchor),
+                Ok(_) => {}
+                Err(_) => return Err(format!("{path}: not a PEM file").into()),
+            }
+        }
+        if anchors.len() == before {
+            return Err(format!("{path}: no certificate in it").into());
+        }
+    }
+    if anchors.is_empty() {
+        let problem = "no certificate authorities are installed; install ca-certificates or set ca_file";
+        return Err(problem.to_owned().into());
+    }
+    Ok(anchors)
+}
+
+fn get(agent: &Agent, url: &str) -> Result<Vec<u8>, FetchFault> {
+    let failed = |fault: &ureq::Error| format!("{url}: {}", Untrusted::new(&fault.to_string()));
+    let mut response = agent.get(url).call().map_err(|fault| failed(&fault))?;
+    let status = response.status();
+    if status.as_u16() != 200 {
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let seconds = header("retry-after").and_then(|value| value.trim().parse().ok());
+        let elsewhere = if status.is_redirection() { ", and redirects are not followed" } else { "" };
+        return Err(FetchFault {
+            problem: format!("{url}: answered with status {}{elsewhere}", status.as_u16()),
+            retry_after: seconds.map(Duration::from_secs),
+        });
+    }
+    let limit = limits::MAX_KEY_DOCUMENT_BYTES as u64;
+    response.body_mut().with_config().limit(limit).read_to_vec().map_err(|fault| failed(&fault).into())
+}
+
+/// Reads at most `limit` bytes of a regular file.
+fn read_file(path: &str, limit: u64) -> Result<Vec<u8>, FetchFault> {
+    let failed = |fault: std::io::Error| FetchFault::from(format!("{path}: {fault}"));
+    // Opening a pipe would wait for someone to write to it.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(format!("{path}: not a regular file").into());
+    }
+    let mut content = Vec::new();
+    file.take(limit).read_to_end(&mut content).map_err(failed)?;
+    Ok(content)
+}

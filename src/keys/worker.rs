@@ -1,0 +1,263 @@
+//! The background worker that keeps key memory fresh.
+//!
+//! - Starts from consistent recovery on, so on a standby too; connects to no database.
+//! - SIGHUP: reads the settings, drops keys of another origin, fetches.
+//! - SIGTERM: leaves with exit code 1 at once, also in the middle of a fetch; the postmaster starts it again a second later,
+//!   or not at all when it is itself shutting down. Exit code 0 would mean "never again".
+//! - Its latch: a login or an administrator wants a fetch, or a fetch has ended.
+//! - The postmaster dies: so does it, at once.
+//! - Server in binary upgrade mode: it is not registered.
+//!
+//! The fetch runs in a thread of its own, which calls nothing of PostgreSQL and hands its outcome over under a mutex. When
+//! the worker leaves while the thread lives, the process ends without running destructors that the thread might still use.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use entra::{KeySet, State};
+use parking_lot::Mutex;
+use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags};
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+use super::cache;
+use super::fetch::{FetchFault, fetch};
+use crate::settings::{self, KeyOrigin};
+
+/// Longest sleep: the clock that wakes us and the one that ages keys may differ.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// Registers the worker. In the postmaster only, while it loads its libraries.
+pub(crate) fn register() {
+    BackgroundWorkerBuilder::new("azure_ad_auth key refresh")
+        .set_type("azure_ad_auth key refresh")
+        .set_library("azure_ad_auth")
+        .set_function("azure_ad_auth_worker_main")
+        .set_start_time(BgWorkerStartTime::ConsistentState)
+        .set_restart_time(Some(Duration::from_secs(1)))
+        .enable_shmem_access(None)
+        .load();
+}
+
+/// Where the postmaster sends the worker.
+#[pg_guard]
+#[unsafe(no_mangle)]
+#[expect(unsafe_code, reason = "called by the postmaster by name")]
+pub extern "C-unwind" fn azure_ad_auth_worker_main(_argument: pg_sys::Datum) {
+    // SAFETY: this process runs nothing else; callbacks registered later run earlier.
+    unsafe { pg_sys::on_proc_exit(Some(leave), pg_sys::Datum::from(0)) };
+    BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
+    cache::worker_started();
+    match Worker::new() {
+        Ok(mut worker) => worker.run(),
+        Err(fault) => log(&format!("the key worker cannot start: {fault}")),
+    }
+    // SAFETY: runs the exit callbacks and does not come back.
+    unsafe { pg_sys::proc_exit(1) }
+}
+
+/// The last exit callback: the process ends here, before the C library's destructors and those of other libraries, which
+/// a fetch that is still running might trip over.
+#[pg_guard]
+#[expect(unsafe_code, reason = "the signature of an exit callback")]
+unsafe extern "C-unwind" fn leave(code: i32, _argument: pg_sys::Datum) {
+    // SAFETY: shared memory has been left, which is what exit callbacks are for; the rest is the kernel's.
+    unsafe { libc::_exit(code) }
+}
+
+/// What a fetch brought.
+struct Outcome {
+    /// Which fetch: one that was overtaken by new settings counts for nothing.
+    run: u64,
+    keys: Result<KeySet, FetchFault>,
+}
+
+/// What is handed from a fetching thread to the main one.
+#[derive(Default)]
+struct Handover {
+    outcome: Mutex<Option<Outcome>>,
+}
+
+struct Worker {
+    origin: Option<KeyOrigin>,
+    handover: Arc<Handover>,
+    /// A byte in it: a fetch has ended. The thread writes, the main loop waits for it.
+    bell: UnixStream,
+    rope: UnixStream,
+    /// The number of the running fetch.
+    run: u64,
+    running: bool,
+    /// What was last said in the log.
+    said: Option<String>,
+}
+
+impl Worker {
+    fn new() -> std::io::Result<Self> {
+        let (bell, rope) = UnixStream::pair()?;
+        bell.set_nonblocking(true)?;
+        rope.set_nonblocking(true)?;
+        Ok(Self { origin: None, handover: Arc::default(), bell, rope, run: 0, running: false, said: None })
+    }
+
+    fn run(&mut self) {
+        self.read_settings();
+        loop {
+            self.take_outcome();
+            let outlook = cache::outlook();
+            if let (Some(origin), true, false) = (&self.origin, outlook.due, self.running) {
+                self.start(origin.clone());
+            }
+            let sleep = if outlook.due { LONGEST_SLEEP } else { outlook.idle_for.min(LONGEST_SLEEP) };
+            self.wait(sleep);
+            if BackgroundWorker::sigterm_received() {
+                return;
+            }
+            if BackgroundWorker::sighup_received() {
+                reload();
+                self.read_settings();
+            }
+        }
+    }
+
+    /// Takes the settings as they are. What is being fetched from elsewhere counts for nothing from now on.
+    fn read_settings(&mut self) {
+        let unknown = settings::unknown_name();
+        if let Some(unknown) = &unknown {
+            log(&format!("every Azure AD login is refused while there is an unknown setting: {unknown}"));
+        }
+        let origin = settings::key_origin();
+        if let Err(fault) = &origin {
+            log(&format!("no keys are fetched: {}.{fault}", settings::PREFIX));
+        }
+        let origin = origin.ok();
+        if self.origin != origin {
+            self.running = false;
+            self.run += 1;
+            self.said = None;
+        }
+        let fingerprint = origin.as_ref().map(|origin| origin.fingerprint.as_str()).unwrap_or_default();
+        cache::origin_is(fingerprint, unknown.as_deref());
+        self.origin = origin;
+    }
+
+    fn start(&mut self, origin: KeyOrigin) {
+        self.run += 1;
+        let (run, handover) = (self.run, Arc::clone(&self.handover));
+        let work = move |mut rope: UnixStream| {
+            let keys = fetch(&origin);
+            *handover.outcome.lock() = Some(Outcome { run, keys });
+            // A full pipe means the bell has rung already.
+            let _ = rope.write(&[1]);
+        };
+        cache::begin();
+        let spawned = self
+            .rope
+            .try_clone()
+            .and_then(|rope| without_signals(|| std::thread::Builder::new().spawn(move || work(rope))));
+        match spawned {
+            Ok(_) => self.running = true,
+            Err(fault) => self.failed(&FetchFault::from(format!("a fetch cannot be started: {fault}"))),
+        }
+    }
+
+    fn take_outcome(&mut self) {
+        let _ = self.bell.read(&mut [0; 16]);
+        let Some(outcome) = self.handover.outcome.lock().take() else { return };
+        if outcome.run != self.run || !self.running {
+            return;
+        }
+        self.running = false;
+        match outcome.keys {
+            Ok(keys) => self.succeeded(&keys),
+            Err(fault) => self.failed(&fault),
+        }
+    }
+
+    fn succeeded(&mut self, keys: &KeySet) {
+        cache::publish(keys, &settings::timing());
+        let mut text = format!("{} signing keys are at hand", keys.iter().len());
+        if keys.dropped() > 0 {
+            text = format!(
+                "{text}; {} entries of the key documents are not usable and were left out",
+                keys.dropped()
+            );
+        }
+        self.say(text);
+    }
+
+    fn failed(&mut self, fault: &FetchFault) {
+        let timing = settings::timing();
+        let jitter = RandomState::new().hash_one(self.run) % 1_000;
+        cache::note_failure(&fault.problem, fault.retry_after, jitter, &timing);
+        let consequence = match cache::state(&timing) {
+            State::Empty | State::TooOld => "no Azure AD login is possible until it succeeds",
+            State::Fresh | State::Failing => "logins go on with the keys at hand",
+        };
+        self.say(format!("fetching the signing keys failed: {}; {consequence}", fault.problem));
+    }
+
+    /// Says a thing once, until there is another to say.
+    fn say(&mut self, text: String) {
+        if self.said.as_ref() != Some(&text) {
+            log(&text);
+            self.said = Some(text);
+        }
+    }
+
+    /// The one place that waits: for the latch, the bell, the time, or the postmaster's death.
+    #[expect(unsafe_code, reason = "pgrx waits for a latch only")]
+    fn wait(&self, timeout: Duration) {
+        let events = pg_sys::WL_LATCH_SET
+            | pg_sys::WL_SOCKET_READABLE
+            | pg_sys::WL_TIMEOUT
+            | pg_sys::WL_EXIT_ON_PM_DEATH;
+        // SAFETY: the latch is this process's own and the socket is open.
+        unsafe {
+            pg_sys::WaitLatchOrSocket(
+                pg_sys::MyLatch,
+                events.cast_signed(),
+                self.bell.as_raw_fd(),
+                i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX),
+                pg_sys::PG_WAIT_EXTENSION,
+            );
+            pg_sys::ResetLatch(pg_sys::MyLatch);
+            pg_sys::check_for_interrupts!();
+        }
+    }
+}
+
+/// pgrx's handler only takes note of the signal.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn reload() {
+    // SAFETY: in the main loop, outside of any transaction, as every process of the server does it.
+    unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) }
+}
+
+/// Runs something with all signals blocked; a thread started by it keeps them blocked, so that the server's handlers run
+/// in the main thread only.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn without_signals<T>(run: impl FnOnce() -> T) -> T {
+    // SAFETY: both sets are initialised before they are used, and this thread gets its own back.
+    unsafe {
+        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
+            (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+        let result = run();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
+        result
+    }
+}
+
+fn log(text: &str) {
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+        format!("azure_ad_auth: {text}"),
+        "worker",
+    )
+    .report(PgLogLevel::LOG);
+}

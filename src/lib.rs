@@ -1,0 +1,64 @@
+//! Azure AD (Microsoft Entra ID) token login for self-hosted PostgreSQL.
+//!
+//! This file is the wiring. What a token is worth is decided in the crate `entra`; how a token reaches us in [`door`]; who
+//! is linked to what in [`principal`]; where keys come from in [`keys`].
+
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
+
+mod chain;
+mod door;
+mod keys;
+mod preloaded;
+mod principal;
+mod report;
+mod session;
+mod settings;
+mod wire;
+
+use pgrx::prelude::*;
+
+pg_module_magic!();
+
+extension_sql_file!("../sql/functions.sql", name = "functions");
+extension_sql_file!("../sql/views.sql", name = "views", requires = ["functions"]);
+extension_sql_file!("../sql/roles.sql", name = "roles", requires = ["functions", "views"], finalize);
+
+/// Called when the library is loaded: into the postmaster, which is how it works, or into a session, which is how it stands
+/// guard on a server that does not preload it.
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    report::silence_backtraces();
+    if !preloading() {
+        return door::guard::stand();
+    }
+    preloaded::mark();
+    settings::define();
+    principal::provider::register();
+    if upgrading() {
+        // pg_upgrade restores labels and memberships one by one; nothing may interfere, and nobody logs in.
+        return;
+    }
+    keys::init_shared_memory();
+    keys::register_worker();
+    principal::ddl::install();
+    door::seal::install();
+    door::password::install();
+}
+
+#[expect(unsafe_code, reason = "reads flags of the server")]
+fn preloading() -> bool {
+    // SAFETY: a plain value of the main thread.
+    unsafe { pg_sys::process_shared_preload_libraries_in_progress }
+}
+
+#[expect(unsafe_code, reason = "reads flags of the server")]
+fn upgrading() -> bool {
+    // SAFETY: a plain value, set at start.
+    unsafe { pg_sys::IsBinaryUpgrade }
+}

@@ -1,0 +1,14 @@
+//! Roles and the directory objects they are linked to.
+
+mod anchors;
+mod api;
+pub(crate) mod catalog;
+pub(crate) mod ddl;
+mod fault;
+mod link;
+mod preload;
+pub(crate) mod provider;
+mod rights;
+mod sessions;
+mod statement;
+mod superuser;

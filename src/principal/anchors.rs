@@ -1,0 +1,151 @@
+//! The two roles: `azure_ad_user`, which marks Azure AD roles, and `azure_ad_admin`, its member with ADMIN OPTION.
+
+use pgrx::prelude::*;
+
+use super::catalog::{self, ADMIN_ROLE, Link, Role, USER_ROLE};
+use super::fault::{Fault, Outcome};
+use super::link::{self, Done};
+use super::superuser::{as_superuser, query, quoted, run};
+
+/// Creates the two roles, or adopts roles of these names that are nothing else, and settles every role with a label.
+pub(crate) fn establish() -> Outcome<Done> {
+    let mut done = Done::new();
+    as_superuser(|| {
+        for name in [USER_ROLE, ADMIN_ROLE] {
+            match catalog::role_named(name) {
+                Some(role) => check_adoptable(&role)?,
+                None => create(&name.to_string_lossy(), &mut done),
+            }
+        }
+        join(&mut done);
+        check_members_are_linked()?;
+        for role in &labelled_roles() {
+            done.extend(link::settle(role)?);
+            if matches!(catalog::link_of(role.id), Link::Bound(_)) && super::preload::refresh(role) {
+                done.push(format!("refreshed session_preload_libraries of role \"{}\"", role.display_name()));
+            }
+        }
+        link::settle_association(&mut done)
+    })?;
+    Ok(done)
+}
+
+fn create(name: &str, done: &mut Done) {
+    run(&format!("CREATE ROLE {name} NOLOGIN"));
+    done.push(format!("created role \"{name}\""));
+}
+
+/// Administrators are Azure AD roles, and may grant what marks them.
+fn join(done: &mut Done) {
+    if !are_joined() {
+        run("GRANT azure_ad_user TO azure_ad_admin WITH ADMIN OPTION");
+        done.push("granted \"azure_ad_user\" to role \"azure_ad_admin\" with admin option".to_owned());
+    }
+}
+
+fn are_joined() -> bool {
+    let rows = query(
+        "SELECT 1 FROM pg_auth_members m JOIN pg_authid u ON u.oid = m.roleid JOIN pg_authid a ON a.oid = m.member \
+         WHERE u.rolname = 'azure_ad_user' AND a.rolname = 'azure_ad_admin' AND m.grantor = 10 AND m.admin_option",
+        &[],
+        |_| (),
+    );
+    !rows.is_empty()
+}
+
+/// Whether both roles are as [`establish`] leaves them. Only within `as_superuser`.
+pub(crate) fn are_intact() -> bool {
+    let adoptable = |role: Role| check_adoptable(&role).is_ok();
+    [USER_ROLE, ADMIN_ROLE].into_iter().all(|name| catalog::role_named(name).is_some_and(adoptable))
+        && are_joined()
+}
+
+/// A role of one of the names that someone uses for something else must not become one of ours unnoticed.
+fn check_adoptable(role: &Role) -> Outcome<()> {
+    let name = role.display_name();
+    let refused = |detail: &str, hint: String| {
+        Err(Fault::new(
+            PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
+            format!("role \"{name}\" exists and is used for something else"),
+        )
+        .detail(detail)
+        .hint(hint))
+    };
+    let plain = query(
+        "SELECT NOT (rolcanlogin OR rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls) \
+         AND rolpassword IS NULL AND rolconnlimit = -1 AND rolvaliduntil IS NULL FROM pg_authid WHERE oid = $1",
+        &[role.id.into()],
+        |row| row.get::<bool>(1).ok().flatten().unwrap_or_default(),
+    );
+    if plain != [true] {
+        return refused(
+            "It can log in, has attributes, or has a password.",
+            format!("Rename it, or take these away: ALTER ROLE {name} NOLOGIN NOSUPERUSER …;"),
+        );
+    }
+    let configured = query("SELECT 1 FROM pg_db_role_setting WHERE setrole = $1", &[role.id.into()], |_| ());
+    if !configured.is_empty() {
+        return refused(
+            "It has settings of its own.",
+            format!("Rename it, or: ALTER ROLE {name} RESET ALL;"),
+        );
+    }
+    Ok(())
+}
+
+/// Members of the two roles that are not linked would be let in by `+azure_ad_user` without anyone to be.
+fn check_members_are_linked() -> Outcome<()> {
+    let Some((user, admin)) = link::anchors() else { return Ok(()) };
+    for anchor in [&user, &admin] {
+        for member in link::members_of(anchor) {
+            if member.id != admin.id && !matches!(catalog::link_of(member.id), Link::Bound(_)) {
+                let (anchor, member) = (anchor.display_name(), member.display_name());
+                return Err(Fault::not_now(format!(
+                    "role \"{member}\" is a member of role \"{anchor}\" but is not linked to a directory object"
+                ))
+                .hint(format!(
+                    "REVOKE {anchor} FROM {member}; or link it first: \
+                     SECURITY LABEL FOR pgaadauth ON ROLE {member} IS 'aadauth,oid=…,type=…';",
+                    member = quoted(&member)
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Roles with a label of ours, the two excepted.
+pub(crate) fn labelled_roles() -> Vec<Role> {
+    let ids = query(
+        "SELECT DISTINCT l.objoid FROM pg_shseclabel l WHERE l.classoid = 'pg_authid'::regclass \
+         AND l.provider IN ('pgaadauth', 'pgaadauth-int')",
+        &[],
+        |row| row.get::<pg_sys::Oid>(1).ok().flatten(),
+    );
+    let anchors = [USER_ROLE, ADMIN_ROLE];
+    ids.into_iter()
+        .flatten()
+        .filter_map(catalog::role_of)
+        .filter(|role| !anchors.contains(&role.name.as_c_str()))
+        .collect()
+}
+
+/// Whether any role is linked. Only within `as_superuser`.
+pub(crate) fn any_link() -> bool {
+    labelled_roles().iter().any(|role| matches!(catalog::link_of(role.id), Link::Bound(_)))
+}
+
+/// No linked role may set the parameter of its guard. Only within `as_superuser`.
+///
+/// Almost no server has granted it to anyone, and then there is nothing to look at.
+pub(crate) fn check_parameters() -> Outcome<()> {
+    if cfg!(feature = "pg14") {
+        return Ok(());
+    }
+    let granted = "SELECT 1 FROM pg_parameter_acl WHERE parname = 'session_preload_libraries'";
+    if query(granted, &[], |_| ()).is_empty() {
+        return Ok(());
+    }
+    let linked = |role: &&Role| matches!(catalog::link_of(role.id), Link::Bound(_));
+    labelled_roles().iter().filter(linked).try_for_each(link::check_parameter)
+}

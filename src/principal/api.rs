@@ -1,0 +1,311 @@
+//! The SQL functions about principals: thin, over [`link`] and [`rights`].
+
+use std::ffi::CString;
+
+use entra::{Label, PrincipalKind, Uuid};
+use pgrx::prelude::*;
+
+use super::catalog::{self, Link, Role};
+use super::fault::{Fault, Outcome, notice, or_raise};
+use super::superuser::{as_superuser, quoted, run};
+use super::{anchors, link, rights};
+use crate::preloaded::{self, Preloaded};
+use crate::settings;
+
+/// Longest role name, in bytes (NAMEDATALEN - 1).
+const MAX_NAME_BYTES: usize = 63;
+
+/// What a function was asked to link a role to.
+struct Wanted {
+    object_id: Option<Uuid>,
+    kind: Option<PrincipalKind>,
+    admin: bool,
+    mfa: bool,
+}
+
+/// Makes a role the only Azure AD administrator.
+#[pg_extern(sql = false)]
+fn set_admin(role_name: &str, object_id: pgrx::Uuid, object_type: &str) {
+    or_raise((|| {
+        ready()?;
+        rights::require_superuser("set the Azure AD administrator")?;
+        let wanted = Wanted {
+            object_id: Some(uuid(object_id)),
+            kind: kind(Some(object_type))?,
+            admin: true,
+            mfa: false,
+        };
+        let label = label(&wanted, None)?;
+        for other in administrators() {
+            if other.display_name() != role_name {
+                demote(&other)?;
+            }
+        }
+        let role = find(role_name)?.map_or_else(|| create(role_name, true), Ok)?;
+        if !role.can_login {
+            run_as_superuser(&format!("ALTER ROLE {} LOGIN", quoted(role_name)));
+        }
+        link::link(&role, &label).map(drop)
+    })());
+}
+
+/// Makes one administrator, or every one, a plain Azure AD user.
+#[pg_extern(sql = false)]
+fn remove_admin(role_name: Option<&str>) {
+    or_raise((|| {
+        ready()?;
+        rights::require_superuser("remove an Azure AD administrator")?;
+        let administrators = administrators();
+        match role_name {
+            None => administrators.iter().try_for_each(demote),
+            Some(name) => administrators
+                .iter()
+                .find(|role| role.display_name() == name)
+                .ok_or_else(|| Fault::undefined(format!("role \"{name}\" is not an Azure AD administrator")))
+                .and_then(demote),
+        }
+    })());
+}
+
+/// Creates a role, or takes one that is not linked, and links it.
+#[pg_extern(sql = false)]
+fn create_principal(
+    role_name: Option<&str>,
+    object_id: Option<pgrx::Uuid>,
+    object_type: Option<&str>,
+    is_admin: Option<bool>,
+    is_mfa: Option<bool>,
+) -> String {
+    or_raise((|| {
+        ready()?;
+        let role_name = given(role_name)?;
+        let wanted = wanted(object_id, object_type, is_admin, is_mfa)?;
+        let label = label(&wanted, None)?;
+        match find(role_name)? {
+            None => {
+                rights::may_create()?;
+                let role = create(role_name, wanted.admin)?;
+                if !wanted.admin {
+                    rights::grant_to_administrators(&role);
+                }
+                link::link(&role, &label)?;
+            }
+            Some(role) => adopt(&role, &label)?,
+        }
+        Ok(format!("Created role for \"{role_name}\""))
+    })())
+}
+
+/// Links a linked role to another object, or to the same one on other terms.
+#[pg_extern(sql = false)]
+fn update_principal(
+    role_name: Option<&str>,
+    object_id: Option<pgrx::Uuid>,
+    object_type: Option<&str>,
+    is_admin: Option<bool>,
+    is_mfa: Option<bool>,
+) -> String {
+    or_raise((|| {
+        ready()?;
+        let role_name = given(role_name)?;
+        let (role, old) = linked(role_name)?;
+        rights::may_change(&role)?;
+        let mut wanted = wanted(object_id, object_type, is_admin, is_mfa)?;
+        wanted.kind = wanted.kind.or(old.kind);
+        link::link(&role, &label(&wanted, old.not_before)?)?;
+        Ok(format!("Updated role for \"{role_name}\""))
+    })())
+}
+
+/// Unlinks a role, which stays.
+#[pg_extern(sql = false)]
+fn drop_principal(role_name: &str) {
+    or_raise((|| {
+        ready()?;
+        let (role, _) = linked(role_name)?;
+        rights::may_change(&role)?;
+        link::unlink(&role).map(drop)
+    })());
+}
+
+/// Makes everything agree with the labels there are. Says what it did.
+#[pg_extern(sql = false)]
+fn repair() -> SetOfIterator<'static, String> {
+    SetOfIterator::new(or_raise((|| {
+        ready()?;
+        rights::require_superuser("repair Azure AD roles")?;
+        anchors::establish()
+    })()))
+}
+
+/// Every linked role.
+#[pg_extern(sql = false)]
+#[expect(clippy::type_complexity, reason = "the columns of a view")]
+fn list_principals() -> TableIterator<
+    'static,
+    (
+        name!(role_name, String),
+        name!(object_id, pgrx::Uuid),
+        name!(object_type, Option<String>),
+        name!(tenant_id, Option<pgrx::Uuid>),
+        name!(is_admin, bool),
+        name!(is_mfa, bool),
+        name!(not_before, Option<f64>),
+    ),
+> {
+    let rows = as_superuser(anchors::labelled_roles).into_iter().filter_map(|role| {
+        let Link::Bound(label) = catalog::link_of(role.id) else { return None };
+        Some((
+            role.display_name(),
+            sql_uuid(label.object_id?),
+            label.kind.map(|kind| kind.to_string()),
+            label.tenant_id.map(sql_uuid),
+            label.admin,
+            label.mfa,
+            #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in a double")]
+            label.not_before.map(|seconds| seconds as f64),
+        ))
+    });
+    TableIterator::new(rows.collect::<Vec<_>>())
+}
+
+/// The library works only where the postmaster loaded it: hooks, label providers and shared memory are its.
+pub(crate) fn ready() -> Outcome<()> {
+    match preloaded::status() {
+        Preloaded::ThisFile => Ok(()),
+        Preloaded::AnotherFile => {
+            Err(Fault::not_now("the azure_ad_auth library was replaced after the server started")
+                .hint("Restart the server."))
+        }
+        Preloaded::No => Err(Fault::not_now("azure_ad_auth must be loaded via shared_preload_libraries")
+            .hint(
+                "Add azure_ad_auth to shared_preload_libraries in postgresql.conf and restart the server.",
+            )),
+    }
+}
+
+fn uuid(id: pgrx::Uuid) -> Uuid {
+    Uuid::from_bytes(*id.as_bytes())
+}
+
+fn sql_uuid(id: Uuid) -> pgrx::Uuid {
+    pgrx::Uuid::from_bytes(*id.as_bytes())
+}
+
+fn kind(text: Option<&str>) -> Outcome<Option<PrincipalKind>> {
+    let Some(text) = text else { return Ok(None) };
+    PrincipalKind::parse(text).map(Some).ok_or_else(|| {
+        Fault::invalid(format!("invalid object type \"{text}\"")).hint("Use user, group or service.")
+    })
+}
+
+/// A null is what the parameter is when it is left out.
+fn wanted(
+    object_id: Option<pgrx::Uuid>,
+    object_type: Option<&str>,
+    admin: Option<bool>,
+    mfa: Option<bool>,
+) -> Outcome<Wanted> {
+    Ok(Wanted {
+        object_id: object_id.map(uuid),
+        kind: kind(object_type)?,
+        admin: admin.unwrap_or_default(),
+        mfa: mfa.unwrap_or_default(),
+    })
+}
+
+fn given(role_name: Option<&str>) -> Outcome<&str> {
+    role_name.ok_or_else(|| {
+        Fault::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, "role_name must not be null")
+    })
+}
+
+/// A complete label. Links made here always name their tenant.
+fn label(wanted: &Wanted, not_before: Option<i64>) -> Outcome<Label> {
+    let tenant_id = settings::tenant().ok_or_else(link::tenant_missing)?;
+    let object_id = wanted.object_id.ok_or_else(|| {
+        Fault::not_now("the directory cannot be asked for the object id of a name").hint(
+            "Give the object id: SELECT azure_ad_auth.create_principal(role_name, object_id, object_type);",
+        )
+    })?;
+    Ok(Label {
+        object_id: Some(object_id),
+        kind: wanted.kind,
+        admin: wanted.admin,
+        mfa: wanted.mfa,
+        tenant_id: Some(tenant_id),
+        not_before,
+    })
+}
+
+/// The role of a name; none if there is none. A name that PostgreSQL would cut is refused: it would be another's.
+fn find(name: &str) -> Outcome<Option<Role>> {
+    if name.is_empty() {
+        return Err(Fault::new(PgSqlErrorCode::ERRCODE_INVALID_NAME, "a role name cannot be empty"));
+    }
+    if name.len() > MAX_NAME_BYTES {
+        return Err(Fault::new(
+            PgSqlErrorCode::ERRCODE_NAME_TOO_LONG,
+            format!("role name \"{name}\" is too long"),
+        )
+        .detail(format!("It has {} bytes; at most {MAX_NAME_BYTES} are allowed.", name.len()))
+        .hint("Choose a shorter name: the link is by the object id, not by the name."));
+    }
+    Ok(CString::new(name).ok().and_then(|name| catalog::role_named(&name)))
+}
+
+fn linked(name: &str) -> Outcome<(Role, Label)> {
+    let Some(role) = find(name)? else {
+        return Err(Fault::undefined(format!("role \"{name}\" does not exist")));
+    };
+    match catalog::link_of(role.id) {
+        Link::Bound(label) => Ok((role, label)),
+        _ => Err(Fault::undefined(format!("role \"{name}\" is not linked to a directory object"))),
+    }
+}
+
+fn create(name: &str, admin: bool) -> Outcome<Role> {
+    let attributes = if admin { " CREATEROLE CREATEDB" } else { "" };
+    run_as_superuser(&format!("CREATE ROLE {} LOGIN{attributes}", quoted(name)));
+    find(name)?.ok_or_else(|| Fault::undefined(format!("role \"{name}\" does not exist")))
+}
+
+fn run_as_superuser(statement: &str) {
+    as_superuser(|| run(statement));
+}
+
+/// Links a role that is there. The same link again is no error; another one is for update_principal().
+fn adopt(role: &Role, label: &Label) -> Outcome<()> {
+    let name = role.display_name();
+    if let Link::Bound(old) = catalog::link_of(role.id) {
+        if (Label { not_before: None, ..old }) == *label {
+            notice(format!("role \"{name}\" is already linked to this object, skipping"), None);
+            return Ok(());
+        }
+        return Err(Fault::new(
+            PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
+            format!("role \"{name}\" is already linked to a directory object"),
+        )
+        .hint("To link it to another one, or on other terms: SELECT azure_ad_auth.update_principal(…)."));
+    }
+    link::check_linkable(role)?;
+    rights::may_change(role)?;
+    if !role.can_login {
+        notice(
+            format!("role \"{name}\" is not permitted to log in"),
+            Some(&format!("ALTER ROLE {} LOGIN;", quoted(&name))),
+        );
+    }
+    link::link(role, label).map(drop)
+}
+
+fn administrators() -> Vec<Role> {
+    link::anchors().map_or_else(Vec::new, |(_, admin)| as_superuser(|| link::members_of(&admin)))
+}
+
+fn demote(role: &Role) -> Outcome<()> {
+    match catalog::link_of(role.id) {
+        Link::Bound(label) => link::link(role, &Label { admin: false, ..label }).map(drop),
+        _ => link::settle(role).map(drop),
+    }
+}

@@ -1,0 +1,180 @@
+//! What the shared catalogs say about roles, read in ways that work before a database is selected.
+//!
+//! During a login only these may be read: pg_authid by name or oid, pg_auth_members by member, pg_shseclabel by object.
+//! Their relations are nailed in the relation cache for that purpose. Anything else works while the caches are warm, and
+//! after a crash fails with "cannot read pg_class without having selected a database".
+
+use std::ffi::{CStr, CString};
+
+use entra::{Label, LabelFault};
+use pgrx::prelude::*;
+
+/// The role that marks Azure AD roles.
+pub(crate) const USER_ROLE: &CStr = c"azure_ad_user";
+/// The role of administrators; a member of [`USER_ROLE`].
+pub(crate) const ADMIN_ROLE: &CStr = c"azure_ad_admin";
+/// The label provider, Azure's own.
+pub(crate) const PROVIDER: &CStr = c"pgaadauth";
+/// The second label provider of Azure, read from dumps.
+pub(crate) const INTERNAL_PROVIDER: &CStr = c"pgaadauth-int";
+
+/// A row of pg_authid.
+#[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "as the catalog has them")]
+pub(crate) struct Role {
+    pub(crate) id: pg_sys::Oid,
+    pub(crate) name: CString,
+    pub(crate) superuser: bool,
+    pub(crate) replication: bool,
+    pub(crate) bypass_rls: bool,
+    pub(crate) can_login: bool,
+    pub(crate) create_role: bool,
+    pub(crate) create_db: bool,
+}
+
+impl Role {
+    /// The name, for messages.
+    pub(crate) fn display_name(&self) -> String {
+        self.name.to_string_lossy().into_owned()
+    }
+
+    /// Could step around what guards an Azure AD role, and so can be none.
+    pub(crate) const fn is_privileged(&self) -> bool {
+        self.superuser || self.replication || self.bypass_rls
+    }
+}
+
+/// What links a role, if anything does.
+#[derive(Debug, Clone)]
+pub(crate) enum Link {
+    /// No label.
+    None,
+    /// A label that names no directory object.
+    Unbound,
+    /// A label that names one.
+    Bound(Label),
+    /// A label nobody could have set through this library.
+    Unreadable(LabelFault),
+}
+
+/// What a role is to us.
+#[derive(Debug, Clone)]
+pub(crate) enum Standing {
+    /// None of ours.
+    Local,
+    /// `azure_ad_user` or `azure_ad_admin` itself.
+    Anchor,
+    /// A member of `azure_ad_user`, directly or not, without a link.
+    Inherited,
+    /// Linked to a directory object.
+    Linked(Label),
+}
+
+/// The role of a name.
+pub(crate) fn role_named(name: &CStr) -> Option<Role> {
+    find(pg_sys::SysCacheIdentifier::AUTHNAME, pg_sys::Datum::from(name.as_ptr()))
+}
+
+/// The role of an oid.
+pub(crate) fn role_of(id: pg_sys::Oid) -> Option<Role> {
+    find(pg_sys::SysCacheIdentifier::AUTHOID, pg_sys::Datum::from(id))
+}
+
+#[expect(unsafe_code, reason = "reads the catalog cache")]
+fn find(cache: pg_sys::SysCacheIdentifier::Type, key: pg_sys::Datum) -> Option<Role> {
+    // SAFETY: the key is of the cache's type; the tuple is pinned until it is released and everything is copied from it.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(cache.cast_signed(), key);
+        if tuple.is_null() {
+            return None;
+        }
+        let form = &*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_authid>();
+        let role = Role {
+            id: form.oid,
+            name: CStr::from_ptr(form.rolname.data.as_ptr()).to_owned(),
+            superuser: form.rolsuper,
+            replication: form.rolreplication,
+            bypass_rls: form.rolbypassrls,
+            can_login: form.rolcanlogin,
+            create_role: form.rolcreaterole,
+            create_db: form.rolcreatedb,
+        };
+        pg_sys::ReleaseSysCache(tuple);
+        Some(role)
+    }
+}
+
+/// Takes in what other processes have committed, so that the next look at the catalogs sees it.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn accept_changes() {
+    // SAFETY: called within a transaction, as every login and statement is.
+    unsafe { pg_sys::AcceptInvalidationMessages() }
+}
+
+/// Membership as pg_hba.conf sees it for `+role`: direct or not, and superusers are members of nothing by being superusers.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn is_member(member: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    // SAFETY: reads the catalog cache; both may name no role.
+    unsafe { pg_sys::is_member_of_role_nosuper(member, role) }
+}
+
+/// The text of a role's label.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn label_text(role: pg_sys::Oid, provider: &CStr) -> Option<String> {
+    let object = object_address(role);
+    // SAFETY: the result is null or a palloc'd C string of ours, copied and freed at once.
+    unsafe {
+        let text = pg_sys::GetSecurityLabel(&raw const object, provider.as_ptr());
+        if text.is_null() {
+            return None;
+        }
+        let copy = CStr::from_ptr(text).to_string_lossy().into_owned();
+        pg_sys::pfree(text.cast());
+        Some(copy)
+    }
+}
+
+/// How the catalogs name a role.
+pub(crate) const fn object_address(role: pg_sys::Oid) -> pg_sys::ObjectAddress {
+    pg_sys::ObjectAddress { classId: pg_sys::AuthIdRelationId, objectId: role, objectSubId: 0 }
+}
+
+/// What a role's labels say.
+pub(crate) fn link_of(role: pg_sys::Oid) -> Link {
+    let Some(text) = label_text(role, PROVIDER) else { return Link::None };
+    let label = match Label::parse(&text) {
+        Ok(label) => label,
+        Err(fault) => return Link::Unreadable(fault),
+    };
+    // Links made here are complete; the second label is read for those from a dump of Azure's.
+    if label.object_id.is_some() && label.kind.is_some() && label.tenant_id.is_some() {
+        return Link::Bound(label);
+    }
+    let internal = label_text(role, INTERNAL_PROVIDER).map(|text| Label::parse_internal(&text)).transpose();
+    match internal.map(|internal| internal.map_or(label, |internal| label.completed_by(&internal))) {
+        Err(fault) => Link::Unreadable(fault),
+        Ok(label) if label.object_id.is_some() => Link::Bound(label),
+        Ok(_) => Link::Unbound,
+    }
+}
+
+/// What a role is to us. A label that cannot be read makes it an Azure AD role without a link: nobody gets in by it.
+pub(crate) fn standing_of(role: &Role) -> Standing {
+    if [USER_ROLE, ADMIN_ROLE].contains(&role.name.as_c_str()) {
+        return Standing::Anchor;
+    }
+    match link_of(role.id) {
+        Link::Bound(label) => Standing::Linked(label),
+        Link::Unreadable(_) => Standing::Inherited,
+        Link::None | Link::Unbound => match role_named(USER_ROLE) {
+            Some(user) if is_member(role.id, user.id) => Standing::Inherited,
+            _ => Standing::Local,
+        },
+    }
+}
+
+/// The tenant this server is associated with: a label of `azure_ad_admin`, there while an administrator is.
+pub(crate) fn associated_tenant() -> Option<entra::Uuid> {
+    let admin = role_named(ADMIN_ROLE)?;
+    Label::parse(&label_text(admin.id, PROVIDER)?).ok()?.tenant_id
+}

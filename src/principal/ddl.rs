@@ -1,0 +1,230 @@
+//! Statements that could break what a link depends on: refused, or followed by what makes it whole again.
+//!
+//! What is judged is the state after the statement, not its words: a linked role that could step around its guard, a role
+//! that became a member of an Azure AD role without being one, the two roles changed while others depend on them. An error
+//! then takes the whole statement back.
+
+use std::cell::Cell;
+
+use pgrx::prelude::*;
+
+use super::anchors;
+use super::catalog::{self, Link, Role};
+use super::fault::{Fault, Outcome, or_raise};
+use super::link;
+use super::preload;
+use super::statement::{self, Named, Statement};
+use super::superuser::{as_superuser, is_own_statement, quoted};
+use crate::chain::{UtilityCall, utility_hook};
+
+thread_local! {
+    /// The hook that was there before ours. Set once, in the postmaster.
+    static PREVIOUS: Cell<pg_sys::ProcessUtility_hook_type> = const { Cell::new(None) };
+}
+
+/// Installs the hook. In the postmaster only, while it loads its libraries.
+#[expect(unsafe_code, reason = "installs a C hook")]
+pub(crate) fn install() {
+    // SAFETY: runs once, before any backend is forked.
+    unsafe {
+        PREVIOUS.set(pg_sys::ProcessUtility_hook);
+        pg_sys::ProcessUtility_hook = Some(on_utility_statement);
+    }
+}
+
+utility_hook!(on_utility_statement => judge);
+
+fn judge(call: UtilityCall) {
+    #[expect(unsafe_code, reason = "reads a call of core's and passes it on")]
+    // SAFETY: core calls the hook with a planned utility statement; it is read before it runs, which may change it.
+    let statement =
+        if is_own_statement() { None } else { unsafe { statement::read((*call.planned).utilityStmt) } };
+    if let Some(statement) = &statement {
+        or_raise(before(statement));
+    }
+    #[expect(unsafe_code, reason = "reads a call of core's and passes it on")]
+    // SAFETY: the call came from core.
+    unsafe {
+        call.pass_on(PREVIOUS.get());
+    }
+    if let Some(statement) = &statement {
+        make_visible();
+        or_raise(after(statement));
+    }
+}
+
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn make_visible() {
+    // SAFETY: between two statements of a transaction.
+    unsafe { pg_sys::CommandCounterIncrement() }
+}
+
+/// What must not even begin while roles are linked.
+fn before(statement: &Statement) -> Outcome<()> {
+    let (roles, what) = match statement {
+        Statement::Drop { roles } => (roles.as_slice(), "dropped"),
+        Statement::Rename { role } => (std::slice::from_ref(role), "renamed"),
+        Statement::Own { roles } => (roles.as_slice(), "subject of DROP OWNED or REASSIGN OWNED"),
+        _ => return Ok(()),
+    };
+    let Some((user, admin)) = link::anchors() else { return Ok(()) };
+    let anchor = roles.iter().filter_map(Named::role).find(|role| role.id == user.id || role.id == admin.id);
+    match anchor {
+        Some(anchor) if as_superuser(anchors::any_link) => Err(anchor_in_use(&anchor, what)),
+        _ => Ok(()),
+    }
+}
+
+fn anchor_in_use(anchor: &Role, what: &str) -> Fault {
+    Fault::new(
+        PgSqlErrorCode::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
+        format!(
+            "role \"{}\" cannot be {what} while roles are linked to directory objects",
+            anchor.display_name()
+        ),
+    )
+    .hint("Unlink them first: SELECT azure_ad_auth.drop_principal(role_name) FROM azure_ad_auth.principals;")
+}
+
+/// What must hold after a statement.
+fn after(statement: &Statement) -> Outcome<()> {
+    match statement {
+        Statement::Label { role } => settle(role),
+        Statement::Drop { .. } => as_superuser(|| link::settle_association(&mut Vec::new())),
+        Statement::Configure { role } => after_configure(role),
+        Statement::Alter { role } => verify(std::slice::from_ref(role), None),
+        Statement::Create { role, members } => {
+            verify(std::slice::from_ref(role), None)?;
+            verify(members, role.role().as_ref())
+        }
+        Statement::Membership { granted, members, is_grant } => {
+            for granted in granted.iter().filter_map(Named::role) {
+                check_anchor_membership(&granted, members, *is_grant)?;
+                verify(members, Some(&granted))?;
+            }
+            verify_anchors(granted.iter().chain(members))?;
+            as_superuser(anchors::check_parameters)
+        }
+        Statement::Parameter => as_superuser(anchors::check_parameters),
+        Statement::Rename { .. } | Statement::Own { .. } => Ok(()),
+    }
+}
+
+fn settle(role: &Named) -> Outcome<()> {
+    let Some(role) = role.role().filter(|role| !is_anchor(role)) else { return Ok(()) };
+    link::settle(&role).map(drop)
+}
+
+/// The guard stays, whatever was set or reset.
+fn after_configure(role: &Named) -> Outcome<()> {
+    let Some(role) = role.role() else { return Ok(()) };
+    if is_anchor(&role) {
+        return verify_anchor(&role);
+    }
+    if matches!(catalog::link_of(role.id), Link::Bound(_)) {
+        as_superuser(|| preload::set(&role));
+    }
+    Ok(())
+}
+
+/// Membership in the two roles is given and taken with the link, and by nothing else.
+fn check_anchor_membership(granted: &Role, members: &[Named], is_grant: bool) -> Outcome<()> {
+    if !is_anchor(granted) {
+        return Ok(());
+    }
+    for member in members.iter().filter_map(Named::role).filter(|member| !is_anchor(member)) {
+        let (anchor, name) = (granted.display_name(), member.display_name());
+        let wants_admin = granted.name.as_c_str() == catalog::ADMIN_ROLE;
+        match catalog::link_of(member.id) {
+            Link::Bound(label) if is_grant && label.admin == wants_admin => {
+                link::settle(&member).map(drop)?
+            }
+            Link::Bound(_) if !is_grant => {
+                return Err(Fault::not_now(format!(
+                    "role \"{name}\" is linked to a directory object and stays a member of role \"{anchor}\""
+                ))
+                .hint("To unlink it: SELECT azure_ad_auth.drop_principal(role_name)."));
+            }
+            Link::Bound(_) => {
+                return Err(Fault::denied(format!("role \"{anchor}\" is not granted by GRANT"))
+                    .hint("Use azure_ad_auth.set_admin(), or create_principal() or update_principal() with is_admin."));
+            }
+            _ if is_grant => return Err(not_linked(&member, granted)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Roles are as a link, or the lack of one, asks for. `through` is a role they may have become members of.
+fn verify(roles: &[Named], through: Option<&Role>) -> Outcome<()> {
+    let Some((user, _)) = link::anchors() else { return Ok(()) };
+    for role in roles.iter().filter_map(Named::role) {
+        if is_anchor(&role) {
+            verify_anchor(&role)?;
+        } else if matches!(catalog::link_of(role.id), Link::Bound(_)) {
+            verify_linked(&role)?;
+        } else if catalog::is_member(role.id, user.id) {
+            let through = through.filter(|through| catalog::is_member(through.id, user.id));
+            let through = through.cloned().or_else(|| parent_in(&role, &user));
+            return Err(not_linked(&role, through.as_ref().unwrap_or(&user)));
+        }
+    }
+    Ok(())
+}
+
+fn parent_in(role: &Role, user: &Role) -> Option<Role> {
+    as_superuser(|| link::parents_of(role)).into_iter().find(|parent| catalog::is_member(parent.id, user.id))
+}
+
+fn not_linked(role: &Role, through: &Role) -> Fault {
+    let (role, through) = (role.display_name(), through.display_name());
+    Fault::not_now(format!(
+        "role \"{role}\" cannot be a member of role \"{through}\" because it is not linked to a directory object"
+    ))
+    .detail(format!("Role \"{through}\" is an Azure AD role, and only Azure AD roles may be members of one."))
+    .hint(format!(
+        "Link it first: SELECT azure_ad_auth.create_principal('{quoted}', object_id); or \
+         SECURITY LABEL FOR pgaadauth ON ROLE {name} IS 'aadauth,oid=<object id>,type=user';",
+        quoted = role.replace('\'', "''"),
+        name = quoted(&role),
+    ))
+}
+
+/// A linked role has nothing by which it could step around its guard or its token.
+fn verify_linked(role: &Role) -> Outcome<()> {
+    let name = role.display_name();
+    if role.is_privileged() {
+        return Err(Fault::denied(format!(
+            "role \"{name}\" is linked to a directory object and cannot be a superuser, or have REPLICATION or BYPASSRLS"
+        ))
+        .hint("Unlink it first: SELECT azure_ad_auth.drop_principal(role_name)."));
+    }
+    as_superuser(|| {
+        if link::has_password(role) {
+            return Err(Fault::not_now(format!(
+                "role \"{name}\" is linked to a directory object and cannot have a password"
+            ))
+            .detail("It logs in with an access token or not at all."));
+        }
+        link::check_parameter(role)
+    })
+}
+
+fn is_anchor(role: &Role) -> bool {
+    [catalog::USER_ROLE, catalog::ADMIN_ROLE].contains(&role.name.as_c_str())
+}
+
+fn verify_anchors<'n>(mut named: impl Iterator<Item = &'n Named>) -> Outcome<()> {
+    named.find_map(|named| named.role().filter(is_anchor)).map_or(Ok(()), |anchor| verify_anchor(&anchor))
+}
+
+/// The two roles stay what they were made to be while others depend on them.
+fn verify_anchor(role: &Role) -> Outcome<()> {
+    as_superuser(|| {
+        if !anchors::any_link() || anchors::are_intact() {
+            return Ok(());
+        }
+        Err(anchor_in_use(role, "changed"))
+    })
+}

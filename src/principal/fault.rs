@@ -1,0 +1,83 @@
+//! Errors of statements and functions, in PostgreSQL's style: a message, and where they help a detail and a hint.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+/// Why a statement is refused.
+#[derive(Debug, Clone)]
+pub(crate) struct Fault {
+    sqlstate: PgSqlErrorCode,
+    message: String,
+    detail: Option<String>,
+    hint: Option<String>,
+}
+
+/// What a statement comes to.
+pub(crate) type Outcome<T> = Result<T, Fault>;
+
+impl Fault {
+    /// `message`: lower case, no full stop.
+    pub(crate) fn new(sqlstate: PgSqlErrorCode, message: impl Into<String>) -> Self {
+        Self { sqlstate, message: message.into(), detail: None, hint: None }
+    }
+
+    /// The current user may not do this.
+    pub(crate) fn denied(message: impl Into<String>) -> Self {
+        Self::new(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, message)
+    }
+
+    /// Something else must be done first.
+    pub(crate) fn not_now(message: impl Into<String>) -> Self {
+        Self::new(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+    }
+
+    /// An argument that is not acceptable.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, message)
+    }
+
+    /// A role that is not there, or is not what it should be.
+    pub(crate) fn undefined(message: impl Into<String>) -> Self {
+        Self::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, message)
+    }
+
+    /// A sentence of facts.
+    pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// A sentence to act on.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Ends the statement.
+    pub(crate) fn raise(self) -> ! {
+        let mut report = ErrorReport::new(self.sqlstate, self.message, "azure_ad_auth");
+        if let Some(detail) = self.detail {
+            report = report.set_detail(detail);
+        }
+        if let Some(hint) = self.hint {
+            report = report.set_hint(hint);
+        }
+        report.report(PgLogLevel::ERROR);
+        unreachable!("an ERROR does not return")
+    }
+}
+
+/// The value, or the end of the statement.
+pub(crate) fn or_raise<T>(outcome: Outcome<T>) -> T {
+    outcome.unwrap_or_else(|fault| fault.raise())
+}
+
+/// Tells the client something it did not ask for.
+pub(crate) fn notice(message: impl Into<String>, hint: Option<&str>) {
+    let mut report =
+        ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message.into(), "azure_ad_auth");
+    if let Some(hint) = hint {
+        report = report.set_hint(hint);
+    }
+    report.report(PgLogLevel::NOTICE);
+}

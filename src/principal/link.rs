@@ -1,0 +1,359 @@
+//! The one way to link and unlink.
+//!
+//! The labels of a role say what it is linked to. [`settle`] makes everything else agree with them: the memberships, the
+//! guard, the password, the attributes of an administrator, the association with a tenant. Functions and statements write
+//! or remove a label and then settle; a repair settles every role. So nothing that depends on a label is written twice.
+
+use std::ffi::{CStr, CString};
+
+use entra::{Label, Uuid};
+use pgrx::prelude::*;
+
+use super::catalog::{self, ADMIN_ROLE, INTERNAL_PROVIDER, Link, PROVIDER, Role, USER_ROLE};
+use super::fault::{Fault, Outcome, notice};
+use super::superuser::{as_superuser, query, quoted, run};
+use super::{preload, sessions};
+
+/// What [`settle`] had to do, in words.
+pub(crate) type Done = Vec<String>;
+
+/// Links a role to what `label` names, or rebinds it. The caller has the right to.
+pub(crate) fn link(role: &Role, label: &Label) -> Outcome<Done> {
+    lock(role)?;
+    set_label(role, PROVIDER, Some(&label.to_string()));
+    set_label(role, INTERNAL_PROVIDER, None);
+    if label.mfa {
+        notice(
+            "multi-factor authentication can be verified in version 1.0 access tokens only",
+            Some(
+                "An application whose accessTokenAcceptedVersion is 2 gets tokens that are refused for this role.",
+            ),
+        );
+    }
+    settle(role)
+}
+
+/// Unlinks a role, which stays. The caller has the right to.
+pub(crate) fn unlink(role: &Role) -> Outcome<Done> {
+    lock(role)?;
+    set_label(role, PROVIDER, None);
+    set_label(role, INTERNAL_PROVIDER, None);
+    settle(role)
+}
+
+/// Makes everything agree with the role's labels.
+pub(crate) fn settle(role: &Role) -> Outcome<Done> {
+    as_superuser(|| {
+        let mut done = Done::new();
+        match catalog::link_of(role.id) {
+            Link::Bound(label) => make_linked(role, &label, &mut done)?,
+            Link::None | Link::Unbound => make_unlinked(role, &mut done)?,
+            Link::Unreadable(fault) => {
+                return Err(Fault::invalid(format!(
+                    "the label of role \"{}\" is not valid",
+                    role.display_name()
+                ))
+                .detail(fault.to_string()));
+            }
+        }
+        settle_association(&mut done)?;
+        Ok(done)
+    })
+}
+
+/// Locks a role as SECURITY LABEL does, so that two sessions link it one after the other.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn lock(role: &Role) -> Outcome<()> {
+    // SAFETY: within a transaction, whose end releases the lock.
+    unsafe {
+        pg_sys::LockSharedObject(
+            pg_sys::AuthIdRelationId,
+            role.id,
+            0,
+            pg_sys::ShareUpdateExclusiveLock.cast_signed(),
+        );
+    }
+    match catalog::role_of(role.id) {
+        Some(_) => Ok(()),
+        None => Err(Fault::undefined(format!("role \"{}\" was concurrently dropped", role.display_name()))),
+    }
+}
+
+/// Writes or removes a label, and makes that visible to the rest of the statement.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn set_label(role: &Role, provider: &CStr, text: Option<&str>) {
+    let object = catalog::object_address(role.id);
+    let text = text.and_then(|text| CString::new(text).ok());
+    let pointer = text.as_ref().map_or(std::ptr::null(), |text| text.as_ptr());
+    // SAFETY: C strings that outlive the call.
+    unsafe {
+        pg_sys::SetSecurityLabel(&raw const object, provider.as_ptr(), pointer);
+        pg_sys::CommandCounterIncrement();
+    }
+}
+
+/// The two roles, once they exist.
+pub(crate) fn anchors() -> Option<(Role, Role)> {
+    Some((catalog::role_named(USER_ROLE)?, catalog::role_named(ADMIN_ROLE)?))
+}
+
+fn make_linked(role: &Role, label: &Label, done: &mut Done) -> Outcome<()> {
+    check_linkable(role)?;
+    let Some((user, admin)) = anchors() else {
+        notice(
+            format!("role \"{}\" is not linked completely", role.display_name()),
+            Some("Run CREATE EXTENSION azure_ad_auth, or azure_ad_auth.repair() where it exists."),
+        );
+        return Ok(());
+    };
+    check_members(role, &admin)?;
+    let (wanted, other) = if label.admin { (&admin, &user) } else { (&user, &admin) };
+    let was_admin = !memberships(role, &admin).is_empty();
+    revoke(role, other, |_| true, done);
+    if label.admin {
+        // A role cannot be a member of its own member.
+        revoke(&admin, role, |_| true, done);
+    }
+    revoke(role, wanted, |row| !row.is_ours(), done);
+    if memberships(role, wanted).is_empty() {
+        grant(role, wanted, done);
+    }
+    if label.admin && !(role.create_role && role.create_db) {
+        alter(role, "CREATEROLE CREATEDB", done);
+    } else if was_admin && !label.admin {
+        alter(role, "NOCREATEROLE NOCREATEDB", done);
+    }
+    if preload::set(role) {
+        done.push(format!("set {} of role \"{}\"", preload::PARAMETER, role.display_name()));
+    }
+    remove_password(role, done);
+    check_parameter(role)
+}
+
+fn make_unlinked(role: &Role, done: &mut Done) -> Outcome<()> {
+    let Some((user, admin)) = anchors() else { return Ok(()) };
+    if [user.id, admin.id].contains(&role.id) {
+        return Ok(());
+    }
+    let was_admin = !memberships(role, &admin).is_empty();
+    let was_linked = was_admin || !memberships(role, &user).is_empty();
+    revoke(role, &user, |_| true, done);
+    revoke(role, &admin, |_| true, done);
+    if was_admin {
+        alter(role, "NOCREATEROLE NOCREATEDB", done);
+    }
+    preload::remove(role);
+    check_not_inherited(role, &user)?;
+    if was_linked {
+        sessions::end_after_commit(role.id);
+    }
+    Ok(())
+}
+
+/// What no link can change: a role that could step around its guard, or is not one's own.
+pub(crate) fn check_linkable(role: &Role) -> Outcome<()> {
+    let name = role.display_name();
+    if [USER_ROLE, ADMIN_ROLE].contains(&role.name.as_c_str()) {
+        return Err(Fault::denied(format!("role \"{name}\" cannot be linked to a directory object"))
+            .detail("It stands for all Azure AD roles."));
+    }
+    if name.starts_with("pg_") {
+        return Err(Fault::denied(format!("role \"{name}\" cannot be linked to a directory object"))
+            .detail("Roles whose name begins with \"pg_\" belong to PostgreSQL."));
+    }
+    if role.is_privileged() {
+        return Err(Fault::denied(format!("role \"{name}\" cannot be linked to a directory object"))
+            .detail("It is a superuser, or has REPLICATION or BYPASSRLS.")
+            .hint(format!("ALTER ROLE {} NOSUPERUSER NOREPLICATION NOBYPASSRLS;", quoted(&name))));
+    }
+    Ok(())
+}
+
+/// A member without a link would be matched by `+azure_ad_user` in pg_hba.conf, and has no guard.
+fn check_members(role: &Role, admin: &Role) -> Outcome<()> {
+    let unlinked = members_of(role)
+        .into_iter()
+        .find(|member| member.id != admin.id && !matches!(catalog::link_of(member.id), Link::Bound(_)));
+    let Some(member) = unlinked else { return Ok(()) };
+    let (role, member) = (role.display_name(), member.display_name());
+    Err(Fault::not_now(format!(
+        "role \"{role}\" cannot be linked because role \"{member}\" is a member of it"
+    ))
+    .detail("A member of an Azure AD role must be one itself.")
+    .hint(format!("REVOKE {} FROM {};", quoted(&role), quoted(&member))))
+}
+
+/// What was linked may still be a member of other linked roles.
+fn check_not_inherited(role: &Role, user: &Role) -> Outcome<()> {
+    if !catalog::is_member(role.id, user.id) {
+        return Ok(());
+    }
+    let through = parents_of(role).into_iter().find(|parent| catalog::is_member(parent.id, user.id));
+    let (role, through) = (role.display_name(), through.map_or_else(String::new, |role| role.display_name()));
+    Err(Fault::not_now(format!(
+        "role \"{role}\" cannot be unlinked while it is a member of role \"{through}\""
+    ))
+    .detail("A member of an Azure AD role must be one itself.")
+    .hint(format!("REVOKE {} FROM {};", quoted(&through), quoted(&role))))
+}
+
+/// SET on the parameter would let a client name other libraries when it connects.
+pub(crate) fn check_parameter(role: &Role) -> Outcome<()> {
+    if !may_set_parameter(role) {
+        return Ok(());
+    }
+    Err(Fault::denied(format!(
+        "role \"{}\" is linked to a directory object and cannot have SET on parameter \"{}\"",
+        role.display_name(),
+        preload::PARAMETER
+    ))
+    .detail("It could keep azure_ad_auth out of its own sessions.")
+    .hint(format!("Revoke SET ON PARAMETER {} where the role has it from.", preload::PARAMETER)))
+}
+
+/// Before 15 only superusers may, and a linked role is none.
+#[cfg(feature = "pg14")]
+const fn may_set_parameter(_role: &Role) -> bool {
+    false
+}
+
+#[cfg(not(feature = "pg14"))]
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn may_set_parameter(role: &Role) -> bool {
+    let wanted = pg_sys::AclMode::from(pg_sys::ACL_SET);
+    // SAFETY: a C string that outlives the call.
+    let answer =
+        unsafe { pg_sys::pg_parameter_aclcheck(c"session_preload_libraries".as_ptr(), role.id, wanted) };
+    answer == pg_sys::AclResult::ACLCHECK_OK
+}
+
+/// One row of pg_auth_members.
+struct Membership {
+    grantor: String,
+    grantor_id: pg_sys::Oid,
+    admin_option: bool,
+}
+
+impl Membership {
+    fn is_ours(&self) -> bool {
+        self.grantor_id == pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID) && !self.admin_option
+    }
+}
+
+fn memberships(member: &Role, role: &Role) -> Vec<Membership> {
+    query(
+        "SELECT coalesce(g.rolname, '')::text, m.grantor, m.admin_option FROM pg_auth_members m \
+         LEFT JOIN pg_authid g ON g.oid = m.grantor WHERE m.roleid = $1 AND m.member = $2",
+        &[role.id.into(), member.id.into()],
+        |row| Membership {
+            grantor: row.get(1).ok().flatten().unwrap_or_default(),
+            grantor_id: row.get(2).ok().flatten().unwrap_or(pg_sys::InvalidOid),
+            admin_option: row.get(3).ok().flatten().unwrap_or_default(),
+        },
+    )
+}
+
+/// Direct members of a role.
+pub(crate) fn members_of(role: &Role) -> Vec<Role> {
+    roles("SELECT member FROM pg_auth_members WHERE roleid = $1 GROUP BY member", role)
+}
+
+/// Roles a role is a direct member of.
+pub(crate) fn parents_of(role: &Role) -> Vec<Role> {
+    roles("SELECT roleid FROM pg_auth_members WHERE member = $1 GROUP BY roleid", role)
+}
+
+fn roles(text: &str, role: &Role) -> Vec<Role> {
+    let ids = query(text, &[role.id.into()], |row| row.get::<pg_sys::Oid>(1).ok().flatten());
+    ids.into_iter().flatten().filter_map(catalog::role_of).collect()
+}
+
+fn grant(member: &Role, role: &Role, done: &mut Done) {
+    run(&format!("GRANT {} TO {}", quoted(&role.display_name()), quoted(&member.display_name())));
+    done.push(format!("granted \"{}\" to role \"{}\"", role.display_name(), member.display_name()));
+}
+
+/// Revokes the memberships that `which` picks. From 16 on there may be several, of different grantors.
+fn revoke(member: &Role, role: &Role, which: impl Fn(&Membership) -> bool, done: &mut Done) {
+    for row in memberships(member, role).iter().filter(|row| which(row)) {
+        let by = if cfg!(any(feature = "pg14", feature = "pg15")) || row.grantor.is_empty() {
+            String::new()
+        } else {
+            format!(" GRANTED BY {}", quoted(&row.grantor))
+        };
+        let (role, member) = (role.display_name(), member.display_name());
+        run(&format!("REVOKE {} FROM {}{by} CASCADE", quoted(&role), quoted(&member)));
+        done.push(format!("revoked \"{role}\" from role \"{member}\""));
+    }
+}
+
+fn alter(role: &Role, attributes: &str, done: &mut Done) {
+    run(&format!("ALTER ROLE {} {attributes}", quoted(&role.display_name())));
+    done.push(format!("made role \"{}\" {attributes}", role.display_name()));
+}
+
+/// A linked role logs in with a token or not at all.
+fn remove_password(role: &Role, done: &mut Done) {
+    if has_password(role) {
+        let name = role.display_name();
+        run(&format!("ALTER ROLE {} PASSWORD NULL", quoted(&name)));
+        notice(format!("the password of role \"{name}\" was removed"), None);
+        done.push(format!("removed the password of role \"{name}\""));
+    }
+}
+
+/// Whether a password is stored for the role. Only within `as_superuser`.
+pub(crate) fn has_password(role: &Role) -> bool {
+    let text = "SELECT rolpassword IS NOT NULL FROM pg_authid WHERE oid = $1";
+    let rows = query(text, &[role.id.into()], |row| row.get::<bool>(1).ok().flatten().unwrap_or_default());
+    rows.contains(&true)
+}
+
+/// Makes the association agree with the administrators there are. Only within `as_superuser`.
+///
+/// The lock makes two sessions that set the first administrator, or remove the last, take turns.
+pub(crate) fn settle_association(done: &mut Done) -> Outcome<()> {
+    let Some((_, admin)) = anchors() else { return Ok(()) };
+    let tenants = administrators_tenants(&admin)?;
+    let found = catalog::associated_tenant();
+    if found == tenants.first().copied() && tenants.len() <= 1 {
+        return Ok(());
+    }
+    lock(&admin)?;
+    match administrators_tenants(&admin)?.as_slice() {
+        [] => {
+            set_label(&admin, PROVIDER, None);
+            done.push("removed the association with the tenant: there is no administrator".to_owned());
+        }
+        [tenant] => {
+            let label = Label { tenant_id: Some(*tenant), ..Label::default() };
+            set_label(&admin, PROVIDER, Some(&label.to_string()));
+            done.push(format!("associated the server with tenant {tenant}"));
+        }
+        [one, two, ..] => {
+            return Err(Fault::not_now("the Azure AD administrators are of different tenants")
+                .detail(format!("Tenants {one} and {two}."))
+                .hint("Remove the administrators of the old tenant first: azure_ad_auth.remove_admin()."));
+        }
+    }
+    Ok(())
+}
+
+/// The tenants of the administrators, each once; an administrator whose label names none counts for the configured one.
+fn administrators_tenants(admin: &Role) -> Outcome<Vec<Uuid>> {
+    let mut tenants = Vec::new();
+    for member in members_of(admin) {
+        let Link::Bound(label) = catalog::link_of(member.id) else { continue };
+        let tenant = label.tenant_id.or_else(crate::settings::tenant).ok_or_else(tenant_missing)?;
+        if !tenants.contains(&tenant) {
+            tenants.push(tenant);
+        }
+    }
+    Ok(tenants)
+}
+
+/// No link can be made before the tenant is known.
+pub(crate) fn tenant_missing() -> Fault {
+    Fault::not_now("no Azure AD tenant is configured")
+        .hint("Set azure_ad_auth.tenant_id in postgresql.conf or by ALTER SYSTEM, and reload.")
+}

@@ -1,0 +1,141 @@
+//! The guard: `session_preload_libraries` of a linked role, with this library in it.
+//!
+//! On a server that does not preload the library, PostgreSQL then loads it into the session of such a role, which ends (see
+//! `door::guard`). A row IN DATABASE wins over the role's own, so every row of the role has it.
+
+use std::ffi::{CStr, CString};
+
+use pgrx::prelude::*;
+
+use super::catalog::Role;
+use super::superuser::{query, quoted, run};
+
+/// The setting.
+pub(crate) const PARAMETER: &str = "session_preload_libraries";
+
+/// The library, as it is named in the setting.
+const LIBRARY: &str = "azure_ad_auth";
+
+/// One row of pg_db_role_setting.
+struct Row {
+    /// None: the role's own row, for all databases.
+    database: Option<String>,
+    /// The libraries it names; none: it says nothing about them.
+    libraries: Option<Vec<String>>,
+}
+
+/// Puts the guard into every row of the role. Only within `as_superuser`. Says whether anything was to do.
+pub(crate) fn set(role: &Role) -> bool {
+    let mut rows = rows_of(role);
+    if !rows.iter().any(|row| row.database.is_none()) {
+        rows.push(Row { database: None, libraries: None });
+    }
+    let mut changed = false;
+    for row in rows {
+        let mut libraries = row.libraries.unwrap_or_else(servers_own);
+        if !libraries.iter().any(|library| is_ours(library)) {
+            libraries.insert(0, LIBRARY.to_owned());
+            write(role, row.database.as_deref(), &libraries);
+            changed = true;
+        }
+    }
+    changed
+}
+
+/// Adds what the server's own setting names by now, and puts the guard into every row. Only within `as_superuser`.
+pub(crate) fn refresh(role: &Role) -> bool {
+    let own = rows_of(role).into_iter().find(|row| row.database.is_none()).and_then(|row| row.libraries);
+    let mut wanted = own.clone().unwrap_or_default();
+    for library in std::iter::once(LIBRARY.to_owned()).chain(servers_own()) {
+        if !wanted.contains(&library) {
+            wanted.push(library);
+        }
+    }
+    let outdated = own.as_ref() != Some(&wanted);
+    if outdated {
+        write(role, None, &wanted);
+    }
+    set(role) || outdated
+}
+
+/// Takes the guard out of every row of the role. Only within `as_superuser`.
+pub(crate) fn remove(role: &Role) {
+    for row in rows_of(role) {
+        let Some(libraries) = row.libraries else { continue };
+        let rest: Vec<_> = libraries.iter().filter(|library| !is_ours(library)).cloned().collect();
+        if rest.len() == libraries.len() {
+            continue;
+        }
+        if rest.is_empty() || rest == servers_own() {
+            run(&format!("ALTER ROLE {} RESET {PARAMETER}", place(role, row.database.as_deref())));
+        } else {
+            write(role, row.database.as_deref(), &rest);
+        }
+    }
+}
+
+fn place(role: &Role, database: Option<&str>) -> String {
+    let name = quoted(&role.display_name());
+    database.map_or_else(|| name.clone(), |database| format!("{name} IN DATABASE {}", quoted(database)))
+}
+
+fn write(role: &Role, database: Option<&str>, libraries: &[String]) {
+    let list: Vec<_> = libraries.iter().map(|library| format!("'{}'", library.replace('\'', "''"))).collect();
+    run(&format!("ALTER ROLE {} SET {PARAMETER} TO {}", place(role, database), list.join(", ")));
+}
+
+fn rows_of(role: &Role) -> Vec<Row> {
+    let prefix = format!("{PARAMETER}=");
+    query(
+        "SELECT d.datname::text, s.setconfig FROM pg_db_role_setting s \
+         LEFT JOIN pg_database d ON d.oid = s.setdatabase \
+         WHERE s.setrole = $1 AND (s.setdatabase = 0 OR d.oid IS NOT NULL)",
+        &[role.id.into()],
+        |row| {
+            let settings = row.get::<Vec<String>>(2).ok().flatten().unwrap_or_default();
+            let libraries =
+                settings.iter().find_map(|setting| setting.strip_prefix(&prefix)).map(split_libraries);
+            Row { database: row.get::<String>(1).ok().flatten(), libraries }
+        },
+    )
+}
+
+/// What the server's configuration names, as opposed to what this session was given by its role or database.
+fn servers_own() -> Vec<String> {
+    query(
+        "SELECT coalesce( \
+           (SELECT setting FROM pg_settings WHERE name = $1 AND source NOT IN \
+             ('global', 'database', 'user', 'database user', 'client', 'session', 'interactive', 'override')), \
+           (SELECT setting FROM pg_file_settings WHERE name = $1 AND error IS NULL ORDER BY seqno DESC LIMIT 1), \
+           '')",
+        &[PARAMETER.into()],
+        |row| row.get::<String>(1).ok().flatten().unwrap_or_default(),
+    )
+    .first()
+    .map(|list| split_libraries(list))
+    .unwrap_or_default()
+}
+
+fn is_ours(library: &str) -> bool {
+    let file = library.rsplit('/').next().unwrap_or(library);
+    file.strip_suffix(".so").unwrap_or(file) == LIBRARY
+}
+
+/// Splits a list as PostgreSQL does (load_libraries, miscinit.c).
+#[expect(unsafe_code, reason = "uses the server's own splitter")]
+fn split_libraries(list: &str) -> Vec<String> {
+    let Ok(list) = CString::new(list) else { return Vec::new() };
+    let mut names: *mut pg_sys::List = std::ptr::null_mut();
+    // SAFETY: the splitter may write to its argument, which is a copy; its list holds palloc'd C strings, copied at once and
+    // freed with the statement's memory.
+    unsafe {
+        let copy = pg_sys::pstrdup(list.as_ptr());
+        if !pg_sys::SplitDirectoriesString(copy, c",".to_bytes()[0].cast_signed(), &raw mut names) {
+            return Vec::new();
+        }
+        let cells = names.as_ref().map_or(0, |list| list.length);
+        (0..cells)
+            .map(|n| CStr::from_ptr(pg_sys::list_nth(names, n).cast()).to_string_lossy().into_owned())
+            .collect()
+    }
+}

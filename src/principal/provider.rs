@@ -1,0 +1,93 @@
+//! The label providers `pgaadauth` and `pgaadauth-int`: what may be written in a label, and by whom.
+//!
+//! SECURITY LABEL calls a provider before it writes. Here the label is judged; what follows from it is done after the
+//! statement, when the label can be read (see `ddl`).
+
+use std::ffi::{CStr, c_char};
+
+use entra::{Label, LabelFault};
+use pgrx::prelude::*;
+
+use super::catalog::{self, ADMIN_ROLE, INTERNAL_PROVIDER, PROVIDER, Role};
+use super::fault::{Fault, Outcome, or_raise};
+use super::{link, rights};
+
+/// Registers both. In the postmaster only, while it loads its libraries.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn register() {
+    // SAFETY: constant C strings and guarded functions.
+    unsafe {
+        pg_sys::register_label_provider(PROVIDER.as_ptr(), Some(check_label));
+        pg_sys::register_label_provider(INTERNAL_PROVIDER.as_ptr(), Some(check_internal_label));
+    }
+}
+
+#[pg_guard]
+#[expect(unsafe_code, reason = "the signature of a label provider")]
+unsafe extern "C-unwind" fn check_label(object: *const pg_sys::ObjectAddress, label: *const c_char) {
+    // SAFETY: seclabel.c hands over an object it has found and a label that is null or a C string.
+    let (object, text) = unsafe { (*object, text_of(label)) };
+    or_raise(judge(object, text.as_deref(), Label::parse));
+}
+
+#[pg_guard]
+#[expect(unsafe_code, reason = "the signature of a label provider")]
+unsafe extern "C-unwind" fn check_internal_label(object: *const pg_sys::ObjectAddress, label: *const c_char) {
+    // SAFETY: as above.
+    let (object, text) = unsafe { (*object, text_of(label)) };
+    or_raise(judge(object, text.as_deref(), Label::parse_internal));
+}
+
+/// # Safety
+/// `label` is null or a C string.
+#[expect(unsafe_code, reason = "copies a C string")]
+unsafe fn text_of(label: *const c_char) -> Option<String> {
+    // SAFETY: see above.
+    unsafe { (!label.is_null()).then(|| CStr::from_ptr(label).to_string_lossy().into_owned()) }
+}
+
+fn judge(
+    object: pg_sys::ObjectAddress,
+    text: Option<&str>,
+    parse: impl Fn(&str) -> Result<Label, LabelFault>,
+) -> Outcome<()> {
+    if object.classId != pg_sys::AuthIdRelationId {
+        return Err(Fault::new(
+            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            "labels of pgaadauth can be given to roles only",
+        ));
+    }
+    let label = text.map(parse).transpose().map_err(|fault| {
+        Fault::invalid("invalid label for provider pgaadauth").detail(fault.to_string()).hint(
+            "A label is aadauth[,oid=<uuid>][,type=user|group|service][,admin][,mfa][,tenant_id=<uuid>]\
+             [,not_before=<seconds>].",
+        )
+    })?;
+    if upgrading() {
+        return Ok(());
+    }
+    let Some(role) = catalog::role_of(object.objectId) else { return Ok(()) };
+    match label {
+        Some(label) if role.name.as_c_str() == ADMIN_ROLE => check_association(&role, &label),
+        None if role.name.as_c_str() == ADMIN_ROLE => rights::require_superuser("change the association"),
+        Some(_) => link::check_linkable(&role).and_then(|()| rights::may_change(&role)),
+        None => rights::may_change(&role),
+    }
+}
+
+/// A label of `azure_ad_admin` is the server's association with a tenant, as a dump restores it.
+fn check_association(role: &Role, label: &Label) -> Outcome<()> {
+    rights::require_superuser("associate the server with an Azure AD tenant")?;
+    let association = Label { tenant_id: label.tenant_id, ..Label::default() };
+    if label.tenant_id.is_some() && *label == association {
+        return Ok(());
+    }
+    Err(Fault::invalid(format!("role \"{}\" cannot be linked to a directory object", role.display_name()))
+        .detail("Its label names a tenant and nothing else."))
+}
+
+#[expect(unsafe_code, reason = "reads a flag of the server")]
+fn upgrading() -> bool {
+    // SAFETY: a plain value, set at start.
+    unsafe { pg_sys::IsBinaryUpgrade }
+}

@@ -1,0 +1,131 @@
+//! Who may link, unlink and rebind which role.
+//!
+//! Linking a role is setting its password: whoever may do it can become that role. Superusers may. An administrator may if
+//! this session itself logged in with a token, and only for roles whose password core would let him change.
+
+use pgrx::prelude::*;
+
+use super::catalog::{self, Role};
+use super::fault::{Fault, Outcome};
+use super::link;
+use super::superuser::{as_superuser, quoted};
+use crate::session;
+
+/// The current user may link, unlink or rebind an existing role.
+pub(crate) fn may_change(role: &Role) -> Outcome<()> {
+    if is_superuser() {
+        return Ok(());
+    }
+    let user = require_administrator()?;
+    let name = role.display_name();
+    let denied = |detail: String| {
+        Err(Fault::denied(format!("permission denied to change the link of role \"{name}\"")).detail(detail))
+    };
+    if role.id == user || role.id == session::role() {
+        return denied("A role cannot change its own link.".to_owned());
+    }
+    let Some((_, admin)) = link::anchors() else {
+        return denied("There is no role azure_ad_admin.".to_owned());
+    };
+    if catalog::is_member(role.id, admin.id) {
+        return denied("It is another administrator; only a superuser may change that one.".to_owned());
+    }
+    if !core_lets_change_password(user, role.id) {
+        return denied(format!(
+            "Only roles with the CREATEROLE attribute{} may change it.",
+            if HAS_ADMIN_OPTION_RULES { " and the ADMIN option on it" } else { "" }
+        ));
+    }
+    let foreign = as_superuser(|| link::parents_of(role))
+        .into_iter()
+        .find(|parent| !is_anchor(parent) && !catalog::is_member(user, parent.id));
+    match foreign {
+        Some(parent) => {
+            denied(format!("It is a member of role \"{}\", of which you are none.", parent.display_name()))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The current user may create a role and link it.
+pub(crate) fn may_create() -> Outcome<()> {
+    if is_superuser() {
+        return Ok(());
+    }
+    let user = require_administrator()?;
+    if has_create_role(user) {
+        return Ok(());
+    }
+    Err(Fault::denied("permission denied to create role")
+        .detail("Only roles with the CREATEROLE attribute may."))
+}
+
+/// The current user is a superuser.
+pub(crate) fn require_superuser(what: &str) -> Outcome<()> {
+    if is_superuser() { Ok(()) } else { Err(Fault::denied(format!("must be superuser to {what}"))) }
+}
+
+/// Whether core's rules for CREATEROLE ask for the ADMIN option (user.c, from 16 on).
+pub(crate) const HAS_ADMIN_OPTION_RULES: bool = !cfg!(any(feature = "pg14", feature = "pg15"));
+
+/// The current user, found to be an administrator in a session that itself logged in with a token.
+fn require_administrator() -> Outcome<pg_sys::Oid> {
+    let denied =
+        |detail: &str| Fault::denied("permission denied to administer Azure AD roles").detail(detail);
+    let (user, restricted) = current_user();
+    let administers =
+        catalog::role_named(catalog::ADMIN_ROLE).is_some_and(|admin| catalog::is_member(user, admin.id));
+    if !administers {
+        return Err(denied("Only superusers and members of role \"azure_ad_admin\" may."));
+    }
+    if restricted {
+        return Err(denied("It cannot be done within a security-restricted operation."));
+    }
+    if !session::came_with_token() {
+        return Err(denied("This session did not log in with an access token.")
+            .hint("Log in as an Azure AD administrator with an access token."));
+    }
+    Ok(user)
+}
+
+/// The role created by an administrator belongs to all administrators, not to the one who made it.
+pub(crate) fn grant_to_administrators(role: &Role) {
+    if HAS_ADMIN_OPTION_RULES && !is_superuser() {
+        as_superuser(|| {
+            super::superuser::run(&format!(
+                "GRANT {} TO azure_ad_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE",
+                quoted(&role.display_name())
+            ));
+        });
+    }
+}
+
+fn is_anchor(role: &Role) -> bool {
+    [catalog::USER_ROLE, catalog::ADMIN_ROLE].contains(&role.name.as_c_str())
+}
+
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn is_superuser() -> bool {
+    // SAFETY: reads the catalog cache for the current user.
+    unsafe { pg_sys::superuser() }
+}
+
+/// The current user, and whether within a security-restricted operation.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn current_user() -> (pg_sys::Oid, bool) {
+    // SAFETY: plain values of the main thread.
+    unsafe { (pg_sys::GetUserId(), pg_sys::InSecurityRestrictedOperation()) }
+}
+
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn has_create_role(user: pg_sys::Oid) -> bool {
+    // SAFETY: reads the catalog cache.
+    unsafe { pg_sys::has_createrole_privilege(user) }
+}
+
+/// The rule of AlterRole() for PASSWORD (user.c), for a user who is no superuser and a role that is none either.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn core_lets_change_password(user: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    // SAFETY: reads the catalog cache.
+    has_create_role(user) && (!HAS_ADMIN_OPTION_RULES || unsafe { pg_sys::is_admin_of_role(user, role) })
+}

@@ -1,0 +1,67 @@
+//! Sessions of roles that lose their link end when that is committed.
+
+use std::cell::{Cell, RefCell};
+
+use pgrx::prelude::*;
+
+use super::catalog::{self, Link};
+
+thread_local! {
+    /// Roles unlinked by this transaction, or by a part of it that was rolled back.
+    static UNLINKED: RefCell<Vec<pg_sys::Oid>> = const { RefCell::new(Vec::new()) };
+    static REGISTERED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Ends the sessions of a role once this transaction has committed, if the role is then without a link.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn end_after_commit(role: pg_sys::Oid) {
+    UNLINKED.with_borrow_mut(|roles| {
+        if !roles.contains(&role) {
+            roles.push(role);
+        }
+    });
+    if !REGISTERED.replace(true) {
+        // SAFETY: the callback stays registered for the life of the process, as it is meant to.
+        unsafe { pg_sys::RegisterXactCallback(Some(on_transaction_event), std::ptr::null_mut()) }
+    }
+}
+
+#[pg_guard]
+#[expect(unsafe_code, reason = "the signature of a transaction callback")]
+unsafe extern "C-unwind" fn on_transaction_event(
+    event: pg_sys::XactEvent::Type,
+    _argument: *mut std::ffi::c_void,
+) {
+    match event {
+        // The last moment at which the catalogs can be read; a savepoint may have brought a link back.
+        pg_sys::XactEvent::XACT_EVENT_PRE_COMMIT => UNLINKED.with_borrow_mut(|roles| {
+            roles.retain(|role| !matches!(catalog::link_of(*role), Link::Bound(_)));
+        }),
+        pg_sys::XactEvent::XACT_EVENT_COMMIT => {
+            for role in UNLINKED.take() {
+                end_sessions_of(role);
+            }
+        }
+        pg_sys::XactEvent::XACT_EVENT_ABORT | pg_sys::XactEvent::XACT_EVENT_PREPARE => {
+            drop(UNLINKED.take());
+        }
+        _ => {}
+    }
+}
+
+/// Sends every process of the role what pg_terminate_backend() sends; the caller's own acts on it last, after its commit.
+#[expect(unsafe_code, reason = "walks the server's table of processes")]
+fn end_sessions_of(role: pg_sys::Oid) {
+    // SAFETY: the table is in shared memory and of fixed size. It is read without a lock, as pg_stat_activity's is: a
+    // process that comes meanwhile meets the seal, and one that goes has left its place or passed it on, in which case the
+    // role is another. The signal is SIGTERM, which every process of the server takes as a request to end.
+    unsafe {
+        let table = &*pg_sys::ProcGlobal;
+        for n in 0..table.allProcCount as usize {
+            let process = &*table.allProcs.add(n);
+            if process.pid != 0 && process.roleId == role {
+                libc::kill(process.pid, libc::SIGTERM);
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Statements run as the bootstrap superuser, after whoever asks has been found to have the right.
+//!
+//! Memberships made here always have that grantor, whoever links, so that unlinking finds them all. Nothing of the caller's
+//! session has a say in what a statement means: the search path is pg_catalog's while it runs.
+
+use std::cell::Cell;
+use std::ffi::CString;
+
+use pgrx::datum::DatumWithOid;
+use pgrx::prelude::*;
+use pgrx::spi::SpiHeapTupleData;
+
+thread_local! {
+    /// How deep we are in statements of our own.
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Whether a statement comes from here, and so needs no further judgement.
+pub(crate) fn is_own_statement() -> bool {
+    DEPTH.get() > 0
+}
+
+/// Leaves the depth as it was, also when an error passes through.
+struct Depth(u32);
+
+impl Depth {
+    fn enter() -> Self {
+        Self(DEPTH.replace(DEPTH.get() + 1))
+    }
+}
+
+impl Drop for Depth {
+    fn drop(&mut self) {
+        DEPTH.set(self.0);
+    }
+}
+
+/// Runs `act` as the bootstrap superuser. After an error the end of the (sub)transaction puts back who was there before.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn as_superuser<T>(act: impl FnOnce() -> T) -> T {
+    let _depth = Depth::enter();
+    let (mut user, mut context) = (pg_sys::InvalidOid, 0);
+    // SAFETY: within a transaction, as every statement is; what is set here is put back below, or by the end of the
+    // (sub)transaction: xact.c restores the user, guc.c the setting.
+    let level = unsafe {
+        pg_sys::GetUserIdAndSecContext(&raw mut user, &raw mut context);
+        pg_sys::SetUserIdAndSecContext(
+            pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID),
+            context | pg_sys::SECURITY_LOCAL_USERID_CHANGE.cast_signed(),
+        );
+        let level = pg_sys::NewGUCNestLevel();
+        pg_sys::set_config_option(
+            c"search_path".as_ptr(),
+            c"pg_catalog, pg_temp".as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
+        level
+    };
+    let result = act();
+    // SAFETY: as above.
+    unsafe {
+        pg_sys::AtEOXact_GUC(false, level);
+        pg_sys::SetUserIdAndSecContext(user, context);
+    }
+    result
+}
+
+/// Runs one statement. Only within [`as_superuser`].
+pub(crate) fn run(statement: &str) {
+    query(statement, &[], |_| ());
+}
+
+/// Runs one query and collects its rows. Only within [`as_superuser`].
+pub(crate) fn query<T>(
+    text: &str,
+    arguments: &[DatumWithOid<'_>],
+    read: impl Fn(&SpiHeapTupleData<'_>) -> T,
+) -> Vec<T> {
+    let rows = Spi::connect_mut(|client| {
+        client.update(text, None, arguments).map(|rows| rows.map(|row| read(&row)).collect::<Vec<_>>())
+    });
+    match rows {
+        Ok(rows) => rows,
+        // An error of PostgreSQL's has been raised already; this is a statement that SPI does not take.
+        Err(fault) => {
+            super::fault::Fault::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, fault.to_string()).raise()
+        }
+    }
+}
+
+/// A name as it is written in a statement.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn quoted(name: &str) -> String {
+    let Ok(name) = CString::new(name) else { return String::new() };
+    // SAFETY: the result is either the argument or a palloc'd C string, copied at once.
+    unsafe {
+        std::ffi::CStr::from_ptr(pg_sys::quote_identifier(name.as_ptr())).to_string_lossy().into_owned()
+    }
+}

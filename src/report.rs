@@ -1,0 +1,178 @@
+//! What is said about logins: the only file that raises or logs about them.
+//!
+//! Two readers, two texts. The administrator gets one line of `name=value` pairs with all the facts, at level LOG, which
+//! PostgreSQL never sends to a client that is not logged in yet. The client gets a sentence and at most a hint, as an ERROR,
+//! which PostgreSQL turns into FATAL during authentication; an ERROR, because a FATAL raised from here would skip the
+//! destructors that wipe the token. Neither ever has a token or a piece of its signature in it.
+
+mod denial;
+
+use std::ffi::CStr;
+use std::fmt::Write;
+
+use entra::Untrusted;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+pub(crate) use denial::Denial;
+
+/// The circumstances of a login attempt, for the log.
+#[derive(Debug, Clone)]
+pub(crate) struct Attempt {
+    /// The role asked for.
+    pub(crate) role: String,
+    /// Which of our doors.
+    pub(crate) door: &'static str,
+    /// pg_hba.conf's method.
+    pub(crate) method: String,
+}
+
+/// Keeps Rust backtraces out of PostgreSQL's error reports, where they would reach the client as DETAIL.
+///
+/// They are captured when the postmaster's environment has RUST_BACKTRACE. The answer is asked for once per process and
+/// kept; so it is asked for here, with the variable that has the last word set for just as long.
+pub(crate) fn silence_backtraces() {
+    const VARIABLE: &str = "RUST_LIB_BACKTRACE";
+    let before = std::env::var_os(VARIABLE);
+    #[expect(unsafe_code, clippy::disallowed_methods, reason = "the environment is changed and put back")]
+    // SAFETY: called while a library is loaded, in a process with one thread.
+    unsafe {
+        std::env::set_var(VARIABLE, "0");
+        drop(std::backtrace::Backtrace::capture());
+        match before {
+            Some(value) => std::env::set_var(VARIABLE, value),
+            None => std::env::remove_var(VARIABLE),
+        }
+    }
+}
+
+/// Logs the facts of a refusal.
+pub(crate) fn log_denial(attempt: &Attempt, denial: &Denial) {
+    let mut line = opening("refused", attempt);
+    pair(&mut line, "code", denial.code.as_str());
+    for (name, value) in &denial.facts {
+        pair(&mut line, name, value);
+    }
+    log(line);
+}
+
+/// Refuses the client. Does not return; destructors run.
+pub(crate) fn refuse(denial: Denial) -> ! {
+    let sqlstate = denial.sqlstate();
+    let mut report = ErrorReport::new(sqlstate, denial.message, "azure_ad_auth");
+    if let Some(hint) = denial.hint {
+        report = report.set_hint(hint);
+    }
+    report.report(PgLogLevel::ERROR);
+    unreachable!("an ERROR does not return")
+}
+
+/// Ends a session that is already open, and with it the process. Whoever calls has nothing left to drop.
+pub(crate) fn end_session(attempt: &Attempt, denial: &Denial) -> ! {
+    log_denial(attempt, denial);
+    fatal(denial.sqlstate(), &denial.message)
+}
+
+/// Ends the process with an error the client reads. Whoever calls has nothing left to drop.
+pub(crate) fn fatal(sqlstate: PgSqlErrorCode, message: &str) -> ! {
+    ErrorReport::new(sqlstate, message.to_owned(), "azure_ad_auth").report(PgLogLevel::FATAL);
+    unreachable!("a FATAL does not return")
+}
+
+/// Refuses what core refuses, in its words: here a role without LOGIN (InitializeSessionUserId, miscinit.c).
+pub(crate) fn refuse_nologin(role: &str) -> ! {
+    raise(
+        PgSqlErrorCode::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+        format!("role \"{role}\" is not permitted to log in"),
+    )
+}
+
+/// Refuses a message of the wrong type in core's words (recv_password_packet, auth.c).
+pub(crate) fn refuse_message_type(found: i32) -> ! {
+    raise(
+        PgSqlErrorCode::ERRCODE_PROTOCOL_VIOLATION,
+        format!("expected password response, got message type {found}"),
+    )
+}
+
+/// Refuses a message with a NUL within its text in core's words (recv_password_packet, auth.c).
+pub(crate) fn refuse_message_length() -> ! {
+    raise(PgSqlErrorCode::ERRCODE_PROTOCOL_VIOLATION, "invalid password packet size".to_owned())
+}
+
+fn raise(sqlstate: PgSqlErrorCode, message: String) -> ! {
+    ErrorReport::new(sqlstate, message, "azure_ad_auth").report(PgLogLevel::ERROR);
+    unreachable!("an ERROR does not return")
+}
+
+/// Logs a success, if successes are logged. It means that the token was accepted; core and other hooks come after.
+pub(crate) fn log_admission(attempt: &Attempt, token: &entra::Token) {
+    if !logs_authentication() {
+        return;
+    }
+    let mut line = opening("accepted", attempt);
+    pair(&mut line, "oid", &token.object_id.to_string());
+    pair(&mut line, "tid", &token.tenant.to_string());
+    pair(&mut line, "kind", &token.kind.to_string());
+    let or_none = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
+    pair(&mut line, "app", &or_none(token.application.map(|id| id.to_string())));
+    pair(&mut line, "upn", &or_none(token.display_name.as_ref().map(Untrusted::to_string)));
+    pair(&mut line, "uti", &or_none(token.token_id.as_ref().map(Untrusted::to_string)));
+    pair(&mut line, "key_id", &Untrusted::new(&token.key_id).to_string());
+    log(line);
+}
+
+/// Logs that a role was let in that is an Azure AD role by inheritance only, by a method that authenticated it.
+pub(crate) fn warn_inherited(attempt: &Attempt) {
+    let mut line = opening("let in", attempt);
+    pair(&mut line, "reason", "an Azure AD role by inheritance only; see azure_ad_auth.repair()");
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, line, "azure_ad_auth").report(PgLogLevel::WARNING);
+}
+
+fn log(line: String) {
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, line, "azure_ad_auth")
+        .report(PgLogLevel::LOG_SERVER_ONLY);
+}
+
+fn opening(verdict: &str, attempt: &Attempt) -> String {
+    let mut line = format!("azure_ad_auth: {verdict}");
+    pair(&mut line, "role", &Untrusted::new(&attempt.role).to_string());
+    pair(&mut line, "door", attempt.door);
+    pair(&mut line, "method", &attempt.method);
+    line
+}
+
+/// Appends ` name=value`, the value in quotes unless it is a plain word. Values arrive escaped.
+fn pair(line: &mut String, name: &str, value: &str) {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
+    let quoted = value.is_empty() || !value.chars().all(plain);
+    // Writing to a String cannot fail.
+    let _ = if quoted { write!(line, " {name}=\"{value}\"") } else { write!(line, " {name}={value}") };
+}
+
+/// Whether log_connections asks for a line per authentication.
+#[expect(unsafe_code, reason = "reads a setting of the server")]
+fn logs_authentication() -> bool {
+    #[cfg(not(feature = "pg18"))]
+    // SAFETY: a plain value, written by the main thread.
+    unsafe {
+        pg_sys::Log_connections
+    }
+    #[cfg(feature = "pg18")]
+    // SAFETY: a plain value, written by the main thread.
+    unsafe {
+        pg_sys::log_connections & pg_sys::LogConnectionAspect::LOG_CONNECTION_AUTHENTICATION != 0
+    }
+}
+
+/// A point in time in the server's time zone and format. `unix_seconds` beyond PostgreSQL's range are cut to it.
+#[expect(unsafe_code, reason = "uses the server's own conversion")]
+pub(crate) fn timestamp(unix_seconds: i64) -> String {
+    // 9999-12-31, so that neither conversion can fail.
+    let seconds = unix_seconds.clamp(0, 253_402_300_799);
+    // SAFETY: the result is a static buffer of the server, copied at once.
+    unsafe {
+        let time = pg_sys::time_t_to_timestamptz(seconds);
+        CStr::from_ptr(pg_sys::timestamptz_to_str(time)).to_string_lossy().into_owned()
+    }
+}

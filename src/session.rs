@@ -1,0 +1,52 @@
+//! How the client of this backend came in. Written by the doors, read by whoever must know.
+
+use std::cell::Cell;
+
+use entra::Uuid;
+use pgrx::prelude::*;
+
+/// How this backend's client came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passage {
+    /// With a token, for a role linked to this object.
+    Token {
+        /// The role.
+        role: pg_sys::Oid,
+        /// The object its label named.
+        object_id: Uuid,
+    },
+    /// By a method of pg_hba.conf.
+    Method {
+        /// The role.
+        role: pg_sys::Oid,
+        /// The method was `trust`.
+        trusted: bool,
+    },
+}
+
+thread_local! {
+    /// Set by a door, in the backend it admits; never in the postmaster, so never inherited. No statement can reach it.
+    static PASSAGE: Cell<Option<Passage>> = const { Cell::new(None) };
+}
+
+/// Remembers how the client came in.
+pub(crate) fn note(passage: Passage) {
+    PASSAGE.set(Some(passage));
+}
+
+/// How the client came in; none where no door saw it.
+pub(crate) fn passage() -> Option<Passage> {
+    PASSAGE.get()
+}
+
+/// Whether this session itself logged in with a token.
+pub(crate) fn came_with_token() -> bool {
+    matches!(passage(), Some(Passage::Token { .. }))
+}
+
+/// The role core authenticated, whatever SET ROLE or SET SESSION AUTHORIZATION have made of it since.
+#[expect(unsafe_code, reason = "reads the state of the process")]
+pub(crate) fn role() -> pg_sys::Oid {
+    // SAFETY: set by InitProcess() in every process that runs statements, and valid until its end.
+    unsafe { (*pg_sys::MyProc).roleId }
+}

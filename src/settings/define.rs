@@ -1,0 +1,461 @@
+//! The definitions: names, defaults, bounds, descriptions, checks.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use pgrx::prelude::*;
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
+
+use super::PREFIX;
+
+/// Longest value of a setting that decides whose keys are ours; they all must fit in key memory together.
+const MAX_ORIGIN_BYTES: usize = 1_000;
+
+/// The national cloud of the tenant.
+#[derive(Clone, Copy, Debug, PostgresGucEnum)]
+pub(super) enum Cloud {
+    #[name = c"public"]
+    Public,
+    #[name = c"usgov"]
+    UsGov,
+    #[name = c"china"]
+    China,
+}
+
+impl From<Cloud> for entra::Cloud {
+    fn from(cloud: Cloud) -> Self {
+        match cloud {
+            Cloud::Public => Self::Public,
+            Cloud::UsGov => Self::UsGov,
+            Cloud::China => Self::China,
+        }
+    }
+}
+
+/// A setting that is text.
+pub(super) struct TextSetting(GucSetting<Option<CString>>);
+
+impl TextSetting {
+    const fn new() -> Self {
+        Self(GucSetting::<Option<CString>>::new(Some(c"")))
+    }
+
+    /// The value as it stands, without blanks around it.
+    pub(super) fn text(&self) -> String {
+        // What is not UTF-8 parses as none of our texts; the replacement character says so in the message.
+        self.0.get().map(|value| value.to_string_lossy().trim().to_owned()).unwrap_or_default()
+    }
+}
+
+pub(super) static TENANT_ID: TextSetting = TextSetting::new();
+pub(super) static AUDIENCE: TextSetting = TextSetting::new();
+pub(super) static CLOUD: GucSetting<Cloud> = GucSetting::<Cloud>::new(Cloud::Public);
+pub(super) static AUTHORITY_URL: TextSetting = TextSetting::new();
+pub(super) static ISSUERS: TextSetting = TextSetting::new();
+pub(super) static KEY_SOURCE: TextSetting = TextSetting::new();
+pub(super) static CA_FILE: TextSetting = TextSetting::new();
+pub(super) static HTTPS_PROXY: TextSetting = TextSetting::new();
+pub(super) static KEY_REFRESH_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(3_600);
+pub(super) static KEY_MAX_AGE: GucSetting<i32> = GucSetting::<i32>::new(86_400);
+pub(super) static KEY_REFRESH_COOLDOWN: GucSetting<i32> = GucSetting::<i32>::new(300);
+pub(super) static UNKNOWN_KEY_WAIT: GucSetting<i32> = GucSetting::<i32>::new(2_000);
+pub(super) static CLOCK_SKEW: GucSetting<i32> = GucSetting::<i32>::new(60);
+pub(super) static REQUIRE_TLS: GucSetting<bool> = GucSetting::<bool>::new(true);
+pub(super) static ALLOWED_CLIENTS: TextSetting = TextSetting::new();
+pub(super) static REQUIRED_PERMISSION: TextSetting = TextSetting::new();
+
+/// The settings that are not text, whose value at server start was not valid. One bit each, by place in [`TYPED`].
+static FAULTS_AT_START: AtomicU32 = AtomicU32::new(0);
+
+/// The settings that are not text.
+const TYPED: [&str; 7] = [
+    "cloud",
+    "key_refresh_interval",
+    "key_max_age",
+    "key_refresh_cooldown",
+    "unknown_key_wait",
+    "clock_skew",
+    "require_tls",
+];
+
+/// The settings that are text.
+const TEXT: [&str; 9] = [
+    "tenant_id",
+    "audience",
+    "authority_url",
+    "issuers",
+    "key_source",
+    "ca_file",
+    "https_proxy",
+    "allowed_clients",
+    "required_permission",
+];
+
+/// Whether a name, without the prefix, is one of ours.
+pub(super) fn is_known(name: &str) -> bool {
+    TYPED.iter().chain(&TEXT).any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// A setting that is not text and had a value at server start that PostgreSQL put its default in place of.
+pub(super) fn fault_at_start() -> Option<&'static str> {
+    let faults = FAULTS_AT_START.load(Ordering::Relaxed);
+    TYPED.iter().enumerate().find(|(place, _)| faults & (1 << place) != 0).map(|(_, name)| *name)
+}
+
+/// An absolute path, or nothing.
+pub(super) fn check_path(path: &str) -> Result<(), String> {
+    if path.is_empty() || path.starts_with('/') {
+        within(path)
+    } else {
+        Err("is not an absolute path".into())
+    }
+}
+
+/// The address of a proxy, or nothing.
+pub(super) fn check_proxy(proxy: &str) -> Result<(), String> {
+    if proxy.is_empty() || ureq::Proxy::new(proxy).is_ok() {
+        within(proxy)
+    } else {
+        Err("is not the address of a proxy".into())
+    }
+}
+
+fn within(text: &str) -> Result<(), String> {
+    if text.len() > MAX_ORIGIN_BYTES { Err("is too long".into()) } else { Ok(()) }
+}
+
+/// Refuses a bad text at reload and by ALTER SYSTEM, with the reason; lets it stand at server start.
+fn check_text(value: *mut *mut c_char, parse: impl Fn(&str) -> Result<(), String>) -> bool {
+    if starting() {
+        return true;
+    }
+    #[expect(unsafe_code, reason = "a check hook is handed C strings")]
+    // SAFETY: guc.c hands its check hooks a pointer to a valid value, null only where the default is null, which ours
+    // is not.
+    let text = unsafe { value.as_ref().filter(|text| !text.is_null()).map(|text| CStr::from_ptr(*text)) };
+    let text = text.map(CStr::to_string_lossy).unwrap_or_default();
+    parse(text.trim()).map_err(|problem| set_check_detail(&format!("The value {problem}."))).is_ok()
+}
+
+/// While the postmaster loads its libraries, values of configuration files and the command line arrive.
+fn starting() -> bool {
+    #[expect(unsafe_code, reason = "reads a flag of the server")]
+    // SAFETY: written by the main thread only, which is where check hooks run.
+    unsafe {
+        pg_sys::process_shared_preload_libraries_in_progress
+    }
+}
+
+/// What GUC_check_errdetail() does.
+fn set_check_detail(detail: &str) {
+    let Ok(detail) = CString::new(detail) else { return };
+    #[expect(unsafe_code, reason = "a check hook reports through a variable of guc.c")]
+    // SAFETY: guc.c frees nothing here; it copies the text while its memory context lives, as for its own hooks.
+    unsafe {
+        pg_sys::GUC_check_errdetail_string = pg_sys::pstrdup(detail.as_ptr());
+    }
+}
+
+/// A value was accepted after server start: whatever was wrong then is mended.
+fn note_accepted(place: usize) -> bool {
+    if !starting() {
+        FAULTS_AT_START.fetch_and(!(1 << place), Ordering::Relaxed);
+    }
+    true
+}
+
+macro_rules! check_hooks {
+    ($($hook:ident($value:ty) $body:expr;)*) => { $(
+        #[pg_guard]
+        #[expect(unsafe_code, reason = "the signature of a check hook")]
+        unsafe extern "C-unwind" fn $hook(
+            value: *mut $value,
+            _extra: *mut *mut c_void,
+            _source: pg_sys::GucSource::Type,
+        ) -> bool {
+            let check: fn(*mut $value) -> bool = $body;
+            check(value)
+        }
+    )* };
+}
+
+check_hooks! {
+    check_tenant_id(*mut c_char) |value| check_text(value, |text| entra::parse_tenant(text).map(drop));
+    check_audience(*mut c_char) |value| check_text(value, |text| entra::parse_list(text).map(drop));
+    check_authority_url(*mut c_char) |value| {
+        check_text(value, |text| entra::parse_authority(text).map(drop).and_then(|()| within(text)))
+    };
+    check_issuers(*mut c_char) |value| check_text(value, |text| entra::parse_issuers(text, None).map(drop));
+    check_key_source(*mut c_char) |value| {
+        check_text(value, |text| entra::parse_key_source(text).map(drop).and_then(|()| within(text)))
+    };
+    check_ca_file(*mut c_char) |value| check_text(value, check_path);
+    check_https_proxy(*mut c_char) |value| check_text(value, check_proxy);
+    check_allowed_clients(*mut c_char) |value| check_text(value, |text| entra::parse_clients(text).map(drop));
+    check_required_permission(*mut c_char) |value| {
+        check_text(value, |text| entra::parse_permission(text).map(drop))
+    };
+    accepted_cloud(c_int) |_| note_accepted(0);
+    accepted_key_refresh_interval(c_int) |_| note_accepted(1);
+    accepted_key_max_age(c_int) |_| note_accepted(2);
+    accepted_key_refresh_cooldown(c_int) |_| note_accepted(3);
+    accepted_unknown_key_wait(c_int) |_| note_accepted(4);
+    accepted_clock_skew(c_int) |_| note_accepted(5);
+    accepted_require_tls(bool) |_| note_accepted(6);
+}
+
+/// Defines every setting. In the postmaster only, while it loads its libraries.
+pub(crate) fn define() {
+    define_text_settings();
+    define_typed_settings();
+    #[cfg(not(feature = "pg14"))]
+    #[expect(unsafe_code, reason = "guc.c has no safe wrapper for this")]
+    // SAFETY: a constant C string; called once, in the postmaster.
+    unsafe {
+        pg_sys::MarkGUCPrefixReserved(c"azure_ad_auth".as_ptr());
+    }
+}
+
+fn define_text_settings() {
+    let text = |name, short, long, setting: &'static TextSetting, check, flags| {
+        #[expect(unsafe_code, reason = "pgrx asks that hooks be guarded")]
+        // SAFETY: every hook carries #[pg_guard].
+        unsafe {
+            GucRegistry::define_string_guc_with_hooks(
+                name,
+                short,
+                long,
+                &setting.0,
+                GucContext::Sighup,
+                flags,
+                Some(check),
+                None,
+                None,
+            );
+        }
+    };
+    let none = GucFlags::default();
+    text(
+        c"azure_ad_auth.tenant_id",
+        c"The Azure AD tenant whose people, applications and groups may log in.",
+        c"The tenant's uuid. While it is empty, every Azure AD login is refused.",
+        &TENANT_ID,
+        check_tenant_id,
+        none,
+    );
+    text(
+        c"azure_ad_auth.audience",
+        c"The resources an access token may have been issued for.",
+        c"Accepted \"aud\" values, separated by commas. While it is empty, every Azure AD login is refused.",
+        &AUDIENCE,
+        check_audience,
+        none,
+    );
+    text(
+        c"azure_ad_auth.authority_url",
+        c"Replaces the cloud's login host when signing keys are fetched.",
+        c"An https URL, or plain http to a loopback address. Does not change which issuers are accepted.",
+        &AUTHORITY_URL,
+        check_authority_url,
+        none,
+    );
+    text(
+        c"azure_ad_auth.issuers",
+        c"The issuers whose tokens are accepted.",
+        c"https URLs with the tenant or {tenantid} in them, separated by commas. Empty: the cloud's own.",
+        &ISSUERS,
+        check_issuers,
+        none,
+    );
+    text(
+        c"azure_ad_auth.key_source",
+        c"Replaces the address of the signing keys.",
+        c"An https URL, or the absolute path of a file on a server without a way out.",
+        &KEY_SOURCE,
+        check_key_source,
+        none,
+    );
+    text(
+        c"azure_ad_auth.ca_file",
+        c"Extra trust anchors for our own HTTPS requests.",
+        c"The absolute path of a PEM file, read besides the system's certificate authorities.",
+        &CA_FILE,
+        check_ca_file,
+        none,
+    );
+    text(
+        c"azure_ad_auth.https_proxy",
+        c"A proxy for our own HTTPS requests.",
+        c"As http://[user:password@]host:port. The environment's proxy variables are not looked at.",
+        &HTTPS_PROXY,
+        check_https_proxy,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    text(
+        c"azure_ad_auth.allowed_clients",
+        c"The client applications whose tokens are accepted.",
+        c"Application ids, separated by commas. Empty: any.",
+        &ALLOWED_CLIENTS,
+        check_allowed_clients,
+        none,
+    );
+    text(
+        c"azure_ad_auth.required_permission",
+        c"A permission that every token must carry.",
+        c"A scope in a user's token, an app role in an application's. Empty: none.",
+        &REQUIRED_PERMISSION,
+        check_required_permission,
+        none,
+    );
+}
+
+#[expect(unsafe_code, reason = "pgrx asks that hooks be guarded")]
+fn define_typed_settings() {
+    let int = |name, short, long, setting, min, max, unit, accepted| {
+        guarding_start(name, || {
+            // SAFETY: every hook carries #[pg_guard].
+            unsafe {
+                GucRegistry::define_int_guc_with_hooks(
+                    name,
+                    short,
+                    long,
+                    setting,
+                    min,
+                    max,
+                    GucContext::Sighup,
+                    unit,
+                    Some(accepted),
+                    None,
+                    None,
+                );
+            }
+        });
+    };
+    guarding_start(c"azure_ad_auth.cloud", || {
+        // SAFETY: every hook carries #[pg_guard].
+        unsafe {
+            GucRegistry::define_enum_guc_with_hooks(
+                c"azure_ad_auth.cloud",
+                c"The national cloud of the tenant.",
+                c"Decides the login host and the issuers.",
+                &CLOUD,
+                GucContext::Sighup,
+                GucFlags::default(),
+                Some(accepted_cloud),
+                None,
+                None,
+            );
+        }
+    });
+    int(
+        c"azure_ad_auth.key_refresh_interval",
+        c"Time between two fetches of the signing keys.",
+        c"Microsoft asks for an hour.",
+        &KEY_REFRESH_INTERVAL,
+        1,
+        86_400,
+        GucFlags::UNIT_S,
+        accepted_key_refresh_interval,
+    );
+    int(
+        c"azure_ad_auth.key_max_age",
+        c"Signing keys are not used for longer than this without a successful fetch.",
+        c"How long logins survive an outage of the provider, and a withdrawn key an outage of the network.",
+        &KEY_MAX_AGE,
+        1,
+        30 * 86_400,
+        GucFlags::UNIT_S,
+        accepted_key_max_age,
+    );
+    int(
+        c"azure_ad_auth.key_refresh_cooldown",
+        c"Least time between two fetches caused by unknown key ids.",
+        c"Whoever can reach the server can send an unknown key id; this bounds what that costs.",
+        &KEY_REFRESH_COOLDOWN,
+        1,
+        86_400,
+        GucFlags::UNIT_S,
+        accepted_key_refresh_cooldown,
+    );
+    int(
+        c"azure_ad_auth.unknown_key_wait",
+        c"How long a login waits for signing keys that are being fetched.",
+        c"Zero: not at all.",
+        &UNKNOWN_KEY_WAIT,
+        0,
+        30_000,
+        GucFlags::UNIT_MS,
+        accepted_unknown_key_wait,
+    );
+    int(
+        c"azure_ad_auth.clock_skew",
+        c"Leeway for a clock that differs from the issuer's.",
+        c"Applies to \"nbf\", \"iat\" and \"exp\", either way.",
+        &CLOCK_SKEW,
+        0,
+        300,
+        GucFlags::UNIT_S,
+        accepted_clock_skew,
+    );
+    guarding_start(c"azure_ad_auth.require_tls", || {
+        // SAFETY: every hook carries #[pg_guard].
+        unsafe {
+            GucRegistry::define_bool_guc_with_hooks(
+                c"azure_ad_auth.require_tls",
+                c"Refuse an Azure AD login before asking for the token unless TLS protects it.",
+                c"A Unix-domain socket counts as protected, GSS encryption does not.",
+                &REQUIRE_TLS,
+                GucContext::Sighup,
+                GucFlags::default(),
+                Some(accepted_require_tls),
+                None,
+                None,
+            );
+        }
+    });
+}
+
+/// Defines a setting and remembers if the value written for it is not valid, which PostgreSQL only warns about.
+#[expect(unsafe_code, reason = "guc.c has no safe wrapper for this")]
+fn guarding_start(name: &'static CStr, define: impl FnOnce()) {
+    let option = |name: &CStr| {
+        // SAFETY: missing names are allowed for; the text lives until the setting changes, and is copied at once.
+        unsafe {
+            let text = pg_sys::GetConfigOption(name.as_ptr(), true, false);
+            (!text.is_null()).then(|| CStr::from_ptr(text).to_owned())
+        }
+    };
+    let written = option(name);
+    define();
+    let (Some(written), Some(default)) = (written, option(name)) else { return };
+    // SAFETY: C strings that outlive the calls. The first call only tries the value; the second sets the default as if a
+    // file had, so that removing the bad line from the file resets the setting, and the reset is noticed.
+    unsafe {
+        let accepted = pg_sys::set_config_option(
+            name.as_ptr(),
+            written.as_ptr(),
+            pg_sys::GucContext::PGC_POSTMASTER,
+            pg_sys::GucSource::PGC_S_FILE,
+            pg_sys::GucAction::GUC_ACTION_SET,
+            false,
+            PgLogLevel::DEBUG5 as i32,
+            false,
+        );
+        if accepted == 0 {
+            pg_sys::SetConfigOption(
+                name.as_ptr(),
+                default.as_ptr(),
+                pg_sys::GucContext::PGC_POSTMASTER,
+                pg_sys::GucSource::PGC_S_FILE,
+            );
+            note_fault(name);
+        }
+    }
+}
+
+fn note_fault(name: &CStr) {
+    let name = name.to_str().ok().and_then(|name| name.strip_prefix(PREFIX)?.strip_prefix('.'));
+    if let Some(place) = TYPED.iter().position(|typed| Some(*typed) == name) {
+        FAULTS_AT_START.fetch_or(1 << place, Ordering::Relaxed);
+    }
+}
