@@ -21,6 +21,8 @@ const HEADERS: &str = r#"
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    // cargo-pgrx reads the SQL entities from a section of the library that nothing refers to.
+    println!("cargo:rustc-cdylib-link-arg=-Wl,--no-gc-sections");
     if let Err(fault) = describe_server() {
         println!("cargo:warning=azure_ad_auth cannot be built: {fault}");
         panic!("azure_ad_auth cannot be built: {fault}");
@@ -32,7 +34,7 @@ fn describe_server() -> Result<(), Box<dyn Error>> {
         .map_err(|fault| format!("no pg_config for the chosen pgNN feature ({fault}). Run: cargo pgrx init"))?
         .pop()
         .ok_or("no PostgreSQL version was chosen. Add --features pgNN")?;
-    let headers = PathBuf::from(pg_config.includedir_server().map_err(|fault| fault.to_string())?);
+    let headers = pg_config.includedir_server().map_err(|fault| fault.to_string())?;
     let found = major_version_of(&headers).map_err(|fault| {
         format!(
             "the server headers of PostgreSQL {wanted} are missing in {} ({fault}). \

@@ -13,6 +13,7 @@
 
 mod chain;
 mod door;
+mod fault;
 mod keys;
 mod preloaded;
 mod principal;

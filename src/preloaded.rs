@@ -8,6 +8,8 @@ use std::ffi::CStr;
 
 use pgrx::prelude::*;
 
+use crate::fault::{Fault, Outcome};
+
 /// Under this name the library that the postmaster loaded leaves a mark (find_rendezvous_variable, dfmgr.c).
 const MARK: &CStr = c"azure_ad_auth";
 
@@ -44,5 +46,23 @@ pub(crate) fn status() -> Preloaded {
         (true, _) => Preloaded::ThisFile,
         (false, true) => Preloaded::AnotherFile,
         (false, false) => Preloaded::No,
+    }
+}
+
+/// The library works only where the postmaster loaded it: hooks, label providers and shared memory are that one's.
+///
+/// # Errors
+/// What an administrator has to do.
+pub(crate) fn require() -> Outcome<()> {
+    match status() {
+        Preloaded::ThisFile => Ok(()),
+        Preloaded::AnotherFile => {
+            Err(Fault::not_now("the azure_ad_auth library was replaced after the server started")
+                .hint("Restart the server."))
+        }
+        Preloaded::No => Err(Fault::not_now("azure_ad_auth must be loaded via shared_preload_libraries")
+            .hint(
+                "Add azure_ad_auth to shared_preload_libraries in postgresql.conf and restart the server.",
+            )),
     }
 }

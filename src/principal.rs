@@ -4,7 +4,6 @@ mod anchors;
 mod api;
 pub(crate) mod catalog;
 pub(crate) mod ddl;
-mod fault;
 mod link;
 mod preload;
 pub(crate) mod provider;

@@ -48,8 +48,7 @@ pub(crate) fn silence_backtraces() {
 
 /// Logs the facts of a refusal.
 pub(crate) fn log_denial(attempt: &Attempt, denial: &Denial) {
-    let mut line = opening("refused", attempt);
-    pair(&mut line, "code", denial.code.as_str());
+    let mut line = opening(&format!("refused code={}", denial.code), attempt);
     for (name, value) in &denial.facts {
         pair(&mut line, name, value);
     }
@@ -144,7 +143,7 @@ fn opening(verdict: &str, attempt: &Attempt) -> String {
 
 /// Appends ` name=value`, the value in quotes unless it is a plain word. Values arrive escaped.
 fn pair(line: &mut String, name: &str, value: &str) {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/@".contains(c);
     let quoted = value.is_empty() || !value.chars().all(plain);
     // Writing to a String cannot fail.
     let _ = if quoted { write!(line, " {name}=\"{value}\"") } else { write!(line, " {name}={value}") };

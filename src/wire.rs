@@ -19,6 +19,8 @@ use zeroize::{Zeroize, Zeroizing};
     clippy::all,
     clippy::pedantic,
     clippy::undocumented_unsafe_blocks,
+    clippy::allow_attributes_without_reason,
+    clippy::indexing_slicing,
     clippy::use_self,
     reason = "generated"
 )]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::preloaded::{self, Preloaded};
+use crate::fault::{Fault, or_raise};
+use crate::preloaded;
 use crate::settings;
 
 /// Longest an administrator is kept waiting: two documents, each at its time limit, twice.
@@ -14,37 +14,16 @@ const PATIENCE: Duration = Duration::from_secs(45);
 /// Fetches the keys now.
 #[pg_extern(sql = false)]
 fn refresh_keys() -> i32 {
-    if preloaded::status() != Preloaded::ThisFile {
-        fail("azure_ad_auth must be loaded via shared_preload_libraries");
-    }
-    if let Err(fault) = settings::key_origin() {
-        fail(&format!("{}.{fault}", settings::PREFIX));
-    }
-    match super::refresh(PATIENCE) {
-        Ok(count) => i32::try_from(count).unwrap_or(i32::MAX),
-        Err(problem) => {
-            ErrorReport::new(
-                PgSqlErrorCode::ERRCODE_IO_ERROR,
-                "the signing keys could not be fetched",
-                "refresh_keys",
-            )
-            .set_detail(problem)
-            .set_hint(
-                "Logins go on with the keys at hand until they are older than azure_ad_auth.key_max_age.",
-            )
-            .report(PgLogLevel::ERROR);
-            unreachable!("an ERROR does not return")
-        }
-    }
-}
-
-fn fail(message: &str) {
-    ErrorReport::new(
-        PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-        message.to_owned(),
-        "refresh_keys",
-    )
-    .report(PgLogLevel::ERROR);
+    or_raise((|| {
+        preloaded::require()?;
+        settings::key_origin().map_err(|fault| Fault::not_now(format!("{}.{fault}", settings::PREFIX)))?;
+        let count = super::refresh(PATIENCE).map_err(|problem| {
+            Fault::new(PgSqlErrorCode::ERRCODE_IO_ERROR, "the signing keys could not be fetched")
+                .detail(problem)
+                .hint("Logins go on with the keys at hand until these are older than azure_ad_auth.key_max_age.")
+        })?;
+        Ok(i32::try_from(count).unwrap_or(i32::MAX))
+    })())
 }
 
 /// The keys at hand.
@@ -61,9 +40,7 @@ fn list_signing_keys() -> TableIterator<
         name!(source, String),
     ),
 > {
-    if preloaded::status() != Preloaded::ThisFile {
-        return TableIterator::new(Vec::new());
-    }
+    or_raise(preloaded::require());
     let source = match settings::key_origin().map(|origin| origin.source) {
         Ok(entra::KeySource::Urls(urls)) => urls.join(", "),
         Ok(entra::KeySource::File(path)) => path,

@@ -112,6 +112,7 @@ struct KeyMemory {
 
 const _: () = assert!(size_of::<KeyMemory>() <= 512 * 1024, "the budget for shared memory is 1 MiB in all");
 
+#[expect(clippy::large_stack_arrays, reason = "made once, at server start, and moved to shared memory")]
 impl Default for KeyMemory {
     fn default() -> Self {
         Self {
@@ -368,18 +369,15 @@ pub(super) fn begin() {
 
 /// A fetch brought keys: they replace all that were there.
 pub(super) fn publish(keys: &KeySet, timing: &Timing) {
-    let mut slots = Box::new([Slot::EMPTY; limits::MAX_KEYS]);
-    let mut key_count = 0;
-    for (slot, key) in slots.iter_mut().zip(keys.iter().filter_map(Slot::new)) {
-        *slot = key;
-        key_count += 1;
-    }
+    let slots: Vec<Slot> = keys.iter().filter_map(Slot::new).take(limits::MAX_KEYS).collect();
     let fetched_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let now = monotonic_now();
     {
         let mut memory = MEMORY.exclusive();
-        memory.keys = *slots;
-        memory.key_count = key_count;
+        for (place, slot) in memory.keys.iter_mut().zip(&slots) {
+            *place = *slot;
+        }
+        memory.key_count = slots.len();
         memory.fetched_at = i64::try_from(fetched_at).unwrap_or(i64::MAX);
         memory.fault = Bytes::EMPTY;
         memory.attempts += 1;

@@ -29,7 +29,7 @@ use super::fetch::{FetchFault, fetch};
 use crate::settings::{self, KeyOrigin};
 
 /// Longest sleep: the clock that wakes us and the one that ages keys may differ.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 
 /// Registers the worker. In the postmaster only, while it loads its libraries.
 pub(crate) fn register() {

@@ -3,9 +3,9 @@
 use pgrx::prelude::*;
 
 use super::catalog::{self, ADMIN_ROLE, Link, Role, USER_ROLE};
-use super::fault::{Fault, Outcome};
 use super::link::{self, Done};
 use super::superuser::{as_superuser, query, quoted, run};
+use crate::fault::{Fault, Outcome};
 
 /// Creates the two roles, or adopts roles of these names that are nothing else, and settles every role with a label.
 pub(crate) fn establish() -> Outcome<Done> {

@@ -6,10 +6,10 @@ use entra::{Label, PrincipalKind, Uuid};
 use pgrx::prelude::*;
 
 use super::catalog::{self, Link, Role};
-use super::fault::{Fault, Outcome, notice, or_raise};
 use super::superuser::{as_superuser, quoted, run};
 use super::{anchors, link, rights};
-use crate::preloaded::{self, Preloaded};
+use crate::fault::{Fault, Outcome, notice, or_raise};
+use crate::preloaded;
 use crate::settings;
 
 /// Longest role name, in bytes (NAMEDATALEN - 1).
@@ -27,7 +27,7 @@ struct Wanted {
 #[pg_extern(sql = false)]
 fn set_admin(role_name: &str, object_id: pgrx::Uuid, object_type: &str) {
     or_raise((|| {
-        ready()?;
+        preloaded::require()?;
         rights::require_superuser("set the Azure AD administrator")?;
         let wanted = Wanted {
             object_id: Some(uuid(object_id)),
@@ -53,7 +53,7 @@ fn set_admin(role_name: &str, object_id: pgrx::Uuid, object_type: &str) {
 #[pg_extern(sql = false)]
 fn remove_admin(role_name: Option<&str>) {
     or_raise((|| {
-        ready()?;
+        preloaded::require()?;
         rights::require_superuser("remove an Azure AD administrator")?;
         let administrators = administrators();
         match role_name {
@@ -77,7 +77,7 @@ fn create_principal(
     is_mfa: Option<bool>,
 ) -> String {
     or_raise((|| {
-        ready()?;
+        preloaded::require()?;
         let role_name = given(role_name)?;
         let wanted = wanted(object_id, object_type, is_admin, is_mfa)?;
         let label = label(&wanted, None)?;
@@ -106,7 +106,7 @@ fn update_principal(
     is_mfa: Option<bool>,
 ) -> String {
     or_raise((|| {
-        ready()?;
+        preloaded::require()?;
         let role_name = given(role_name)?;
         let (role, old) = linked(role_name)?;
         rights::may_change(&role)?;
@@ -121,7 +121,7 @@ fn update_principal(
 #[pg_extern(sql = false)]
 fn drop_principal(role_name: &str) {
     or_raise((|| {
-        ready()?;
+        preloaded::require()?;
         let (role, _) = linked(role_name)?;
         rights::may_change(&role)?;
         link::unlink(&role).map(drop)
@@ -132,7 +132,7 @@ fn drop_principal(role_name: &str) {
 #[pg_extern(sql = false)]
 fn repair() -> SetOfIterator<'static, String> {
     SetOfIterator::new(or_raise((|| {
-        ready()?;
+        preloaded::require()?;
         rights::require_superuser("repair Azure AD roles")?;
         anchors::establish()
     })()))
@@ -167,21 +167,6 @@ fn list_principals() -> TableIterator<
         ))
     });
     TableIterator::new(rows.collect::<Vec<_>>())
-}
-
-/// The library works only where the postmaster loaded it: hooks, label providers and shared memory are its.
-pub(crate) fn ready() -> Outcome<()> {
-    match preloaded::status() {
-        Preloaded::ThisFile => Ok(()),
-        Preloaded::AnotherFile => {
-            Err(Fault::not_now("the azure_ad_auth library was replaced after the server started")
-                .hint("Restart the server."))
-        }
-        Preloaded::No => Err(Fault::not_now("azure_ad_auth must be loaded via shared_preload_libraries")
-            .hint(
-                "Add azure_ad_auth to shared_preload_libraries in postgresql.conf and restart the server.",
-            )),
-    }
 }
 
 fn uuid(id: pgrx::Uuid) -> Uuid {

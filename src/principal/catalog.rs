@@ -20,7 +20,7 @@ pub(crate) const INTERNAL_PROVIDER: &CStr = c"pgaadauth-int";
 
 /// A row of pg_authid.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "as the catalog has them")]
+#[expect(clippy::struct_excessive_bools, clippy::struct_field_names, reason = "as the catalog has them")]
 pub(crate) struct Role {
     pub(crate) id: pg_sys::Oid,
     pub(crate) name: CString,
@@ -80,7 +80,7 @@ pub(crate) fn role_of(id: pg_sys::Oid) -> Option<Role> {
     find(pg_sys::SysCacheIdentifier::AUTHOID, pg_sys::Datum::from(id))
 }
 
-#[expect(unsafe_code, reason = "reads the catalog cache")]
+#[expect(unsafe_code, clippy::cast_ptr_alignment, reason = "reads the catalog cache, whose rows are aligned")]
 fn find(cache: pg_sys::SysCacheIdentifier::Type, key: pg_sys::Datum) -> Option<Role> {
     // SAFETY: the key is of the cache's type; the tuple is pinned until it is released and everything is copied from it.
     unsafe {

@@ -10,12 +10,12 @@ use pgrx::prelude::*;
 
 use super::anchors;
 use super::catalog::{self, Link, Role};
-use super::fault::{Fault, Outcome, or_raise};
 use super::link;
 use super::preload;
 use super::statement::{self, Named, Statement};
 use super::superuser::{as_superuser, is_own_statement, quoted};
 use crate::chain::{UtilityCall, utility_hook};
+use crate::fault::{Fault, Outcome, or_raise};
 
 thread_local! {
     /// The hook that was there before ours. Set once, in the postmaster.
@@ -35,14 +35,13 @@ pub(crate) fn install() {
 utility_hook!(on_utility_statement => judge);
 
 fn judge(call: UtilityCall) {
-    #[expect(unsafe_code, reason = "reads a call of core's and passes it on")]
+    #[expect(unsafe_code, reason = "reads a call of core's")]
     // SAFETY: core calls the hook with a planned utility statement; it is read before it runs, which may change it.
-    let statement =
-        if is_own_statement() { None } else { unsafe { statement::read((*call.planned).utilityStmt) } };
+    let statement = unsafe { statement::read((*call.planned).utilityStmt) }.filter(|_| !is_own_statement());
     if let Some(statement) = &statement {
         or_raise(before(statement));
     }
-    #[expect(unsafe_code, reason = "reads a call of core's and passes it on")]
+    #[expect(unsafe_code, reason = "passes a call of core's on")]
     // SAFETY: the call came from core.
     unsafe {
         call.pass_on(PREVIOUS.get());
@@ -137,7 +136,7 @@ fn check_anchor_membership(granted: &Role, members: &[Named], is_grant: bool) ->
         let wants_admin = granted.name.as_c_str() == catalog::ADMIN_ROLE;
         match catalog::link_of(member.id) {
             Link::Bound(label) if is_grant && label.admin == wants_admin => {
-                link::settle(&member).map(drop)?
+                link::settle(&member)?;
             }
             Link::Bound(_) if !is_grant => {
                 return Err(Fault::not_now(format!(

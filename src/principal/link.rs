@@ -10,9 +10,9 @@ use entra::{Label, Uuid};
 use pgrx::prelude::*;
 
 use super::catalog::{self, ADMIN_ROLE, INTERNAL_PROVIDER, Link, PROVIDER, Role, USER_ROLE};
-use super::fault::{Fault, Outcome, notice};
 use super::superuser::{as_superuser, query, quoted, run};
 use super::{preload, sessions};
+use crate::fault::{Fault, Outcome, notice};
 
 /// What [`settle`] had to do, in words.
 pub(crate) type Done = Vec<String>;
@@ -47,7 +47,17 @@ pub(crate) fn settle(role: &Role) -> Outcome<Done> {
         let mut done = Done::new();
         match catalog::link_of(role.id) {
             Link::Bound(label) => make_linked(role, &label, &mut done)?,
-            Link::None | Link::Unbound => make_unlinked(role, &mut done)?,
+            Link::None => make_unlinked(role, &mut done)?,
+            Link::Unbound => {
+                make_unlinked(role, &mut done)?;
+                notice(
+                    format!(
+                        "role \"{}\" is not linked: its label names no directory object",
+                        role.display_name()
+                    ),
+                    Some("A label of the provider pgaadauth-int, or an oid in this one, links it."),
+                );
+            }
             Link::Unreadable(fault) => {
                 return Err(Fault::invalid(format!(
                     "the label of role \"{}\" is not valid",

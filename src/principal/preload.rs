@@ -130,7 +130,7 @@ fn split_libraries(list: &str) -> Vec<String> {
     // freed with the statement's memory.
     unsafe {
         let copy = pg_sys::pstrdup(list.as_ptr());
-        if !pg_sys::SplitDirectoriesString(copy, c",".to_bytes()[0].cast_signed(), &raw mut names) {
+        if !pg_sys::SplitDirectoriesString(copy, b','.cast_signed(), &raw mut names) {
             return Vec::new();
         }
         let cells = names.as_ref().map_or(0, |list| list.length);

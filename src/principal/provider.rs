@@ -9,8 +9,8 @@ use entra::{Label, LabelFault};
 use pgrx::prelude::*;
 
 use super::catalog::{self, ADMIN_ROLE, INTERNAL_PROVIDER, PROVIDER, Role};
-use super::fault::{Fault, Outcome, or_raise};
 use super::{link, rights};
+use crate::fault::{Fault, Outcome, or_raise};
 
 /// Registers both. In the postmaster only, while it loads its libraries.
 #[expect(unsafe_code, reason = "no safe wrapper")]

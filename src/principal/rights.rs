@@ -6,9 +6,9 @@
 use pgrx::prelude::*;
 
 use super::catalog::{self, Role};
-use super::fault::{Fault, Outcome};
 use super::link;
 use super::superuser::{as_superuser, quoted};
+use crate::fault::{Fault, Outcome};
 use crate::session;
 
 /// The current user may link, unlink or rebind an existing role.

@@ -1,5 +1,7 @@
 //! Statements about roles, as far as they can touch what a link depends on; read from PostgreSQL's parse trees.
 
+#![expect(clippy::cast_ptr_alignment, reason = "a node is allocated as what its tag says")]
+
 use std::ffi::{CStr, CString};
 
 use pgrx::prelude::*;
@@ -166,7 +168,7 @@ unsafe fn listed(options: *mut pg_sys::List, name: &str) -> Vec<Named> {
 
 /// A granted role, which the grammar leaves as an access privilege.
 #[expect(unsafe_code, reason = "reads parse trees")]
-fn granted_role(node: *mut pg_sys::Node) -> Option<Named> {
+unsafe fn granted_role(node: *mut pg_sys::Node) -> Option<Named> {
     // SAFETY: the list of granted roles holds AccessPriv nodes.
     unsafe {
         let name = (*node.cast::<pg_sys::AccessPriv>()).priv_name;
@@ -176,7 +178,7 @@ fn granted_role(node: *mut pg_sys::Node) -> Option<Named> {
 
 /// A role by name or as CURRENT_USER and the like; PUBLIC is none.
 #[expect(unsafe_code, reason = "reads parse trees")]
-fn role_spec(node: *mut pg_sys::Node) -> Option<Named> {
+unsafe fn role_spec(node: *mut pg_sys::Node) -> Option<Named> {
     // SAFETY: null for ALL, else a RoleSpec node.
     unsafe {
         let spec = node.cast::<pg_sys::RoleSpec>().as_ref()?;

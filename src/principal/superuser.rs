@@ -88,7 +88,7 @@ pub(crate) fn query<T>(
         Ok(rows) => rows,
         // An error of PostgreSQL's has been raised already; this is a statement that SPI does not take.
         Err(fault) => {
-            super::fault::Fault::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, fault.to_string()).raise()
+            crate::fault::Fault::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, fault.to_string()).raise()
         }
     }
 }

@@ -1,0 +1,100 @@
+//! Certificates for one run: an authority, and what it signs for 127.0.0.1.
+
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+/// A certificate authority.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: rcgen::Certificate,
+}
+
+/// A certificate and its key, as PEM and as rustls wants them.
+pub struct Identity {
+    /// The certificate.
+    pub certificate_pem: String,
+    /// The private key.
+    pub key_pem: String,
+    certificate: CertificateDer<'static>,
+    key: PrivatePkcs8KeyDer<'static>,
+}
+
+impl Authority {
+    /// A new one.
+    ///
+    /// # Panics
+    /// When no certificate can be made.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let mut parameters = CertificateParams::new(Vec::new()).expect("no names");
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate().expect("a key pair");
+        let certificate = parameters.self_signed(&key).expect("a certificate");
+        Self { issuer: Issuer::new(parameters, key), certificate }
+    }
+
+    /// The authority's own certificate.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        self.certificate.pem()
+    }
+
+    /// A certificate for `localhost` and 127.0.0.1.
+    ///
+    /// # Panics
+    /// When no certificate can be made.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).expect("a host name");
+        parameters.subject_alt_names.push(SanType::IpAddress([127, 0, 0, 1].into()));
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, "localhost");
+        let key = KeyPair::generate().expect("a key pair");
+        let certificate = parameters.signed_by(&key, &self.issuer).expect("a certificate");
+        Identity {
+            certificate_pem: certificate.pem(),
+            key_pem: key.serialize_pem(),
+            certificate: certificate.der().clone(),
+            key: PrivatePkcs8KeyDer::from(key.serialize_der()),
+        }
+    }
+
+    /// A client that trusts this authority and no other.
+    ///
+    /// # Panics
+    /// When rustls refuses its own provider.
+    #[must_use]
+    pub fn client(&self) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.der().clone()).expect("a certificate");
+        let config =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .expect("protocol versions")
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+        Arc::new(config)
+    }
+}
+
+impl Identity {
+    /// A server that shows this certificate.
+    ///
+    /// # Panics
+    /// When rustls refuses the certificate.
+    #[must_use]
+    pub fn server(&self) -> Arc<ServerConfig> {
+        let config =
+            ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .expect("protocol versions")
+                .with_no_client_auth()
+                .with_single_cert(vec![self.certificate.clone()], PrivateKeyDer::Pkcs8(self.key.clone_key()))
+                .expect("a certificate");
+        Arc::new(config)
+    }
+}

@@ -1,0 +1,280 @@
+//! A client that speaks PostgreSQL's protocol by hand, and psql.
+//!
+//! libpq hides what a server says while it authenticates: SQLSTATEs, the order of messages, what comes after a refusal.
+//! (PostgreSQL documentation, "Frontend/Backend Protocol".)
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+/// How long a test waits for a server that says nothing.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Version 3.0 of the protocol.
+const PROTOCOL: i32 = 0x0003_0000;
+/// The request for TLS.
+const SSL_REQUEST: i32 = 80_877_103;
+
+trait Line: Read + Write {}
+impl<T: Read + Write> Line for T {}
+
+/// An error as the server reports it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ServerError {
+    /// `S`: FATAL, ERROR, …
+    pub severity: String,
+    /// `C`.
+    pub sqlstate: String,
+    /// `M`.
+    pub message: String,
+    /// `D`.
+    pub detail: Option<String>,
+    /// `H`.
+    pub hint: Option<String>,
+}
+
+/// What a login came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Ready for queries.
+    Ready,
+    /// Refused.
+    Refused(ServerError),
+    /// The server hung up without a word.
+    HungUp,
+}
+
+/// What the server wants next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// A password in clear text.
+    Password,
+    /// Another method, by its number.
+    Other(i32),
+    /// Nothing: it has made up its mind.
+    Nothing(Outcome),
+}
+
+/// A connection.
+pub struct RawClient {
+    line: Box<dyn Line>,
+}
+
+impl RawClient {
+    /// Connects by TCP, with TLS if a configuration is given.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or does not do TLS.
+    pub fn tcp(port: u16, tls: Option<Arc<ClientConfig>>) -> io::Result<Self> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        let Some(tls) = tls else { return Ok(Self { line: Box::new(stream) }) };
+        stream.write_all(&[&8_i32.to_be_bytes()[..], &SSL_REQUEST.to_be_bytes()[..]].concat())?;
+        let mut answer = [0];
+        stream.read_exact(&mut answer)?;
+        if answer != *b"S" {
+            return Err(io::Error::other("the server does not do TLS"));
+        }
+        let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+        let session = ClientConnection::new(tls, name).map_err(io::Error::other)?;
+        Ok(Self { line: Box::new(StreamOwned::new(session, stream)) })
+    }
+
+    /// Connects by a Unix-domain socket.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub fn unix(folder: &Path, port: u16) -> io::Result<Self> {
+        let stream = UnixStream::connect(folder.join(format!(".s.PGSQL.{port}")))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self { line: Box::new(stream) })
+    }
+
+    /// Sends the startup packet.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn start(&mut self, parameters: &[(&str, &str)]) -> io::Result<()> {
+        let mut body = PROTOCOL.to_be_bytes().to_vec();
+        for (name, value) in parameters {
+            for text in [name, value] {
+                body.extend_from_slice(text.as_bytes());
+                body.push(0);
+            }
+        }
+        body.push(0);
+        let length = i32::try_from(body.len() + 4).map_err(io::Error::other)?;
+        self.line.write_all(&[&length.to_be_bytes()[..], &body].concat())?;
+        self.line.flush()
+    }
+
+    /// Sends any message.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn send(&mut self, kind: u8, body: &[u8]) -> io::Result<()> {
+        let length = i32::try_from(body.len() + 4).map_err(io::Error::other)?;
+        self.line.write_all(&[&[kind][..], &length.to_be_bytes(), body].concat())?;
+        self.line.flush()
+    }
+
+    /// Sends a password message.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn send_password(&mut self, password: &str) -> io::Result<()> {
+        self.send(b'p', &[password.as_bytes(), &[0]].concat())
+    }
+
+    /// Reads one message; none when the server has hung up.
+    fn read(&mut self) -> Option<(u8, Vec<u8>)> {
+        let mut head = [0; 5];
+        self.line.read_exact(&mut head).ok()?;
+        let length = i32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+        let mut body = vec![0; usize::try_from(length - 4).ok()?];
+        self.line.read_exact(&mut body).ok()?;
+        Some((head[0], body))
+    }
+
+    /// Reads until the server asks for something or has made up its mind.
+    #[must_use]
+    pub fn asked(&mut self) -> Asked {
+        loop {
+            match self.read() {
+                None => return Asked::Nothing(Outcome::HungUp),
+                Some((b'R', body)) => match body.first_chunk().map(|code| i32::from_be_bytes(*code)) {
+                    Some(0) => {}
+                    Some(3) => return Asked::Password,
+                    other => return Asked::Other(other.unwrap_or(-1)),
+                },
+                Some((b'E', body)) => return Asked::Nothing(Outcome::Refused(parse_error(&body))),
+                Some((b'Z', _)) => return Asked::Nothing(Outcome::Ready),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Starts, gives a password if one is asked for, and reads on to the outcome.
+    #[must_use]
+    pub fn login(&mut self, parameters: &[(&str, &str)], password: &str) -> Outcome {
+        if self.start(parameters).is_err() {
+            return Outcome::HungUp;
+        }
+        match self.asked() {
+            Asked::Password => self.answer(password),
+            Asked::Other(method) => panic!("the server asks for authentication by method {method}"),
+            Asked::Nothing(outcome) => outcome,
+        }
+    }
+
+    /// Gives the password that was asked for, and reads on to the outcome.
+    #[must_use]
+    pub fn answer(&mut self, password: &str) -> Outcome {
+        // A server that refuses before it has read it all resets the connection; what it said can still be read.
+        let _ = self.send_password(password);
+        match self.asked() {
+            Asked::Nothing(outcome) => outcome,
+            asked => panic!("the server asks again: {asked:?}"),
+        }
+    }
+
+    /// Runs a query; the first column of its rows, or the error.
+    ///
+    /// # Errors
+    /// The server's.
+    pub fn query(&mut self, text: &str) -> Result<Vec<Option<String>>, ServerError> {
+        let hung_up =
+            || ServerError { message: "the server has hung up".to_owned(), ..ServerError::default() };
+        self.send(b'Q', &[text.as_bytes(), &[0]].concat()).map_err(|_| hung_up())?;
+        self.rows().ok_or_else(hung_up)?
+    }
+
+    /// Calls a function by the fast path, without arguments.
+    ///
+    /// # Errors
+    /// The server's.
+    pub fn call(&mut self, function: u32) -> Result<Vec<Option<String>>, ServerError> {
+        let hung_up =
+            || ServerError { message: "the server has hung up".to_owned(), ..ServerError::default() };
+        let body = [&function.to_be_bytes()[..], &[0, 0, 0, 0, 0, 0]].concat();
+        self.send(b'F', &body).map_err(|_| hung_up())?;
+        self.rows().ok_or_else(hung_up)?
+    }
+
+    fn rows(&mut self) -> Option<Result<Vec<Option<String>>, ServerError>> {
+        let mut rows = Vec::new();
+        let mut error = None;
+        loop {
+            match self.read() {
+                Some((b'D', body)) => rows.push(first_column(&body)),
+                Some((b'E', body)) => error = Some(parse_error(&body)),
+                Some((b'Z', _)) => return Some(error.map_or(Ok(rows), Err)),
+                Some(_) => {}
+                None => return error.map(Err),
+            }
+        }
+    }
+}
+
+fn first_column(body: &[u8]) -> Option<String> {
+    let length = i32::from_be_bytes(*body.get(2..)?.first_chunk()?);
+    let value = body.get(6..)?.get(..usize::try_from(length).ok()?)?;
+    Some(String::from_utf8_lossy(value).into_owned())
+}
+
+fn parse_error(body: &[u8]) -> ServerError {
+    let fields: BTreeMap<u8, String> = body
+        .split(|byte| *byte == 0)
+        .filter_map(|field| field.split_first())
+        .map(|(kind, text)| (*kind, String::from_utf8_lossy(text).into_owned()))
+        .collect();
+    let field = |kind: u8| fields.get(&kind).cloned();
+    ServerError {
+        severity: field(b'V').or_else(|| field(b'S')).unwrap_or_default(),
+        sqlstate: field(b'C').unwrap_or_default(),
+        message: field(b'M').unwrap_or_default(),
+        detail: field(b'D'),
+        hint: field(b'H'),
+    }
+}
+
+/// What psql said.
+#[derive(Debug, Clone)]
+pub struct PsqlOutput {
+    /// It ended well.
+    pub success: bool,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// Runs psql with a connection string, an optional password, and a command.
+///
+/// # Panics
+/// When psql cannot be run.
+#[must_use]
+pub fn psql(program: &Path, connection: &str, password: Option<&str>, command: &str) -> PsqlOutput {
+    let mut psql = Command::new(program);
+    psql.args(["-X", "-w", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", command, connection])
+        .env_remove("PGPASSWORD")
+        .env("PGCONNECT_TIMEOUT", "60");
+    if let Some(password) = password {
+        psql.env("PGPASSWORD", password);
+    }
+    let output = psql.output().expect("psql");
+    PsqlOutput {
+        success: output.status.success(),
+        stdout: String::from_utf8_lossy(&output.stdout).trim_end().to_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}

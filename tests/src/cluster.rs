@@ -1,0 +1,428 @@
+//! Scratch servers: made from a template, started on a free port of 127.0.0.1, stopped and removed when dropped.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::ClientConfig;
+
+use crate::ca::Authority;
+use crate::client::{Outcome, PsqlOutput, RawClient, psql};
+use crate::idp::Provider;
+use crate::issuer::{AUDIENCE, TENANT};
+use crate::scratch::{Folder, server_ids};
+
+/// Which lines pg_hba.conf has, unless a test says otherwise: the door, both encrypted and not, and passwords for others.
+pub const HBA: &str = "\
+local all postgres trust
+local all +azure_ad_user trust
+host all +azure_ad_user 127.0.0.1/32 trust
+host all all 127.0.0.1/32 scram-sha-256
+";
+
+/// The programs of one PostgreSQL.
+#[derive(Debug, Clone)]
+pub struct Installation {
+    bin: PathBuf,
+    /// The major version.
+    pub major: u32,
+}
+
+impl Installation {
+    /// The one that the environment variable `PG_CONFIG` names, or that is on the path.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn chosen() -> Self {
+        let pg_config = std::env::var("PG_CONFIG").unwrap_or_else(|_| "pg_config".to_owned());
+        let ask = |what: &str| {
+            let output = Command::new(&pg_config).arg(what).output();
+            let output = output.unwrap_or_else(|fault| panic!("{pg_config}: {fault}; set PG_CONFIG"));
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        };
+        let version = ask("--version");
+        let digits: String =
+            version.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+        Self { bin: ask("--bindir").into(), major: digits.parse().expect("a version") }
+    }
+
+    /// The path of a program.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
+    }
+
+    /// A command for a program of the server, run as the user the server runs as.
+    #[must_use]
+    pub fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(self.program(name));
+        if let Some((user, group)) = server_ids() {
+            command.uid(user).gid(group);
+        }
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("TZ", "UTC").current_dir("/");
+        command
+    }
+}
+
+/// Runs a command to its end.
+///
+/// # Panics
+/// When it fails.
+fn succeed(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|fault| panic!("{command:?}: {fault}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// What all servers of a run share: programs, certificates, an initialised data directory to copy.
+pub struct Workshop {
+    /// The programs.
+    pub installation: Installation,
+    /// Who signs all certificates.
+    pub authority: Authority,
+    folder: Folder,
+    ready: Mutex<bool>,
+}
+
+impl Workshop {
+    /// For the chosen installation.
+    #[must_use]
+    pub fn new() -> Self {
+        let folder = Folder::new("workshop");
+        let authority = Authority::new("Trial authority");
+        folder.write("ca.pem", authority.pem());
+        Self { installation: Installation::chosen(), authority, folder, ready: Mutex::new(false) }
+    }
+
+    /// The authority's certificate.
+    #[must_use]
+    pub fn ca_file(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// A data directory with nothing in it but what initdb puts there.
+    fn template(&self) -> PathBuf {
+        let path = self.folder.path().join("template");
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*ready {
+            let mut initdb = self.installation.command("initdb");
+            initdb.arg("-D").arg(&path);
+            succeed(initdb.args([
+                "-U",
+                "postgres",
+                "-E",
+                "UTF8",
+                "-A",
+                "trust",
+                "--no-sync",
+                "--wal-segsize=1",
+            ]));
+            *ready = true;
+        }
+        path
+    }
+}
+
+impl Default for Workshop {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A scratch server.
+pub struct Cluster {
+    /// What it was made from.
+    pub workshop: Arc<Workshop>,
+    folder: Folder,
+    /// Where it listens.
+    pub port: u16,
+    tls: Arc<ClientConfig>,
+}
+
+/// How a cluster is set up before its first start.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// Further lines of postgresql.conf.
+    pub settings: String,
+    /// pg_hba.conf; empty: [`HBA`].
+    pub hba: String,
+    /// shared_preload_libraries; none: azure_ad_auth.
+    pub preload: Option<String>,
+}
+
+impl Cluster {
+    /// Makes one with TLS, the library preloaded, and the tenant and audience of the tests. Does not start it.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn new(workshop: &Arc<Workshop>, setup: &Setup) -> Self {
+        let folder = Folder::new("cluster");
+        let data = folder.path().join("data");
+        let mut copy = Command::new("cp");
+        if let Some((user, group)) = server_ids() {
+            copy.uid(user).gid(group);
+        }
+        succeed(copy.arg("-a").arg("--reflink=auto").arg(workshop.template()).arg(&data));
+        let identity = workshop.authority.identity();
+        folder.write("server.pem", identity.certificate_pem);
+        folder.write("server.key", identity.key_pem);
+        folder.write("ca.pem", workshop.authority.pem());
+        let cluster = Self {
+            workshop: Arc::clone(workshop),
+            folder,
+            port: free_port(),
+            tls: workshop.authority.client(),
+        };
+        cluster.configure(setup);
+        cluster
+    }
+
+    /// Makes one that fetches its keys from `provider`, starts it, creates the extension and sets an administrator.
+    #[must_use]
+    pub fn running(workshop: &Arc<Workshop>, provider: &Provider, settings: &str) -> Self {
+        let settings = format!("azure_ad_auth.authority_url = '{}'\n{settings}", provider.url());
+        let cluster = Self::new(workshop, &Setup { settings, ..Setup::default() });
+        cluster.start();
+        cluster.found();
+        cluster
+    }
+
+    /// Creates the extension and the administrator.
+    pub fn found(&self) {
+        self.sql("CREATE EXTENSION azure_ad_auth");
+        self.sql("SELECT azure_ad_auth.set_admin('admin', '66666666-aaaa-bbbb-cccc-000000000006')");
+    }
+
+    /// Writes the configuration files anew.
+    pub fn configure(&self, setup: &Setup) {
+        let folder = self.folder.path().display();
+        let preload = setup.preload.as_deref().unwrap_or("azure_ad_auth");
+        let settings = format!(
+            "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{folder}'\n\
+             ssl = on\nssl_cert_file = '{folder}/server.pem'\nssl_key_file = '{folder}/server.key'\n\
+             fsync = off\nmax_connections = 60\nshared_buffers = 16MB\nlog_connections = on\n\
+             log_line_prefix = '%m [%p] %q%u@%d '\nlog_min_messages = debug5\nlog_statement = all\n\
+             shared_preload_libraries = '{preload}'\n\
+             azure_ad_auth.tenant_id = '{TENANT}'\nazure_ad_auth.audience = '{AUDIENCE}'\n\
+             azure_ad_auth.ca_file = '{folder}/ca.pem'\n{more}\n",
+            port = self.port,
+            more = setup.settings
+        );
+        self.write_data_file("postgresql.conf", &settings);
+        self.write_data_file("pg_hba.conf", if setup.hba.is_empty() { HBA } else { &setup.hba });
+    }
+
+    fn write_data_file(&self, name: &str, content: &str) {
+        self.folder.write(&format!("data/{name}"), content);
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Where its Unix-domain socket and other files lie.
+    #[must_use]
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    fn pg_ctl(&self, arguments: &[&str]) -> Output {
+        let mut pg_ctl = self.workshop.installation.command("pg_ctl");
+        // A postmaster whose environment asks for backtraces: none may reach a client.
+        pg_ctl.env("RUST_BACKTRACE", "1").arg("-D").arg(self.data()).args(arguments).output().expect("pg_ctl")
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When it does not start; with its log.
+    pub fn start(&self) {
+        assert!(self.try_start(&[]), "the server does not start:\n{}", self.log_tail());
+    }
+
+    /// Starts it with further arguments of the postmaster. False: it does not start.
+    #[must_use]
+    pub fn try_start(&self, arguments: &[&str]) -> bool {
+        let log = self.log_path();
+        let mut all = vec!["start", "-w", "-t", "60", "-s", "-l", log.to_str().expect("a path")];
+        let options = arguments.join(" ");
+        if !options.is_empty() {
+            all.extend(["-o", &options]);
+        }
+        self.pg_ctl(&all).status.success()
+    }
+
+    /// Stops it, if it runs.
+    pub fn stop(&self, mode: &str) {
+        let _ = self.pg_ctl(&["stop", "-w", "-s", "-m", mode]);
+    }
+
+    /// Stops and starts it.
+    pub fn restart(&self) {
+        self.stop("fast");
+        self.start();
+    }
+
+    /// Has it read its configuration again, and waits until new sessions see it.
+    pub fn reload(&self) {
+        self.sql("SELECT pg_reload_conf()");
+        self.sql("SELECT pg_sleep(0.2)");
+    }
+
+    /// Sets a parameter by ALTER SYSTEM and reloads.
+    pub fn set(&self, parameter: &str, value: &str) {
+        self.sql(&format!("ALTER SYSTEM SET {parameter} = '{value}'"));
+        self.reload();
+    }
+
+    /// The postmaster's process id.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        let text = fs::read_to_string(self.data().join("postmaster.pid")).expect("a running server");
+        text.lines().next().and_then(|line| line.parse().ok()).expect("a process id")
+    }
+
+    /// Runs SQL as the superuser over the socket.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn sql(&self, command: &str) -> String {
+        let output = self.sql_as("postgres", command);
+        assert!(output.success, "{command}: {}", output.stderr);
+        output.stdout
+    }
+
+    /// Runs SQL over the socket as a role that is let in without a token.
+    #[must_use]
+    pub fn sql_as(&self, role: &str, command: &str) -> PsqlOutput {
+        let folder = self.folder.path().display();
+        let connection = format!("host={folder} port={} dbname=postgres user={role}", self.port);
+        psql(&self.workshop.installation.program("psql"), &connection, None, command)
+    }
+
+    /// Runs SQL by psql over TLS, with a token for a password.
+    #[must_use]
+    pub fn psql(&self, role: &str, token: &str, command: &str) -> PsqlOutput {
+        let role = role.replace('\\', "\\\\").replace('\'', "\\'");
+        let connection = format!(
+            "host=localhost hostaddr=127.0.0.1 port={} dbname=postgres user='{role}' sslmode=verify-full \
+             sslrootcert={}",
+            self.port,
+            self.workshop.ca_file().display()
+        );
+        psql(&self.workshop.installation.program("psql"), &connection, Some(token), command)
+    }
+
+    /// A raw client over TLS.
+    ///
+    /// # Panics
+    /// When the server cannot be reached.
+    #[must_use]
+    pub fn client(&self) -> RawClient {
+        RawClient::tcp(self.port, Some(Arc::clone(&self.tls))).expect("a connection with TLS")
+    }
+
+    /// A raw client without TLS.
+    ///
+    /// # Panics
+    /// When the server cannot be reached.
+    #[must_use]
+    pub fn plain_client(&self) -> RawClient {
+        RawClient::tcp(self.port, None).expect("a connection")
+    }
+
+    /// A raw client over the socket.
+    ///
+    /// # Panics
+    /// When the server cannot be reached.
+    #[must_use]
+    pub fn socket_client(&self) -> RawClient {
+        RawClient::unix(self.folder.path(), self.port).expect("a connection")
+    }
+
+    /// Logs in over TLS with the raw client.
+    #[must_use]
+    pub fn login(&self, role: &str, token: &str) -> Outcome {
+        self.client().login(&[("user", role), ("database", "postgres")], token)
+    }
+
+    /// Everything in the log so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.log_path()).unwrap_or_default()).into_owned()
+    }
+
+    /// The log from a length on.
+    #[must_use]
+    pub fn log_since(&self, mark: usize) -> String {
+        self.log().get(mark..).unwrap_or_default().to_owned()
+    }
+
+    /// The length of the log.
+    #[must_use]
+    pub fn log_mark(&self) -> usize {
+        self.log().len()
+    }
+
+    fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<_> = log.lines().filter(|line| !line.contains("DEBUG:")).collect();
+        lines.get(lines.len().saturating_sub(30)..).unwrap_or_default().join("\n")
+    }
+
+    /// Waits until the log from `mark` on has a text.
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub fn await_log(&self, mark: usize, text: &str) {
+        let there = eventually(|| self.log_since(mark).contains(text));
+        assert!(there, "the log never said {text:?}:\n{}", self.log_tail());
+    }
+
+    /// The path of a file beside the data directory.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.stop("immediate");
+    }
+}
+
+/// Whether something becomes true within a minute.
+pub fn eventually(mut condition: impl FnMut() -> bool) -> bool {
+    for _ in 0..1_200 {
+        if condition() {
+            return true;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    false
+}
+
+/// A port nobody listens on just now.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    listener.local_addr().expect("an address").port()
+}

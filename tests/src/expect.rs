@@ -1,0 +1,128 @@
+//! Three-sided expectations: what the client reads, what the log has, what the log lacks.
+
+use crate::client::{Outcome, ServerError};
+use crate::cluster::Cluster;
+
+/// What a refused client is told and what the administrator finds.
+#[derive(Debug, Clone, Copy)]
+pub struct Refusal<'t> {
+    /// The stable code.
+    pub code: &'t str,
+    /// The SQLSTATE.
+    pub sqlstate: &'t str,
+    /// The client's message, whole.
+    pub message: &'t str,
+    /// The client's hint, whole.
+    pub hint: Option<&'t str>,
+    /// What the log line has besides the code and the role: `name=value`.
+    pub facts: &'t [&'t str],
+}
+
+/// Logs in by the raw client and by psql, and expects both to be refused alike.
+///
+/// # Panics
+/// When anything differs from what is expected.
+pub fn refused(cluster: &Cluster, role: &str, token: &str, expected: &Refusal<'_>) {
+    let mark = cluster.log_mark();
+    let outcome = cluster.login(role, token);
+    check_refusal(cluster, mark, role, token, &outcome, expected);
+    if token.contains('\0') || token.is_empty() || role.contains('\0') {
+        return;
+    }
+    let mark = cluster.log_mark();
+    let output = cluster.psql(role, token, "SELECT 1");
+    assert!(!output.success, "psql was let in as {role}");
+    assert!(output.stderr.contains(&format!("FATAL:  {}", expected.message)), "{}", output.stderr);
+    if let Some(hint) = expected.hint {
+        assert!(output.stderr.contains(&format!("HINT:  {hint}")), "{}", output.stderr);
+    }
+    check_log(cluster, mark, role, token, expected);
+}
+
+/// Expects an outcome of a raw client to be a refusal.
+///
+/// # Panics
+/// When anything differs from what is expected.
+pub fn check_refusal(
+    cluster: &Cluster,
+    mark: usize,
+    role: &str,
+    token: &str,
+    outcome: &Outcome,
+    expected: &Refusal<'_>,
+) {
+    let wanted = Outcome::Refused(ServerError {
+        severity: "FATAL".to_owned(),
+        sqlstate: expected.sqlstate.to_owned(),
+        message: expected.message.to_owned(),
+        detail: None,
+        hint: expected.hint.map(str::to_owned),
+    });
+    assert_eq!(*outcome, wanted, "code {}; the log has:\n{}", expected.code, ours(&cluster.log_since(mark)));
+    check_log(cluster, mark, role, token, expected);
+}
+
+/// Expects the log from `mark` on to have the line of a refusal, and nowhere the token.
+///
+/// # Panics
+/// When it does not.
+pub fn check_log(cluster: &Cluster, mark: usize, role: &str, token: &str, expected: &Refusal<'_>) {
+    let log = cluster.log_since(mark);
+    let code = format!("refused code={} ", expected.code);
+    let line = ours(&log)
+        .lines()
+        .find(|line| line.contains("azure_ad_auth: ") && line.contains(&code))
+        .map(str::to_owned);
+    let line = line.unwrap_or_else(|| panic!("no line with{code} in the log:\n{}", ours(&log)));
+    let shown: String = role.chars().flat_map(char::escape_debug).collect();
+    assert!(line.contains(&shown), "no role {shown}: {line}");
+    for fact in expected.facts {
+        assert!(line.contains(&format!(" {fact}")), "no {fact}: {line}");
+    }
+    lacks_token(cluster, token);
+}
+
+/// Expects no piece of a token's signature, and no claims of it, anywhere in the log.
+///
+/// # Panics
+/// When there is one.
+pub fn lacks_token(cluster: &Cluster, token: &str) {
+    let log = cluster.log();
+    for part in token.split('.').filter(|part| part.len() >= 24) {
+        let mut at = 0;
+        while let Some(piece) = part.get(at..at + 24) {
+            assert!(!log.contains(piece), "a piece of the token is in the log: {piece}");
+            at += 12;
+        }
+    }
+    assert!(token.len() < 6 || !log.contains(token), "the token is in the log");
+}
+
+/// Logs in by the raw client and by psql, and expects both to be let in.
+///
+/// # Panics
+/// When one is not.
+pub fn admitted(cluster: &Cluster, role: &str, token: &str) {
+    let mark = cluster.log_mark();
+    let mut client = cluster.client();
+    let outcome = client.login(&[("user", role), ("database", "postgres")], token);
+    assert_eq!(outcome, Outcome::Ready, "{}", ours(&cluster.log_since(mark)));
+    assert_eq!(client.query("SELECT session_user").as_deref(), Ok(&[Some(role.to_owned())][..]));
+    drop(client);
+    let output = cluster.psql(role, token, "SELECT session_user");
+    assert!(output.success, "{}", output.stderr);
+    assert_eq!(output.stdout, role);
+    lacks_token(cluster, token);
+}
+
+/// The lines of a log that are about logins, without the debugging ones.
+#[must_use]
+pub fn ours(log: &str) -> String {
+    let lines: Vec<_> = log
+        .lines()
+        .filter(|line| {
+            ["FATAL:", "ERROR:", "LOG:", "WARNING:", "PANIC:"].iter().any(|level| line.contains(level))
+        })
+        .collect();
+    lines.join("\n")
+}

@@ -1,0 +1,202 @@
+//! A local identity provider: HTTPS, the document shapes of Entra, and bad manners on demand.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use serde_json::{Value, json};
+
+use crate::ca::Authority;
+use crate::issuer::{Signer, TENANT, with};
+
+/// How the provider answers a request for keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Manners {
+    /// As Entra does.
+    Good,
+    /// Good, but only after a while.
+    Slow(Duration),
+    /// Takes the request and never answers.
+    Hang,
+    /// A status, with further header lines.
+    Status(u16, &'static str),
+    /// This body, whatever it is.
+    Body(String),
+    /// Announces more than it sends.
+    Cut,
+    /// Hangs up before the TLS handshake.
+    HangUp,
+}
+
+struct State {
+    manners: Mutex<Manners>,
+    keys: Mutex<Vec<Arc<Signer>>>,
+    requests: AtomicUsize,
+    stopped: AtomicBool,
+}
+
+/// A running provider. Stops when dropped.
+pub struct Provider {
+    state: Arc<State>,
+    port: u16,
+}
+
+impl Provider {
+    /// Starts one on a free port of 127.0.0.1, or on a given one.
+    ///
+    /// # Panics
+    /// When it cannot listen.
+    #[must_use]
+    pub fn start(authority: &Authority, keys: Vec<Arc<Signer>>, port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let state = Arc::new(State {
+            manners: Mutex::new(Manners::Good),
+            keys: Mutex::new(keys),
+            requests: AtomicUsize::new(0),
+            stopped: AtomicBool::new(false),
+        });
+        let tls = authority.identity().server();
+        let shared = Arc::clone(&state);
+        thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                if shared.stopped.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (shared, tls) = (Arc::clone(&shared), Arc::clone(&tls));
+                thread::spawn(move || serve(connection, &shared, tls));
+            }
+        });
+        Self { state, port }
+    }
+
+    /// Its address, as a setting takes it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// Its port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// How many requests for keys it has seen.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        self.state.requests.load(Ordering::SeqCst)
+    }
+
+    /// Changes how it answers from now on.
+    pub fn behave(&self, manners: Manners) {
+        *lock(&self.state.manners) = manners;
+    }
+
+    /// Changes the keys it publishes from now on.
+    pub fn publish(&self, keys: Vec<Arc<Signer>>) {
+        *lock(&self.state.keys) = keys;
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        self.state.stopped.store(true, Ordering::SeqCst);
+        // So that the listening thread looks.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn serve(connection: TcpStream, state: &State, tls: Arc<ServerConfig>) {
+    let _ = connection.set_read_timeout(Some(Duration::from_secs(60)));
+    if *lock(&state.manners) == Manners::HangUp {
+        state.requests.fetch_add(1, Ordering::SeqCst);
+        return;
+    }
+    let Ok(session) = ServerConnection::new(tls) else { return };
+    let mut stream = StreamOwned::new(session, connection);
+    while let Some(path) = read_request(&mut stream) {
+        let answer = if path.contains("/discovery/") || path.contains("/keys") {
+            state.requests.fetch_add(1, Ordering::SeqCst);
+            answer_for_keys(&path, state)
+        } else {
+            Some(response(404, "", "{}"))
+        };
+        let Some(answer) = answer else {
+            // As long as the other side has patience.
+            while !state.stopped.load(Ordering::SeqCst) && *lock(&state.manners) == Manners::Hang {
+                thread::sleep(Duration::from_millis(20));
+            }
+            return;
+        };
+        if stream.write_all(answer.as_bytes()).and_then(|()| stream.flush()).is_err() {
+            return;
+        }
+        if answer.contains("connection: close") {
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+            return;
+        }
+    }
+}
+
+/// The path of the next request; none when the client is done.
+fn read_request(stream: &mut impl Read) -> Option<String> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() > 16_384 || stream.read(&mut byte).ok()? == 0 {
+            return None;
+        }
+        head.push(byte[0]);
+    }
+    String::from_utf8_lossy(&head).split(' ').nth(1).map(str::to_owned)
+}
+
+fn answer_for_keys(path: &str, state: &State) -> Option<String> {
+    let manners = lock(&state.manners).clone();
+    match manners {
+        Manners::Hang => None,
+        Manners::Slow(delay) => {
+            thread::sleep(delay);
+            Some(key_document(path, state))
+        }
+        Manners::Good | Manners::HangUp => Some(key_document(path, state)),
+        Manners::Status(status, lines) => Some(response(status, lines, "{\"error\":\"no\"}")),
+        Manners::Body(body) => Some(response(200, "", &body)),
+        Manners::Cut => {
+            let whole = key_document(path, state);
+            let cut = whole.get(..whole.len() - 40).unwrap_or_default().to_owned();
+            Some(cut.replacen("\r\n", "\r\nconnection: close\r\n", 1))
+        }
+    }
+}
+
+/// The keys of the tenant. Version 1.0 documents do not say which issuer a key is for.
+fn key_document(path: &str, state: &State) -> String {
+    if !path.starts_with(&format!("/{TENANT}/")) && path != "/keys" {
+        return response(400, "", "{\"error\":\"invalid_tenant\"}");
+    }
+    let v2 = path.contains("/v2.0/");
+    let keys: Vec<Value> = lock(&state.keys)
+        .iter()
+        .map(|key| if v2 { key.jwk() } else { with(key.jwk(), "issuer", Value::Null) })
+        .collect();
+    response(200, "", &json!({ "keys": keys }).to_string())
+}
+
+fn response(status: u16, lines: &str, body: &str) -> String {
+    format!(
+        "HTTP/1.1 {status} Whatever\r\n{lines}content-type: application/json; charset=utf-8\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}

@@ -1,0 +1,192 @@
+//! Keys, and tokens of the shapes Entra issues.
+
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaEncoding};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+/// The tenant of all tests.
+pub const TENANT: &str = "11111111-aaaa-bbbb-cccc-000000000001";
+/// A tenant of nobody.
+pub const OTHER_TENANT: &str = "11111111-aaaa-bbbb-cccc-000000000099";
+/// A person's object id.
+pub const PERSON: &str = "22222222-aaaa-bbbb-cccc-000000000002";
+/// An application's object id.
+pub const APPLICATION: &str = "33333333-aaaa-bbbb-cccc-000000000003";
+/// The client id that all tokens are issued to.
+pub const CLIENT: &str = "44444444-aaaa-bbbb-cccc-000000000004";
+/// A group's object id.
+pub const GROUP: &str = "55555555-aaaa-bbbb-cccc-000000000005";
+/// The resource the server accepts tokens for.
+pub const AUDIENCE: &str = "api://postgres";
+/// The issuer template of Entra's version 2.0 keys.
+pub const KEY_ISSUER: &str = "https://login.microsoftonline.com/{tenantid}/v2.0";
+
+/// base64url without padding.
+pub fn b64(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// A key pair with an id.
+pub struct Signer {
+    /// `kid`.
+    pub id: String,
+    pair: KeyPair,
+}
+
+impl Signer {
+    /// A new key of 2048 bits.
+    ///
+    /// # Panics
+    /// When no key can be made.
+    #[must_use]
+    pub fn new(id: &str) -> Self {
+        Self::of_size(id, KeySize::Rsa2048)
+    }
+
+    /// A new key.
+    ///
+    /// # Panics
+    /// When no key can be made.
+    #[must_use]
+    pub fn of_size(id: &str, size: KeySize) -> Self {
+        Self { id: id.to_owned(), pair: KeyPair::generate(size).expect("a key pair") }
+    }
+
+    /// `n`, big-endian.
+    #[must_use]
+    pub fn modulus(&self) -> Vec<u8> {
+        self.pair.public_key().modulus().big_endian_without_leading_zero().to_owned()
+    }
+
+    /// `e`, big-endian.
+    #[must_use]
+    pub fn exponent(&self) -> Vec<u8> {
+        self.pair.public_key().exponent().big_endian_without_leading_zero().to_owned()
+    }
+
+    /// The public key as SubjectPublicKeyInfo.
+    ///
+    /// # Panics
+    /// When it cannot be encoded.
+    #[must_use]
+    pub fn public_der(&self) -> Vec<u8> {
+        self.pair.public_key().as_der().expect("a public key").as_ref().to_vec()
+    }
+
+    /// An entry of a version 2.0 key document.
+    #[must_use]
+    pub fn jwk(&self) -> Value {
+        json!({
+            "kty": "RSA", "use": "sig", "kid": self.id, "x5t": self.id,
+            "n": b64(self.modulus()), "e": b64(self.exponent()), "x5c": ["MIIC"], "issuer": KEY_ISSUER,
+        })
+    }
+
+    /// Signs anything.
+    ///
+    /// # Panics
+    /// When it cannot be signed.
+    #[must_use]
+    pub fn sign_with(&self, encoding: &'static dyn RsaEncoding, message: &[u8]) -> Vec<u8> {
+        let mut signature = vec![0; self.pair.public_modulus_len()];
+        self.pair.sign(encoding, &SystemRandom::new(), message, &mut signature).expect("a signature");
+        signature
+    }
+
+    /// Joins and signs two parts that need not be JSON.
+    #[must_use]
+    pub fn token_of(&self, header: &[u8], claims: &[u8]) -> String {
+        let signed = format!("{}.{}", b64(header), b64(claims));
+        let signature = self.sign_with(&RSA_PKCS1_SHA256, signed.as_bytes());
+        format!("{signed}.{}", b64(signature))
+    }
+
+    /// The header of this key's tokens.
+    #[must_use]
+    pub fn header(&self) -> Value {
+        json!({ "typ": "JWT", "alg": "RS256", "kid": self.id, "x5t": self.id })
+    }
+
+    /// A token with these claims.
+    #[must_use]
+    pub fn token(&self, claims: &Value) -> String {
+        self.token_of(self.header().to_string().as_bytes(), claims.to_string().as_bytes())
+    }
+}
+
+/// A person's claims, version 1.0, at `now` in Unix seconds.
+#[must_use]
+pub fn user_v1(now: i64) -> Value {
+    json!({
+        "aud": AUDIENCE, "iss": format!("https://sts.windows.net/{TENANT}/"),
+        "iat": now - 300, "nbf": now - 300, "exp": now + 3_600,
+        "acr": "1", "aio": "opaque", "amr": ["pwd", "mfa"], "appid": CLIENT, "appidacr": "0",
+        "family_name": "Example", "given_name": "Ann", "groups": [GROUP], "ipaddr": "127.0.0.1",
+        "name": "Ann Example", "oid": PERSON, "rh": "0.x", "scp": "user_impersonation", "sub": "pairwise",
+        "tid": TENANT, "unique_name": "ann@contoso.example", "upn": "ann@contoso.example",
+        "uti": "token-1", "ver": "1.0",
+    })
+}
+
+/// A person's claims, version 2.0.
+#[must_use]
+pub fn user_v2(now: i64) -> Value {
+    json!({
+        "aud": AUDIENCE, "iss": format!("https://login.microsoftonline.com/{TENANT}/v2.0"),
+        "iat": now - 300, "nbf": now - 300, "exp": now + 3_600,
+        "azp": CLIENT, "azpacr": "0", "name": "Ann Example", "oid": PERSON,
+        "preferred_username": "ann@contoso.example", "scp": "access other", "sub": "pairwise",
+        "tid": TENANT, "uti": "token-2", "ver": "2.0",
+    })
+}
+
+/// An application's claims, version 1.0.
+#[must_use]
+pub fn app_v1(now: i64) -> Value {
+    json!({
+        "aud": AUDIENCE, "iss": format!("https://sts.windows.net/{TENANT}/"),
+        "iat": now - 300, "nbf": now - 300, "exp": now + 86_400,
+        "appid": CLIENT, "appidacr": "2", "idp": format!("https://sts.windows.net/{TENANT}/"),
+        "idtyp": "app", "oid": APPLICATION, "sub": APPLICATION, "tid": TENANT, "uti": "token-3", "ver": "1.0",
+    })
+}
+
+/// An application's claims, version 2.0, without `idtyp`.
+#[must_use]
+pub fn app_v2(now: i64) -> Value {
+    json!({
+        "aud": AUDIENCE, "iss": format!("https://login.microsoftonline.com/{TENANT}/v2.0"),
+        "iat": now - 300, "nbf": now - 300, "exp": now + 86_400,
+        "azp": CLIENT, "azpacr": "2", "oid": APPLICATION, "sub": APPLICATION, "roles": ["Db.Login"],
+        "tid": TENANT, "uti": "token-4", "ver": "2.0",
+    })
+}
+
+/// The same claims with one member set, or removed when null.
+///
+/// # Panics
+/// When `claims` is no object.
+#[must_use]
+pub fn with(mut claims: Value, name: &str, value: Value) -> Value {
+    let members = claims.as_object_mut().expect("an object");
+    if value.is_null() {
+        members.remove(name);
+    } else {
+        members.insert(name.to_owned(), value);
+    }
+    claims
+}
+
+/// Now, in Unix seconds.
+///
+/// # Panics
+/// Before 1970.
+#[must_use]
+pub fn unix_now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
+    i64::try_from(since.as_secs()).expect("a year below 292 billion")
+}

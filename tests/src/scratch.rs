@@ -1,0 +1,81 @@
+//! Folders that the server's user may use and that are gone afterwards.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// PostgreSQL refuses root; then its servers run as this user.
+const SERVER_USER: &str = "postgres";
+
+/// User and group ids of the server's user, when we are root.
+#[must_use]
+pub fn server_ids() -> Option<(u32, u32)> {
+    #[expect(unsafe_code, reason = "std does not know the user id")]
+    // SAFETY: has no preconditions.
+    let root = unsafe { libc::geteuid() } == 0;
+    root.then(|| (id("-u"), id("-g")))
+}
+
+fn id(which: &str) -> u32 {
+    let output = Command::new("id").args([which, SERVER_USER]).output().expect("id");
+    String::from_utf8_lossy(&output.stdout).trim().parse().expect("as root, a user \"postgres\" is needed")
+}
+
+/// A new folder, removed with everything in it when dropped.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Makes one. Its path is short enough for a socket within.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("aada-{name}-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).expect("a scratch folder");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its permissions");
+        give(&path);
+        Self { path }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a file the server can read and nobody else.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path.join(name);
+        fs::write(&path, content).expect("a scratch file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("its permissions");
+        give(&path);
+        path
+    }
+}
+
+/// Makes a path the server's.
+///
+/// # Panics
+/// When it is not ours to give.
+pub fn give(path: &Path) {
+    if let Some((user, group)) = server_ids() {
+        chown(path, Some(user), Some(group)).expect("chown");
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
