@@ -17,6 +17,9 @@ const HEADERS: &str = r#"
 #include "libpq/hba.h"
 #include "libpq/libpq.h"
 #include "libpq/libpq-be.h"
+#if PG_VERSION_NUM >= 180000
+#include "tcop/backend_startup.h"
+#endif
 "#;
 
 fn main() {
@@ -84,8 +87,8 @@ fn bind(headers: &Path, flags: &[String]) -> Result<(), Box<dyn Error>> {
         .header_contents("server.h", HEADERS)
         .clang_arg(format!("-I{}", headers.display()))
         .clang_args(flags)
-        .allowlist_type("Port|HbaLine|UserAuth|ClientConnectionInfo")
-        .allowlist_var("MyClientConnectionInfo|ClientAuthentication_hook")
+        .allowlist_type("Port|HbaLine|UserAuth|ClientConnectionInfo|LogConnectionOption")
+        .allowlist_var("MyClientConnectionInfo|ClientAuthentication_hook|log_connections")
         .allowlist_function("sendAuthRequest|pq_startmsgread|pq_getbyte|pq_getmessage|hba_authname")
         .default_enum_style(bindgen::EnumVariation::Consts)
         .use_core()

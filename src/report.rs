@@ -10,10 +10,10 @@ mod denial;
 use std::ffi::CStr;
 use std::fmt::Write;
 
-use entra::Untrusted;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::wire;
 pub(crate) use denial::Denial;
 
 /// The circumstances of a login attempt, for the log.
@@ -106,7 +106,7 @@ fn raise(sqlstate: PgSqlErrorCode, message: String) -> ! {
 
 /// Logs a success, if successes are logged. It means that the token was accepted; core and other hooks come after.
 pub(crate) fn log_admission(attempt: &Attempt, token: &entra::Token) {
-    if !logs_authentication() {
+    if !wire::logs_authentication() {
         return;
     }
     let mut line = opening("accepted", attempt);
@@ -115,9 +115,9 @@ pub(crate) fn log_admission(attempt: &Attempt, token: &entra::Token) {
     pair(&mut line, "kind", &token.kind.to_string());
     let or_none = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
     pair(&mut line, "app", &or_none(token.application.map(|id| id.to_string())));
-    pair(&mut line, "upn", &or_none(token.display_name.as_ref().map(Untrusted::to_string)));
-    pair(&mut line, "uti", &or_none(token.token_id.as_ref().map(Untrusted::to_string)));
-    pair(&mut line, "key_id", &Untrusted::new(&token.key_id).to_string());
+    pair(&mut line, "upn", &or_none(token.display_name.as_ref().map(|name| name.raw().to_owned())));
+    pair(&mut line, "uti", &or_none(token.token_id.as_ref().map(|id| id.raw().to_owned())));
+    pair(&mut line, "key_id", &token.key_id);
     log(line);
 }
 
@@ -135,33 +135,22 @@ fn log(line: String) {
 
 fn opening(verdict: &str, attempt: &Attempt) -> String {
     let mut line = format!("azure_ad_auth: {verdict}");
-    pair(&mut line, "role", &Untrusted::new(&attempt.role).to_string());
+    pair(&mut line, "role", &attempt.role);
     pair(&mut line, "door", attempt.door);
     pair(&mut line, "method", &attempt.method);
     line
 }
 
-/// Appends ` name=value`, the value in quotes unless it is a plain word. Values arrive escaped.
+/// Appends ` name=value`, the value in quotes unless it is a plain word, and escaped: much of it comes from strangers.
 fn pair(line: &mut String, name: &str, value: &str) {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/@".contains(c);
     let quoted = value.is_empty() || !value.chars().all(plain);
     // Writing to a String cannot fail.
-    let _ = if quoted { write!(line, " {name}=\"{value}\"") } else { write!(line, " {name}={value}") };
-}
-
-/// Whether log_connections asks for a line per authentication.
-#[expect(unsafe_code, reason = "reads a setting of the server")]
-fn logs_authentication() -> bool {
-    #[cfg(not(feature = "pg18"))]
-    // SAFETY: a plain value, written by the main thread.
-    unsafe {
-        pg_sys::Log_connections
-    }
-    #[cfg(feature = "pg18")]
-    // SAFETY: a plain value, written by the main thread.
-    unsafe {
-        pg_sys::log_connections & pg_sys::LogConnectionAspect::LOG_CONNECTION_AUTHENTICATION != 0
-    }
+    let _ = if quoted {
+        write!(line, " {name}=\"{}\"", value.escape_debug())
+    } else {
+        write!(line, " {name}={value}")
+    };
 }
 
 /// A point in time in the server's time zone and format. `unix_seconds` beyond PostgreSQL's range are cut to it.

@@ -9,20 +9,19 @@ use pgrx::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
 /// The parts of the server's headers that pgrx leaves out; made by build.rs from the server's own.
-#[expect(
+#[allow(
     unsafe_code,
     non_camel_case_types,
     non_upper_case_globals,
     non_snake_case,
     unreachable_pub,
     dead_code,
-    clippy::all,
     clippy::pedantic,
     clippy::undocumented_unsafe_blocks,
     clippy::allow_attributes_without_reason,
     clippy::indexing_slicing,
     clippy::use_self,
-    reason = "generated"
+    reason = "generated; which of these it needs depends on the version"
 )]
 mod server {
     include!(concat!(env!("OUT_DIR"), "/server.rs"));
@@ -86,36 +85,36 @@ impl Connection {
     }
 
     /// The role name the client asked for. Core has cut it to 63 bytes.
-    pub(crate) fn role_name(&self) -> CString {
+    pub(crate) fn role_name(self) -> CString {
         // SAFETY: see new(); core refuses a startup packet without a user name, so it is set.
         unsafe { CStr::from_ptr((*self.port).user_name).to_owned() }
     }
 
     /// The method that matched.
-    pub(crate) fn method(&self) -> Method {
+    pub(crate) fn method(self) -> Method {
         if self.auth_method() == server::UserAuth_uaTrust { Method::Trust } else { Method::Other }
     }
 
     /// The method's name, as in pg_hba.conf.
     #[expect(ffi_unwind_calls, reason = "reads a table and raises nothing")]
-    pub(crate) fn method_name(&self) -> String {
+    pub(crate) fn method_name(self) -> String {
         // SAFETY: a table of constant strings, indexed by a value of the server's own.
         unsafe { CStr::from_ptr(server::hba_authname(self.auth_method())).to_string_lossy().into_owned() }
     }
 
-    fn auth_method(&self) -> server::UserAuth {
+    fn auth_method(self) -> server::UserAuth {
         // SAFETY: see new(); the line is set before the method is run, and the hook comes after that.
         unsafe { (*(*self.port).hba).auth_method }
     }
 
     /// Whether TLS encrypts it. GSS encryption does not count.
-    pub(crate) fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(self) -> bool {
         // SAFETY: see new().
         unsafe { (*self.port).ssl_in_use }
     }
 
     /// Whether it is a Unix-domain socket.
-    pub(crate) fn is_unix_socket(&self) -> bool {
+    pub(crate) fn is_unix_socket(self) -> bool {
         // SAFETY: see new(); the address was filled by accept().
         unsafe { c_int::from((*self.port).raddr.addr.ss_family) == libc::AF_UNIX }
     }
@@ -123,7 +122,7 @@ impl Connection {
     /// Asks for a password in clear text and takes what comes, with the checks of core's recv_password_packet().
     ///
     /// Waits as long as the client lets it, up to authentication_timeout, which ends the process from within.
-    pub(crate) fn ask_for_token(&self) -> Reply {
+    pub(crate) fn ask_for_token(self) -> Reply {
         let mut message = pg_sys::StringInfoData::default();
         let (kind, ended) = self.exchange(&mut message);
         if message.data.is_null() {
@@ -145,7 +144,7 @@ impl Connection {
 
     /// Sends the request and reads the answer; the type byte, and whether the client hung up within the message.
     #[expect(ffi_unwind_calls, reason = "inside pg_guard_ffi_boundary")]
-    fn exchange(&self, message: &mut pg_sys::StringInfoData) -> (c_int, bool) {
+    fn exchange(self, message: &mut pg_sys::StringInfoData) -> (c_int, bool) {
         let buffer: *mut pg_sys::StringInfoData = message;
         // SAFETY: see new(). Plain values and C calls only: an error of PostgreSQL (authentication_timeout, a broken
         // connection) leaves the boundary as a panic that has nothing to drop in here.
@@ -166,7 +165,7 @@ impl Connection {
     /// Makes the directory object's id the identity of the session, in place of what the method left there.
     ///
     /// set_authn_id() exists on 18 only and refuses a second identity; PAM has already set the role name as the first.
-    pub(crate) fn set_identity(&self, identity: &str) {
+    pub(crate) fn set_identity(self, identity: &str) {
         let Ok(identity) = CString::new(identity) else { return };
         // SAFETY: see new(). The copy lives as long as the process.
         unsafe {
@@ -206,5 +205,24 @@ pub(crate) fn call_previous(previous: ClientAuthentication_hook_type, connection
 #[expect(unsafe_code, reason = "no safe wrapper")]
 pub(crate) fn end_quietly() -> ! {
     // SAFETY: runs the server's own exit callbacks and does not come back.
-    unsafe { pg_sys::proc_exit(0) }
+    unsafe { pg_sys::proc_exit(0) };
+    #[allow(unreachable_code, reason = "the bindings of some versions know that it does not come back")]
+    {
+        unreachable!("proc_exit() does not come back")
+    }
+}
+
+/// Whether log_connections asks for a line per authentication.
+#[expect(unsafe_code, reason = "reads a setting of the server")]
+pub(crate) fn logs_authentication() -> bool {
+    #[cfg(not(feature = "pg18"))]
+    // SAFETY: a plain value, written by the main thread.
+    unsafe {
+        pg_sys::Log_connections
+    }
+    #[cfg(feature = "pg18")]
+    // SAFETY: as above.
+    unsafe {
+        server::log_connections & server::LogConnectionOption_LOG_CONNECTION_AUTHENTICATION != 0
+    }
 }

@@ -261,12 +261,12 @@ impl Refusal {
 
     /// What an administrator wants to know, as `(name, value)`: expected and found, both ids, both times.
     ///
-    /// Values from the token are escaped and cut; none is a token or a piece of a signature.
+    /// Values from the token are cut, and not yet escaped; none is a token or a piece of a signature.
     #[must_use]
     pub fn facts(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::BadSignature { key_id } | Self::UnknownKey { key_id } => {
-                vec![("key_id", key_id.to_string())]
+                vec![("key_id", key_id.raw().to_owned())]
             }
             Self::ClientNotAllowed { found } => vec![("found", or_none(found.as_ref()))],
             Self::Expired { expired_at, now, skew } => {
@@ -302,15 +302,17 @@ impl Refusal {
             ],
             Self::PermissionMissing { claim, required, found } => vec![
                 ("claim", (*claim).to_owned()),
-                ("expected", Untrusted::new(required).to_string()),
-                ("found", found.to_string()),
+                ("expected", required.clone()),
+                ("found", found.raw().to_owned()),
             ],
             Self::TokenRevoked { issued_at, not_before } => {
                 vec![("issued_at", issued_at.to_string()), ("not_before", not_before.to_string())]
             }
-            Self::UnsupportedAlgorithm { found } => vec![("found", or_none(found.as_ref()))],
+            Self::UnsupportedAlgorithm { found } => {
+                vec![("found", or_none(found.as_ref().map(Untrusted::raw).as_ref()))]
+            }
             Self::WrongAudience { expected, found } => {
-                vec![("expected", expected.join(" or ")), ("found", found.to_string())]
+                vec![("expected", expected.join(" or ")), ("found", found.raw().to_owned())]
             }
             Self::WrongIssuer { of, expected, found } => {
                 let whose = match of {
@@ -320,7 +322,7 @@ impl Refusal {
                 vec![
                     ("of", whose.to_owned()),
                     ("expected", expected.join(" or ")),
-                    ("found", found.to_string()),
+                    ("found", found.raw().to_owned()),
                 ]
             }
             Self::WrongKind { expected, found } => {

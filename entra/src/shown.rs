@@ -4,10 +4,10 @@ use std::fmt;
 
 use crate::limits;
 
-/// Text from a token or a document that nobody has vouched for.
+/// Text from a token or a document that nobody has vouched for: at most [`limits::MAX_SHOWN_CHARS`] characters of it.
 ///
-/// Shows at most [`limits::MAX_SHOWN_CHARS`] characters, with quotes, backslashes, control and other unprintable
-/// characters escaped, so that it can neither end a log line nor colour a terminal.
+/// Shown, it has its quotes, backslashes, control and other unprintable characters escaped, so that it can neither end a
+/// log line nor colour a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Untrusted(String);
 
@@ -15,18 +15,23 @@ impl Untrusted {
     /// Keeps what will be shown, and no more.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        let mut shown: String =
-            text.chars().take(limits::MAX_SHOWN_CHARS).flat_map(char::escape_debug).collect();
+        let mut kept: String = text.chars().take(limits::MAX_SHOWN_CHARS).collect();
         if text.chars().nth(limits::MAX_SHOWN_CHARS).is_some() {
-            shown.push('…');
+            kept.push('…');
         }
-        Self(shown)
+        Self(kept)
+    }
+
+    /// The text as it came; whoever shows it escapes it.
+    #[must_use]
+    pub fn raw(&self) -> &str {
+        &self.0
     }
 }
 
 impl fmt::Display for Untrusted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        write!(f, "{}", self.0.escape_debug())
     }
 }
 

@@ -29,7 +29,6 @@ fn refresh_keys() -> i32 {
 /// The keys at hand.
 #[pg_extern(sql = false)]
 #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in a double")]
-#[expect(clippy::type_complexity, reason = "the columns of a view")]
 fn list_signing_keys() -> TableIterator<
     'static,
     (

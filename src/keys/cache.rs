@@ -144,11 +144,7 @@ thread_local! {
 }
 
 /// Requests the segment and sees to its initialisation. In the postmaster only, while it loads its libraries.
-#[expect(
-    unsafe_code,
-    clippy::undocumented_unsafe_blocks,
-    reason = "the macro's own unsafe, and a hook after it"
-)]
+#[expect(unsafe_code, reason = "the macro's own unsafe, and a hook after it")]
 pub(crate) fn init_shared_memory() {
     pg_shmem_init!(MEMORY);
     // SAFETY: runs once, in the postmaster; our hook calls the one pgrx has just installed.

@@ -24,10 +24,6 @@ pub struct Identity {
 
 impl Authority {
     /// A new one.
-    ///
-    /// # Panics
-    /// When no certificate can be made.
-    #[must_use]
     pub fn new(name: &str) -> Self {
         let mut parameters = CertificateParams::new(Vec::new()).expect("no names");
         parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
@@ -39,16 +35,11 @@ impl Authority {
     }
 
     /// The authority's own certificate.
-    #[must_use]
     pub fn pem(&self) -> String {
         self.certificate.pem()
     }
 
     /// A certificate for `localhost` and 127.0.0.1.
-    ///
-    /// # Panics
-    /// When no certificate can be made.
-    #[must_use]
     pub fn identity(&self) -> Identity {
         let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).expect("a host name");
         parameters.subject_alt_names.push(SanType::IpAddress([127, 0, 0, 1].into()));
@@ -64,10 +55,6 @@ impl Authority {
     }
 
     /// A client that trusts this authority and no other.
-    ///
-    /// # Panics
-    /// When rustls refuses its own provider.
-    #[must_use]
     pub fn client(&self) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.der().clone()).expect("a certificate");
@@ -83,10 +70,6 @@ impl Authority {
 
 impl Identity {
     /// A server that shows this certificate.
-    ///
-    /// # Panics
-    /// When rustls refuses the certificate.
-    #[must_use]
     pub fn server(&self) -> Arc<ServerConfig> {
         let config =
             ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))

@@ -16,7 +16,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 /// How long a test waits for a server that says nothing.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Version 3.0 of the protocol.
 const PROTOCOL: i32 = 0x0003_0000;
@@ -146,7 +146,6 @@ impl RawClient {
     }
 
     /// Reads until the server asks for something or has made up its mind.
-    #[must_use]
     pub fn asked(&mut self) -> Asked {
         loop {
             match self.read() {
@@ -164,7 +163,6 @@ impl RawClient {
     }
 
     /// Starts, gives a password if one is asked for, and reads on to the outcome.
-    #[must_use]
     pub fn login(&mut self, parameters: &[(&str, &str)], password: &str) -> Outcome {
         if self.start(parameters).is_err() {
             return Outcome::HungUp;
@@ -177,7 +175,6 @@ impl RawClient {
     }
 
     /// Gives the password that was asked for, and reads on to the outcome.
-    #[must_use]
     pub fn answer(&mut self, password: &str) -> Outcome {
         // A server that refuses before it has read it all resets the connection; what it said can still be read.
         let _ = self.send_password(password);
@@ -259,10 +256,6 @@ pub struct PsqlOutput {
 }
 
 /// Runs psql with a connection string, an optional password, and a command.
-///
-/// # Panics
-/// When psql cannot be run.
-#[must_use]
 pub fn psql(program: &Path, connection: &str, password: Option<&str>, command: &str) -> PsqlOutput {
     let mut psql = Command::new(program);
     psql.args(["-X", "-w", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", command, connection])

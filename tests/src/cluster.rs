@@ -20,7 +20,7 @@ pub const HBA: &str = "\
 local all postgres trust
 local all +azure_ad_user trust
 host all +azure_ad_user 127.0.0.1/32 trust
-host all all 127.0.0.1/32 scram-sha-256
+host all all 127.0.0.1/32 password
 ";
 
 /// The programs of one PostgreSQL.
@@ -33,10 +33,6 @@ pub struct Installation {
 
 impl Installation {
     /// The one that the environment variable `PG_CONFIG` names, or that is on the path.
-    ///
-    /// # Panics
-    /// When there is none.
-    #[must_use]
     pub fn chosen() -> Self {
         let pg_config = std::env::var("PG_CONFIG").unwrap_or_else(|_| "pg_config".to_owned());
         let ask = |what: &str| {
@@ -51,13 +47,11 @@ impl Installation {
     }
 
     /// The path of a program.
-    #[must_use]
     pub fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)
     }
 
     /// A command for a program of the server, run as the user the server runs as.
-    #[must_use]
     pub fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.program(name));
         if let Some((user, group)) = server_ids() {
@@ -69,9 +63,6 @@ impl Installation {
 }
 
 /// Runs a command to its end.
-///
-/// # Panics
-/// When it fails.
 fn succeed(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|fault| panic!("{command:?}: {fault}"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -90,7 +81,6 @@ pub struct Workshop {
 
 impl Workshop {
     /// For the chosen installation.
-    #[must_use]
     pub fn new() -> Self {
         let folder = Folder::new("workshop");
         let authority = Authority::new("Trial authority");
@@ -99,7 +89,6 @@ impl Workshop {
     }
 
     /// The authority's certificate.
-    #[must_use]
     pub fn ca_file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
@@ -156,10 +145,6 @@ pub struct Setup {
 
 impl Cluster {
     /// Makes one with TLS, the library preloaded, and the tenant and audience of the tests. Does not start it.
-    ///
-    /// # Panics
-    /// When it cannot be made.
-    #[must_use]
     pub fn new(workshop: &Arc<Workshop>, setup: &Setup) -> Self {
         let folder = Folder::new("cluster");
         let data = folder.path().join("data");
@@ -183,13 +168,19 @@ impl Cluster {
     }
 
     /// Makes one that fetches its keys from `provider`, starts it, creates the extension and sets an administrator.
-    #[must_use]
     pub fn running(workshop: &Arc<Workshop>, provider: &Provider, settings: &str) -> Self {
         let settings = format!("azure_ad_auth.authority_url = '{}'\n{settings}", provider.url());
         let cluster = Self::new(workshop, &Setup { settings, ..Setup::default() });
         cluster.start();
         cluster.found();
+        cluster.await_keys();
         cluster
+    }
+
+    /// Waits until the keys have been fetched.
+    pub fn await_keys(&self) {
+        let there = eventually(|| self.sql("SELECT count(*) FROM azure_ad_auth.signing_keys") != "0");
+        assert!(there, "no keys:\n{}", self.log_tail());
     }
 
     /// Creates the extension and the administrator.
@@ -222,13 +213,11 @@ impl Cluster {
     }
 
     /// The data directory.
-    #[must_use]
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
     /// Where its Unix-domain socket and other files lie.
-    #[must_use]
     pub fn folder(&self) -> &Folder {
         &self.folder
     }
@@ -244,15 +233,11 @@ impl Cluster {
     }
 
     /// Starts it.
-    ///
-    /// # Panics
-    /// When it does not start; with its log.
     pub fn start(&self) {
         assert!(self.try_start(&[]), "the server does not start:\n{}", self.log_tail());
     }
 
     /// Starts it with further arguments of the postmaster. False: it does not start.
-    #[must_use]
     pub fn try_start(&self, arguments: &[&str]) -> bool {
         let log = self.log_path();
         let mut all = vec!["start", "-w", "-t", "60", "-s", "-l", log.to_str().expect("a path")];
@@ -287,19 +272,12 @@ impl Cluster {
     }
 
     /// The postmaster's process id.
-    ///
-    /// # Panics
-    /// When it does not run.
-    #[must_use]
     pub fn pid(&self) -> i32 {
         let text = fs::read_to_string(self.data().join("postmaster.pid")).expect("a running server");
         text.lines().next().and_then(|line| line.parse().ok()).expect("a process id")
     }
 
     /// Runs SQL as the superuser over the socket.
-    ///
-    /// # Panics
-    /// When it fails.
     pub fn sql(&self, command: &str) -> String {
         let output = self.sql_as("postgres", command);
         assert!(output.success, "{command}: {}", output.stderr);
@@ -307,7 +285,6 @@ impl Cluster {
     }
 
     /// Runs SQL over the socket as a role that is let in without a token.
-    #[must_use]
     pub fn sql_as(&self, role: &str, command: &str) -> PsqlOutput {
         let folder = self.folder.path().display();
         let connection = format!("host={folder} port={} dbname=postgres user={role}", self.port);
@@ -315,7 +292,6 @@ impl Cluster {
     }
 
     /// Runs SQL by psql over TLS, with a token for a password.
-    #[must_use]
     pub fn psql(&self, role: &str, token: &str, command: &str) -> PsqlOutput {
         let role = role.replace('\\', "\\\\").replace('\'', "\\'");
         let connection = format!(
@@ -328,52 +304,36 @@ impl Cluster {
     }
 
     /// A raw client over TLS.
-    ///
-    /// # Panics
-    /// When the server cannot be reached.
-    #[must_use]
     pub fn client(&self) -> RawClient {
         RawClient::tcp(self.port, Some(Arc::clone(&self.tls))).expect("a connection with TLS")
     }
 
     /// A raw client without TLS.
-    ///
-    /// # Panics
-    /// When the server cannot be reached.
-    #[must_use]
     pub fn plain_client(&self) -> RawClient {
         RawClient::tcp(self.port, None).expect("a connection")
     }
 
     /// A raw client over the socket.
-    ///
-    /// # Panics
-    /// When the server cannot be reached.
-    #[must_use]
     pub fn socket_client(&self) -> RawClient {
         RawClient::unix(self.folder.path(), self.port).expect("a connection")
     }
 
     /// Logs in over TLS with the raw client.
-    #[must_use]
     pub fn login(&self, role: &str, token: &str) -> Outcome {
         self.client().login(&[("user", role), ("database", "postgres")], token)
     }
 
     /// Everything in the log so far.
-    #[must_use]
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.log_path()).unwrap_or_default()).into_owned()
     }
 
     /// The log from a length on.
-    #[must_use]
     pub fn log_since(&self, mark: usize) -> String {
         self.log().get(mark..).unwrap_or_default().to_owned()
     }
 
     /// The length of the log.
-    #[must_use]
     pub fn log_mark(&self) -> usize {
         self.log().len()
     }
@@ -385,16 +345,12 @@ impl Cluster {
     }
 
     /// Waits until the log from `mark` on has a text.
-    ///
-    /// # Panics
-    /// When it does not come.
     pub fn await_log(&self, mark: usize, text: &str) {
         let there = eventually(|| self.log_since(mark).contains(text));
         assert!(there, "the log never said {text:?}:\n{}", self.log_tail());
     }
 
     /// The path of a file beside the data directory.
-    #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -418,10 +374,6 @@ pub fn eventually(mut condition: impl FnMut() -> bool) -> bool {
 }
 
 /// A port nobody listens on just now.
-///
-/// # Panics
-/// When there is none.
-#[must_use]
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     listener.local_addr().expect("an address").port()

@@ -19,9 +19,6 @@ pub struct Refusal<'t> {
 }
 
 /// Logs in by the raw client and by psql, and expects both to be refused alike.
-///
-/// # Panics
-/// When anything differs from what is expected.
 pub fn refused(cluster: &Cluster, role: &str, token: &str, expected: &Refusal<'_>) {
     let mark = cluster.log_mark();
     let outcome = cluster.login(role, token);
@@ -40,9 +37,6 @@ pub fn refused(cluster: &Cluster, role: &str, token: &str, expected: &Refusal<'_
 }
 
 /// Expects an outcome of a raw client to be a refusal.
-///
-/// # Panics
-/// When anything differs from what is expected.
 pub fn check_refusal(
     cluster: &Cluster,
     mark: usize,
@@ -63,9 +57,6 @@ pub fn check_refusal(
 }
 
 /// Expects the log from `mark` on to have the line of a refusal, and nowhere the token.
-///
-/// # Panics
-/// When it does not.
 pub fn check_log(cluster: &Cluster, mark: usize, role: &str, token: &str, expected: &Refusal<'_>) {
     let log = cluster.log_since(mark);
     let code = format!("refused code={} ", expected.code);
@@ -83,9 +74,6 @@ pub fn check_log(cluster: &Cluster, mark: usize, role: &str, token: &str, expect
 }
 
 /// Expects no piece of a token's signature, and no claims of it, anywhere in the log.
-///
-/// # Panics
-/// When there is one.
 pub fn lacks_token(cluster: &Cluster, token: &str) {
     let log = cluster.log();
     for part in token.split('.').filter(|part| part.len() >= 24) {
@@ -99,9 +87,6 @@ pub fn lacks_token(cluster: &Cluster, token: &str) {
 }
 
 /// Logs in by the raw client and by psql, and expects both to be let in.
-///
-/// # Panics
-/// When one is not.
 pub fn admitted(cluster: &Cluster, role: &str, token: &str) {
     let mark = cluster.log_mark();
     let mut client = cluster.client();
@@ -116,7 +101,6 @@ pub fn admitted(cluster: &Cluster, role: &str, token: &str) {
 }
 
 /// The lines of a log that are about logins, without the debugging ones.
-#[must_use]
 pub fn ours(log: &str) -> String {
     let lines: Vec<_> = log
         .lines()

@@ -47,10 +47,6 @@ pub struct Provider {
 
 impl Provider {
     /// Starts one on a free port of 127.0.0.1, or on a given one.
-    ///
-    /// # Panics
-    /// When it cannot listen.
-    #[must_use]
     pub fn start(authority: &Authority, keys: Vec<Arc<Signer>>, port: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", port)).expect("a port");
         let port = listener.local_addr().expect("an address").port();
@@ -75,19 +71,16 @@ impl Provider {
     }
 
     /// Its address, as a setting takes it.
-    #[must_use]
     pub fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
     }
 
     /// Its port.
-    #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
     }
 
     /// How many requests for keys it has seen.
-    #[must_use]
     pub fn requests(&self) -> usize {
         self.state.requests.load(Ordering::SeqCst)
     }
@@ -116,7 +109,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn serve(connection: TcpStream, state: &State, tls: Arc<ServerConfig>) {
-    let _ = connection.set_read_timeout(Some(Duration::from_secs(60)));
+    let _ = connection.set_read_timeout(Some(Duration::from_mins(1)));
     if *lock(&state.manners) == Manners::HangUp {
         state.requests.fetch_add(1, Ordering::SeqCst);
         return;

@@ -39,46 +39,31 @@ pub struct Signer {
 
 impl Signer {
     /// A new key of 2048 bits.
-    ///
-    /// # Panics
-    /// When no key can be made.
-    #[must_use]
     pub fn new(id: &str) -> Self {
         Self::of_size(id, KeySize::Rsa2048)
     }
 
     /// A new key.
-    ///
-    /// # Panics
-    /// When no key can be made.
-    #[must_use]
     pub fn of_size(id: &str, size: KeySize) -> Self {
         Self { id: id.to_owned(), pair: KeyPair::generate(size).expect("a key pair") }
     }
 
     /// `n`, big-endian.
-    #[must_use]
     pub fn modulus(&self) -> Vec<u8> {
         self.pair.public_key().modulus().big_endian_without_leading_zero().to_owned()
     }
 
     /// `e`, big-endian.
-    #[must_use]
     pub fn exponent(&self) -> Vec<u8> {
         self.pair.public_key().exponent().big_endian_without_leading_zero().to_owned()
     }
 
     /// The public key as SubjectPublicKeyInfo.
-    ///
-    /// # Panics
-    /// When it cannot be encoded.
-    #[must_use]
     pub fn public_der(&self) -> Vec<u8> {
         self.pair.public_key().as_der().expect("a public key").as_ref().to_vec()
     }
 
     /// An entry of a version 2.0 key document.
-    #[must_use]
     pub fn jwk(&self) -> Value {
         json!({
             "kty": "RSA", "use": "sig", "kid": self.id, "x5t": self.id,
@@ -87,10 +72,6 @@ impl Signer {
     }
 
     /// Signs anything.
-    ///
-    /// # Panics
-    /// When it cannot be signed.
-    #[must_use]
     pub fn sign_with(&self, encoding: &'static dyn RsaEncoding, message: &[u8]) -> Vec<u8> {
         let mut signature = vec![0; self.pair.public_modulus_len()];
         self.pair.sign(encoding, &SystemRandom::new(), message, &mut signature).expect("a signature");
@@ -98,7 +79,6 @@ impl Signer {
     }
 
     /// Joins and signs two parts that need not be JSON.
-    #[must_use]
     pub fn token_of(&self, header: &[u8], claims: &[u8]) -> String {
         let signed = format!("{}.{}", b64(header), b64(claims));
         let signature = self.sign_with(&RSA_PKCS1_SHA256, signed.as_bytes());
@@ -106,20 +86,17 @@ impl Signer {
     }
 
     /// The header of this key's tokens.
-    #[must_use]
     pub fn header(&self) -> Value {
         json!({ "typ": "JWT", "alg": "RS256", "kid": self.id, "x5t": self.id })
     }
 
     /// A token with these claims.
-    #[must_use]
     pub fn token(&self, claims: &Value) -> String {
         self.token_of(self.header().to_string().as_bytes(), claims.to_string().as_bytes())
     }
 }
 
 /// A person's claims, version 1.0, at `now` in Unix seconds.
-#[must_use]
 pub fn user_v1(now: i64) -> Value {
     json!({
         "aud": AUDIENCE, "iss": format!("https://sts.windows.net/{TENANT}/"),
@@ -133,7 +110,6 @@ pub fn user_v1(now: i64) -> Value {
 }
 
 /// A person's claims, version 2.0.
-#[must_use]
 pub fn user_v2(now: i64) -> Value {
     json!({
         "aud": AUDIENCE, "iss": format!("https://login.microsoftonline.com/{TENANT}/v2.0"),
@@ -145,7 +121,6 @@ pub fn user_v2(now: i64) -> Value {
 }
 
 /// An application's claims, version 1.0.
-#[must_use]
 pub fn app_v1(now: i64) -> Value {
     json!({
         "aud": AUDIENCE, "iss": format!("https://sts.windows.net/{TENANT}/"),
@@ -156,7 +131,6 @@ pub fn app_v1(now: i64) -> Value {
 }
 
 /// An application's claims, version 2.0, without `idtyp`.
-#[must_use]
 pub fn app_v2(now: i64) -> Value {
     json!({
         "aud": AUDIENCE, "iss": format!("https://login.microsoftonline.com/{TENANT}/v2.0"),
@@ -167,10 +141,6 @@ pub fn app_v2(now: i64) -> Value {
 }
 
 /// The same claims with one member set, or removed when null.
-///
-/// # Panics
-/// When `claims` is no object.
-#[must_use]
 pub fn with(mut claims: Value, name: &str, value: Value) -> Value {
     let members = claims.as_object_mut().expect("an object");
     if value.is_null() {
@@ -182,10 +152,6 @@ pub fn with(mut claims: Value, name: &str, value: Value) -> Value {
 }
 
 /// Now, in Unix seconds.
-///
-/// # Panics
-/// Before 1970.
-#[must_use]
 pub fn unix_now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
     i64::try_from(since.as_secs()).expect("a year below 292 billion")

@@ -4,6 +4,12 @@
 //! Everything here is real: servers started from their own binaries, TLS with certificates made for the occasion, keys and
 //! tokens of the shapes Entra issues. Everything listens on 127.0.0.1 and is stopped by whoever started it.
 
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    reason = "what panics here fails a test, which is what it is for"
+)]
+
 pub mod ca;
 pub mod client;
 pub mod cluster;

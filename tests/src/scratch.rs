@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const SERVER_USER: &str = "postgres";
 
 /// User and group ids of the server's user, when we are root.
-#[must_use]
 pub fn server_ids() -> Option<(u32, u32)> {
     #[expect(unsafe_code, reason = "std does not know the user id")]
     // SAFETY: has no preconditions.
@@ -31,10 +30,6 @@ pub struct Folder {
 
 impl Folder {
     /// Makes one. Its path is short enough for a socket within.
-    ///
-    /// # Panics
-    /// When it cannot be made.
-    #[must_use]
     pub fn new(name: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -46,15 +41,11 @@ impl Folder {
     }
 
     /// Where it is.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Writes a file the server can read and nobody else.
-    ///
-    /// # Panics
-    /// When it cannot be written.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path.join(name);
         fs::write(&path, content).expect("a scratch file");
@@ -65,9 +56,6 @@ impl Folder {
 }
 
 /// Makes a path the server's.
-///
-/// # Panics
-/// When it is not ours to give.
 pub fn give(path: &Path) {
     if let Some((user, group)) = server_ids() {
         chown(path, Some(user), Some(group)).expect("chown");

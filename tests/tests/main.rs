@@ -1,13 +1,25 @@
 //! Logins against scratch servers, with real clients over real TLS.
+//!
+//! `A1`, `R4` and the like are the numbers in the head of src/door/password.rs.
 
 #![allow(missing_docs, reason = "a test's name says what it pins")]
 
 mod admissions;
+mod chain;
+mod crash;
+mod guard;
+mod keys;
+mod links;
+mod prompt;
 mod refusals;
+mod seal;
+mod server_refusals;
+mod settings;
 
+use std::process::Command;
 use std::sync::{Arc, LazyLock};
 
-use trial::cluster::{Cluster, Workshop};
+use trial::cluster::{Cluster, Setup, Workshop};
 use trial::idp::Provider;
 use trial::issuer::Signer;
 
@@ -23,6 +35,8 @@ static WORKSHOP: LazyLock<Arc<Workshop>> = LazyLock::new(|| {
 
 /// The provider's key, made once: making one takes a while.
 static KEY: LazyLock<Arc<Signer>> = LazyLock::new(|| Arc::new(Signer::new("key-1")));
+/// A key the provider does not publish at first.
+static NEW_KEY: LazyLock<Arc<Signer>> = LazyLock::new(|| Arc::new(Signer::new("key-2")));
 
 extern "C" fn remove_workshop() {
     let folder = WORKSHOP.ca_file();
@@ -31,9 +45,49 @@ extern "C" fn remove_workshop() {
     }
 }
 
+/// A provider that publishes [`KEY`].
+fn provider() -> Provider {
+    Provider::start(&WORKSHOP.authority, vec![Arc::clone(&KEY)], 0)
+}
+
 /// A server with the extension, an administrator, and a provider that publishes [`KEY`].
 fn scene(settings: &str) -> (Cluster, Provider) {
-    let provider = Provider::start(&WORKSHOP.authority, vec![Arc::clone(&KEY)], 0);
+    let provider = provider();
     let cluster = Cluster::running(&WORKSHOP, &provider, settings);
     (cluster, provider)
+}
+
+/// The same with another pg_hba.conf, or other libraries.
+fn scene_with(setup: Setup) -> (Cluster, Provider) {
+    let provider = provider();
+    let settings = format!("azure_ad_auth.authority_url = '{}'\n{}", provider.url(), setup.settings);
+    let cluster = Cluster::new(&WORKSHOP, &Setup { settings, ..setup });
+    cluster.start();
+    cluster.found();
+    cluster.await_keys();
+    (cluster, provider)
+}
+
+fn link(cluster: &Cluster, role: &str, object: &str, kind: &str) {
+    let role = role.replace('\'', "''");
+    cluster.sql(&format!("SELECT azure_ad_auth.create_principal('{role}', '{object}', '{kind}')"));
+}
+
+/// Changes a catalog behind everyone's back, as a superuser can who insists.
+fn tamper(cluster: &Cluster, statement: &str) {
+    cluster.sql(&format!("SET allow_system_table_mods = on; {statement}"));
+}
+
+/// Compiles the neighbour, an extension of somebody else with a hook of its own; returns its path.
+fn neighbour(cluster: &Cluster) -> String {
+    let target = cluster.path("neighbour.so");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/modules/neighbour.c");
+    let pg_config = std::env::var("PG_CONFIG").unwrap_or_else(|_| "pg_config".to_owned());
+    let headers = Command::new(pg_config).arg("--includedir-server").output().expect("pg_config");
+    let headers = String::from_utf8_lossy(&headers.stdout).trim().to_owned();
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&target).arg("-I").arg(headers).arg(source);
+    let output = cc.output().expect("a C compiler");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    target.to_string_lossy().into_owned()
 }

@@ -1,0 +1,175 @@
+//! The prompt is a pause that the client controls: R8, R9, R11.
+
+use trial::client::{Asked, Outcome, RawClient, psql};
+use trial::cluster::{Cluster, eventually};
+use trial::expect::{Refusal, check_refusal, lacks_token, ours};
+use trial::issuer::*;
+
+use crate::{KEY, link, scene};
+
+/// A client that has been asked for its token.
+fn at_the_prompt(cluster: &Cluster, role: &str) -> RawClient {
+    let mut client = cluster.client();
+    client.start(&[("user", role), ("database", "postgres")]).expect("a connection");
+    assert_eq!(client.asked(), Asked::Password);
+    client
+}
+
+fn failed<'t>(code: &'t str, message: &'t str, facts: &'t [&'t str]) -> Refusal<'t> {
+    Refusal { code, sqlstate: "28P01", message, hint: None, facts }
+}
+
+const ANN: &str = "Azure AD authentication failed for role \"ann\"";
+
+#[test]
+fn r8_a_client_that_hangs_up_leaves_no_noise() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let mark = cluster.log_mark();
+    // As psql does that has no password to send, and as a client that just goes away.
+    let connection = format!("host=localhost port={} user=ann dbname=postgres sslmode=require", cluster.port);
+    let output = psql(&cluster.workshop.installation.program("psql"), &connection, None, "SELECT 1");
+    assert!(output.stderr.contains("no password supplied"), "{}", output.stderr);
+    drop(at_the_prompt(&cluster, "ann"));
+    let gone = eventually(|| {
+        cluster.sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'") == "1"
+    });
+    assert!(gone);
+    let said = ours(&cluster.log_since(mark));
+    let said: Vec<_> = said.lines().filter(|line| line.contains("ann@")).collect();
+    // PostgreSQL itself notices that the second one has reset its connection; nobody says that a login failed.
+    assert!(said.iter().all(|line| line.contains("could not receive data from client")), "{said:?}");
+}
+
+#[test]
+fn r9_messages_that_are_no_password() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let token = KEY.token(&user_v1(unix_now()));
+    let expect = |mut client: RawClient, message: &str| match client.asked() {
+        Asked::Nothing(Outcome::Refused(error)) => {
+            assert_eq!((error.sqlstate.as_str(), error.message.as_str()), ("08P01", message));
+        }
+        other => panic!("{other:?}"),
+    };
+    let mut client = at_the_prompt(&cluster, "ann");
+    client.send(b'Q', b"SELECT 1\0").expect("a connection");
+    expect(client, "expected password response, got message type 81");
+    for body in [format!("{token}\0x\0"), format!("x\0{token}\0"), token.clone()] {
+        let mut client = at_the_prompt(&cluster, "ann");
+        client.send(b'p', body.as_bytes()).expect("a connection");
+        expect(client, "invalid password packet size");
+    }
+    lacks_token(&cluster, &token);
+}
+
+#[test]
+fn r9_a_message_nobody_would_send_is_not_even_read() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let mut client = at_the_prompt(&cluster, "ann");
+    assert_eq!(client.answer(&"A".repeat(200_000)), Outcome::HungUp);
+}
+
+#[test]
+fn a_password_sent_before_it_is_asked_for_counts_as_in_core() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let mut client = cluster.client();
+    client.start(&[("user", "ann"), ("database", "postgres")]).expect("a connection");
+    client.send_password(&KEY.token(&user_v1(unix_now()))).expect("a connection");
+    assert_eq!(client.asked(), Asked::Password);
+    assert_eq!(client.asked(), Asked::Nothing(Outcome::Ready));
+}
+
+#[test]
+fn the_authentication_timeout_ends_a_prompt() {
+    let (cluster, _provider) = scene("authentication_timeout = 1s");
+    link(&cluster, "ann", PERSON, "user");
+    match at_the_prompt(&cluster, "ann").asked() {
+        Asked::Nothing(Outcome::Refused(error)) => {
+            assert_eq!(error.message, "canceling authentication due to timeout");
+        }
+        Asked::Nothing(Outcome::HungUp) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn r11_a_rename_during_the_prompt() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    link(&cluster, "boss", APPLICATION, "user");
+    let token = KEY.token(&user_v1(unix_now()));
+    let mut client = at_the_prompt(&cluster, "ann");
+    // Ann's token would now be offered for the role of her boss.
+    cluster.sql("ALTER ROLE ann RENAME TO ann_old; ALTER ROLE boss RENAME TO ann");
+    let mark = cluster.log_mark();
+    let outcome = client.answer(&token);
+    check_refusal(&cluster, mark, "ann", &token, &outcome, &failed("not_linked", ANN, &["problem="]));
+}
+
+#[test]
+fn r11_a_role_dropped_and_created_again_during_the_prompt() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let token = KEY.token(&user_v1(unix_now()));
+    let mut client = at_the_prompt(&cluster, "ann");
+    cluster.sql("DROP ROLE ann");
+    link(&cluster, "ann", PERSON, "user");
+    let mark = cluster.log_mark();
+    let outcome = client.answer(&token);
+    check_refusal(&cluster, mark, "ann", &token, &outcome, &failed("not_linked", ANN, &["problem="]));
+    trial::expect::admitted(&cluster, "ann", &token);
+}
+
+#[test]
+fn r11_what_was_checked_before_the_prompt_is_checked_again() {
+    let (cluster, _provider) = scene("");
+    let token = KEY.token(&user_v1(unix_now()));
+    let early = |code, message| Refusal { sqlstate: "28000", ..failed(code, message, &[]) };
+    let privileged = "role \"ann\" cannot use Azure AD authentication because it is a superuser, replication or BYPASSRLS role";
+    let disabled = "Azure AD authentication is disabled: the server has no Azure AD administrator";
+    let restore = "SELECT azure_ad_auth.set_admin('admin', '66666666-aaaa-bbbb-cccc-000000000006')";
+    let super_off =
+        "SET allow_system_table_mods = on; UPDATE pg_authid SET rolsuper = false WHERE rolname = 'ann'";
+    let super_on =
+        "SET allow_system_table_mods = on; UPDATE pg_authid SET rolsuper = true WHERE rolname = 'ann'";
+    link(&cluster, "ann", PERSON, "user");
+    for (during, expected, after) in [
+        ("SELECT azure_ad_auth.remove_admin()", early("no_admin", disabled), restore),
+        (super_on, early("privileged_role", privileged), super_off),
+        ("SELECT azure_ad_auth.drop_principal('ann')", failed("not_linked", ANN, &[]), "SELECT 1"),
+    ] {
+        let mut client = at_the_prompt(&cluster, "ann");
+        cluster.sql(during);
+        let mark = cluster.log_mark();
+        let outcome = client.answer(&token);
+        check_refusal(&cluster, mark, "ann", &token, &outcome, &expected);
+        cluster.sql(after);
+    }
+    let mut client = {
+        link(&cluster, "ann", PERSON, "user");
+        at_the_prompt(&cluster, "ann")
+    };
+    cluster.sql("ALTER ROLE ann NOLOGIN");
+    match client.answer(&token) {
+        Outcome::Refused(error) => assert_eq!(error.message, "role \"ann\" is not permitted to log in"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_link_that_counts_is_the_one_at_the_end() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", APPLICATION, "user");
+    let token = KEY.token(&user_v1(unix_now()));
+    let mut client = at_the_prompt(&cluster, "ann");
+    cluster.sql(&format!("SELECT azure_ad_auth.update_principal('ann', '{PERSON}', 'user')"));
+    assert_eq!(client.answer(&token), Outcome::Ready);
+    let mut client = at_the_prompt(&cluster, "ann");
+    cluster.sql(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}', 'user')"));
+    let mark = cluster.log_mark();
+    let outcome = client.answer(&token);
+    check_refusal(&cluster, mark, "ann", &token, &outcome, &failed("oid_mismatch", ANN, &[]));
+}

@@ -1,0 +1,143 @@
+//! The seal: a session proves before its first statement how it came in.
+
+use std::fs;
+
+use trial::client::{Asked, Outcome, RawClient, ServerError};
+use trial::cluster::{Cluster, Setup, eventually};
+use trial::expect::{lacks_token, ours};
+use trial::issuer::*;
+
+use crate::{KEY, link, neighbour, scene, tamper};
+
+fn session(cluster: &Cluster, role: &str) -> RawClient {
+    let mut client = cluster.client();
+    let outcome = client.login(&[("user", role), ("database", "postgres")], &KEY.token(&user_v1(unix_now())));
+    assert_eq!(outcome, Outcome::Ready);
+    client
+}
+
+/// Expects a session's first action to end it, and the log to say why.
+fn sealed(cluster: &Cluster, mark: usize, outcome: Result<Vec<Option<String>>, ServerError>, code: &str) {
+    let error = outcome.expect_err("the session did something");
+    assert_eq!(error.severity, "FATAL");
+    assert_eq!((error.sqlstate.as_str(), error.detail, error.hint), ("28P01", None, None));
+    assert!(error.message.starts_with("Azure AD authentication failed for role"), "{}", error.message);
+    let log = ours(&cluster.log_since(mark));
+    assert!(
+        log.contains(&format!("azure_ad_auth: refused code={code} ")) && log.contains(" door=seal "),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_link_removed_between_admission_and_the_first_statement() {
+    let (cluster, _provider) = scene("");
+    let function: u32 = cluster.sql("SELECT 'pg_backend_pid'::regproc::oid").parse().expect("an oid");
+    type Act = fn(&mut RawClient, u32) -> Result<Vec<Option<String>>, ServerError>;
+    let acts: [Act; 4] = [
+        |client, _| client.query("SELECT 1"),
+        |client, _| client.query("BEGIN"),
+        |client, _| client.query("SET work_mem = '1MB'"),
+        |client, function| client.call(function),
+    ];
+    for act in acts {
+        link(&cluster, "ann", PERSON, "user");
+        let mut client = session(&cluster, "ann");
+        // Behind everyone's back, so that nothing but the seal can end the session.
+        tamper(&cluster, "DELETE FROM pg_shseclabel WHERE objoid = 'ann'::regrole");
+        let mark = cluster.log_mark();
+        sealed(&cluster, mark, act(&mut client, function), "not_linked");
+        cluster.sql("DROP ROLE ann");
+    }
+}
+
+#[test]
+fn a_link_changed_between_admission_and_the_first_statement() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let mut client = session(&cluster, "ann");
+    cluster.sql(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}', 'user')"));
+    let mark = cluster.log_mark();
+    sealed(&cluster, mark, client.query("SELECT 1"), "oid_mismatch");
+}
+
+#[test]
+fn once_unsealed_a_session_goes_on() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let mut client = session(&cluster, "ann");
+    assert!(client.query("SELECT 1").is_ok());
+    cluster.sql(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}', 'user')"));
+    assert!(client.query("SELECT 1").is_ok(), "who was let in rightly stays in");
+}
+
+#[test]
+fn dropping_a_principal_ends_its_sessions_after_commit() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let mut client = session(&cluster, "ann");
+    assert!(client.query("SELECT 1").is_ok());
+    cluster.sql("BEGIN; SELECT azure_ad_auth.drop_principal('ann'); ROLLBACK");
+    cluster.sql(
+        "DO $$ BEGIN PERFORM azure_ad_auth.drop_principal('ann'); RAISE 'no'; EXCEPTION WHEN others THEN END $$",
+    );
+    assert!(client.query("SELECT 1").is_ok(), "what was rolled back ends nobody's session");
+    cluster.sql("SELECT azure_ad_auth.drop_principal('ann')");
+    assert!(eventually(|| client.query("SELECT 1").is_err()));
+    assert_eq!(cluster.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'ann'"), "1", "the role stays");
+}
+
+/// A server with the neighbour's hook installed after ours, so that it is called first.
+fn with_neighbour(manners: &str) -> (Cluster, trial::idp::Provider) {
+    let provider = crate::provider();
+    let cluster = Cluster::new(&crate::WORKSHOP, &Setup::default());
+    let file = cluster.path("wait").display().to_string();
+    let settings = format!(
+        "azure_ad_auth.authority_url = '{}'\nneighbour.manners = '{manners}'\nneighbour.file = '{file}'\n",
+        provider.url()
+    );
+    let preload = Some(format!("azure_ad_auth,{}", neighbour(&cluster)));
+    cluster.configure(&Setup { settings, preload, ..Setup::default() });
+    cluster.start();
+    cluster.found();
+    cluster.await_keys();
+    (cluster, provider)
+}
+
+#[test]
+fn a_hook_that_does_not_call_ours_lets_nobody_do_anything() {
+    let (cluster, _provider) = with_neighbour("rude");
+    link(&cluster, "ann", PERSON, "user");
+    let mut client = cluster.client();
+    // The `trust` line has let the client in, and nobody asked for a token.
+    assert_eq!(client.login(&[("user", "ann"), ("database", "postgres")], ""), Outcome::Ready);
+    let mark = cluster.log_mark();
+    sealed(&cluster, mark, client.query("SELECT 1"), "not_linked");
+    assert_eq!(cluster.sql("SELECT 1"), "1", "others are left alone");
+}
+
+#[test]
+fn a_rename_between_admission_and_the_session() {
+    let (cluster, _provider) = with_neighbour("slow");
+    link(&cluster, "ann", PERSON, "user");
+    link(&cluster, "boss", APPLICATION, "user");
+    let mut postgres = cluster.socket_client();
+    assert_eq!(postgres.login(&[("user", "postgres"), ("database", "postgres")], ""), Outcome::Ready);
+    let token = KEY.token(&user_v1(unix_now()));
+    let mut client = cluster.client();
+    client.start(&[("user", "ann"), ("database", "postgres")]).expect("a connection");
+    assert_eq!(client.asked(), Asked::Password);
+    fs::write(cluster.path("wait"), "").expect("a file");
+    let mark = cluster.log_mark();
+    client.send_password(&token).expect("a connection");
+    // Admitted by us and held up by the neighbour; core will look the name up again.
+    cluster.await_log(mark, "neighbour: role=ann status=0");
+    for statement in ["ALTER ROLE ann RENAME TO ann_old", "ALTER ROLE boss RENAME TO ann"] {
+        assert!(postgres.query(statement).is_ok());
+    }
+    fs::remove_file(cluster.path("wait")).expect("the file");
+    assert_eq!(client.asked(), Asked::Nothing(Outcome::Ready), "core has let Ann in as her boss");
+    let mark = cluster.log_mark();
+    sealed(&cluster, mark, client.query("SELECT 1"), "oid_mismatch");
+    lacks_token(&cluster, &token);
+}

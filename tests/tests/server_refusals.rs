@@ -1,0 +1,187 @@
+//! Refusals that the server decides, not the token: R2 to R7. They come before the token is asked for.
+
+use serde_json::json;
+use trial::client::{Asked, Outcome, RawClient};
+use trial::cluster::{Cluster, Setup};
+use trial::expect::{Refusal, check_refusal, refused};
+use trial::idp::Manners;
+use trial::issuer::*;
+
+use crate::{KEY, link, scene, scene_with, tamper};
+
+/// Starts a login and expects it to be refused without a question.
+fn refused_before_prompt(cluster: &Cluster, mut client: RawClient, role: &str, expected: &Refusal<'_>) {
+    let mark = cluster.log_mark();
+    client.start(&[("user", role), ("database", "postgres")]).expect("a connection");
+    match client.asked() {
+        Asked::Nothing(outcome) => check_refusal(cluster, mark, role, "", &outcome, expected),
+        asked => panic!("the token was asked for: {asked:?}"),
+    }
+}
+
+const fn early<'t>(code: &'t str, message: &'t str, facts: &'t [&'t str]) -> Refusal<'t> {
+    Refusal { code, sqlstate: "28000", message, hint: None, facts }
+}
+
+#[test]
+fn r3_wrong_method() {
+    let hba = "local all postgres trust\nlocal all all peer map=anyone\nhost all all 127.0.0.1/32 password\n";
+    let (cluster, _provider) = scene_with(Setup { hba: hba.to_owned(), ..Setup::default() });
+    std::fs::write(cluster.data().join("pg_ident.conf"), "anyone /^.*$ ann\n").expect("pg_ident.conf");
+    cluster.reload();
+    link(&cluster, "ann", PERSON, "user");
+    let message = "role \"ann\" is an Azure AD role and can only log in with an access token";
+    let expected = early("wrong_method", message, &["method=peer"]);
+    refused_before_prompt(&cluster, cluster.socket_client(), "ann", &expected);
+    // A password from before the link, or put there behind everyone's back, opens nothing.
+    cluster.sql("CREATE ROLE other PASSWORD 'secret'");
+    tamper(
+        &cluster,
+        "UPDATE pg_authid SET rolpassword = (SELECT rolpassword FROM pg_authid WHERE rolname = 'other') \
+         WHERE rolname = 'ann'",
+    );
+    let mark = cluster.log_mark();
+    let outcome = cluster.login("ann", "secret");
+    let expected = early("wrong_method", message, &["method=password"]);
+    check_refusal(&cluster, mark, "ann", "", &outcome, &expected);
+}
+
+#[test]
+fn r4_tls_required() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let message = "Azure AD authentication requires an encrypted connection";
+    refused_before_prompt(&cluster, cluster.plain_client(), "ann", &early("tls_required", message, &[]));
+}
+
+const NOT_CONFIGURED: &str = "Azure AD authentication is not configured on this server";
+
+#[test]
+fn r5_not_configured() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    for (setting, value, fact) in [
+        ("tenant_id", "", "setting=azure_ad_auth.tenant_id"),
+        ("audience", "", "setting=azure_ad_auth.audience"),
+        ("tenant_id", OTHER_TENANT, "problem=\"the administrators are of another tenant\""),
+    ] {
+        cluster.set(&format!("azure_ad_auth.{setting}"), value);
+        refused_before_prompt(
+            &cluster,
+            cluster.client(),
+            "ann",
+            &early("not_configured", NOT_CONFIGURED, &[fact]),
+        );
+        cluster.sql(&format!("ALTER SYSTEM RESET azure_ad_auth.{setting}"));
+        cluster.reload();
+    }
+    cluster.await_keys();
+    trial::expect::admitted(&cluster, "ann", &KEY.token(&user_v1(unix_now())));
+}
+
+#[test]
+fn r6_no_admin() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let message = "Azure AD authentication is disabled: the server has no Azure AD administrator";
+    let no_admin = early("no_admin", message, &[]);
+    cluster.sql("SELECT azure_ad_auth.remove_admin()");
+    for role in ["ann", "admin"] {
+        refused_before_prompt(&cluster, cluster.client(), role, &no_admin);
+    }
+    cluster.sql("SELECT azure_ad_auth.set_admin('admin', '66666666-aaaa-bbbb-cccc-000000000006')");
+    trial::expect::admitted(&cluster, "ann", &KEY.token(&user_v1(unix_now())));
+    cluster.sql("DROP ROLE admin");
+    refused_before_prompt(&cluster, cluster.client(), "ann", &no_admin);
+}
+
+#[test]
+fn r7_privileged_role_and_nologin() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let message = "role \"ann\" cannot use Azure AD authentication because it is a superuser, replication or BYPASSRLS role";
+    for (column, name) in
+        [("rolsuper", "superuser"), ("rolreplication", "replication"), ("rolbypassrls", "bypassrls")]
+    {
+        tamper(&cluster, &format!("UPDATE pg_authid SET {column} = true WHERE rolname = 'ann'"));
+        let fact = format!("attributes={name}");
+        refused_before_prompt(
+            &cluster,
+            cluster.client(),
+            "ann",
+            &early("privileged_role", message, &[&fact]),
+        );
+        tamper(&cluster, &format!("UPDATE pg_authid SET {column} = false WHERE rolname = 'ann'"));
+    }
+    cluster.sql("ALTER ROLE ann NOLOGIN");
+    let mut client = cluster.client();
+    client.start(&[("user", "ann"), ("database", "postgres")]).expect("a connection");
+    match client.asked() {
+        Asked::Nothing(Outcome::Refused(error)) => {
+            assert_eq!(error.message, "role \"ann\" is not permitted to log in", "core's own words");
+            assert_eq!(error.sqlstate, "28000");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn r2_nobody_is_azure_ad_user_or_azure_ad_admin() {
+    let (cluster, _provider) = scene("");
+    for role in ["azure_ad_user", "azure_ad_admin"] {
+        match cluster.login(role, &KEY.token(&user_v1(unix_now()))) {
+            Outcome::Refused(error) => {
+                assert_eq!(error.message, format!("role \"{role}\" is not permitted to log in"));
+            }
+            other => panic!("{other:?}"),
+        }
+        tamper(&cluster, &format!("UPDATE pg_authid SET rolcanlogin = true WHERE rolname = '{role}'"));
+        let message = format!("Azure AD authentication failed for role \"{role}\"");
+        let expected = Refusal { sqlstate: "28P01", ..early("not_linked", &message, &[]) };
+        refused_before_prompt(&cluster, cluster.client(), role, &expected);
+    }
+}
+
+#[test]
+fn r12_not_linked() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    // Left without its label, the role is an Azure AD role by membership only.
+    tamper(&cluster, "DELETE FROM pg_shseclabel WHERE objoid = 'ann'::regrole");
+    let message = "Azure AD authentication failed for role \"ann\"";
+    let fact = format!("oid={PERSON}");
+    let facts = [fact.as_str()];
+    let expected = Refusal { code: "not_linked", sqlstate: "28P01", message, hint: None, facts: &facts };
+    refused(&cluster, "ann", &KEY.token(&user_v1(unix_now())), &expected);
+    // What its token lacks is said first: nobody learns from here who is linked.
+    let expired = KEY.token(&with(user_v1(unix_now()), "exp", json!(1)));
+    let hint = Some("Acquire a new access token and try again.");
+    let expected =
+        Refusal { code: "expired", message: "the access token has expired", hint, facts: &[], ..expected };
+    refused(&cluster, "ann", &expired, &expected);
+    // A label that nobody could have set by this library counts for nothing.
+    tamper(
+        &cluster,
+        "INSERT INTO pg_shseclabel VALUES ('ann'::regrole, 'pg_authid'::regclass, 'pgaadauth', 'aadauth,oid=?')",
+    );
+    let expected = Refusal { code: "not_linked", sqlstate: "28P01", message, hint: None, facts: &[] };
+    refused(&cluster, "ann", &KEY.token(&user_v1(unix_now())), &expected);
+}
+
+#[test]
+fn r10_keys_unavailable() {
+    let (cluster, provider) = scene("azure_ad_auth.unknown_key_wait = 0");
+    link(&cluster, "ann", PERSON, "user");
+    provider.behave(Manners::Status(503, ""));
+    cluster.restart();
+    let mark = cluster.log_mark();
+    cluster.await_log(mark.saturating_sub(100_000), "answered with status 503");
+    let expected = Refusal {
+        code: "keys_unavailable",
+        sqlstate: "57P03",
+        message: "the signing keys of the Azure AD tenant are not available; try again later",
+        hint: None,
+        facts: &["keys=empty", "problem=\"https://127.0.0.1"],
+    };
+    refused(&cluster, "ann", &KEY.token(&user_v1(unix_now())), &expected);
+}
