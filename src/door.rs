@@ -8,13 +8,13 @@ use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use entra::{Code, Policy, Principal, Refusal, Token, Untrusted, Unverified, Uuid};
+use entra::{Code, Principal, Refusal, Token, Untrusted, Unverified, Uuid};
 use pgrx::prelude::*;
 
 use crate::keys::{self, Found};
 use crate::principal::catalog::{self, Role, Standing};
 use crate::report::Denial;
-use crate::settings;
+use crate::settings::{self, Rules};
 
 /// Who wants in, as established before the token was asked for.
 pub(crate) struct Visitor {
@@ -57,13 +57,13 @@ pub(crate) struct Admission {
 
 /// What does not depend on the token: decided before it is asked for, so that none is sent in vain, and again after it
 /// has arrived, because the client decides how long that takes.
-pub(crate) fn check_before_token(visitor: &Visitor, role: &Role) -> Result<Policy, Refused> {
+pub(crate) fn check_before_token(visitor: &Visitor, role: &Role) -> Result<(), Refused> {
     let name = visitor.display_name();
     let deny = |code, facts| Err(Refused::Denied(Denial::new(code, &name, facts)));
     if settings::require_tls() && !visitor.protected {
         return deny(Code::TlsRequired, vec![]);
     }
-    let policy = settings::policy().map_err(|fault| Denial::misconfigured(&fault, &name))?;
+    let Rules { policy, .. } = settings::rules().map_err(|fault| Denial::misconfigured(&fault, &name))?;
     if let Some(unknown) = keys::unknown_setting() {
         return deny(Code::NotConfigured, vec![("unknown_setting", unknown)]);
     }
@@ -91,7 +91,7 @@ pub(crate) fn check_before_token(visitor: &Visitor, role: &Role) -> Result<Polic
     if !role.can_login {
         return Err(Refused::NoLogin);
     }
-    Ok(policy)
+    Ok(())
 }
 
 /// Judges a token for a visitor.
@@ -100,8 +100,8 @@ pub(crate) fn check_before_token(visitor: &Visitor, role: &Role) -> Result<Polic
 /// name is still that of the role it was, and whether that role is linked to the token's object.
 pub(crate) fn admit(visitor: &Visitor, text: &[u8]) -> Result<Admission, Refused> {
     let name = visitor.display_name();
-    let policy = settings::policy().map_err(|fault| Denial::misconfigured(&fault, &name))?;
-    let token = judge(text, &policy, &name)?;
+    let rules = settings::rules().map_err(|fault| Denial::misconfigured(&fault, &name))?;
+    let token = judge(text, &rules, &name)?;
     catalog::accept_changes();
     let Some(role) = catalog::role_named(&visitor.name).filter(|role| role.id == visitor.role) else {
         let problem = "the role was renamed or dropped while its token was awaited".to_owned();
@@ -124,8 +124,8 @@ fn about(token: &Token) -> Vec<(&'static str, String)> {
 }
 
 /// What the token is worth, with the keys at hand, or with those of one fetch that is waited for.
-fn judge(text: &[u8], policy: &Policy, name: &str) -> Result<Token, Denial> {
-    let origin = settings::key_origin().map_err(|fault| Denial::misconfigured(&fault, name))?;
+fn judge(text: &[u8], rules: &Rules, name: &str) -> Result<Token, Denial> {
+    let Rules { policy, origin } = rules;
     let token = fenced(|| Unverified::parse(text)).map_err(|refusal| denial_by(refusal, name))?;
     let deadline = Instant::now() + settings::unknown_key_wait();
     let mut worth_waiting = None;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use entra::Key;
 
 pub(crate) use cache::{KeyRow, init_shared_memory, unknown_setting};
-pub(crate) use worker::register as register_worker;
+pub(crate) use worker::{azure_ad_auth_worker_main as worker_main, register as register_worker};
 
 use crate::settings;
 

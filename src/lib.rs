@@ -38,7 +38,7 @@ pub extern "C-unwind" fn _PG_init() {
     if !preloading() {
         return door::guard::stand();
     }
-    preloaded::mark();
+    preloaded::mark(keys::worker_main);
     settings::define();
     principal::provider::register();
     if upgrading() {

@@ -4,14 +4,18 @@
 //! postmaster, which goes on doing its work. The new one has none of its state, and says so.
 
 use std::cell::Cell;
-use std::ffi::CStr;
+use std::ffi::{CStr, c_void};
 
 use pgrx::prelude::*;
 
 use crate::fault::{Fault, Outcome};
 
-/// Under this name the library that the postmaster loaded leaves a mark (find_rendezvous_variable, dfmgr.c).
+/// Under this name the library that the postmaster loaded leaves a mark (find_rendezvous_variable, dfmgr.c): the address
+/// of its worker's main function.
 const MARK: &CStr = c"azure_ad_auth";
+
+/// The main function of a background worker.
+pub(crate) type WorkerMain = extern "C-unwind" fn(pg_sys::Datum);
 
 thread_local! {
     /// Set in the postmaster, inherited by every process.
@@ -31,16 +35,31 @@ pub(crate) enum Preloaded {
 
 /// Leaves the mark. In the postmaster only, while it loads its libraries.
 #[expect(unsafe_code, reason = "no safe wrapper")]
-pub(crate) fn mark() {
+pub(crate) fn mark(worker: WorkerMain) {
     THIS_FILE.set(true);
-    // SAFETY: a constant C string; the variable is never freed, and nobody reads more of it than whether it is null.
-    unsafe { *pg_sys::find_rendezvous_variable(MARK.as_ptr()) = MARK.as_ptr().cast_mut().cast() }
+    // SAFETY: a constant C string; the variable is never freed.
+    unsafe { *pg_sys::find_rendezvous_variable(MARK.as_ptr()) = worker as *mut c_void }
+}
+
+/// The worker's main function in the library that the postmaster loaded, if that is not this one.
+///
+/// The postmaster names a worker's library by name; a worker it starts after the file was replaced finds itself in the new.
+#[expect(unsafe_code, reason = "calls across two versions of this library")]
+pub(crate) fn worker_of_another_file() -> Option<WorkerMain> {
+    if status() != Preloaded::AnotherFile {
+        return None;
+    }
+    // SAFETY: whoever left the mark left the address of a function of this type, in a library that is never unloaded.
+    unsafe {
+        let mark = *pg_sys::find_rendezvous_variable(MARK.as_ptr());
+        Some(std::mem::transmute::<*mut c_void, WorkerMain>(mark))
+    }
 }
 
 /// Where the library is.
 #[expect(unsafe_code, reason = "no safe wrapper")]
 pub(crate) fn status() -> Preloaded {
-    // SAFETY: as above.
+    // SAFETY: a constant C string; the variable is never freed.
     let marked = unsafe { !(*pg_sys::find_rendezvous_variable(MARK.as_ptr())).is_null() };
     match (THIS_FILE.get(), marked) {
         (true, _) => Preloaded::ThisFile,

@@ -17,11 +17,23 @@ pub(crate) use files::unknown_name;
 /// What all names begin with.
 pub(crate) const PREFIX: &str = "azure_ad_auth";
 
-/// Which tokens are accepted.
+/// What a login is judged by.
+pub(crate) struct Rules {
+    /// Which tokens are accepted.
+    pub(crate) policy: Policy,
+    /// Whose keys verify them.
+    pub(crate) origin: KeyOrigin,
+}
+
+/// What a login is judged by.
 ///
 /// # Errors
 /// The first setting that is missing or does not parse.
-pub(crate) fn policy() -> Result<Policy, Misconfigured> {
+pub(crate) fn rules() -> Result<Rules, Misconfigured> {
+    Ok(Rules { policy: policy()?, origin: key_origin()? })
+}
+
+fn policy() -> Result<Policy, Misconfigured> {
     if let Some(setting) = define::fault_at_start() {
         return Err(Misconfigured {
             setting,

@@ -26,6 +26,7 @@ use pgrx::prelude::*;
 
 use super::cache;
 use super::fetch::{FetchFault, fetch};
+use crate::preloaded::{self, WorkerMain};
 use crate::settings::{self, KeyOrigin};
 
 /// Longest sleep: the clock that wakes us and the one that ages keys may differ.
@@ -47,7 +48,10 @@ pub(crate) fn register() {
 #[pg_guard]
 #[unsafe(no_mangle)]
 #[expect(unsafe_code, reason = "called by the postmaster by name")]
-pub extern "C-unwind" fn azure_ad_auth_worker_main(_argument: pg_sys::Datum) {
+pub extern "C-unwind" fn azure_ad_auth_worker_main(argument: pg_sys::Datum) {
+    if let Some(main) = preloaded::worker_of_another_file() {
+        return hand_over(main, argument);
+    }
     // SAFETY: this process runs nothing else; callbacks registered later run earlier.
     unsafe { pg_sys::on_proc_exit(Some(leave), pg_sys::Datum::from(0)) };
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
@@ -58,6 +62,12 @@ pub extern "C-unwind" fn azure_ad_auth_worker_main(_argument: pg_sys::Datum) {
     }
     // SAFETY: runs the exit callbacks and does not come back.
     unsafe { pg_sys::proc_exit(1) }
+}
+
+/// The file was replaced under the running server: the library that the postmaster loaded goes on.
+#[expect(ffi_unwind_calls, reason = "a worker's main function catches what unwinds")]
+fn hand_over(main: WorkerMain, argument: pg_sys::Datum) {
+    main(argument);
 }
 
 /// The last exit callback: the process ends here, before the C library's destructors and those of other libraries, which

@@ -91,7 +91,10 @@ fn after(statement: &Statement) -> Outcome<()> {
         Statement::Label { role } => settle(role),
         Statement::Drop { .. } => as_superuser(|| link::settle_association(&mut Vec::new())),
         Statement::Configure { role } => after_configure(role),
-        Statement::Alter { role } => verify(std::slice::from_ref(role), None),
+        Statement::Alter { role } => {
+            verify_anchors(std::slice::from_ref(role))?;
+            verify(std::slice::from_ref(role), None)
+        }
         Statement::Create { role, members } => {
             verify(std::slice::from_ref(role), None)?;
             verify(members, role.role().as_ref())
@@ -100,8 +103,10 @@ fn after(statement: &Statement) -> Outcome<()> {
             for granted in granted.iter().filter_map(Named::role) {
                 check_anchor_membership(&granted, members, *is_grant)?;
                 verify(members, Some(&granted))?;
+                if granted.name.as_c_str() == catalog::USER_ROLE {
+                    verify_anchors(members)?;
+                }
             }
-            verify_anchors(granted.iter().chain(members))?;
             as_superuser(anchors::check_parameters)
         }
         Statement::Parameter => as_superuser(anchors::check_parameters),
@@ -157,11 +162,12 @@ fn check_anchor_membership(granted: &Role, members: &[Named], is_grant: bool) ->
 
 /// Roles are as a link, or the lack of one, asks for. `through` is a role they may have become members of.
 fn verify(roles: &[Named], through: Option<&Role>) -> Outcome<()> {
-    let Some((user, _)) = link::anchors() else { return Ok(()) };
+    let Some(user) = catalog::role_named(catalog::USER_ROLE) else { return Ok(()) };
     for role in roles.iter().filter_map(Named::role) {
         if is_anchor(&role) {
-            verify_anchor(&role)?;
-        } else if matches!(catalog::link_of(role.id), Link::Bound(_)) {
+            continue;
+        }
+        if matches!(catalog::link_of(role.id), Link::Bound(_)) {
             verify_linked(&role)?;
         } else if catalog::is_member(role.id, user.id) {
             let through = through.filter(|through| catalog::is_member(through.id, user.id));
@@ -214,8 +220,8 @@ fn is_anchor(role: &Role) -> bool {
     [catalog::USER_ROLE, catalog::ADMIN_ROLE].contains(&role.name.as_c_str())
 }
 
-fn verify_anchors<'n>(mut named: impl Iterator<Item = &'n Named>) -> Outcome<()> {
-    named.find_map(|named| named.role().filter(is_anchor)).map_or(Ok(()), |anchor| verify_anchor(&anchor))
+fn verify_anchors(named: &[Named]) -> Outcome<()> {
+    named.iter().filter_map(Named::role).filter(is_anchor).try_for_each(|anchor| verify_anchor(&anchor))
 }
 
 /// The two roles stay what they were made to be while others depend on them.

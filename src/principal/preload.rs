@@ -136,6 +136,8 @@ fn split_libraries(list: &str) -> Vec<String> {
         let cells = names.as_ref().map_or(0, |list| list.length);
         (0..cells)
             .map(|n| CStr::from_ptr(pg_sys::list_nth(names, n).cast()).to_string_lossy().into_owned())
+            // A setting of '' is a list of one library without a name, which cannot be loaded.
+            .filter(|name| !name.is_empty())
             .collect()
     }
 }

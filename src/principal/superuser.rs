@@ -8,7 +8,9 @@ use std::ffi::CString;
 
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
-use pgrx::spi::SpiHeapTupleData;
+use pgrx::spi::{Error, SpiHeapTupleData};
+
+use crate::fault::Fault;
 
 thread_local! {
     /// How deep we are in statements of our own.
@@ -72,25 +74,24 @@ pub(crate) fn as_superuser<T>(act: impl FnOnce() -> T) -> T {
 
 /// Runs one statement. Only within [`as_superuser`].
 pub(crate) fn run(statement: &str) {
-    query(statement, &[], |_| ());
+    or_raise(Spi::connect_mut(|client| client.update(statement, None, &[]).map(drop)));
 }
 
-/// Runs one query and collects its rows. Only within [`as_superuser`].
+/// Runs one query and collects its rows; sees what this transaction has done. Only within [`as_superuser`].
 pub(crate) fn query<T>(
     text: &str,
     arguments: &[DatumWithOid<'_>],
     read: impl Fn(&SpiHeapTupleData<'_>) -> T,
 ) -> Vec<T> {
-    let rows = Spi::connect_mut(|client| {
-        client.update(text, None, arguments).map(|rows| rows.map(|row| read(&row)).collect::<Vec<_>>())
-    });
-    match rows {
-        Ok(rows) => rows,
-        // An error of PostgreSQL's has been raised already; this is a statement that SPI does not take.
-        Err(fault) => {
-            crate::fault::Fault::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, fault.to_string()).raise()
-        }
-    }
+    or_raise(Spi::connect(|client| {
+        client.select(text, None, arguments).map(|rows| rows.map(|row| read(&row)).collect())
+    }))
+}
+
+/// Errors of PostgreSQL's have been raised already; what is left is a statement that SPI does not take.
+fn or_raise<T>(result: Result<T, Error>) -> T {
+    result
+        .unwrap_or_else(|fault| Fault::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, fault.to_string()).raise())
 }
 
 /// A name as it is written in a statement.

@@ -17,7 +17,7 @@ use crate::scratch::{Folder, server_ids};
 
 /// Which lines pg_hba.conf has, unless a test says otherwise: the door, both encrypted and not, and passwords for others.
 pub const HBA: &str = "\
-local all postgres trust
+local all,replication postgres trust
 local all +azure_ad_user trust
 host all +azure_ad_user 127.0.0.1/32 trust
 host all all 127.0.0.1/32 password
@@ -348,6 +348,46 @@ impl Cluster {
     pub fn await_log(&self, mark: usize, text: &str) {
         let there = eventually(|| self.log_since(mark).contains(text));
         assert!(there, "the log never said {text:?}:\n{}", self.log_tail());
+    }
+
+    /// A streaming standby of this server, not yet started.
+    pub fn standby(&self) -> Self {
+        let folder = Folder::new("standby");
+        let mut backup = self.workshop.installation.command("pg_basebackup");
+        backup.arg("-D").arg(folder.path().join("data")).arg("-h").arg(self.folder.path());
+        succeed(backup.args([
+            "-p",
+            &self.port.to_string(),
+            "-U",
+            "postgres",
+            "-R",
+            "-X",
+            "stream",
+            "--no-sync",
+        ]));
+        for name in ["server.pem", "server.key", "ca.pem"] {
+            folder.write(name, fs::read(self.path(name)).expect("a file of the primary"));
+        }
+        let standby = Self {
+            workshop: Arc::clone(&self.workshop),
+            folder,
+            port: free_port(),
+            tls: Arc::clone(&self.tls),
+        };
+        let own = standby.folder.path().display().to_string();
+        let settings = fs::read_to_string(self.data().join("postgresql.conf")).expect("postgresql.conf");
+        let settings = settings
+            .replace(&self.folder.path().display().to_string(), &own)
+            .replace(&format!("port = {}\n", self.port), &format!("port = {}\n", standby.port));
+        standby.write_data_file("postgresql.conf", &settings);
+        standby
+    }
+
+    /// The file the server loads as azure_ad_auth.
+    pub fn sql_library(&self) -> PathBuf {
+        let mut pg_config = self.workshop.installation.command("pg_config");
+        let output = succeed(pg_config.arg("--pkglibdir"));
+        PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()).join("azure_ad_auth.so")
     }
 
     /// The path of a file beside the data directory.

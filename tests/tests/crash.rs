@@ -1,1 +1,184 @@
-//! x
+//! Every path of the hook as the first connection of a server: after a start, after a crash, with cold caches.
+//!
+//! What works with warm caches may fail before a database is selected: that broke Azure's own service on PostgreSQL 18.
+
+use std::fs;
+
+use trial::client::{Asked, Outcome};
+use trial::cluster::{Cluster, Setup, eventually};
+use trial::issuer::*;
+
+use crate::{KEY, link, scene_with, tamper};
+
+/// How the server comes to be new.
+#[derive(Debug, Clone, Copy)]
+enum Birth {
+    Start,
+    Crash,
+    NoCacheFile,
+    CrashAndNoCacheFile,
+}
+
+fn renew(cluster: &Cluster, birth: Birth) {
+    let crash = matches!(birth, Birth::Crash | Birth::CrashAndNoCacheFile);
+    cluster.stop(if crash { "immediate" } else { "fast" });
+    if matches!(birth, Birth::NoCacheFile | Birth::CrashAndNoCacheFile) {
+        let _ = fs::remove_file(cluster.data().join("global/pg_internal.init"));
+    }
+    cluster.start();
+}
+
+#[test]
+fn every_path_as_the_first_connection() {
+    // pg_ctl asks whether the server is up by a connection that is never authenticated.
+    let hba = "local all postgres trust\nlocal all ann peer map=anyone\nlocal all +azure_ad_user trust\n\
+               host all +azure_ad_user 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 password\n";
+    let (cluster, _provider) = scene_with(Setup { hba: hba.to_owned(), ..Setup::default() });
+    fs::write(cluster.data().join("pg_ident.conf"), "anyone /^.*$ ann\n").expect("pg_ident.conf");
+    cluster.sql("CREATE ROLE local LOGIN PASSWORD 'secret'");
+    link(&cluster, "ann", PERSON, "user");
+    link(&cluster, "orphan", PERSON, "user");
+    tamper(&cluster, "DELETE FROM pg_shseclabel WHERE objoid = 'orphan'::regrole");
+    // As in a dump of Azure's: two labels to read.
+    cluster.sql("CREATE ROLE azure LOGIN; SECURITY LABEL FOR pgaadauth ON ROLE azure IS 'aadauth'");
+    cluster.sql(&format!(
+        "SECURITY LABEL FOR \"pgaadauth-int\" ON ROLE azure IS 'type=user,oid={PERSON},tenant_id={TENANT}'"
+    ));
+    let token = KEY.token(&user_v1(unix_now()));
+    let parameters = |role| [("user", role), ("database", "postgres")];
+    let refused = |outcome: Outcome, message: &str| match outcome {
+        Outcome::Refused(error) => assert_eq!(error.message, message),
+        other => panic!("{other:?}"),
+    };
+    let paths: Vec<(&str, Box<dyn Fn()>)> = vec![
+        ("A2", Box::new(|| assert_eq!(cluster.login("ann", &token), Outcome::Ready))),
+        ("A2, Azure's labels", Box::new(|| assert_eq!(cluster.login("azure", &token), Outcome::Ready))),
+        ("A1", Box::new(|| assert_eq!(cluster.login("local", "secret"), Outcome::Ready))),
+        (
+            "R1",
+            Box::new(|| {
+                refused(cluster.login("local", "x"), "password authentication failed for user \"local\"");
+            }),
+        ),
+        (
+            "R2",
+            Box::new(|| {
+                refused(
+                    cluster.login("azure_ad_user", ""),
+                    "role \"azure_ad_user\" is not permitted to log in",
+                );
+            }),
+        ),
+        (
+            "R3",
+            Box::new(|| {
+                refused(
+                    cluster.socket_client().login(&parameters("ann"), ""),
+                    "role \"ann\" is an Azure AD role and can only log in with an access token",
+                );
+            }),
+        ),
+        (
+            "R4",
+            Box::new(|| {
+                refused(
+                    cluster.plain_client().login(&parameters("ann"), ""),
+                    "Azure AD authentication requires an encrypted connection",
+                );
+            }),
+        ),
+        (
+            "R8",
+            Box::new(|| {
+                let mut client = cluster.client();
+                client.start(&parameters("ann")).expect("a connection");
+                assert_eq!(client.asked(), Asked::Password);
+            }),
+        ),
+        (
+            "R10",
+            Box::new(|| {
+                refused(
+                    cluster.login("ann", "x"),
+                    "the access token has an invalid format (1 part instead of 3, 1 bytes)",
+                );
+            }),
+        ),
+        (
+            "R12",
+            Box::new(|| {
+                refused(
+                    cluster.login("orphan", &token),
+                    "Azure AD authentication failed for role \"orphan\"",
+                );
+            }),
+        ),
+        (
+            "R12, another object",
+            Box::new(|| {
+                refused(cluster.login("admin", &token), "Azure AD authentication failed for role \"admin\"");
+            }),
+        ),
+    ];
+    for (name, path) in &paths {
+        for birth in [Birth::Start, Birth::Crash, Birth::NoCacheFile, Birth::CrashAndNoCacheFile] {
+            renew(&cluster, birth);
+            let mark = cluster.log_mark();
+            path();
+            let log = cluster.log_since(mark);
+            assert!(!log.contains("without having selected a database"), "{name} after {birth:?}");
+            assert!(
+                !log.contains("PANIC") && !log.contains("terminated by signal"),
+                "{name} after {birth:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_worker_killed_restarts_the_server_and_logins_go_on() {
+    let (cluster, _provider) = scene_with(Setup::default());
+    link(&cluster, "ann", PERSON, "user");
+    let token = KEY.token(&user_v1(unix_now()));
+    assert_eq!(cluster.login("ann", &token), Outcome::Ready);
+    let mark = cluster.log_mark();
+    crate::keys::signal_worker(&cluster, libc::SIGKILL);
+    cluster.await_log(mark, "was terminated by signal 9");
+    cluster.await_log(mark, "database system is ready to accept connections");
+    assert!(eventually(|| cluster.login("ann", &token) == Outcome::Ready));
+}
+
+#[test]
+fn a_backend_killed_at_the_prompt() {
+    let (cluster, _provider) = scene_with(Setup::default());
+    link(&cluster, "ann", PERSON, "user");
+    let mut client = cluster.client();
+    client.start(&[("user", "ann"), ("database", "postgres")]).expect("a connection");
+    assert_eq!(client.asked(), Asked::Password);
+    let mark = cluster.log_mark();
+    let pid = crate::keys::process(&cluster, "authentication").expect("a backend at the prompt");
+    crate::keys::signal(pid, libc::SIGKILL);
+    cluster.await_log(mark, "database system is ready to accept connections");
+    let token = KEY.token(&user_v1(unix_now()));
+    assert!(eventually(|| cluster.login("ann", &token) == Outcome::Ready));
+}
+
+#[test]
+fn a_start_for_pg_upgrade() {
+    let (cluster, _provider) = scene_with(Setup::default());
+    link(&cluster, "ann", PERSON, "user");
+    cluster.sql("CREATE ROLE restored SUPERUSER; CREATE ROLE local");
+    cluster.stop("fast");
+    let mark = cluster.log_mark();
+    assert!(cluster.try_start(&["-b"]), "the server starts in binary upgrade mode");
+    // What pg_upgrade restores is not judged: roles are not there yet, memberships come later.
+    cluster.sql(&format!("SECURITY LABEL FOR pgaadauth ON ROLE restored IS 'aadauth,oid={PERSON}'"));
+    cluster.sql("SECURITY LABEL FOR pgaadauth ON ROLE azure_ad_user IS 'aadauth,mfa'");
+    cluster.sql("GRANT ann TO local; ALTER ROLE azure_ad_user SET work_mem = '1MB'");
+    let settings = cluster.sql("SELECT count(*) FROM pg_db_role_setting WHERE setrole = 'restored'::regrole");
+    assert_eq!(settings, "0", "nothing follows from a label");
+    assert_eq!(cluster.sql("SHOW azure_ad_auth.tenant_id"), TENANT);
+    assert!(!cluster.log_since(mark).contains("signing keys"), "no worker");
+    let output = cluster.sql_as("postgres", "SECURITY LABEL FOR pgaadauth ON ROLE local IS 'nonsense'");
+    assert!(output.stderr.contains("invalid label"), "{}", output.stderr);
+}

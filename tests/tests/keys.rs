@@ -1,1 +1,372 @@
-//! x
+//! Keys: fetched over HTTPS, rotated, missing, and the worker that looks after them.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use trial::client::Outcome;
+use trial::cluster::{Cluster, Setup, eventually, free_port};
+use trial::expect::{admitted, ours};
+use trial::idp::{Manners, Provider};
+use trial::issuer::*;
+
+use crate::{KEY, NEW_KEY, WORKSHOP, link, provider, scene};
+
+/// The process id of a process of the server, by what its title has.
+pub(crate) fn process(cluster: &Cluster, title: &str) -> Option<i32> {
+    let postmaster = cluster.pid();
+    fs::read_dir("/proc").expect("/proc").flatten().find_map(|entry| {
+        let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        let parent: i32 = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+        let command = fs::read(entry.path().join("cmdline")).ok()?;
+        (parent == postmaster && String::from_utf8_lossy(&command).contains(title)).then_some(pid)
+    })
+}
+
+pub(crate) fn signal(pid: i32, signal: i32) {
+    #[expect(unsafe_code, reason = "sends a signal")]
+    // SAFETY: a process this test has started.
+    unsafe {
+        libc::kill(pid, signal);
+    }
+}
+
+fn worker(cluster: &Cluster) -> Option<i32> {
+    process(cluster, "azure_ad_auth key refresh")
+}
+
+pub(crate) fn signal_worker(cluster: &Cluster, number: i32) {
+    signal(worker(cluster).expect("a worker"), number);
+}
+
+fn try_login(cluster: &Cluster, key: &Signer) -> Outcome {
+    cluster.login("ann", &key.token(&user_v1(unix_now())))
+}
+
+fn message(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Refused(error) => error.message,
+        other => panic!("{other:?}"),
+    }
+}
+
+const UNVERIFIED: &str = "the access token's signature could not be verified";
+const UNAVAILABLE: &str = "the signing keys of the Azure AD tenant are not available; try again later";
+
+#[test]
+fn a_token_of_a_new_key_gets_in_at_first_try() {
+    let (cluster, provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    provider.publish(vec![Arc::clone(&KEY), Arc::clone(&NEW_KEY)]);
+    let before = provider.requests();
+    assert_eq!(try_login(&cluster, &NEW_KEY), Outcome::Ready);
+    assert_eq!(provider.requests(), before + 2, "one fetch: the documents of both versions");
+    // The old key goes; its tokens with it, as soon as a fetch has succeeded without it.
+    provider.publish(vec![Arc::clone(&NEW_KEY)]);
+    assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+    assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
+    assert_eq!(message(try_login(&cluster, &KEY)), UNVERIFIED);
+    assert_eq!(try_login(&cluster, &NEW_KEY), Outcome::Ready);
+}
+
+#[test]
+fn unknown_keys_cause_one_fetch_per_cooldown() {
+    let (cluster, provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let before = provider.requests();
+    for _ in 0..20 {
+        assert_eq!(message(try_login(&cluster, &NEW_KEY)), UNVERIFIED);
+    }
+    assert_eq!(provider.requests(), before + 2);
+    // Not even one for a token that could not pass with any key.
+    let (cluster, provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let before = provider.requests();
+    for (claim, value) in
+        [("aud", json!("other")), ("tid", json!(OTHER_TENANT)), ("exp", json!(1)), ("scp", json!(""))]
+    {
+        let token = NEW_KEY.token(&with(user_v1(unix_now()), claim, value));
+        assert_eq!(message(cluster.login("ann", &token)), UNVERIFIED);
+    }
+    assert_eq!(provider.requests(), before);
+}
+
+#[test]
+fn a_short_cooldown_passes() {
+    let (cluster, provider) = scene("azure_ad_auth.key_refresh_cooldown = 1s");
+    link(&cluster, "ann", PERSON, "user");
+    assert_eq!(message(try_login(&cluster, &NEW_KEY)), UNVERIFIED);
+    provider.publish(vec![Arc::clone(&NEW_KEY)]);
+    assert!(eventually(|| try_login(&cluster, &NEW_KEY) == Outcome::Ready));
+}
+
+#[test]
+fn keys_are_fetched_on_schedule() {
+    let (cluster, provider) = scene("azure_ad_auth.key_refresh_interval = 1s");
+    link(&cluster, "ann", PERSON, "user");
+    let before = provider.requests();
+    assert!(eventually(|| provider.requests() >= before + 6));
+    provider.publish(vec![Arc::clone(&NEW_KEY)]);
+    assert!(eventually(|| message_or_ready(&cluster) == UNVERIFIED), "the schedule drops an old key");
+}
+
+fn message_or_ready(cluster: &Cluster) -> String {
+    match try_login(cluster, &KEY) {
+        Outcome::Refused(error) => error.message,
+        _ => String::new(),
+    }
+}
+
+#[test]
+fn a_login_waits_for_the_first_fetch() {
+    let provider = provider();
+    provider.behave(Manners::Slow(Duration::from_millis(700)));
+    let cluster = Cluster::new(
+        &WORKSHOP,
+        &Setup {
+            settings: format!(
+                "azure_ad_auth.authority_url = '{}'\nazure_ad_auth.unknown_key_wait = 20s",
+                provider.url()
+            ),
+            ..Setup::default()
+        },
+    );
+    cluster.start();
+    cluster.found();
+    link(&cluster, "ann", PERSON, "user");
+    cluster.restart();
+    let logins: Vec<_> = std::thread::scope(|scope| {
+        let login = || try_login(&cluster, &KEY);
+        (0..8).map(|_| scope.spawn(login)).collect::<Vec<_>>().into_iter().map(|login| login.join()).collect()
+    });
+    for login in logins {
+        assert_eq!(login.expect("a thread"), Outcome::Ready, "{}", ours(&cluster.log()));
+    }
+}
+
+#[test]
+fn a_provider_that_is_down_at_first() {
+    let port = free_port();
+    let settings = format!("azure_ad_auth.authority_url = 'https://127.0.0.1:{port}'");
+    let cluster = Cluster::new(&WORKSHOP, &Setup { settings, ..Setup::default() });
+    cluster.start();
+    cluster.found();
+    link(&cluster, "ann", PERSON, "user");
+    cluster.await_log(0, "fetching the signing keys failed: https://127.0.0.1:");
+    assert_eq!(message(try_login(&cluster, &KEY)), UNAVAILABLE);
+    let output = cluster.sql_as("postgres", "SELECT azure_ad_auth.refresh_keys()");
+    assert!(output.stderr.contains("ERROR:  the signing keys could not be fetched"), "{}", output.stderr);
+    assert!(output.stderr.contains("DETAIL:  https://127.0.0.1:"), "{}", output.stderr);
+    let provider = Provider::start(&WORKSHOP.authority, vec![Arc::clone(&KEY)], port);
+    assert!(eventually(|| try_login(&cluster, &KEY) == Outcome::Ready), "it tries again by itself");
+    drop(provider);
+}
+
+#[test]
+fn bad_manners_of_a_provider_cost_no_login_while_the_keys_last() {
+    let (cluster, provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let huge = format!("{{\"keys\":[],\"x\":\"{}\"}}", "x".repeat(1_100_000));
+    for (manners, said) in [
+        (Manners::Status(404, ""), "answered with status 404"),
+        (Manners::Status(429, "retry-after: 7\r\n"), "answered with status 429"),
+        (Manners::Status(500, ""), "answered with status 500"),
+        (
+            Manners::Status(302, "location: https://evil.example/\r\n"),
+            "answered with status 302, and redirects are not followed",
+        ),
+        (Manners::Body(String::new()), "the key document cannot be read: not JSON"),
+        (Manners::Body("<html>".to_owned()), "the key document cannot be read: not JSON"),
+        (Manners::Body("{}".to_owned()), "the key document has no array \"keys\""),
+        (Manners::Body("{\"keys\":[]}".to_owned()), "the key document has no usable key (0 were dropped)"),
+        (
+            Manners::Body(json!({"keys": [with(KEY.jwk(), "use", json!("enc"))]}).to_string()),
+            "the key document has no usable key (1 were dropped)",
+        ),
+        (Manners::Body(huge), "the response body is larger than request limit: 1048576"),
+        (Manners::Cut, "io: "),
+        (Manners::HangUp, "io: "),
+    ] {
+        provider.behave(manners.clone());
+        let output = cluster.sql_as("postgres", "SELECT azure_ad_auth.refresh_keys()");
+        assert!(output.stderr.contains("ERROR:  the signing keys could not be fetched"), "{manners:?}");
+        assert!(output.stderr.contains(said), "{manners:?}: {}", output.stderr);
+        assert_eq!(try_login(&cluster, &KEY), Outcome::Ready, "{manners:?}");
+    }
+    provider.behave(Manners::Good);
+    assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
+}
+
+#[test]
+fn keys_too_old_are_not_used() {
+    let settings = "azure_ad_auth.key_refresh_interval = 1s\nazure_ad_auth.key_max_age = 3s\n\
+                    azure_ad_auth.unknown_key_wait = 0";
+    let (cluster, provider) = scene(settings);
+    link(&cluster, "ann", PERSON, "user");
+    admitted(&cluster, "ann", &KEY.token(&user_v1(unix_now())));
+    provider.behave(Manners::Status(500, ""));
+    let mark = cluster.log_mark();
+    assert!(eventually(|| message_or_ready(&cluster) == UNAVAILABLE));
+    assert!(
+        cluster
+            .log_since(mark)
+            .contains("code=keys_unavailable role=ann door=password method=trust keys=\"too old\"")
+    );
+    provider.behave(Manners::Good);
+    assert!(eventually(|| try_login(&cluster, &KEY) == Outcome::Ready));
+}
+
+#[test]
+fn a_certificate_of_nobodys() {
+    let stranger = trial::ca::Authority::new("Somebody else");
+    let provider = Provider::start(&stranger, vec![Arc::clone(&KEY)], 0);
+    let settings = format!("azure_ad_auth.authority_url = '{}'", provider.url());
+    let cluster = Cluster::new(&WORKSHOP, &Setup { settings, ..Setup::default() });
+    cluster.start();
+    cluster.found();
+    link(&cluster, "ann", PERSON, "user");
+    cluster.await_log(0, "invalid peer certificate: UnknownIssuer");
+    assert_eq!(message(try_login(&cluster, &KEY)), UNAVAILABLE);
+    // Trusted once it is named, by a reload.
+    cluster.folder().write("stranger.pem", stranger.pem());
+    cluster.set("azure_ad_auth.ca_file", &cluster.path("stranger.pem").display().to_string());
+    cluster.await_keys();
+    assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+}
+
+#[test]
+fn keys_from_a_file() {
+    let (cluster, provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let file = cluster.folder().write("keys.json", json!({"keys": [NEW_KEY.jwk()]}).to_string());
+    let before = provider.requests();
+    cluster.set("azure_ad_auth.key_source", &file.display().to_string());
+    assert!(eventually(|| try_login(&cluster, &NEW_KEY) == Outcome::Ready));
+    assert_eq!(message(try_login(&cluster, &KEY)), UNVERIFIED, "keys of the old origin are gone");
+    assert_eq!(provider.requests(), before);
+    assert_eq!(
+        cluster.sql("SELECT key_id, issuer, source FROM azure_ad_auth.signing_keys"),
+        format!("key-2|{KEY_ISSUER}|{}", file.display())
+    );
+    for (path, said) in [
+        ("/nowhere/keys.json", "No such file"),
+        ("/dev/zero", "not a regular file"),
+        ("/etc", "not a regular file"),
+        ("/etc/passwd", "the key document cannot be read: not JSON"),
+    ] {
+        let mark = cluster.log_mark();
+        cluster.set("azure_ad_auth.key_source", path);
+        cluster.await_log(mark, said);
+        assert_eq!(message(try_login(&cluster, &NEW_KEY)), UNAVAILABLE, "{path}");
+    }
+}
+
+#[test]
+fn one_url_in_place_of_both_documents_and_a_key_without_issuer() {
+    let (cluster, provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    provider.publish(vec![Arc::clone(&NEW_KEY)]);
+    cluster.set("azure_ad_auth.key_source", &format!("{}/keys", provider.url()));
+    assert!(eventually(|| try_login(&cluster, &NEW_KEY) == Outcome::Ready));
+    assert_eq!(
+        cluster.sql("SELECT key_id, coalesce(issuer, 'none') FROM azure_ad_auth.signing_keys"),
+        "key-2|none"
+    );
+}
+
+#[test]
+fn another_tenants_keys_are_unusable_at_once() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let mark = cluster.log_mark();
+    cluster.set("azure_ad_auth.authority_url", "https://127.0.0.1:1");
+    cluster.await_log(mark, "fetching the signing keys failed");
+    assert_eq!(message(try_login(&cluster, &KEY)), UNAVAILABLE);
+    assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.signing_keys"), "0");
+}
+
+#[test]
+fn nobody_notices_that_the_worker_is_told_to_go() {
+    let (cluster, provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    for _ in 0..3 {
+        let old = worker(&cluster).expect("a worker");
+        signal(old, libc::SIGTERM);
+        assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+        assert!(eventually(|| worker(&cluster).is_some_and(|new| new != old)));
+    }
+    provider.publish(vec![Arc::clone(&NEW_KEY)]);
+    assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
+    assert_eq!(try_login(&cluster, &NEW_KEY), Outcome::Ready);
+}
+
+#[test]
+fn the_worker_goes_and_comes_in_the_middle_of_a_fetch() {
+    let (cluster, provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    provider.behave(Manners::Hang);
+    let before = provider.requests();
+    cluster.sql("SELECT pg_reload_conf()");
+    assert!(eventually(|| provider.requests() > before), "a fetch hangs");
+    let old = worker(&cluster).expect("a worker");
+    signal(old, libc::SIGTERM);
+    assert!(eventually(|| worker(&cluster).is_some_and(|new| new != old)));
+    assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+}
+
+#[test]
+fn the_server_stops_while_a_fetch_hangs() {
+    let (cluster, provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    provider.behave(Manners::Hang);
+    let before = provider.requests();
+    cluster.sql("SELECT pg_reload_conf()");
+    assert!(eventually(|| provider.requests() > before), "a fetch hangs");
+    let mark = cluster.log_mark();
+    cluster.stop("fast");
+    let log = cluster.log_since(mark);
+    assert!(log.contains("database system is shut down"), "{}", ours(&log));
+    // It did not wait for the fetch, which would have ended by its time limit, with a line in the log.
+    assert!(!log.contains("fetching the signing keys failed"), "{}", ours(&log));
+    assert!(!log.contains("terminated by signal"), "{}", ours(&log));
+}
+
+#[test]
+fn a_standby_has_a_worker_of_its_own_and_takes_tokens() {
+    let (cluster, provider) = scene("wal_level = replica\nhot_standby = on");
+    link(&cluster, "ann", PERSON, "user");
+    let standby = cluster.standby();
+    standby.start();
+    assert_eq!(standby.sql("SELECT pg_is_in_recovery()"), "t");
+    standby.await_keys();
+    let token = KEY.token(&user_v1(unix_now()));
+    admitted(&standby, "ann", &token);
+    assert!(standby.sql("SELECT role_name FROM azure_ad_auth.principals").contains("ann"));
+    let output = standby.sql_as("postgres", "SELECT azure_ad_auth.drop_principal('ann')");
+    assert!(output.stderr.contains("recovery"), "{}", output.stderr);
+    cluster.sql("SELECT azure_ad_auth.drop_principal('ann')");
+    assert!(
+        eventually(|| matches!(standby.login("ann", &token), Outcome::Refused(_))),
+        "as soon as it is replayed"
+    );
+    drop(provider);
+}
+
+#[test]
+fn the_views_are_for_monitoring() {
+    let (cluster, _provider) = scene("");
+    cluster.sql("CREATE ROLE watcher LOGIN; GRANT pg_monitor TO watcher; CREATE ROLE nobody LOGIN");
+    for view in ["signing_keys", "principals"] {
+        let select = format!("SELECT count(*) FROM azure_ad_auth.{view}");
+        assert_eq!(cluster.sql(&format!("SET ROLE watcher; {select}")).lines().last(), Some("1"));
+        assert!(!cluster.sql_as("postgres", &format!("SET ROLE nobody; {select}")).success);
+    }
+    for function in ["refresh_keys()", "repair()", "remove_admin()"] {
+        let call = format!("SET ROLE watcher; SELECT azure_ad_auth.{function}");
+        assert!(cluster.sql_as("postgres", &call).stderr.contains("permission denied"), "{function}");
+    }
+    let expiry = cluster.sql("SELECT expires_at - fetched_at, fetched_at > now() - interval '1 hour' FROM azure_ad_auth.signing_keys");
+    assert_eq!(expiry, "1 day|t");
+}

@@ -1,1 +1,577 @@
-//! x
+//! Linking and unlinking: what the functions and labels do, and who may call them.
+
+use serde_json::json;
+use trial::client::{Outcome, RawClient};
+use trial::cluster::{Cluster, Setup};
+use trial::expect::admitted;
+use trial::issuer::*;
+
+use crate::{KEY, WORKSHOP, link, scene, tamper};
+
+const ADMIN: &str = "66666666-aaaa-bbbb-cccc-000000000006";
+const SECOND_ADMIN: &str = "77777777-aaaa-bbbb-cccc-000000000007";
+
+fn token_of(object: &str) -> String {
+    KEY.token(&with(user_v1(unix_now()), "oid", json!(object)))
+}
+
+/// A session that logged in with the token of an object.
+fn session(cluster: &Cluster, role: &str, object: &str) -> RawClient {
+    let mut client = cluster.client();
+    let outcome = client.login(&[("user", role), ("database", "postgres")], &token_of(object));
+    assert_eq!(outcome, Outcome::Ready);
+    client
+}
+
+/// Expects a statement to fail with a message, and what else it says to have a text.
+fn fails(cluster: &Cluster, statement: &str, message: &str, more: &str) {
+    let output = cluster.sql_as("postgres", statement);
+    assert!(!output.success, "{statement}");
+    assert!(output.stderr.contains(&format!("ERROR:  {message}")), "{statement}: {}", output.stderr);
+    assert!(output.stderr.contains(more), "{statement}: {}", output.stderr);
+}
+
+fn denied(client: &mut RawClient, statement: &str, message: &str, detail: &str) {
+    let error = client.query(statement).expect_err(statement);
+    assert_eq!((error.sqlstate.as_str(), error.message.as_str()), ("42501", message), "{statement}");
+    assert!(error.detail.as_deref().unwrap_or_default().contains(detail), "{statement}: {error:?}");
+}
+
+/// Everything that follows from a link, as one text.
+fn facts(cluster: &Cluster, role: &str) -> String {
+    let members = "SELECT string_agg(r.roleid::regrole || ' by ' || r.grantor::regrole || ' ' || r.admin_option, ', ' \
+                   ORDER BY r.roleid::regrole::text) FROM pg_auth_members r WHERE r.member = a.oid";
+    let settings = "SELECT array_to_string(setconfig, ' ') FROM pg_db_role_setting s WHERE s.setrole = a.oid AND setdatabase = 0";
+    cluster.sql(&format!(
+        "SELECT coalesce(({members}), 'no member'), coalesce(({settings}), 'no setting'), rolpassword IS NULL, \
+         rolcreaterole, rolcreatedb, rolcanlogin FROM pg_authid a WHERE rolname = '{role}'"
+    ))
+}
+
+const LINKED: &str = "azure_ad_user by postgres false|session_preload_libraries=azure_ad_auth|t|f|f|t";
+const ADMINISTRATOR: &str =
+    "azure_ad_admin by postgres false|session_preload_libraries=azure_ad_auth|t|t|t|t";
+const UNLINKED: &str = "no member|no setting|t|f|f|t";
+
+#[test]
+fn a_link_and_its_end() {
+    let (cluster, _provider) = scene("");
+    assert_eq!(
+        cluster.sql(&format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')")),
+        "Created role for \"ann\""
+    );
+    assert_eq!(facts(&cluster, "ann"), LINKED);
+    let label = "SELECT provider || ': ' || label FROM pg_shseclabel WHERE objoid = 'ann'::regrole";
+    assert_eq!(cluster.sql(label), format!("pgaadauth: aadauth,oid={PERSON},type=user,tenant_id={TENANT}"));
+    assert_eq!(
+        cluster.sql("SELECT * FROM azure_ad_auth.principals WHERE role_name = 'ann'"),
+        format!("ann|{PERSON}|user|{TENANT}|f|f|")
+    );
+    // Rebound in place: what it owns and was granted stays.
+    cluster.sql("CREATE TABLE hers (); ALTER TABLE hers OWNER TO ann; GRANT pg_monitor TO ann");
+    assert_eq!(
+        cluster.sql(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}')")),
+        "Updated role for \"ann\""
+    );
+    assert_eq!(
+        cluster.sql("SELECT object_id, object_type FROM azure_ad_auth.principals WHERE role_name = 'ann'"),
+        format!("{APPLICATION}|user"),
+        "what is not given stays"
+    );
+    assert_eq!(cluster.sql("SELECT relowner::regrole FROM pg_class WHERE relname = 'hers'"), "ann");
+    cluster.sql("REVOKE pg_monitor FROM ann");
+    cluster.sql("SELECT azure_ad_auth.drop_principal('ann')");
+    assert_eq!(facts(&cluster, "ann"), UNLINKED);
+    assert_eq!(cluster.sql(label), "");
+    fails(
+        &cluster,
+        "SELECT azure_ad_auth.drop_principal('ann')",
+        "role \"ann\" is not linked to a directory object",
+        "",
+    );
+}
+
+#[test]
+fn roles_that_are_there_already() {
+    let (cluster, _provider) = scene("");
+    cluster.sql("CREATE ROLE ann LOGIN PASSWORD 'secret'; CREATE ROLE sleeper");
+    let create = format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')");
+    let output = cluster.sql_as("postgres", &create);
+    assert!(output.stderr.contains("NOTICE:  the password of role \"ann\" was removed"), "{}", output.stderr);
+    assert_eq!(facts(&cluster, "ann"), LINKED);
+    let output = cluster.sql_as("postgres", &create);
+    assert!(
+        output.success
+            && output.stderr.contains("NOTICE:  role \"ann\" is already linked to this object, skipping")
+    );
+    fails(
+        &cluster,
+        &format!("SELECT azure_ad_auth.create_principal('ann', '{APPLICATION}', 'user')"),
+        "role \"ann\" is already linked to a directory object",
+        "update_principal",
+    );
+    let output = cluster
+        .sql_as("postgres", &format!("SELECT azure_ad_auth.create_principal('sleeper', '{GROUP}', 'group')"));
+    assert!(
+        output.stderr.contains("NOTICE:  role \"sleeper\" is not permitted to log in"),
+        "{}",
+        output.stderr
+    );
+    let output = cluster.sql_as(
+        "postgres",
+        &format!("SELECT azure_ad_auth.create_principal('m', '{PERSON}', 'user', false, true)"),
+    );
+    assert!(
+        output.stderr.contains("NOTICE:  multi-factor authentication can be verified"),
+        "{}",
+        output.stderr
+    );
+    // One object, several roles.
+    admitted(&cluster, "ann", &token_of(PERSON));
+    admitted(&cluster, "m", &token_of(PERSON));
+}
+
+#[test]
+fn what_cannot_be_linked() {
+    let (cluster, _provider) = scene("");
+    cluster.sql("CREATE ROLE boss SUPERUSER; CREATE ROLE copier REPLICATION; CREATE ROLE seer BYPASSRLS");
+    let create = |name: &str| format!("SELECT azure_ad_auth.create_principal({name}, '{PERSON}')");
+    let cannot = |name: &str| format!("role \"{name}\" cannot be linked to a directory object");
+    for name in ["postgres", "boss", "copier", "seer"] {
+        let detail = "It is a superuser, or has REPLICATION or BYPASSRLS.";
+        fails(&cluster, &create(&format!("'{name}'")), &cannot(name), detail);
+        let label = format!("SECURITY LABEL FOR pgaadauth ON ROLE {name} IS 'aadauth,oid={PERSON}'");
+        fails(&cluster, &label, &cannot(name), detail);
+    }
+    for name in ["azure_ad_user", "azure_ad_admin"] {
+        fails(&cluster, &create(&format!("'{name}'")), &cannot(name), "It stands for all Azure AD roles.");
+    }
+    fails(&cluster, &create("'pg_monitor'"), &cannot("pg_monitor"), "belong to PostgreSQL");
+    fails(&cluster, &create("''"), "a role name cannot be empty", "");
+    fails(&cluster, &create("NULL"), "role_name must not be null", "");
+    let long = "x".repeat(64);
+    let message = format!("role name \"{long}\" is too long");
+    fails(&cluster, &create(&format!("'{long}'")), &message, "It has 64 bytes; at most 63 are allowed.");
+    let long = "ä".repeat(32);
+    fails(
+        &cluster,
+        &create(&format!("'{long}'")),
+        &format!("role name \"{long}\" is too long"),
+        "It has 64 bytes",
+    );
+    fails(
+        &cluster,
+        "SELECT azure_ad_auth.create_principal('ann')",
+        "the directory cannot be asked for the object id of a name",
+        "HINT:  Give the object id",
+    );
+    fails(
+        &cluster,
+        &format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'person')"),
+        "invalid object type \"person\"",
+        "HINT:  Use user, group or service.",
+    );
+    fails(
+        &cluster,
+        &format!("SELECT azure_ad_auth.update_principal('nobody', '{PERSON}')"),
+        "role \"nobody\" does not exist",
+        "",
+    );
+    cluster.sql("ALTER SYSTEM SET azure_ad_auth.tenant_id = ''");
+    cluster.reload();
+    fails(&cluster, &create("'ann'"), "no Azure AD tenant is configured", "azure_ad_auth.tenant_id");
+}
+
+#[test]
+fn labels_are_checked_and_followed() {
+    let (cluster, _provider) = scene("");
+    cluster.sql("CREATE ROLE ann LOGIN; CREATE TABLE t ()");
+    let label = |text: &str| format!("SECURITY LABEL FOR pgaadauth ON ROLE ann IS '{text}'");
+    for (text, detail) in [
+        ("admin", "It must begin with \"aadauth\"."),
+        ("aadauth,Admin", "\"Admin\" is not known."),
+        ("aadauth,oid=42", "\"42\" is not a valid value of \"oid\"."),
+        ("aadauth,type=robot", "\"robot\" is not a valid value of \"type\"."),
+        ("aadauth,mfa,mfa", "\"mfa\" is given twice."),
+        (&format!("aadauth,{}", "x".repeat(1_000)), "It has 1008 bytes; at most 1000 are allowed."),
+    ] {
+        fails(&cluster, &label(text), "invalid label for provider pgaadauth", &format!("DETAIL:  {detail}"));
+    }
+    fails(
+        &cluster,
+        "SECURITY LABEL FOR \"pgaadauth-int\" ON ROLE ann IS 'aadauth'",
+        "invalid label for provider pgaadauth",
+        "",
+    );
+    fails(
+        &cluster,
+        "SECURITY LABEL FOR pgaadauth ON TABLE t IS 'aadauth'",
+        "labels of pgaadauth can be given to roles only",
+        "",
+    );
+    fails(&cluster, "SECURITY LABEL ON ROLE ann IS 'aadauth'", "must specify provider when multiple", "");
+    fails(
+        &cluster,
+        &format!(
+            "SECURITY LABEL FOR pgaadauth ON ROLE azure_ad_admin IS 'aadauth,oid={PERSON},tenant_id={TENANT}'"
+        ),
+        "role \"azure_ad_admin\" cannot be linked",
+        "",
+    );
+    // A label does what a function does.
+    cluster.sql(&label(&format!("aadauth,oid={PERSON},type=user")));
+    assert_eq!(facts(&cluster, "ann"), LINKED);
+    admitted(&cluster, "ann", &token_of(PERSON));
+    cluster.sql(&label(&format!("aadauth,oid={PERSON},type=user,admin")));
+    assert_eq!(facts(&cluster, "ann"), ADMINISTRATOR);
+    cluster.sql(&label(&format!("aadauth,oid={PERSON},type=user")));
+    assert_eq!(facts(&cluster, "ann"), LINKED);
+    cluster.sql("SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL");
+    assert_eq!(facts(&cluster, "ann"), UNLINKED);
+    // Azure's two labels, in either order.
+    let internal = format!(
+        "SECURITY LABEL FOR \"pgaadauth-int\" ON ROLE ann IS 'type=group,oid={GROUP},tenant_id={TENANT}'"
+    );
+    for (first, second) in [(label("aadauth,mfa"), internal.clone()), (internal, label("aadauth"))] {
+        let output = cluster.sql_as("postgres", &first);
+        assert!(output.success, "{}", output.stderr);
+        assert_eq!(facts(&cluster, "ann"), UNLINKED);
+        cluster.sql(&second);
+        assert_eq!(facts(&cluster, "ann"), LINKED);
+        admitted(&cluster, "ann", &token_of(PERSON));
+        assert_eq!(
+            cluster
+                .sql("SELECT object_id, object_type FROM azure_ad_auth.principals WHERE role_name = 'ann'"),
+            format!("{GROUP}|group")
+        );
+        cluster.sql("SELECT azure_ad_auth.drop_principal('ann')");
+        assert_eq!(cluster.sql("SELECT count(*) FROM pg_shseclabel WHERE objoid = 'ann'::regrole"), "0");
+    }
+    let output = cluster.sql_as("postgres", &label("aadauth"));
+    assert!(
+        output.stderr.contains("NOTICE:  role \"ann\" is not linked: its label names no directory object")
+    );
+    // What a transaction takes back it takes back whole.
+    cluster.sql("SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL");
+    cluster.sql(&format!("BEGIN; {}; ROLLBACK", label(&format!("aadauth,oid={PERSON}"))));
+    assert_eq!(facts(&cluster, "ann"), UNLINKED);
+    cluster.sql(&format!(
+        "DO $$ BEGIN EXECUTE '{}'; END $$",
+        label(&format!("aadauth,oid={PERSON}")).replace('\'', "''")
+    ));
+    assert_eq!(facts(&cluster, "ann"), LINKED);
+}
+
+fn association(cluster: &Cluster) -> String {
+    cluster.sql("SELECT label FROM pg_shseclabel WHERE objoid = 'azure_ad_admin'::regrole")
+}
+
+#[test]
+fn the_administrators_life() {
+    let (cluster, _provider) = scene("");
+    assert_eq!(facts(&cluster, "admin"), ADMINISTRATOR);
+    let associated = format!("aadauth,tenant_id={TENANT}");
+    assert_eq!(association(&cluster), associated);
+    admitted(&cluster, "admin", &token_of(ADMIN));
+    // Replaced, the old one stays as a plain Azure AD user.
+    cluster.sql(&format!("SELECT azure_ad_auth.set_admin('admin2', '{SECOND_ADMIN}')"));
+    assert_eq!(facts(&cluster, "admin"), LINKED);
+    assert_eq!(facts(&cluster, "admin2"), ADMINISTRATOR);
+    admitted(&cluster, "admin", &token_of(ADMIN));
+    // Further ones.
+    cluster.sql(&format!("SELECT azure_ad_auth.update_principal('admin', '{ADMIN}', 'user', true)"));
+    cluster.sql(&format!("SELECT azure_ad_auth.create_principal('admins', '{GROUP}', 'group', true)"));
+    assert_eq!(facts(&cluster, "admin"), ADMINISTRATOR);
+    assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.principals WHERE is_admin"), "3");
+    cluster.sql("SELECT azure_ad_auth.remove_admin('admins')");
+    assert_eq!(association(&cluster), associated);
+    fails(
+        &cluster,
+        "SELECT azure_ad_auth.remove_admin('admins')",
+        "role \"admins\" is not an Azure AD administrator",
+        "",
+    );
+    cluster.sql("SELECT azure_ad_auth.drop_principal('admin2'); DROP ROLE admin2");
+    assert_eq!(association(&cluster), associated);
+    cluster.sql("SELECT azure_ad_auth.remove_admin()");
+    assert_eq!(association(&cluster), "");
+    for role in ["admin", "admins"] {
+        assert_eq!(facts(&cluster, role), LINKED, "links stay");
+    }
+    cluster.sql(&format!("SELECT azure_ad_auth.set_admin('admin', '{ADMIN}', 'user')"));
+    assert_eq!(association(&cluster), associated);
+    // The last one goes with his role, in the same transaction.
+    cluster.sql("BEGIN; DROP ROLE admin; ROLLBACK");
+    assert_eq!(association(&cluster), associated);
+    cluster.sql("DROP ROLE admin");
+    assert_eq!(association(&cluster), "");
+}
+
+#[test]
+fn administrators_of_two_tenants_are_none() {
+    let (cluster, _provider) = scene("");
+    cluster.set("azure_ad_auth.tenant_id", OTHER_TENANT);
+    fails(
+        &cluster,
+        &format!("SELECT azure_ad_auth.create_principal('x', '{PERSON}', 'user', true)"),
+        "the Azure AD administrators are of different tenants",
+        "remove_admin()",
+    );
+    cluster.sql(&format!("SELECT azure_ad_auth.set_admin('x', '{PERSON}')"));
+    assert_eq!(association(&cluster), format!("aadauth,tenant_id={OTHER_TENANT}"));
+}
+
+#[test]
+fn the_guard_keeps_the_servers_own_libraries() {
+    let (cluster, _provider) = scene("session_preload_libraries = 'auto_explain'");
+    cluster.sql("CREATE ROLE ann LOGIN; ALTER ROLE ann SET session_preload_libraries = 'auth_delay'");
+    link(&cluster, "ann", PERSON, "user");
+    link(&cluster, "ben", PERSON, "user");
+    let setting = |role: &str| {
+        cluster.sql(&format!("SELECT setconfig[1] FROM pg_db_role_setting WHERE setrole = '{role}'::regrole"))
+    };
+    assert_eq!(setting("ann"), "session_preload_libraries=azure_ad_auth, auth_delay");
+    assert_eq!(setting("ben"), "session_preload_libraries=azure_ad_auth, auto_explain");
+    admitted(&cluster, "ben", &token_of(PERSON));
+    // By a session whose own libraries are others.
+    cluster.sql("ALTER ROLE postgres SET session_preload_libraries = 'auth_delay'");
+    link(&cluster, "cem", PERSON, "user");
+    assert_eq!(setting("cem"), "session_preload_libraries=azure_ad_auth, auto_explain");
+    for role in ["ann", "ben"] {
+        cluster.sql(&format!("SELECT azure_ad_auth.drop_principal('{role}')"));
+    }
+    assert_eq!(setting("ann"), "session_preload_libraries=auth_delay", "what was hers stays");
+    assert_eq!(setting("ben"), "");
+}
+
+#[test]
+fn memberships_of_other_grantors_become_one() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    cluster.sql("CREATE ROLE boss SUPERUSER");
+    cluster.sql("SET ROLE boss; GRANT azure_ad_user TO ann WITH ADMIN OPTION");
+    assert_eq!(facts(&cluster, "ann"), LINKED, "a grant of what it has changes nothing");
+    if cluster.workshop.installation.major >= 16 {
+        cluster.sql("GRANT azure_ad_user TO ann GRANTED BY azure_ad_admin");
+        assert_eq!(facts(&cluster, "ann"), LINKED);
+    }
+    cluster.sql("SELECT azure_ad_auth.drop_principal('ann')");
+    assert_eq!(facts(&cluster, "ann"), UNLINKED);
+}
+
+#[test]
+fn repair_completes_what_labels_say() {
+    let (cluster, _provider) = scene("");
+    assert_eq!(cluster.sql("SELECT azure_ad_auth.repair()"), "", "there is nothing to do");
+    link(&cluster, "ann", PERSON, "user");
+    tamper(
+        &cluster,
+        "DELETE FROM pg_auth_members WHERE member IN ('ann'::regrole, 'admin'::regrole); \
+         DELETE FROM pg_db_role_setting WHERE setrole = 'ann'::regrole; \
+         DELETE FROM pg_shseclabel WHERE objoid = 'azure_ad_admin'::regrole; \
+         UPDATE pg_authid SET rolpassword = 'md5' || md5('x') WHERE rolname = 'ann'",
+    );
+    let done = cluster.sql("SELECT azure_ad_auth.repair()");
+    for step in [
+        "granted \"azure_ad_user\" to role \"ann\"",
+        "granted \"azure_ad_admin\" to role \"admin\"",
+        "set session_preload_libraries of role \"ann\"",
+        "removed the password of role \"ann\"",
+        "associated the server with tenant",
+    ] {
+        assert!(done.contains(step), "{step}: {done}");
+    }
+    assert_eq!(facts(&cluster, "ann"), LINKED);
+    admitted(&cluster, "ann", &token_of(PERSON));
+    cluster.sql("ALTER SYSTEM SET session_preload_libraries = 'auto_explain'");
+    cluster.reload();
+    assert!(
+        cluster
+            .sql("SELECT azure_ad_auth.repair()")
+            .contains("refreshed session_preload_libraries of role \"ann\"")
+    );
+}
+
+#[test]
+fn roles_of_these_names_are_adopted_or_refused() {
+    let cluster = Cluster::new(&WORKSHOP, &Setup::default());
+    cluster.start();
+    let create = "CREATE EXTENSION azure_ad_auth";
+    for (set_up, detail, undo) in [
+        (
+            "CREATE ROLE azure_ad_user LOGIN",
+            "It can log in, has attributes, or has a password.",
+            "DROP ROLE azure_ad_user",
+        ),
+        (
+            "CREATE ROLE azure_ad_admin; ALTER ROLE azure_ad_admin SET work_mem = '1MB'",
+            "It has settings of its own.",
+            "DROP ROLE azure_ad_admin",
+        ),
+        ("CREATE ROLE azure_ad_admin PASSWORD 'x'", "has a password", "DROP ROLE azure_ad_admin"),
+    ] {
+        cluster.sql(set_up);
+        fails(&cluster, create, "role \"azure_ad_", detail);
+        cluster.sql(undo);
+    }
+    cluster.sql("CREATE ROLE azure_ad_user");
+    fails(&cluster, "CREATE ROLE stranger IN ROLE azure_ad_user", "role \"stranger\" cannot be a member", "");
+    cluster.sql("DROP ROLE azure_ad_user");
+    // As from a dump: a label first, then the extension.
+    cluster.sql("CREATE ROLE ann LOGIN PASSWORD 'x'; CREATE ROLE admin LOGIN");
+    cluster.sql(&format!(
+        "SECURITY LABEL FOR pgaadauth ON ROLE ann IS 'aadauth,oid={PERSON},tenant_id={TENANT}'"
+    ));
+    cluster.sql(&format!(
+        "SECURITY LABEL FOR pgaadauth ON ROLE admin IS 'aadauth,oid={ADMIN},admin,tenant_id={TENANT}'"
+    ));
+    cluster.sql("CREATE ROLE azure_ad_user; CREATE ROLE azure_ad_admin");
+    cluster.sql(create);
+    assert_eq!(facts(&cluster, "ann"), LINKED);
+    assert_eq!(facts(&cluster, "admin"), ADMINISTRATOR);
+    assert_eq!(association(&cluster), format!("aadauth,tenant_id={TENANT}"));
+    // The extension goes and comes; the links stay as they were.
+    cluster.sql("DROP EXTENSION azure_ad_auth");
+    assert_eq!(facts(&cluster, "ann"), LINKED);
+    cluster.sql(create);
+    assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.principals"), "2");
+}
+
+#[test]
+fn an_administrator_who_logged_in_with_a_token() {
+    let (cluster, _provider) = scene("");
+    let mut admin = session(&cluster, "admin", ADMIN);
+    let create = |role: &str| format!("SELECT azure_ad_auth.create_principal('{role}', '{PERSON}', 'user')");
+    assert!(admin.query(&create("ann")).is_ok());
+    assert_eq!(facts(&cluster, "ann"), LINKED);
+    admitted(&cluster, "ann", &token_of(PERSON));
+    assert!(admin.query(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}')")).is_ok());
+    assert!(admin.query("SELECT azure_ad_auth.drop_principal('ann')").is_ok());
+    assert!(admin.query(&create("ann")).is_ok(), "linked again: a role he may change");
+    assert!(admin.query("SELECT count(*) FROM azure_ad_auth.principals").is_ok());
+    // What another administrator made is his to manage too.
+    assert!(
+        admin
+            .query(&format!(
+                "SELECT azure_ad_auth.create_principal('admin2', '{SECOND_ADMIN}', 'user', true)"
+            ))
+            .is_ok()
+    );
+    let mut second = session(&cluster, "admin2", SECOND_ADMIN);
+    assert!(second.query(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}')")).is_ok());
+    assert!(second.query("SELECT azure_ad_auth.drop_principal('ann')").is_ok());
+    let rename = second.query("DROP ROLE ann");
+    assert!(rename.is_ok(), "{rename:?}");
+}
+
+#[test]
+fn what_an_administrator_may_not() {
+    let (cluster, _provider) = scene("");
+    let mut admin = session(&cluster, "admin", ADMIN);
+    cluster.sql("CREATE ROLE local LOGIN; CREATE ROLE writer LOGIN; GRANT pg_write_all_data TO writer");
+    cluster.sql("CREATE ROLE grantor CREATEROLE; GRANT azure_ad_user TO azure_ad_admin WITH ADMIN OPTION");
+    cluster.sql(&format!("SELECT azure_ad_auth.create_principal('admin2', '{SECOND_ADMIN}', 'user', true)"));
+    let create = |role: &str| format!("SELECT azure_ad_auth.create_principal('{role}', '{ADMIN}', 'user')");
+    let change = |role: &str| format!("permission denied to change the link of role \"{role}\"");
+    if cluster.workshop.installation.major >= 16 {
+        denied(&mut admin, &create("local"), &change("local"), "and the ADMIN option on it");
+        cluster.sql("GRANT writer TO admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE");
+    } else {
+        assert!(
+            admin.query(&create("local")).is_ok(),
+            "CREATEROLE may change every role's password before 16"
+        );
+    }
+    denied(&mut admin, &create("writer"), &change("writer"), "It is a member of role \"pg_write_all_data\"");
+    denied(
+        &mut admin,
+        &create("postgres"),
+        "role \"postgres\" cannot be linked to a directory object",
+        "It is a superuser",
+    );
+    let update = |role: &str| format!("SELECT azure_ad_auth.update_principal('{role}', '{ADMIN}')");
+    denied(&mut admin, &update("admin"), &change("admin"), "A role cannot change its own link.");
+    denied(&mut admin, &update("admin2"), &change("admin2"), "It is another administrator");
+    let drop = "SELECT azure_ad_auth.drop_principal('admin2')";
+    denied(&mut admin, drop, &change("admin2"), "It is another administrator");
+    for function in ["set_admin('admin', gen_random_uuid())", "remove_admin()", "repair()", "refresh_keys()"]
+    {
+        let error = admin.query(&format!("SELECT azure_ad_auth.{function}")).expect_err(function);
+        assert_eq!(error.sqlstate, "42501", "{function}");
+    }
+    let error = admin
+        .query(&format!(
+            "SECURITY LABEL FOR pgaadauth ON ROLE azure_ad_admin IS 'aadauth,tenant_id={OTHER_TENANT}'"
+        ))
+        .expect_err("the association");
+    assert_eq!(error.sqlstate, "42501");
+    // In somebody else's name, within a restricted operation.
+    assert!(admin.query("CREATE TABLE t (x text)").is_err() || admin.query("SELECT 1").is_ok());
+}
+
+#[test]
+fn everybody_else_is_refused() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    cluster.sql("CREATE ROLE local LOGIN CREATEROLE PASSWORD 'secret'; CREATE ROLE victim LOGIN");
+    cluster.sql("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA azure_ad_auth TO PUBLIC; GRANT USAGE ON SCHEMA azure_ad_auth TO PUBLIC");
+    let create = format!("SELECT azure_ad_auth.create_principal('victim', '{PERSON}', 'user')");
+    let denied_text = "permission denied to administer Azure AD roles";
+    // A plain Azure AD user, with a token; a CREATEROLE role, with a password.
+    denied(&mut session(&cluster, "ann", PERSON), &create, denied_text, "members of role \"azure_ad_admin\"");
+    let mut local = cluster.client();
+    assert_eq!(local.login(&[("user", "local"), ("database", "postgres")], "secret"), Outcome::Ready);
+    denied(&mut local, &create, denied_text, "members of role \"azure_ad_admin\"");
+    let label = format!("SECURITY LABEL FOR pgaadauth ON ROLE victim IS 'aadauth,oid={PERSON}'");
+    assert_eq!(local.query(&label).expect_err("a label").sqlstate, "42501");
+    // An administrator, but not by a token: a superuser's session that takes his role.
+    let output = cluster.sql_as("postgres", &format!("SET ROLE admin; {create}"));
+    assert!(output.stderr.contains(&format!("ERROR:  {denied_text}")), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("DETAIL:  This session did not log in with an access token."),
+        "{}",
+        output.stderr
+    );
+    // An administrator's function, run within a restricted operation (an index expression), in a session with a token.
+    let mut admin = session(&cluster, "admin", ADMIN);
+    cluster.sql("CREATE SCHEMA his AUTHORIZATION admin");
+    for statement in [
+        format!(
+            "CREATE FUNCTION his.f(x int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $f$ BEGIN \
+                 PERFORM azure_ad_auth.create_principal('victim2', '{PERSON}'); RETURN x; END $f$"
+        ),
+        "CREATE TABLE his.t (x int)".to_owned(),
+        "INSERT INTO his.t VALUES (1)".to_owned(),
+    ] {
+        assert!(admin.query(&statement).is_ok(), "{statement}");
+    }
+    let error = admin.query("CREATE INDEX ON his.t (his.f(x))").expect_err("an index");
+    assert_eq!(
+        error.detail.as_deref(),
+        Some("It cannot be done within a security-restricted operation."),
+        "{error:?}"
+    );
+    assert_eq!(facts(&cluster, "victim"), UNLINKED);
+}
+
+#[test]
+fn every_object_is_described_and_closed() {
+    let (cluster, _provider) = scene("");
+    let undescribed = "SELECT count(*) FROM pg_depend d JOIN pg_extension e ON d.refobjid = e.oid \
+                       WHERE e.extname = 'azure_ad_auth' AND d.deptype = 'e' AND d.classid IN ('pg_proc'::regclass, 'pg_class'::regclass) \
+                       AND obj_description(d.objid, d.classid::regclass::name) IS NULL";
+    assert_eq!(cluster.sql(undescribed), "0");
+    let public = "SELECT count(*) FROM pg_proc WHERE pronamespace = 'azure_ad_auth'::regnamespace \
+                  AND has_function_privilege('pg_read_all_settings', oid, 'EXECUTE') AND NOT pg_has_role('pg_read_all_settings', 'pg_monitor', 'USAGE')";
+    assert_eq!(cluster.sql(public), "0");
+    let names = cluster.sql(
+        "SELECT string_agg(oid::regprocedure::text, ' ' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'azure_ad_auth'::regnamespace",
+    );
+    assert_eq!(
+        names,
+        "azure_ad_auth.create_principal(text,uuid,text,boolean,boolean) azure_ad_auth.drop_principal(text) \
+         azure_ad_auth.list_principals() azure_ad_auth.list_signing_keys() azure_ad_auth.refresh_keys() \
+         azure_ad_auth.remove_admin(text) azure_ad_auth.repair() azure_ad_auth.set_admin(text,uuid,text) \
+         azure_ad_auth.update_principal(text,uuid,text,boolean,boolean)"
+    );
+}

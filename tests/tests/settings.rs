@@ -1,1 +1,232 @@
-//! x
+//! Settings: checked at reload, fail closed at start, and in force for the next login.
+
+use std::fs;
+
+use trial::client::{Asked, Outcome};
+use trial::cluster::{Cluster, Setup};
+use trial::expect::{Refusal, check_refusal, ours};
+use trial::issuer::*;
+
+use crate::{KEY, link, scene};
+
+/// A bad value for every setting that can have one.
+const BAD: [(&str, &str); 16] = [
+    ("tenant_id", "contoso.example"),
+    ("audience", "a,,b"),
+    ("cloud", "germany"),
+    ("authority_url", "http://login.example"),
+    ("issuers", "https://sts.example/"),
+    ("key_source", "keys.json"),
+    ("ca_file", "ca.pem"),
+    ("https_proxy", "not a proxy"),
+    ("key_refresh_interval", "0"),
+    ("key_max_age", "never"),
+    ("key_refresh_cooldown", "-1"),
+    ("unknown_key_wait", "1 week"),
+    ("clock_skew", "301"),
+    ("require_tls", "perhaps"),
+    ("allowed_clients", "psql"),
+    ("required_permission", "a,b"),
+];
+
+/// Expects a login to be refused as `not_configured`, before the prompt, with a line that names the setting.
+fn not_configured(cluster: &Cluster, fact: &str) {
+    let mark = cluster.log_mark();
+    let mut client = cluster.client();
+    client.start(&[("user", "ann"), ("database", "postgres")]).expect("a connection");
+    let facts = [fact];
+    let expected = Refusal {
+        code: "not_configured",
+        sqlstate: "28000",
+        message: "Azure AD authentication is not configured on this server",
+        hint: None,
+        facts: &facts,
+    };
+    match client.asked() {
+        Asked::Nothing(outcome) => check_refusal(cluster, mark, "ann", "", &outcome, &expected),
+        asked => panic!("{fact}: the token was asked for: {asked:?}"),
+    }
+}
+
+fn admitted(cluster: &Cluster) {
+    let token = KEY.token(&user_v1(unix_now()));
+    let outcome = cluster.login("ann", &token);
+    assert_eq!(outcome, Outcome::Ready, "{}", ours(&cluster.log()));
+}
+
+#[test]
+fn a_bad_value_at_start_fails_closed_and_mends_without_a_restart() {
+    let (cluster, provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let good = format!("azure_ad_auth.authority_url = '{}'", provider.url());
+    for (name, value) in BAD {
+        cluster.stop("fast");
+        let settings = format!("{good}\nazure_ad_auth.{name} = '{value}'");
+        cluster.configure(&Setup { settings, ..Setup::default() });
+        cluster.start();
+        not_configured(&cluster, &format!("setting=azure_ad_auth.{name}"));
+        assert_eq!(cluster.sql("SELECT 1"), "1", "others log in");
+        // A reload that changes nothing mends nothing.
+        cluster.reload();
+        not_configured(&cluster, &format!("setting=azure_ad_auth.{name}"));
+        cluster.configure(&Setup { settings: good.clone(), ..Setup::default() });
+        cluster.reload();
+        cluster.await_keys();
+        admitted(&cluster);
+    }
+}
+
+#[test]
+fn a_bad_value_on_the_command_line_fails_closed() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    cluster.stop("fast");
+    assert!(cluster.try_start(&["-c", "azure_ad_auth.clock_skew=1000"]));
+    not_configured(&cluster, "setting=azure_ad_auth.clock_skew");
+    cluster.stop("fast");
+    assert!(cluster.try_start(&["-c", "azure_ad_auth.allowed_clients=nobody"]));
+    not_configured(&cluster, "setting=azure_ad_auth.allowed_clients");
+}
+
+#[test]
+fn an_unknown_name_fails_closed_at_start_and_at_reload() {
+    let (cluster, provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let good = format!("azure_ad_auth.authority_url = '{}'", provider.url());
+    let bad = format!("{good}\nAzure_AD_auth.Allowed_Client = '{CLIENT}'");
+    cluster.stop("fast");
+    cluster.configure(&Setup { settings: bad.clone(), ..Setup::default() });
+    let mark = cluster.log_mark();
+    cluster.start();
+    cluster.await_log(mark, "while there is an unknown setting: Azure_AD_auth.Allowed_Client in ");
+    not_configured(&cluster, "unknown_setting=\"Azure_AD_auth.Allowed_Client in ");
+    for (settings, said) in [(&good, "signing keys are at hand"), (&bad, "unknown setting")] {
+        let mark = cluster.log_mark();
+        cluster.configure(&Setup { settings: settings.clone(), ..Setup::default() });
+        cluster.reload();
+        if said == "unknown setting" {
+            cluster.await_log(mark, said);
+            not_configured(&cluster, "unknown_setting=");
+        } else {
+            cluster.await_keys();
+            assert!(trial::cluster::eventually(|| {
+                cluster.login("ann", &KEY.token(&user_v1(unix_now()))) == Outcome::Ready
+            }));
+        }
+    }
+    // What ALTER SYSTEM writes counts too, and what an included file has.
+    cluster.configure(&Setup { settings: format!("{good}\ninclude = 'more.conf'"), ..Setup::default() });
+    fs::write(cluster.data().join("more.conf"), "azure_ad_auth.tenant = ''\n").expect("more.conf");
+    let mark = cluster.log_mark();
+    cluster.sql("SELECT pg_reload_conf()");
+    cluster.await_log(mark, "unknown setting: azure_ad_auth.tenant in ");
+    not_configured(&cluster, "unknown_setting=");
+}
+
+#[test]
+fn a_bad_value_at_reload_is_refused_and_the_old_one_stays() {
+    let (cluster, provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let good = format!("azure_ad_auth.authority_url = '{}'", provider.url());
+    for (name, value) in BAD {
+        let before = cluster.sql(&format!("SHOW azure_ad_auth.{name}"));
+        let settings = format!("{good}\nazure_ad_auth.{name} = '{value}'");
+        cluster.configure(&Setup { settings, ..Setup::default() });
+        let mark = cluster.log_mark();
+        cluster.reload();
+        let log = cluster.log_since(mark);
+        assert!(
+            log.contains("azure_ad_auth.") && log.contains(name) && log.contains("LOG:"),
+            "{name}: {}",
+            ours(&log)
+        );
+        assert_eq!(cluster.sql(&format!("SHOW azure_ad_auth.{name}")), before);
+        admitted(&cluster);
+        let output =
+            cluster.sql_as("postgres", &format!("ALTER SYSTEM SET azure_ad_auth.{name} = '{value}'"));
+        assert!(!output.success, "{name}");
+        assert!(output.stderr.contains("ERROR:"), "{}", output.stderr);
+    }
+    let output = cluster.sql_as("postgres", "ALTER SYSTEM SET azure_ad_auth.allowed_clients = 'psql'");
+    assert!(
+        output.stderr.contains("DETAIL:  The value has an item that is not a uuid."),
+        "{}",
+        output.stderr
+    );
+}
+
+#[test]
+fn a_reload_changes_the_policy_for_the_next_login_only() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let token = KEY.token(&user_v1(unix_now()));
+    let parameters = [("user", "ann"), ("database", "postgres")];
+    let mut session = cluster.client();
+    assert_eq!(session.login(&parameters, &token), Outcome::Ready);
+    let mut at_the_prompt = cluster.client();
+    at_the_prompt.start(&parameters).expect("a connection");
+    assert_eq!(at_the_prompt.asked(), Asked::Password);
+    cluster.set("azure_ad_auth.audience", "api://other");
+    match cluster.login("ann", &token) {
+        Outcome::Refused(error) => {
+            assert_eq!(error.message, "the access token was issued for another resource");
+            let hint = "Acquire an access token for the resource \"api://other\".";
+            assert_eq!(error.hint.as_deref(), Some(hint));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(session.query("SELECT 1").is_ok(), "who is in stays in");
+    assert_eq!(
+        at_the_prompt.answer(&token),
+        Outcome::Ready,
+        "a login in flight ends by the policy it began with"
+    );
+}
+
+#[test]
+fn who_may_see_and_who_may_set() {
+    let (cluster, _provider) = scene("");
+    cluster.set("azure_ad_auth.https_proxy", "http://user:secret@127.0.0.1:1");
+    cluster.sql("CREATE ROLE local LOGIN");
+    let as_local = |command: &str| cluster.sql_as("postgres", &format!("SET ROLE local; {command}"));
+    assert!(as_local("SHOW azure_ad_auth.tenant_id").stdout.contains(TENANT));
+    let output = as_local("SHOW azure_ad_auth.https_proxy");
+    assert!(!output.success && !output.stderr.contains("secret"), "{}", output.stderr);
+    for command in [
+        "SET azure_ad_auth.audience = 'x'",
+        "ALTER ROLE local SET azure_ad_auth.audience = 'x'",
+        "SELECT set_config('azure_ad_auth.clock_skew', '0', false)",
+    ] {
+        assert!(!as_local(command).success, "{command}");
+        assert!(
+            !cluster.sql_as("postgres", command).success,
+            "{command}: not even a superuser, in a session"
+        );
+    }
+    let mut client = cluster.client();
+    let parameters =
+        [("user", "admin"), ("database", "postgres"), ("options", "-c azure_ad_auth.require_tls=off")];
+    client.start(&parameters).expect("a connection");
+    let _ = client.asked();
+    cluster.sql(&format!("ALTER SYSTEM SET azure_ad_auth.issuers = 'https://sts.windows.net/{TENANT}/'"));
+}
+
+#[test]
+fn every_setting_is_described() {
+    let (cluster, _provider) = scene("");
+    let count = cluster.sql(
+        "SELECT count(*) FROM pg_settings WHERE name LIKE 'azure\\_ad\\_auth.%' AND context = 'sighup' \
+         AND length(short_desc) > 20 AND length(extra_desc) > 10",
+    );
+    assert_eq!(count, BAD.len().to_string());
+    let defaults = cluster.sql(
+        "SELECT string_agg(name || '=' || current_setting(name), ' ' ORDER BY name) FROM pg_settings \
+         WHERE name ~ '^azure_ad_auth.(cloud|key_(max|ref)|unk|clock|req)'",
+    );
+    assert_eq!(
+        defaults,
+        "azure_ad_auth.clock_skew=1min azure_ad_auth.cloud=public azure_ad_auth.key_max_age=1d \
+         azure_ad_auth.key_refresh_cooldown=5min azure_ad_auth.key_refresh_interval=1h \
+         azure_ad_auth.require_tls=on azure_ad_auth.required_permission= azure_ad_auth.unknown_key_wait=2s"
+    );
+}
