@@ -38,7 +38,7 @@ pub(crate) fn may_change(role: &Role) -> Outcome<()> {
     }
     let foreign = as_superuser(|| link::parents_of(role))
         .into_iter()
-        .find(|parent| !is_anchor(parent) && !catalog::is_member(user, parent.id));
+        .find(|parent| !is_anchor(parent) && !holds(user, parent.id));
     match foreign {
         Some(parent) => {
             denied(format!("It is a member of role \"{}\", of which you are none.", parent.display_name()))
@@ -98,6 +98,20 @@ pub(crate) fn grant_to_administrators(role: &Role) {
             ));
         });
     }
+}
+
+/// Whether a user can act as a role: by inheriting from it or by SET ROLE. From 16 on one may be a member and can do neither,
+/// as administrators are of the roles they have made.
+#[cfg(any(feature = "pg14", feature = "pg15"))]
+fn holds(user: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    catalog::is_member(user, role)
+}
+
+#[cfg(not(any(feature = "pg14", feature = "pg15")))]
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn holds(user: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    // SAFETY: reads the catalog cache.
+    unsafe { pg_sys::has_privs_of_role(user, role) || pg_sys::member_can_set_role(user, role) }
 }
 
 fn is_anchor(role: &Role) -> bool {

@@ -379,7 +379,13 @@ impl Cluster {
         let settings = settings
             .replace(&self.folder.path().display().to_string(), &own)
             .replace(&format!("port = {}\n", self.port), &format!("port = {}\n", standby.port));
-        standby.write_data_file("postgresql.conf", &settings);
+        let primary = format!(
+            "primary_conninfo = 'host={} port={} user=postgres'",
+            self.folder.path().display(),
+            self.port
+        );
+        standby.write_data_file("postgresql.conf", &format!("{settings}{primary}\n"));
+        standby.write_data_file("standby.signal", "");
         standby
     }
 

@@ -37,8 +37,9 @@ fn r8_a_client_that_hangs_up_leaves_no_noise() {
     assert!(gone);
     let said = ours(&cluster.log_since(mark));
     let said: Vec<_> = said.lines().filter(|line| line.contains("ann@")).collect();
-    // PostgreSQL itself notices that the second one has reset its connection; nobody says that a login failed.
-    assert!(said.iter().all(|line| line.contains("could not receive data from client")), "{said:?}");
+    // What PostgreSQL itself notices is a connection that was reset, and from 17 on that `trust` has matched; nobody says
+    // that a login has failed.
+    assert!(!said.iter().any(|line| line.contains("FATAL") || line.contains("azure_ad_auth:")), "{said:?}");
 }
 
 #[test]
