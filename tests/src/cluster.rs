@@ -355,16 +355,7 @@ impl Cluster {
         let folder = Folder::new("standby");
         let mut backup = self.workshop.installation.command("pg_basebackup");
         backup.arg("-D").arg(folder.path().join("data")).arg("-h").arg(self.folder.path());
-        succeed(backup.args([
-            "-p",
-            &self.port.to_string(),
-            "-U",
-            "postgres",
-            "-R",
-            "-X",
-            "stream",
-            "--no-sync",
-        ]));
+        succeed(backup.args(["-p", &self.port.to_string(), "-U", "postgres", "-X", "stream", "--no-sync"]));
         for name in ["server.pem", "server.key", "ca.pem"] {
             folder.write(name, fs::read(self.path(name)).expect("a file of the primary"));
         }
