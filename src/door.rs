@@ -126,7 +126,7 @@ fn about(token: &Token) -> Vec<(&'static str, String)> {
 /// What the token is worth, with the keys at hand, or with those of one fetch that is waited for.
 fn judge(text: &[u8], rules: &Rules, name: &str) -> Result<Token, Denial> {
     let Rules { policy, origin } = rules;
-    let token = fenced(|| Unverified::parse(text)).map_err(|refusal| denial_by(refusal, name))?;
+    let token = fenced(|| parse(text)).map_err(|refusal| denial_by(refusal, name))?;
     let deadline = Instant::now() + settings::unknown_key_wait();
     let mut worth_waiting = None;
     loop {
@@ -145,6 +145,22 @@ fn judge(text: &[u8], rules: &Rules, name: &str) -> Result<Token, Denial> {
             });
         }
     }
+}
+
+#[cfg(not(feature = "fault_injection"))]
+fn parse(text: &[u8]) -> Result<Unverified<'_>, Refusal> {
+    Unverified::parse(text)
+}
+
+/// Panics, with the token in the text, so that a test can see that nobody gets to read it.
+#[cfg(feature = "fault_injection")]
+#[expect(clippy::panic, reason = "what is tested")]
+fn parse(text: &[u8]) -> Result<Unverified<'_>, Refusal> {
+    let token = Unverified::parse(text)?;
+    if token.key_id() == "panic" {
+        panic!("a fault in a login with the token {}", String::from_utf8_lossy(text));
+    }
+    Ok(token)
 }
 
 /// Runs a pure function of `entra` so that a fault in it refuses this login, and no text of it reaches anyone.

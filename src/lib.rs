@@ -22,6 +22,9 @@ mod session;
 mod settings;
 mod wire;
 
+#[cfg(any(test, feature = "pg_test"))]
+mod pg_tests;
+
 use pgrx::prelude::*;
 
 pg_module_magic!();
@@ -62,4 +65,22 @@ fn preloading() -> bool {
 fn upgrading() -> bool {
     // SAFETY: a plain value, set at start.
     unsafe { pg_sys::IsBinaryUpgrade }
+}
+
+/// What `cargo pgrx test` starts its server with.
+#[cfg(test)]
+pub mod pg_test {
+    /// Nothing to prepare.
+    pub fn setup(_options: Vec<&str>) {}
+
+    /// The library works only where the postmaster loads it.
+    #[must_use]
+    pub fn postgresql_conf_options() -> Vec<&'static str> {
+        vec![
+            "shared_preload_libraries = 'azure_ad_auth'",
+            "azure_ad_auth.tenant_id = '11111111-aaaa-bbbb-cccc-000000000001'",
+            "azure_ad_auth.audience = 'api://postgres'",
+            "azure_ad_auth.key_source = '/nowhere/keys.json'",
+        ]
+    }
 }

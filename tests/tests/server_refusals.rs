@@ -169,6 +169,42 @@ fn r12_not_linked() {
 }
 
 #[test]
+fn a_fault_of_ours() {
+    // A library that differs from the real one in this: a login with the key id "panic" panics, with the token in its text.
+    let library = std::env::var("FAULTY_LIBRARY").expect("FAULTY_LIBRARY: see `make test`");
+    let provider = crate::provider();
+    let cluster = Cluster::new(
+        &crate::WORKSHOP,
+        &Setup {
+            settings: format!("azure_ad_auth.authority_url = '{}'", provider.url()),
+            preload: Some(library),
+            ..Setup::default()
+        },
+    );
+    cluster.start();
+    cluster.sql("CREATE ROLE azure_ad_user; CREATE ROLE azure_ad_admin; GRANT azure_ad_user TO azure_ad_admin WITH ADMIN OPTION");
+    for (role, more) in [("ann", ""), ("admin", ",admin")] {
+        let label = format!("aadauth,oid={PERSON},type=user,tenant_id={TENANT}{more}");
+        cluster.sql(&format!(
+            "CREATE ROLE {role} LOGIN; SECURITY LABEL FOR pgaadauth ON ROLE {role} IS '{label}'"
+        ));
+    }
+    let header = with(KEY.header(), "kid", json!("panic")).to_string();
+    let token = KEY.token_of(header.as_bytes(), user_v1(unix_now()).to_string().as_bytes());
+    let expected = Refusal {
+        code: "internal",
+        sqlstate: "XX000",
+        message: "Azure AD authentication failed for role \"ann\"",
+        hint: None,
+        facts: &["problem=\"a fault while judging the token\""],
+    };
+    refused(&cluster, "ann", &token, &expected);
+    // The server has gone on, and others log in.
+    let good = KEY.token(&user_v1(unix_now()));
+    assert_eq!(cluster.login("ann", &good), Outcome::Ready);
+}
+
+#[test]
 fn r10_keys_unavailable() {
     let (cluster, provider) = scene("azure_ad_auth.unknown_key_wait = 0");
     link(&cluster, "ann", PERSON, "user");
