@@ -162,6 +162,14 @@ impl RawClient {
         }
     }
 
+    /// The data of an authentication message of a given number, as SASL exchanges them.
+    pub fn challenge(&mut self, number: i32) -> Vec<u8> {
+        match self.read() {
+            Some((b'R', body)) if body.first_chunk() == Some(&number.to_be_bytes()) => body[4..].to_vec(),
+            other => panic!("no authentication message {number}: {other:?}"),
+        }
+    }
+
     /// Starts, gives a password if one is asked for, and reads on to the outcome.
     pub fn login(&mut self, parameters: &[(&str, &str)], password: &str) -> Outcome {
         if self.start(parameters).is_err() {

@@ -7,6 +7,7 @@
 #![allow(
     clippy::missing_panics_doc,
     clippy::must_use_candidate,
+    clippy::return_self_not_must_use,
     reason = "what panics here fails a test, which is what it is for"
 )]
 

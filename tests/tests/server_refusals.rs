@@ -171,16 +171,14 @@ fn r12_not_linked() {
 #[test]
 fn a_fault_of_ours() {
     // A library that differs from the real one in this: a login with the key id "panic" panics, with the token in its text.
-    let library = std::env::var("FAULTY_LIBRARY").expect("FAULTY_LIBRARY: see `make test`");
+    let library = std::env::var("FAULTY_LIBRARY").expect("FAULTY_LIBRARY: see tools/test");
     let provider = crate::provider();
-    let cluster = Cluster::new(
-        &crate::WORKSHOP,
-        &Setup {
-            settings: format!("azure_ad_auth.authority_url = '{}'", provider.url()),
-            preload: Some(library),
-            ..Setup::default()
-        },
-    );
+    let cluster = Cluster::new(&crate::WORKSHOP, &Setup::default());
+    // Where the server's user can read it.
+    let copy = cluster.folder().write("faulty.so", std::fs::read(library).expect("the faulty library"));
+    let settings = format!("azure_ad_auth.authority_url = '{}'", provider.url());
+    let preload = Some(copy.display().to_string());
+    cluster.configure(&Setup { settings, preload, ..Setup::default() });
     cluster.start();
     cluster.sql("CREATE ROLE azure_ad_user; CREATE ROLE azure_ad_admin; GRANT azure_ad_user TO azure_ad_admin WITH ADMIN OPTION");
     for (role, more) in [("ann", ""), ("admin", ",admin")] {

@@ -1,0 +1,45 @@
+# azure_ad_auth: Azure AD (Microsoft Entra ID) token login for PostgreSQL
+#
+#   make demo                     a scratch server and a local identity provider show the whole story
+#   make demo KEEP=1              the same, and both stay until Ctrl-C
+#   make test                     every test, on the PostgreSQL found
+#   make test PG_CONFIGS="…"      on several: the paths of their pg_config programs
+#   make install PG_CONFIG=…      builds the library for one server and installs it there
+#   make bench                    what a login costs, on the PostgreSQL found
+#   make check                    formatting, lints, licences, documentation
+#   make fuzz SECONDS=60          every parser of foreign input, for so long each
+#
+# demo, test and bench install what they lack: packages (as root, or by sudo), cargo-pgrx.
+
+PG_CONFIG ?= $(shell tools/find-postgres)
+PG_CONFIGS ?= $(PG_CONFIG)
+SECONDS ?= 60
+export PATH := $(CURDIR)/target/tools/bin:$(PATH)
+
+.PHONY: demo test bench install check fuzz setup clean
+
+setup:
+	tools/setup $(PG_CONFIGS)
+
+demo: setup
+	tools/install debug "$(PG_CONFIG)"
+	PG_CONFIG="$(PG_CONFIG)" cargo run --quiet --package azure_ad_auth_tests --bin demo -- $(if $(KEEP),--keep)
+
+test: setup
+	cargo test --package entra
+	tools/test $(PG_CONFIGS)
+
+bench: setup
+	tools/bench "$(PG_CONFIG)"
+
+install:
+	tools/install release "$(PG_CONFIG)"
+
+check:
+	tools/check "$(PG_CONFIG)"
+
+fuzz:
+	tools/fuzz $(SECONDS)
+
+clean:
+	cargo clean

@@ -1,0 +1,119 @@
+//! What a login costs: by `trust`, by a SCRAM-SHA-256 password and by a token, over the same TLS, taking turns in one run.
+//!
+//! Prints a table of medians, and the ratios the budgets are about. Machines are noisy; only what is taken in one run is
+//! worth comparing.
+
+#![allow(clippy::print_stdout, reason = "a report")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use trial::client::{Asked, Outcome, RawClient};
+use trial::cluster::{Cluster, Setup, Workshop};
+use trial::idp::Provider;
+use trial::issuer::{PERSON, Signer, unix_now, user_v1};
+
+/// Logins of each kind.
+const LOGINS: usize = 500;
+
+const HBA: &str = "\
+local all postgres trust
+hostssl all trusted 127.0.0.1/32 trust
+hostssl all secretive 127.0.0.1/32 scram-sha-256
+hostssl all +azure_ad_user 127.0.0.1/32 trust
+";
+
+fn main() {
+    let workshop = Arc::new(Workshop::new());
+    let key = Arc::new(Signer::new("key-1"));
+    let provider = Provider::start(&workshop.authority, vec![Arc::clone(&key)], 0);
+    let settings = format!(
+        "azure_ad_auth.authority_url = '{}'\nlog_min_messages = warning\nlog_statement = none\nlog_connections = off\n",
+        provider.url()
+    );
+    let cluster = Cluster::new(&workshop, &Setup { settings, hba: HBA.to_owned(), preload: None });
+    cluster.start();
+    cluster.found();
+    cluster.await_keys();
+    cluster.sql(
+        "CREATE ROLE trusted LOGIN; CREATE ROLE secretive LOGIN PASSWORD 'correct horse battery staple'",
+    );
+    cluster.sql(&format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')"));
+    let token = key.token(&user_v1(unix_now()));
+
+    let mut trust = Vec::new();
+    let mut scram = Vec::new();
+    let mut by_token = Vec::new();
+    for round in 0..LOGINS + 20 {
+        let times = [
+            timed(|| login(&cluster, "trusted", "")),
+            timed(|| scram_login(&cluster, "secretive", "correct horse battery staple")),
+            timed(|| login(&cluster, "ann", &token)),
+        ];
+        // The first ones warm caches that a server in use has warm.
+        if round >= 20 {
+            trust.push(times[0]);
+            scram.push(times[1]);
+            by_token.push(times[2]);
+        }
+    }
+    report(&cluster, [trust, scram, by_token], token.len());
+}
+
+/// The time until a client is ready for queries.
+fn timed(login: impl FnOnce() -> Outcome) -> Duration {
+    let begin = Instant::now();
+    assert_eq!(login(), Outcome::Ready);
+    begin.elapsed()
+}
+
+fn login(cluster: &Cluster, role: &str, password: &str) -> Outcome {
+    cluster.client().login(&[("user", role), ("database", "postgres")], password)
+}
+
+/// RFC 5802, without channel binding.
+fn scram_login(cluster: &Cluster, role: &str, password: &str) -> Outcome {
+    let mut client = cluster.client();
+    client.start(&[("user", role), ("database", "postgres")]).expect("a connection");
+    assert_eq!(client.asked(), Asked::Other(10), "SASL");
+    let mut scram = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
+    let first = scram.message().to_vec();
+    let length = i32::try_from(first.len()).expect("a short message").to_be_bytes();
+    send(&mut client, &[SCRAM_SHA_256.as_bytes(), &[0], &length, &first].concat());
+    scram.update(&client.challenge(11)).expect("the server's first message");
+    let last = scram.message().to_vec();
+    send(&mut client, &last);
+    scram.finish(&client.challenge(12)).expect("the server's signature");
+    match client.asked() {
+        Asked::Nothing(outcome) => outcome,
+        asked => panic!("the server asks again: {asked:?}"),
+    }
+}
+
+fn send(client: &mut RawClient, body: &[u8]) {
+    client.send(b'p', body).expect("a connection");
+}
+
+fn median(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    times.get(times.len() / 2).map_or(0.0, Duration::as_secs_f64) * 1_000.0
+}
+
+fn report(cluster: &Cluster, times: [Vec<Duration>; 3], token_length: usize) {
+    let [trust, scram, token] = times.map(median);
+    println!(
+        "\nPostgreSQL {}, {LOGINS} logins of each kind in turn, TLS on loopback, medians\n",
+        cluster.workshop.installation.major
+    );
+    println!("| login by | ms | more than `trust`, ms | of SCRAM |");
+    println!("| --- | --- | --- | --- |");
+    for (name, time) in
+        [("`trust`", trust), ("SCRAM-SHA-256", scram), (&format!("token of {token_length} bytes"), token)]
+    {
+        println!("| {name} | {time:.2} | {:+.2} | {:.2} |", time - trust, time / scram);
+    }
+    let verdict = |held: bool| if held { "held" } else { "MISSED" };
+    println!("\nbudget: a token costs at most `trust` + 0.5 ms: {}", verdict(token <= trust + 0.5));
+    println!("budget: a token costs less than SCRAM-SHA-256: {}", verdict(token < scram));
+}

@@ -1,0 +1,26 @@
+// What the targets share.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use entra::{Cloud, Policy, RawPolicy};
+
+/// Joins two parts to a token with a signature of the usual size.
+#[allow(dead_code)]
+pub fn token_of(header: &[u8], claims: &[u8]) -> String {
+    [URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims), URL_SAFE_NO_PAD.encode([1; 256])].join(".")
+}
+
+/// A server's policy.
+#[allow(dead_code)]
+pub fn policy() -> Policy {
+    Policy::parse(&RawPolicy {
+        tenant_id: "11111111-aaaa-bbbb-cccc-000000000001",
+        audience: "api://postgres",
+        cloud: Cloud::Public,
+        issuers: "",
+        allowed_clients: "",
+        required_permission: "",
+        clock_skew: 60,
+    })
+    .expect("a policy")
+}

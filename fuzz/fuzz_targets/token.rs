@@ -1,0 +1,9 @@
+//! Any bytes as a token.
+#![no_main]
+mod common;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    if let Ok(token) = entra::Unverified::parse(bytes) {
+        let _ = token.could_pass(&common::policy(), 1_700_000_000);
+    }
+});

@@ -1,0 +1,215 @@
+//! The whole story on one screen: a server, an identity provider, who gets in and who does not.
+//!
+//! Every command is run as it is shown, and its output is what it printed. Nothing is left running, unless asked for with
+//! `--keep`.
+
+#![allow(clippy::print_stdout, reason = "a demonstration")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use trial::client::psql;
+use trial::cluster::{Cluster, Setup, Workshop};
+use trial::idp::Provider;
+use trial::issuer::{
+    APPLICATION, AUDIENCE, GROUP, OTHER_TENANT, PERSON, Signer, TENANT, app_v2, unix_now, user_v1, user_v2,
+    with,
+};
+
+/// The administrator's object id.
+const ADMIN: &str = "66666666-aaaa-bbbb-cccc-000000000006";
+
+/// The lines of pg_hba.conf.
+const HBA: &str = "local   all postgres                     trust\n\
+                   hostssl all +azure_ad_user 127.0.0.1/32  trust\n\
+                   host    all all            127.0.0.1/32  scram-sha-256\n";
+
+/// Set by an interrupt.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn interrupt(_signal: i32) {
+    INTERRUPTED.store(true, Ordering::SeqCst);
+}
+
+struct Story {
+    cluster: Cluster,
+    provider: Provider,
+    key: Arc<Signer>,
+}
+
+fn main() {
+    let keep = std::env::args().any(|argument| argument == "--keep");
+    #[expect(unsafe_code, reason = "std has no signals")]
+    // SAFETY: the handler does nothing but set a flag.
+    unsafe {
+        libc::signal(libc::SIGINT, interrupt as *const () as libc::sighandler_t);
+        libc::signal(libc::SIGTERM, interrupt as *const () as libc::sighandler_t);
+    }
+    let story = Story::set_the_scene();
+    story.the_administrator();
+    story.everybody_else();
+    story.who_does_not_get_in();
+    if keep {
+        story.keep();
+    } else {
+        heading("The server and the identity provider are stopped and removed.");
+    }
+}
+
+impl Story {
+    fn set_the_scene() -> Self {
+        let workshop = Arc::new(Workshop::new());
+        let key = Arc::new(Signer::new("Signing-Key-1"));
+        let provider = Provider::start(&workshop.authority, vec![Arc::clone(&key)], 0);
+        let settings = format!(
+            "azure_ad_auth.authority_url = '{}'\nlog_min_messages = warning\nlog_statement = none\nlog_line_prefix = ''\n",
+            provider.url()
+        );
+        let cluster = Cluster::new(&workshop, &Setup { settings, hba: HBA.to_owned(), preload: None });
+        cluster.start();
+        heading("A scratch server with TLS, and an identity provider that signs tokens as Azure AD does");
+        println!("PostgreSQL {} on port {}", cluster.workshop.installation.major, cluster.port);
+        println!("identity provider: {}, tenant {TENANT}\n", provider.url());
+        println!("postgresql.conf:");
+        for line in [
+            "shared_preload_libraries = 'azure_ad_auth'".to_owned(),
+            format!("azure_ad_auth.tenant_id = '{TENANT}'"),
+            format!("azure_ad_auth.audience = '{AUDIENCE}'"),
+            format!("azure_ad_auth.authority_url = '{}'   # here only: the local provider", provider.url()),
+        ] {
+            println!("    {line}");
+        }
+        println!("pg_hba.conf:");
+        HBA.lines().for_each(|line| println!("    {line}"));
+        Self { cluster, provider, key }
+    }
+
+    fn the_administrator(&self) {
+        heading("1. The superuser makes somebody the Azure AD administrator");
+        self.as_superuser("CREATE EXTENSION azure_ad_auth");
+        self.as_superuser(&format!("SELECT azure_ad_auth.set_admin('admin@contoso.example', '{ADMIN}')"));
+        heading("2. The administrator logs in, with an access token for a password, and links others");
+        self.token("admin", &with(user_v2(unix_now()), "oid", json!(ADMIN)));
+        self.login("admin@contoso.example", "admin", "SELECT session_user");
+        for (role, object, kind) in [
+            ("ann@contoso.example", PERSON, "user"),
+            ("Database Readers", GROUP, "group"),
+            ("billing-service", APPLICATION, "service"),
+        ] {
+            let command = format!("SELECT azure_ad_auth.create_principal('{role}', '{object}', '{kind}')");
+            self.login("admin@contoso.example", "admin", &command);
+        }
+        let table = "SELECT role_name, object_type, is_admin FROM azure_ad_auth.principals ORDER BY 1";
+        self.login("admin@contoso.example", "admin", table);
+    }
+
+    fn everybody_else(&self) {
+        heading("3. A person, a member of a group and an application log in");
+        self.token("ann", &user_v1(unix_now()));
+        self.login(
+            "ann@contoso.example",
+            "ann",
+            "SELECT session_user, ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
+        );
+        self.login("Database Readers", "ann", "SELECT session_user");
+        self.token("billing", &app_v2(unix_now()));
+        self.login("billing-service", "billing", "SELECT session_user");
+        println!("What the administrator finds in the log of the last one:\n");
+        self.show_log("azure_ad_auth: accepted");
+    }
+
+    fn who_does_not_get_in(&self) {
+        heading("4. Who does not get in");
+        let now = unix_now();
+        let good = self.key.token(&user_v2(now));
+        let (head, signature) = good.rsplit_once('.').unwrap_or_default();
+        let tampered = head.split_once('.').map(|(header, _)| {
+            let claims = trial::issuer::b64(with(user_v2(now), "oid", json!(ADMIN)).to_string());
+            format!("{header}.{claims}.{signature}")
+        });
+        let issuer = json!(format!("https://login.microsoftonline.com/{OTHER_TENANT}/v2.0"));
+        let foreign = with(with(user_v2(now), "tid", json!(OTHER_TENANT)), "iss", issuer);
+        for (what, token) in [
+            (
+                "for another resource",
+                self.key.token(&with(user_v2(now), "aud", json!("https://graph.microsoft.com"))),
+            ),
+            ("that has expired", self.key.token(&with(user_v2(now), "exp", json!(now - 3_600)))),
+            ("of another tenant", self.key.token(&foreign)),
+            ("somebody has changed", tampered.unwrap_or_default()),
+        ] {
+            println!("A token {what}:\n");
+            self.cluster.folder().write("bad.token", &token);
+            self.login("ann@contoso.example", "bad", "SELECT session_user");
+            self.show_log("azure_ad_auth: refused");
+        }
+        println!("Her own token, but another one's role:\n");
+        self.login("admin@contoso.example", "ann", "SELECT session_user");
+        self.show_log("azure_ad_auth: refused");
+    }
+
+    /// Acquires a token, as `az account get-access-token` would.
+    fn token(&self, name: &str, claims: &Value) {
+        self.cluster.folder().write(&format!("{name}.token"), self.key.token(claims));
+    }
+
+    fn as_superuser(&self, command: &str) {
+        println!("$ psql -U postgres -c \"{command}\"");
+        println!("{}\n", self.cluster.sql(command));
+    }
+
+    fn connection(&self, role: &str) -> String {
+        format!(
+            "host=localhost port={} dbname=postgres user='{role}' sslmode=verify-full sslrootcert={}",
+            self.cluster.port,
+            self.cluster.path("ca.pem").display()
+        )
+    }
+
+    /// Logs in by psql with the token in a file, and shows what comes of it.
+    fn login(&self, role: &str, token: &str, command: &str) {
+        println!(
+            "$ PGPASSWORD=$(cat {token}.token) psql \"host=… sslmode=verify-full user='{role}'\" -c \"{command}\""
+        );
+        let token = std::fs::read_to_string(self.cluster.path(&format!("{token}.token"))).unwrap_or_default();
+        let program = self.cluster.workshop.installation.program("psql");
+        let output = psql(&program, &self.connection(role), Some(&token), command);
+        print_indented(&output.stdout);
+        print_indented(&output.stderr);
+        println!();
+    }
+
+    fn show_log(&self, what: &str) {
+        let log = self.cluster.log();
+        if let Some(line) = log.lines().rfind(|line| line.contains(what)) {
+            println!("    log: {line}\n");
+        }
+    }
+
+    fn keep(&self) {
+        heading("Still running, until you press Ctrl-C");
+        println!("    cd {}", self.cluster.folder().path().display());
+        println!("    PGPASSWORD=$(cat ann.token) psql \"{}\"", self.connection("ann@contoso.example"));
+        println!(
+            "    psql -h {} -p {} -U postgres",
+            self.cluster.folder().path().display(),
+            self.cluster.port
+        );
+        println!("    tail -f {}", self.cluster.path("log").display());
+        println!("    keys: {}/{TENANT}/discovery/v2.0/keys\n", self.provider.url());
+        while !INTERRUPTED.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        println!();
+    }
+}
+
+fn heading(text: &str) {
+    println!("\n{text}\n{}\n", "-".repeat(text.chars().count()));
+}
+
+fn print_indented(text: &str) {
+    text.lines().for_each(|line| println!("    {line}"));
+}
