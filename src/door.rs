@@ -55,24 +55,30 @@ pub(crate) struct Admission {
     pub(crate) token: Token,
 }
 
+/// What the visitor is judged by; the first two reasons to ask for no token.
+pub(crate) fn rules_for(visitor: &Visitor) -> Result<Rules, Denial> {
+    let name = visitor.display_name();
+    if settings::require_tls() && !visitor.protected {
+        return Err(Denial::new(Code::TlsRequired, &name, vec![]));
+    }
+    let rules = settings::rules().map_err(|fault| Denial::misconfigured(&fault, &name))?;
+    match keys::unknown_setting() {
+        Some(unknown) => Err(Denial::new(Code::NotConfigured, &name, vec![("unknown_setting", unknown)])),
+        None => Ok(rules),
+    }
+}
+
 /// What does not depend on the token: decided before it is asked for, so that none is sent in vain, and again after it
 /// has arrived, because the client decides how long that takes.
-pub(crate) fn check_before_token(visitor: &Visitor, role: &Role) -> Result<(), Refused> {
+pub(crate) fn check_standing(visitor: &Visitor, rules: &Rules, role: &Role) -> Result<(), Refused> {
     let name = visitor.display_name();
     let deny = |code, facts| Err(Refused::Denied(Denial::new(code, &name, facts)));
-    if settings::require_tls() && !visitor.protected {
-        return deny(Code::TlsRequired, vec![]);
-    }
-    let Rules { policy, .. } = settings::rules().map_err(|fault| Denial::misconfigured(&fault, &name))?;
-    if let Some(unknown) = keys::unknown_setting() {
-        return deny(Code::NotConfigured, vec![("unknown_setting", unknown)]);
-    }
     match catalog::associated_tenant() {
         None => return deny(Code::NoAdmin, vec![]),
-        Some(tenant) if tenant != policy.tenant() => {
+        Some(tenant) if tenant != rules.policy.tenant() => {
             let facts = vec![
                 ("problem", "the administrators are of another tenant".to_owned()),
-                ("expected", policy.tenant().to_string()),
+                ("expected", rules.policy.tenant().to_string()),
                 ("found", tenant.to_string()),
             ];
             return deny(Code::NotConfigured, facts);
@@ -98,16 +104,15 @@ pub(crate) fn check_before_token(visitor: &Visitor, role: &Role) -> Result<(), R
 ///
 /// First what the token is worth, which may wait for keys; then, with everything committed meanwhile taken in, whether the
 /// name is still that of the role it was, and whether that role is linked to the token's object.
-pub(crate) fn admit(visitor: &Visitor, text: &[u8]) -> Result<Admission, Refused> {
+pub(crate) fn admit(visitor: &Visitor, rules: &Rules, text: &[u8]) -> Result<Admission, Refused> {
     let name = visitor.display_name();
-    let rules = settings::rules().map_err(|fault| Denial::misconfigured(&fault, &name))?;
-    let token = judge(text, &rules, &name)?;
+    let token = judge(text, rules, &name)?;
     catalog::accept_changes();
     let Some(role) = catalog::role_named(&visitor.name).filter(|role| role.id == visitor.role) else {
         let problem = "the role was renamed or dropped while its token was awaited".to_owned();
         return Err(Denial::new(Code::NotLinked, &name, vec![("problem", problem)]).into());
     };
-    check_before_token(visitor, &role)?;
+    check_standing(visitor, rules, &role)?;
     let Standing::Linked(label) = catalog::standing_of(&role) else {
         return Err(Denial::new(Code::NotLinked, &name, about(&token)).into());
     };

@@ -41,6 +41,13 @@ pub extern "C-unwind" fn _PG_init() {
     if !preloading() {
         return door::guard::stand();
     }
+    if !entra::self_test() {
+        fault::Fault::new(
+            PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+            "azure_ad_auth cannot verify signatures on this machine",
+        )
+        .raise();
+    }
     preloaded::mark(keys::worker_main);
     settings::define();
     principal::provider::register();

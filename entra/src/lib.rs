@@ -33,6 +33,7 @@ mod policy;
 mod principal;
 mod refusal;
 mod roca;
+mod self_test;
 mod shown;
 mod signature;
 mod token;
@@ -49,6 +50,7 @@ pub use policy::{
 };
 pub use principal::{Principal, PrincipalKind};
 pub use refusal::{Bound, Code, FormatFault, IssuerOf, Refusal};
+pub use self_test::self_test;
 pub use shown::Untrusted;
 pub use token::{Groups, Part, Token, TokenKind, Unverified};
 pub use uuid::Uuid;

@@ -36,7 +36,7 @@ use std::ffi::c_int;
 use entra::Code;
 use pgrx::prelude::*;
 
-use super::{Admission, Refused, Visitor, admit, check_before_token};
+use super::{Admission, Refused, Visitor, admit, check_standing, rules_for};
 use crate::principal::catalog::{self, Role, Standing};
 use crate::report::{self, Attempt, Denial};
 use crate::session::{self, Passage};
@@ -116,9 +116,10 @@ fn anchor_refused(role: &Role, attempt: &Attempt) -> Refused {
 
 /// Checks, asks, and judges. The token is wiped when this returns or raises.
 fn attend(connection: Connection, visitor: &Visitor, role: &Role) -> Result<Admission, Refused> {
-    check_before_token(visitor, role)?;
+    let rules = rules_for(visitor)?;
+    check_standing(visitor, &rules, role)?;
     match connection.ask_for_token() {
-        Reply::Token(token) => admit(visitor, &token),
+        Reply::Token(token) => admit(visitor, &rules, &token),
         Reply::HungUp => {
             call_previous(connection, STATUS_EOF);
             wire::end_quietly()
