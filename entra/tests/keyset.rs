@@ -2,7 +2,6 @@
 
 mod support;
 
-use aws_lc_rs::rsa::KeySize;
 use entra::{JsonFault, KeyLookup, KeySet, KeySetFault, limits};
 use serde_json::{Value, json};
 use support::*;
@@ -22,9 +21,9 @@ fn a_document_of_entra() {
     assert_eq!(set.dropped(), 0);
     assert_eq!(
         set.find("key-1"),
-        Some(SIGNER.key(Some("https://login.microsoftonline.com/{tenantid}/v2.0")))
+        Some(key_of(&SIGNER, Some("https://login.microsoftonline.com/{tenantid}/v2.0")))
     );
-    assert_eq!(set.find("key-2"), Some(OTHER.key(None)));
+    assert_eq!(set.find("key-2"), Some(key_of(&OTHER, None)));
     assert_eq!(set.find("KEY-1"), None);
 }
 
@@ -167,7 +166,7 @@ fn too_many_keys() {
 fn the_documents_of_both_versions_are_joined() {
     let parse = |keys: &[Value]| KeySet::parse(&document(keys)).unwrap();
     let without = |jwk: Value| with(jwk, "issuer", Value::Null);
-    let third = Signer::new("key-3", KeySize::Rsa2048);
+    let third = Signer::new("key-3");
     // In both, the issuer of the one that has it; in one only; an id for two keys.
     let v2 = parse(&[SIGNER.jwk(), OTHER.jwk()]);
     let v1 = parse(&[without(SIGNER.jwk()), without(third.jwk())]);

@@ -43,7 +43,7 @@ fn tokens_of_every_cloud() {
         (Cloud::China, "https://sts.chinacloudapi.cn/", "https://login.partner.microsoftonline.cn/"),
     ] {
         let policy = Policy::parse(&RawPolicy { cloud, ..raw_policy() }).unwrap();
-        let keys = Keys(vec![SIGNER.key(Some(&format!("{v2}{{tenantid}}/v2.0")))]);
+        let keys = Keys(vec![key_of(&SIGNER, Some(&format!("{v2}{{tenantid}}/v2.0")))]);
         for (claims, issuer) in
             [(user_v1(), format!("{v1}{TENANT}/")), (user_v2(), format!("{v2}{TENANT}/v2.0"))]
         {
@@ -214,8 +214,8 @@ fn the_algorithm_is_ours_whatever_made_the_signature() {
 
 #[test]
 fn a_key_of_the_largest_size_verifies() {
-    let signer = Signer::new("key-1", rsa::KeySize::Rsa4096);
-    let keys = Keys(vec![signer.key(None)]);
+    let signer = Signer::of_size("key-1", rsa::KeySize::Rsa4096);
+    let keys = Keys(vec![key_of(&signer, None)]);
     assert!(verify(signer.token(&user_v1()).as_bytes(), &keys, &policy(), NOW).is_ok());
 }
 
@@ -317,7 +317,7 @@ fn clock_edges_one_second_either_side() {
 #[test]
 fn the_issuer_of_the_key_counts() {
     let judged = |issuer: Option<&str>, claims: &Value| {
-        let keys = Keys(vec![SIGNER.key(issuer)]);
+        let keys = Keys(vec![key_of(&SIGNER, issuer)]);
         verify(SIGNER.token(claims).as_bytes(), &keys, &policy(), NOW)
             .map(|_| ())
             .map_err(|refusal| refusal.code())
