@@ -6,10 +6,10 @@
 #   make test PG_CONFIGS="…"      on several: the paths of their pg_config programs
 #   make install PG_CONFIG=…      builds the library for one server and installs it there
 #   make bench                    what a login costs, on the PostgreSQL found
-#   make check                    formatting, lints, licences, documentation
+#   make check                    formatting, lints, licences, documentation; PG_CONFIGS as above
 #   make fuzz SECONDS=60          every parser of foreign input, for so long each
 #
-# demo, test and bench install what they lack: packages (as root, or by sudo), cargo-pgrx.
+# demo, test, bench and check install what they lack: packages (as root, or by sudo), cargo-pgrx.
 
 PG_CONFIG ?= $(shell tools/find-postgres)
 PG_CONFIGS ?= $(PG_CONFIG)
@@ -35,8 +35,8 @@ bench: setup
 install:
 	tools/install release "$(PG_CONFIG)"
 
-check:
-	tools/check "$(PG_CONFIG)"
+check: setup
+	tools/check $(PG_CONFIGS)
 
 fuzz:
 	tools/fuzz $(SECONDS)

@@ -7,7 +7,8 @@ use entra::{Cloud, Policy, RawPolicy};
 /// Joins two parts to a token with a signature of the usual size.
 #[allow(dead_code)]
 pub fn token_of(header: &[u8], claims: &[u8]) -> String {
-    [URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims), URL_SAFE_NO_PAD.encode([1; 256])].join(".")
+    [URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims), URL_SAFE_NO_PAD.encode([1; 256])]
+        .join(".")
 }
 
 /// A server's policy.

@@ -28,12 +28,61 @@ fn renew(cluster: &Cluster, birth: Birth) {
     cluster.start();
 }
 
-#[test]
-fn every_path_as_the_first_connection() {
+/// A path of the hook: its number in the header of door/password.rs, and a login that takes it.
+type Path = (&'static str, fn(&Cluster, &str));
+
+const PATHS: [Path; 11] = [
+    ("A1", |cluster, _| assert_eq!(cluster.login("local", "secret"), Outcome::Ready)),
+    ("A2", |cluster, token| assert_eq!(cluster.login("ann", token), Outcome::Ready)),
+    ("A2, Azure's labels", |cluster, token| assert_eq!(cluster.login("azure", token), Outcome::Ready)),
+    ("R1", |cluster, _| {
+        refused(cluster.login("local", "x"), "password authentication failed for user \"local\"");
+    }),
+    ("R2", |cluster, _| {
+        refused(cluster.login("azure_ad_user", ""), "role \"azure_ad_user\" is not permitted to log in");
+    }),
+    ("R3", |cluster, _| {
+        let outcome = cluster.socket_client().login(&parameters("ann"), "");
+        refused(outcome, "role \"ann\" is an Azure AD role and can only log in with an access token");
+    }),
+    ("R4", |cluster, _| {
+        let outcome = cluster.plain_client().login(&parameters("ann"), "");
+        refused(outcome, "Azure AD authentication requires an encrypted connection");
+    }),
+    ("R8", |cluster, _| {
+        let mut client = cluster.client();
+        client.start(&parameters("ann")).expect("a connection");
+        assert_eq!(client.asked(), Asked::Password);
+    }),
+    ("R10", |cluster, _| {
+        let message = "the access token has an invalid format (1 part instead of 3, 1 bytes)";
+        refused(cluster.login("ann", "x"), message);
+    }),
+    ("R12", |cluster, token| {
+        refused(cluster.login("orphan", token), "Azure AD authentication failed for role \"orphan\"");
+    }),
+    ("R12, another object", |cluster, token| {
+        refused(cluster.login("admin", token), "Azure AD authentication failed for role \"admin\"");
+    }),
+];
+
+fn parameters(role: &str) -> [(&str, &str); 2] {
+    [("user", role), ("database", "postgres")]
+}
+
+fn refused(outcome: Outcome, message: &str) {
+    match outcome {
+        Outcome::Refused(error) => assert_eq!(error.message, message),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A server on which every path can be taken.
+fn crossroads() -> (Cluster, trial::idp::Provider) {
     // pg_ctl asks whether the server is up by a connection that is never authenticated.
     let hba = "local all postgres trust\nlocal all ann peer map=anyone\nlocal all +azure_ad_user trust\n\
                host all +azure_ad_user 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 password\n";
-    let (cluster, _provider) = scene_with(Setup { hba: hba.to_owned(), ..Setup::default() });
+    let (cluster, provider) = scene_with(Setup { hba: hba.to_owned(), ..Setup::default() });
     fs::write(cluster.data().join("pg_ident.conf"), "anyone /^.*$ ann\n").expect("pg_ident.conf");
     cluster.sql("CREATE ROLE local LOGIN PASSWORD 'secret'");
     link(&cluster, "ann", PERSON, "user");
@@ -41,96 +90,23 @@ fn every_path_as_the_first_connection() {
     tamper(&cluster, "DELETE FROM pg_shseclabel WHERE objoid = 'orphan'::regrole");
     // As in a dump of Azure's: two labels to read.
     cluster.sql("CREATE ROLE azure LOGIN; SECURITY LABEL FOR pgaadauth ON ROLE azure IS 'aadauth'");
-    cluster.sql(&format!(
-        "SECURITY LABEL FOR \"pgaadauth-int\" ON ROLE azure IS 'type=user,oid={PERSON},tenant_id={TENANT}'"
-    ));
+    let label = format!("type=user,oid={PERSON},tenant_id={TENANT}");
+    cluster.sql(&format!("SECURITY LABEL FOR \"pgaadauth-int\" ON ROLE azure IS '{label}'"));
+    (cluster, provider)
+}
+
+#[test]
+fn every_path_as_the_first_connection() {
+    let (cluster, _provider) = crossroads();
     let token = KEY.token(&user_v1(unix_now()));
-    let parameters = |role| [("user", role), ("database", "postgres")];
-    let refused = |outcome: Outcome, message: &str| match outcome {
-        Outcome::Refused(error) => assert_eq!(error.message, message),
-        other => panic!("{other:?}"),
-    };
-    let paths: Vec<(&str, Box<dyn Fn()>)> = vec![
-        ("A2", Box::new(|| assert_eq!(cluster.login("ann", &token), Outcome::Ready))),
-        ("A2, Azure's labels", Box::new(|| assert_eq!(cluster.login("azure", &token), Outcome::Ready))),
-        ("A1", Box::new(|| assert_eq!(cluster.login("local", "secret"), Outcome::Ready))),
-        (
-            "R1",
-            Box::new(|| {
-                refused(cluster.login("local", "x"), "password authentication failed for user \"local\"");
-            }),
-        ),
-        (
-            "R2",
-            Box::new(|| {
-                refused(
-                    cluster.login("azure_ad_user", ""),
-                    "role \"azure_ad_user\" is not permitted to log in",
-                );
-            }),
-        ),
-        (
-            "R3",
-            Box::new(|| {
-                refused(
-                    cluster.socket_client().login(&parameters("ann"), ""),
-                    "role \"ann\" is an Azure AD role and can only log in with an access token",
-                );
-            }),
-        ),
-        (
-            "R4",
-            Box::new(|| {
-                refused(
-                    cluster.plain_client().login(&parameters("ann"), ""),
-                    "Azure AD authentication requires an encrypted connection",
-                );
-            }),
-        ),
-        (
-            "R8",
-            Box::new(|| {
-                let mut client = cluster.client();
-                client.start(&parameters("ann")).expect("a connection");
-                assert_eq!(client.asked(), Asked::Password);
-            }),
-        ),
-        (
-            "R10",
-            Box::new(|| {
-                refused(
-                    cluster.login("ann", "x"),
-                    "the access token has an invalid format (1 part instead of 3, 1 bytes)",
-                );
-            }),
-        ),
-        (
-            "R12",
-            Box::new(|| {
-                refused(
-                    cluster.login("orphan", &token),
-                    "Azure AD authentication failed for role \"orphan\"",
-                );
-            }),
-        ),
-        (
-            "R12, another object",
-            Box::new(|| {
-                refused(cluster.login("admin", &token), "Azure AD authentication failed for role \"admin\"");
-            }),
-        ),
-    ];
-    for (name, path) in &paths {
+    for (name, path) in &PATHS {
         for birth in [Birth::Start, Birth::Crash, Birth::NoCacheFile, Birth::CrashAndNoCacheFile] {
             renew(&cluster, birth);
             let mark = cluster.log_mark();
-            path();
+            path(&cluster, &token);
             let log = cluster.log_since(mark);
-            assert!(!log.contains("without having selected a database"), "{name} after {birth:?}");
-            assert!(
-                !log.contains("PANIC") && !log.contains("terminated by signal"),
-                "{name} after {birth:?}"
-            );
+            let bad = ["without having selected a database", "PANIC", "terminated by signal"];
+            assert!(!bad.iter().any(|bad| log.contains(bad)), "{name} after {birth:?}: {log}");
         }
     }
 }

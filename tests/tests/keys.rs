@@ -139,7 +139,8 @@ fn a_login_waits_for_the_first_fetch() {
     cluster.restart();
     let logins: Vec<_> = std::thread::scope(|scope| {
         let login = || try_login(&cluster, &KEY);
-        (0..8).map(|_| scope.spawn(login)).collect::<Vec<_>>().into_iter().map(|login| login.join()).collect()
+        let logins: Vec<_> = (0..8).map(|_| scope.spawn(login)).collect();
+        logins.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
     });
     for login in logins {
         assert_eq!(login.expect("a thread"), Outcome::Ready, "{}", ours(&cluster.log()));

@@ -31,9 +31,9 @@ fn sealed(cluster: &Cluster, mark: usize, outcome: Result<Vec<Option<String>>, S
 
 #[test]
 fn a_link_removed_between_admission_and_the_first_statement() {
+    type Act = fn(&mut RawClient, u32) -> Result<Vec<Option<String>>, ServerError>;
     let (cluster, _provider) = scene("");
     let function: u32 = cluster.sql("SELECT 'pg_backend_pid'::regproc::oid").parse().expect("an oid");
-    type Act = fn(&mut RawClient, u32) -> Result<Vec<Option<String>>, ServerError>;
     let acts: [Act; 4] = [
         |client, _| client.query("SELECT 1"),
         |client, _| client.query("BEGIN"),
