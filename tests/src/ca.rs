@@ -39,9 +39,11 @@ impl Authority {
         self.certificate.pem()
     }
 
-    /// A certificate for `localhost` and 127.0.0.1.
+    /// A certificate for `localhost`, `db.example.com` and 127.0.0.1.
     pub fn identity(&self) -> Identity {
-        let mut parameters = CertificateParams::new(vec!["localhost".to_owned()]).expect("a host name");
+        let mut parameters =
+            CertificateParams::new(vec!["localhost".to_owned(), "db.example.com".to_owned()])
+                .expect("a host name");
         parameters.subject_alt_names.push(SanType::IpAddress([127, 0, 0, 1].into()));
         parameters.distinguished_name.push(rcgen::DnType::CommonName, "localhost");
         let key = KeyPair::generate().expect("a key pair");

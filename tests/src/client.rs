@@ -263,10 +263,23 @@ pub struct PsqlOutput {
     pub stderr: String,
 }
 
-/// Runs psql with a connection string, an optional password, and a command.
+/// Runs psql with a connection string, an optional password, and a command; values only.
 pub fn psql(program: &Path, connection: &str, password: Option<&str>, command: &str) -> PsqlOutput {
+    psql_with(program, &["-A", "-t"], connection, password, command)
+}
+
+/// Runs psql as [`psql`] does, with options of one's own.
+pub fn psql_with(
+    program: &Path,
+    options: &[&str],
+    connection: &str,
+    password: Option<&str>,
+    command: &str,
+) -> PsqlOutput {
     let mut psql = Command::new(program);
-    psql.args(["-X", "-w", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", command, connection])
+    psql.args(["-X", "-w", "-v", "ON_ERROR_STOP=1", "-c", command])
+        .args(options)
+        .arg(connection)
         .env_remove("PGPASSWORD")
         .env("PGCONNECT_TIMEOUT", "60");
     if let Some(password) = password {

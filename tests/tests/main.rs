@@ -7,8 +7,10 @@
 mod admissions;
 mod chain;
 mod crash;
+mod documents;
 mod guard;
 mod keys;
+mod library;
 mod links;
 mod prompt;
 mod refusals;

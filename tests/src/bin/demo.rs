@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use trial::client::psql;
+use trial::client::{PsqlOutput, psql_with};
 use trial::cluster::{Cluster, Setup, Workshop};
 use trial::idp::Provider;
 use trial::issuer::{
@@ -157,7 +157,13 @@ impl Story {
 
     fn as_superuser(&self, command: &str) {
         println!("$ psql -U postgres -c \"{command}\"");
-        println!("{}\n", self.cluster.sql(command));
+        let connection = format!(
+            "host={} port={} dbname=postgres user=postgres",
+            self.cluster.folder().path().display(),
+            self.cluster.port
+        );
+        let program = self.cluster.workshop.installation.program("psql");
+        show(&psql_with(&program, &[], &connection, None, command));
     }
 
     fn connection(&self, role: &str) -> String {
@@ -175,10 +181,7 @@ impl Story {
         );
         let token = std::fs::read_to_string(self.cluster.path(&format!("{token}.token"))).unwrap_or_default();
         let program = self.cluster.workshop.installation.program("psql");
-        let output = psql(&program, &self.connection(role), Some(&token), command);
-        print_indented(&output.stdout);
-        print_indented(&output.stderr);
-        println!();
+        show(&psql_with(&program, &[], &self.connection(role), Some(&token), command));
     }
 
     fn show_log(&self, what: &str) {
@@ -210,6 +213,9 @@ fn heading(text: &str) {
     println!("\n{text}\n{}\n", "-".repeat(text.chars().count()));
 }
 
-fn print_indented(text: &str) {
-    text.lines().for_each(|line| println!("    {line}"));
+fn show(output: &PsqlOutput) {
+    for text in [&output.stdout, &output.stderr] {
+        text.lines().for_each(|line| println!("    {line}"));
+    }
+    println!();
 }

@@ -1,0 +1,273 @@
+//! What the README and docs/ tell people to do, done: every block of shell, SQL and configuration in them, in their order.
+//!
+//! The servers are real, and so are psql and what it does. Stand-ins are few, and they check what they are called with: `az`
+//! hands out tokens of the provider of these tests, for the account that a comment `<!-- as: … -->` names; `systemctl`
+//! restarts the scratch server; `make`, `cargo` and `apt-get` see whether what they are asked for exists, because CI does it.
+
+use std::fmt::Write;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use entra::Code;
+use serde_json::json;
+use trial::cluster::{Cluster, Setup};
+use trial::idp::Provider;
+use trial::issuer::*;
+use trial::scratch::Folder;
+
+use crate::{KEY, WORKSHOP, provider};
+
+const ADMIN: &str = "66666666-aaaa-bbbb-cccc-000000000006";
+/// What the accounts of the examples may ask tokens for.
+const RESOURCES: [&str; 2] =
+    ["api://77777777-aaaa-bbbb-cccc-000000000007", "https://ossrdbms-aad.database.windows.net"];
+
+/// A fenced block of a document.
+struct Block {
+    language: String,
+    text: String,
+    /// Whose shell it is.
+    account: String,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn document(name: &str) -> String {
+    fs::read_to_string(root().join(name)).expect("a document")
+}
+
+fn blocks(document: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut account = "admin".to_owned();
+    let mut open: Option<Block> = None;
+    for line in document.lines() {
+        let line = line.strip_prefix("> ").unwrap_or(line);
+        if let Some(name) = line.strip_prefix("<!-- as: ").and_then(|rest| rest.strip_suffix(" -->")) {
+            name.clone_into(&mut account);
+        } else if let Some(language) = line.strip_prefix("```") {
+            if let Some(block) = open.take() {
+                blocks.push(block);
+            } else {
+                let (language, text) = (language.to_owned(), String::new());
+                open = Some(Block { language, text, account: account.clone() });
+            }
+        } else if let Some(block) = &mut open {
+            let _ = writeln!(block.text, "{line}");
+        }
+    }
+    assert!(open.is_none(), "a block is left open");
+    blocks
+}
+
+/// A server as somebody has it who has not read the README yet, and the stand-ins.
+struct Reader {
+    cluster: Cluster,
+    _provider: Provider,
+    folder: Folder,
+}
+
+impl Reader {
+    fn new() -> Self {
+        let provider = provider();
+        let settings = format!("azure_ad_auth.authority_url = '{}'", provider.url());
+        let cluster =
+            Cluster::new(&WORKSHOP, &Setup { settings, preload: Some(String::new()), ..Setup::default() });
+        // What the document is to say itself.
+        let file = cluster.data().join("postgresql.conf");
+        let kept = fs::read_to_string(&file).expect("postgresql.conf");
+        let said = ["shared_preload", "azure_ad_auth.tenant_id", "azure_ad_auth.audience"];
+        let kept: Vec<_> =
+            kept.lines().filter(|line| !said.iter().any(|said| line.starts_with(said))).collect();
+        fs::write(&file, kept.join("\n") + "\n").expect("postgresql.conf");
+        cluster.start();
+        let reader = Self { cluster, _provider: provider, folder: Folder::new("reader") };
+        reader.stand_ins();
+        reader
+    }
+
+    /// One that has done what the README says.
+    fn beyond_the_readme() -> Self {
+        let reader = Self::new();
+        reader.does("README.md");
+        reader
+    }
+
+    fn stand_ins(&self) {
+        let path = |name: &str| self.folder.path().join(name);
+        for (account, object) in [("admin", ADMIN), ("ann", PERSON)] {
+            for resource in RESOURCES {
+                let claims = with(with(user_v1(unix_now()), "oid", json!(object)), "aud", json!(resource));
+                let name = format!("{account} {}", resource.replace('/', "_"));
+                self.folder.write(&name, KEY.token(&claims));
+            }
+        }
+        for (name, object) in [
+            ("admin@contoso.example", ADMIN),
+            ("ann@contoso.example", PERSON),
+            ("Database Readers", GROUP),
+            (CLIENT, APPLICATION),
+        ] {
+            self.folder.write(name, object);
+        }
+        let scratch = self.folder.path().display();
+        let root = root().canonicalize().expect("the project");
+        let root = root.display();
+        for (name, script) in [
+            (
+                "az",
+                format!(
+                    "case \"$1 $2 $3\" in\n\
+                     'account get-access-token '*) what=--resource; who=\"$ACCOUNT \" ;;\n\
+                     'ad user show'|'ad sp show') what=--id; who= ;;\n\
+                     'ad group show') what=--group; who= ;;\n\
+                     *) echo \"az $*: no such command\" >&2; exit 1 ;;\nesac\n\
+                     while [ \"$1\" != \"$what\" ]; do shift; done\n\
+                     cat \"{scratch}/$who$(printf %s \"$2\" | tr / _)\""
+                ),
+            ),
+            ("sudo", "exec \"$@\"".to_owned()),
+            ("systemctl", format!("[ \"$*\" = 'restart postgresql' ] && touch '{scratch}/restart'")),
+            ("make", format!("exec /usr/bin/make --dry-run -C '{root}' \"$@\" >/dev/null")),
+            ("cargo", format!("grep -q \"^pgrx = \\\"${{4#cargo-pgrx@}}\\\"\" '{root}/Cargo.toml'")),
+            (
+                "apt-get",
+                format!(
+                    "shift 2; for package; do grep -qw -e \"$package\" '{root}/tools/setup' || exit 1; done"
+                ),
+            ),
+        ] {
+            fs::write(path(name), format!("#!/bin/sh -eu\n{script}\n")).expect("a stand-in");
+            fs::set_permissions(path(name), fs::Permissions::from_mode(0o755)).expect("its permissions");
+        }
+    }
+
+    /// Does what a document says; returns what the last block of shell printed.
+    fn does(&self, name: &str) -> String {
+        let mut last = String::new();
+        let blocks = blocks(&document(name));
+        assert!(blocks.iter().any(|block| block.language == "sql"), "{name} has no SQL any more");
+        for block in blocks {
+            match block.language.as_str() {
+                "sh" => last = self.shell(&block),
+                "sql" => self.sql(&block.text),
+                "ini" => self.configure(&block.text),
+                "text" | "mermaid" => {}
+                other => panic!("{name}: nobody knows what to do with a block of {other:?}"),
+            }
+        }
+        last
+    }
+
+    /// As somebody types it: each statement in a transaction of its own.
+    fn sql(&self, text: &str) {
+        let mut psql = Command::new(self.cluster.workshop.installation.program("psql"));
+        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-f"])
+            .arg(self.folder.write("statements.sql", text))
+            .env("PGHOST", self.cluster.folder().path())
+            .env("PGPORT", self.cluster.port.to_string());
+        let output = psql.output().expect("psql");
+        assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn configure(&self, text: &str) {
+        let (file, content) = text.split_once('\n').expect("a first line that names the file");
+        let name = file.strip_prefix("# ").expect("a first line that names the file");
+        let path = self.cluster.data().join(name);
+        let content = match name {
+            "pg_hba.conf" => format!("local all postgres trust\n{content}"),
+            "postgresql.conf" => fs::read_to_string(&path).expect("the file") + content,
+            other => panic!("no such file: {other}"),
+        };
+        fs::write(&path, content).expect("a configuration file");
+        self.cluster.restart();
+    }
+
+    fn shell(&self, block: &Block) -> String {
+        let bin = self.cluster.workshop.installation.program("psql");
+        let bin = bin.parent().expect("a folder").display();
+        let mut bash = Command::new("bash");
+        bash.args(["-euo", "pipefail", "-c", &block.text])
+            .env("PATH", format!("{}:{bin}:/usr/bin:/bin", self.folder.path().display()))
+            .env("ACCOUNT", &block.account)
+            .env("PGHOSTADDR", "127.0.0.1")
+            .env("PGPORT", self.cluster.port.to_string())
+            .env("PGSSLROOTCERT", self.cluster.workshop.ca_file());
+        let output = bash.output().expect("bash");
+        let (stdout, stderr) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{}\n{stdout}{stderr}", block.text);
+        let restart = self.folder.path().join("restart");
+        if restart.exists() {
+            fs::remove_file(restart).expect("a file");
+            self.cluster.restart();
+        }
+        stdout.into_owned()
+    }
+}
+
+#[test]
+fn the_readme_leads_to_a_login() {
+    assert!(Reader::new().does("README.md").contains("ann@contoso.example"));
+}
+
+#[test]
+fn the_tenant_is_set_up_as_described() {
+    let reader = Reader::beyond_the_readme();
+    for block in blocks(&document("docs/entra.md")) {
+        match block.language.as_str() {
+            "sh" => assert!(!reader.shell(&block).is_empty(), "{}", block.text),
+            "ini" => reader.configure(&block.text),
+            other => panic!("nobody knows what to do with a block of {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn principals_are_administered_as_described() {
+    let reader = Reader::beyond_the_readme();
+    reader.does("docs/administration.md");
+    let linked = "SELECT string_agg(role_name, ', ' ORDER BY role_name) FROM azure_ad_auth.principals";
+    assert_eq!(
+        reader.cluster.sql(linked),
+        "Database Readers, Database Team, admin@contoso.example, ann@contoso.example, billing"
+    );
+}
+
+#[test]
+fn a_server_is_operated_as_described() {
+    let reader = Reader::beyond_the_readme();
+    reader.does("docs/operations.md");
+    assert_eq!(reader.cluster.sql("SELECT count(*) FROM pg_roles WHERE rolname ~ '^azure_ad'"), "0");
+    assert_eq!(reader.cluster.sql("SELECT count(*) FROM pg_shseclabel"), "0");
+}
+
+#[test]
+fn the_readme_lists_everything() {
+    let readme = document("README.md");
+    for code in Code::ALL {
+        assert!(readme.contains(&format!("\n| `{}` | ", code.as_str())), "{}", code.as_str());
+    }
+    let (cluster, _provider) = crate::scene("");
+    let settings = cluster.sql(
+        "SELECT substr(name, 15) || ' | ' || CASE WHEN boot_val = '' THEN '' ELSE '`' || CASE WHEN unit IS NULL THEN boot_val
+           WHEN unit = 'ms' THEN boot_val::int / 1000 || 's' WHEN boot_val::int = 86400 THEN '1d'
+           WHEN boot_val::int = 3600 THEN '1h' ELSE boot_val::int / 60 || 'min' END || '`' END
+         FROM pg_settings WHERE name LIKE 'azure\\_ad\\_auth.%'",
+    );
+    assert_eq!(settings.lines().count(), 16);
+    for line in settings.lines() {
+        let (name, default) = line.split_once(" |").expect("two columns");
+        let row = format!("\n| `{name}` |{}", default.trim_end());
+        assert!(readme.contains(&(row.clone() + " | ")), "{row}");
+    }
+    let functions = cluster.sql(
+        "SELECT proname FROM pg_proc WHERE pronamespace = 'azure_ad_auth'::regnamespace AND proname NOT LIKE 'list%'",
+    );
+    for name in functions.lines() {
+        assert!(readme.contains(&format!("\n| `{name}(")), "{name}");
+    }
+}
