@@ -9,6 +9,7 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::claims::Claims;
 use crate::header::Header;
@@ -96,12 +97,13 @@ pub struct Token {
     pub key_id: String,
 }
 
-/// A token taken apart, of which nothing has been verified.
+/// A token taken apart, of which nothing has been verified. What could be put together to a token again is wiped when this
+/// is dropped; whoever owns the text wipes that.
 pub struct Unverified<'t> {
     signed: &'t [u8],
     header: Header,
-    claims: Vec<u8>,
-    signature: Vec<u8>,
+    claims: Zeroizing<Vec<u8>>,
+    signature: Zeroizing<Vec<u8>>,
     length: usize,
 }
 
@@ -126,8 +128,8 @@ impl<'t> Unverified<'t> {
         let signed =
             text.get(..header.len() + 1 + claims.len()).ok_or_else(|| invalid(FormatFault::TooLong))?;
         let header = decode(Part::Header, header)?;
-        let claims = decode(Part::Claims, claims)?;
-        let signature = decode(Part::Signature, signature)?;
+        let claims = decode(Part::Claims, claims).map(Zeroizing::new)?;
+        let signature = decode(Part::Signature, signature).map(Zeroizing::new)?;
         let header = Header::parse(&header, length)?;
         Ok(Self { signed, header, claims, signature, length })
     }

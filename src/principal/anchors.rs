@@ -43,7 +43,8 @@ fn join(done: &mut Done) {
     }
 }
 
-fn are_joined() -> bool {
+/// Whether `azure_ad_admin` is a member of `azure_ad_user` as it should be. Only within `as_superuser`.
+pub(crate) fn are_joined() -> bool {
     let rows = query(
         "SELECT 1 FROM pg_auth_members m JOIN pg_authid u ON u.oid = m.roleid JOIN pg_authid a ON a.oid = m.member \
          WHERE u.rolname = 'azure_ad_user' AND a.rolname = 'azure_ad_admin' AND m.grantor = 10 AND m.admin_option",
@@ -53,11 +54,11 @@ fn are_joined() -> bool {
     !rows.is_empty()
 }
 
-/// Whether both roles are as [`establish`] leaves them. Only within `as_superuser`.
-pub(crate) fn are_intact() -> bool {
-    let adoptable = |role: Role| check_adoptable(&role).is_ok();
-    [USER_ROLE, ADMIN_ROLE].into_iter().all(|name| catalog::role_named(name).is_some_and(adoptable))
-        && are_joined()
+/// Whether one of the two roles is nothing else than what [`establish`] makes it. Only within `as_superuser`.
+///
+/// Whether they are joined is another matter: a dump that is being restored joins them last.
+pub(crate) fn is_intact(role: &Role) -> bool {
+    check_adoptable(role).is_ok()
 }
 
 /// A role of one of the names that someone uses for something else must not become one of ours unnoticed.

@@ -29,13 +29,16 @@ fn set_admin(role_name: &str, object_id: pgrx::Uuid, object_type: &str) {
     or_raise((|| {
         preloaded::require()?;
         rights::require_superuser("set the Azure AD administrator")?;
+        // What the role demands of tokens stays: taking over is no way around a second factor or a revocation.
+        let old = find(role_name)?.map(|role| catalog::link_of(role.id));
+        let old = if let Some(Link::Bound(label)) = old { label } else { Label::default() };
         let wanted = Wanted {
             object_id: Some(uuid(object_id)),
             kind: kind(Some(object_type))?,
             admin: true,
-            mfa: false,
+            mfa: old.mfa,
         };
-        let label = label(&wanted, None)?;
+        let label = label(&wanted, old.not_before)?;
         for other in administrators() {
             if other.display_name() != role_name {
                 demote(&other)?;

@@ -92,7 +92,7 @@ fn after(statement: &Statement) -> Outcome<()> {
         Statement::Drop { .. } => as_superuser(|| link::settle_association(&mut Vec::new())),
         Statement::Configure { role } => after_configure(role),
         Statement::Alter { role } => {
-            verify_anchors(std::slice::from_ref(role))?;
+            role.role().filter(is_anchor).map_or(Ok(()), |anchor| verify_anchor(&anchor))?;
             verify(std::slice::from_ref(role), None)
         }
         Statement::Create { role, members } => {
@@ -104,7 +104,7 @@ fn after(statement: &Statement) -> Outcome<()> {
                 check_anchor_membership(&granted, members, *is_grant)?;
                 verify(members, Some(&granted))?;
                 if granted.name.as_c_str() == catalog::USER_ROLE {
-                    verify_anchors(members)?;
+                    verify_joined(members)?;
                 }
             }
             as_superuser(anchors::check_parameters)
@@ -220,16 +220,17 @@ fn is_anchor(role: &Role) -> bool {
     [catalog::USER_ROLE, catalog::ADMIN_ROLE].contains(&role.name.as_c_str())
 }
 
-fn verify_anchors(named: &[Named]) -> Outcome<()> {
-    named.iter().filter_map(Named::role).filter(is_anchor).try_for_each(|anchor| verify_anchor(&anchor))
-}
-
 /// The two roles stay what they were made to be while others depend on them.
 fn verify_anchor(role: &Role) -> Outcome<()> {
-    as_superuser(|| {
-        if !anchors::any_link() || anchors::are_intact() {
-            return Ok(());
-        }
-        Err(anchor_in_use(role, "changed"))
-    })
+    unless(role, || anchors::is_intact(role))
+}
+
+/// And one stays a member of the other.
+fn verify_joined(members: &[Named]) -> Outcome<()> {
+    let admin = members.iter().filter_map(Named::role).find(is_anchor);
+    admin.map_or(Ok(()), |admin| unless(&admin, anchors::are_joined))
+}
+
+fn unless(role: &Role, whole: impl FnOnce() -> bool) -> Outcome<()> {
+    as_superuser(|| if whole() || !anchors::any_link() { Ok(()) } else { Err(anchor_in_use(role, "changed")) })
 }

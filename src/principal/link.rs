@@ -132,6 +132,7 @@ fn make_linked(role: &Role, label: &Label, done: &mut Done) -> Outcome<()> {
         alter(role, "CREATEROLE CREATEDB", done);
     } else if was_admin && !label.admin {
         alter(role, "NOCREATEROLE NOCREATEDB", done);
+        notice(format!("role \"{}\" is no longer an Azure AD administrator", role.display_name()), None);
     }
     if preload::set(role) {
         done.push(format!("set {} of role \"{}\"", preload::PARAMETER, role.display_name()));
@@ -333,6 +334,10 @@ pub(crate) fn settle_association(done: &mut Done) -> Outcome<()> {
     match administrators_tenants(&admin)?.as_slice() {
         [] => {
             set_label(&admin, PROVIDER, None);
+            notice(
+                "Azure AD authentication is disabled: the server has no Azure AD administrator",
+                Some("SELECT azure_ad_auth.set_admin(role_name, object_id, object_type);"),
+            );
             done.push("removed the association with the tenant: there is no administrator".to_owned());
         }
         [tenant] => {

@@ -12,6 +12,7 @@ mod guard;
 mod keys;
 mod library;
 mod links;
+mod moving;
 mod prompt;
 mod refusals;
 mod seal;

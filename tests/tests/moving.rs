@@ -1,0 +1,160 @@
+//! Roles that come from elsewhere: a dump of this server, a role dump of Azure's Flexible Server.
+
+use std::fs;
+
+use trial::client::PsqlOutput;
+use trial::cluster::{Cluster, Setup};
+use trial::expect::admitted;
+use trial::idp::Provider;
+use trial::issuer::*;
+
+use crate::{KEY, WORKSHOP, link, provider, scene};
+
+const ADMIN: &str = "66666666-aaaa-bbbb-cccc-000000000006";
+
+/// Everything that links, and that follows from a link, as text.
+const FACTS: &str = "SELECT string_agg(line, E'\\n' ORDER BY line) FROM ( \
+    SELECT 'role ' || rolname || rolcanlogin || rolcreaterole || rolcreatedb || (rolpassword IS NULL) AS line \
+    FROM pg_authid WHERE rolname !~ '^pg_' \
+    UNION ALL SELECT 'label ' || objoid::regrole || provider || label FROM pg_shseclabel \
+    UNION ALL SELECT 'member ' || roleid::regrole || member::regrole || grantor::regrole || admin_option \
+    FROM pg_auth_members WHERE roleid::regrole::text ~ '^azure' \
+    UNION ALL SELECT 'setting ' || setrole::regrole || coalesce(datname, '') || unnest(setconfig) \
+    FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase) _";
+
+/// A server nobody has done anything on.
+fn fresh_house() -> (Cluster, Provider) {
+    let provider = provider();
+    let settings = format!("azure_ad_auth.authority_url = '{}'", provider.url());
+    let cluster = Cluster::new(&WORKSHOP, &Setup { settings, ..Setup::default() });
+    cluster.start();
+    (cluster, provider)
+}
+
+/// Runs a script that must not meet a single error.
+fn restore(cluster: &Cluster, script: &str) -> PsqlOutput {
+    let file = cluster.folder().write("dump.sql", script);
+    let mut psql = cluster.workshop.installation.command("psql");
+    psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", "postgres", "-f"])
+        .arg(file)
+        .env("PGHOST", cluster.folder().path())
+        .env("PGPORT", cluster.port.to_string());
+    let output = psql.output().expect("psql");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    PsqlOutput {
+        success: output.status.success(),
+        stdout: text(&output.stdout),
+        stderr: text(&output.stderr),
+    }
+}
+
+#[test]
+fn a_dump_restores_whole_without_an_error() {
+    let (old, _provider) = scene("");
+    for (role, object, kind) in
+        [("ann", PERSON, "user"), ("dbas", GROUP, "group"), ("robot", APPLICATION, "service")]
+    {
+        link(&old, role, object, kind);
+    }
+    old.sql("CREATE ROLE readers; GRANT readers TO ann");
+    old.sql("CREATE DATABASE second");
+    old.sql("ALTER ROLE ann IN DATABASE second SET work_mem = '1MB'; ALTER ROLE dbas SET work_mem = '2MB'");
+    let mut dump = old.workshop.installation.command("pg_dumpall");
+    dump.arg("-h").arg(old.folder().path()).args(["-p", &old.port.to_string(), "-U", "postgres"]);
+    let dump = dump.output().expect("pg_dumpall");
+    assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+    // The one role that is there already.
+    let dump = String::from_utf8_lossy(&dump.stdout).replace("CREATE ROLE postgres;\n", "");
+
+    let (new, _provider) = fresh_house();
+    let output = restore(&new, &dump);
+    assert!(output.success, "{}", output.stderr);
+    assert_eq!(new.sql(FACTS), old.sql(FACTS));
+    assert_eq!(new.sql("SELECT count(*) FROM azure_ad_auth.repair()"), "0", "nothing is left to complete");
+    new.await_keys();
+    let token = KEY.token(&user_v1(unix_now()));
+    admitted(&new, "ann", &token);
+    admitted(&new, "dbas", &token);
+    admitted(&new, "robot", &KEY.token(&app_v1(unix_now())));
+}
+
+#[test]
+fn roles_alone_are_completed_by_the_extension() {
+    let (old, _provider) = scene("");
+    link(&old, "ann", PERSON, "user");
+    let mut dump = old.workshop.installation.command("pg_dumpall");
+    dump.arg("-r").arg("-h").arg(old.folder().path()).args(["-p", &old.port.to_string(), "-U", "postgres"]);
+    let dump = dump.output().expect("pg_dumpall");
+    let dump = String::from_utf8_lossy(&dump.stdout).replace("CREATE ROLE postgres;\n", "");
+
+    let (new, _provider) = fresh_house();
+    let output = restore(&new, &dump);
+    assert!(output.success, "{}", output.stderr);
+    new.sql("CREATE EXTENSION azure_ad_auth");
+    assert_eq!(new.sql(FACTS), old.sql(FACTS));
+    new.await_keys();
+    admitted(&new, "ann", &KEY.token(&user_v1(unix_now())));
+}
+
+/// What `pg_dumpall -r` writes of a Flexible Server's roles: two labels each, no role azure_ad_user.
+fn flexible_dump() -> String {
+    let role = |name: &str, attributes: &str, label: &str, kind: &str, object: &str| {
+        format!(
+            "CREATE ROLE \"{name}\";\n\
+             ALTER ROLE \"{name}\" WITH NOSUPERUSER INHERIT {attributes} LOGIN NOREPLICATION NOBYPASSRLS;\n\
+             SECURITY LABEL FOR pgaadauth ON ROLE \"{name}\" IS '{label}';\n\
+             SECURITY LABEL FOR \"pgaadauth-int\" ON ROLE \"{name}\" IS 'type={kind},oid={object},tenant_id={TENANT}';\n"
+        )
+    };
+    let plain = "NOCREATEROLE NOCREATEDB";
+    [
+        "CREATE ROLE azure_pg_admin;\nALTER ROLE azure_pg_admin WITH NOLOGIN;\n".to_owned(),
+        role("admin@contoso.example", "CREATEROLE CREATEDB", "aadauth,admin", "user", ADMIN),
+        role("ann@contoso.example", plain, "aadauth", "user", PERSON),
+        role("Database Readers", plain, "aadauth", "group", GROUP),
+        role("billing", plain, "aadauth", "service", APPLICATION),
+        "GRANT azure_pg_admin TO \"admin@contoso.example\";\n".to_owned(),
+    ]
+    .concat()
+}
+
+#[test]
+fn a_role_dump_of_a_flexible_server_restores_and_its_people_log_in() {
+    for extension_first in [true, false] {
+        let (new, _provider) = fresh_house();
+        if extension_first {
+            new.sql("CREATE EXTENSION azure_ad_auth");
+        }
+        let output = restore(&new, &flexible_dump());
+        assert!(output.success, "{}", output.stderr);
+        if !extension_first {
+            new.sql("CREATE EXTENSION azure_ad_auth");
+        }
+        new.await_keys();
+        let person = user_v1(unix_now());
+        for role in ["ann@contoso.example", "Database Readers"] {
+            admitted(&new, role, &KEY.token(&person));
+        }
+        admitted(&new, "billing", &KEY.token(&app_v2(unix_now())));
+        let admin = with(person, "oid", serde_json::json!(ADMIN));
+        admitted(&new, "admin@contoso.example", &KEY.token(&admin));
+        let guards = "SELECT count(*) FROM pg_db_role_setting WHERE setconfig::text ~ 'azure_ad_auth'";
+        assert_eq!(new.sql(guards), "4");
+    }
+}
+
+#[test]
+fn the_two_roles_are_protected_while_a_dump_is_restored() {
+    let (new, _provider) = fresh_house();
+    assert!(restore(&new, &flexible_dump()).success);
+    fs::remove_file(new.path("dump.sql")).expect("the dump");
+    for role in ["azure_ad_user", "azure_ad_admin"] {
+        // Made by whoever restores, before the extension is there.
+        assert!(restore(&new, &format!("CREATE ROLE {role}; ALTER ROLE {role} WITH NOLOGIN;")).success);
+        let output = restore(&new, &format!("ALTER ROLE {role} LOGIN"));
+        let message = format!(
+            "ERROR:  role \"{role}\" cannot be changed while roles are linked to directory objects"
+        );
+        assert!(output.stderr.contains(&message), "{}", output.stderr);
+    }
+}
