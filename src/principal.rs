@@ -5,6 +5,7 @@ mod api;
 pub(crate) mod catalog;
 pub(crate) mod ddl;
 mod link;
+mod membership;
 mod preload;
 pub(crate) mod provider;
 mod rights;

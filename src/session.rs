@@ -39,11 +39,6 @@ pub(crate) fn passage() -> Option<Passage> {
     PASSAGE.get()
 }
 
-/// Whether this session itself logged in with a token.
-pub(crate) fn came_with_token() -> bool {
-    matches!(passage(), Some(Passage::Token { .. }))
-}
-
 /// The role core authenticated, whatever SET ROLE or SET SESSION AUTHORIZATION have made of it since.
 #[expect(unsafe_code, reason = "reads the state of the process")]
 pub(crate) fn role() -> pg_sys::Oid {

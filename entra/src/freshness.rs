@@ -133,7 +133,13 @@ impl Freshness {
     /// How long nothing is due, unless someone asks.
     #[must_use]
     pub const fn idle_for(&self, now: Millis) -> Millis {
-        if self.wanted { 0 } else { self.due_at.saturating_sub(now) }
+        if self.running_since.is_some() {
+            Millis::MAX
+        } else if self.wanted {
+            0
+        } else {
+            self.due_at.saturating_sub(now)
+        }
     }
 
     /// Whether a fetch is running.
@@ -241,6 +247,9 @@ mod tests {
         assert!(freshness.due(HOUR));
         freshness.begin(HOUR);
         assert!(!freshness.due(2 * HOUR));
+        assert_eq!(freshness.idle_for(2 * HOUR), u64::MAX, "its end is announced, not waited for");
+        freshness.force();
+        assert_eq!(freshness.idle_for(2 * HOUR), u64::MAX);
         freshness.succeeded(2 * HOUR, &TIMING);
         assert_eq!(freshness.idle_for(2 * HOUR), HOUR);
     }

@@ -15,8 +15,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use entra::{KeySet, State};
 use parking_lot::Mutex;
@@ -28,6 +29,9 @@ use super::cache;
 use super::fetch::{FetchFault, fetch};
 use crate::preloaded::{self, WorkerMain};
 use crate::settings::{self, KeyOrigin};
+
+/// A fetch that takes longer has been lost: each request has a limit of its own, but a file may lie on a disk that is gone.
+const LONGEST_FETCH: Duration = Duration::from_mins(1);
 
 /// Longest sleep: the clock that wakes us and the one that ages keys may differ.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
@@ -92,6 +96,16 @@ struct Handover {
     outcome: Mutex<Option<Outcome>>,
 }
 
+impl Handover {
+    /// Leaves an outcome to be taken, unless that of a later fetch is there already.
+    fn put(&self, outcome: Outcome) {
+        let mut place = self.outcome.lock();
+        if place.as_ref().is_none_or(|there| there.run <= outcome.run) {
+            *place = Some(outcome);
+        }
+    }
+}
+
 struct Worker {
     origin: Option<KeyOrigin>,
     handover: Arc<Handover>,
@@ -100,7 +114,7 @@ struct Worker {
     rope: UnixStream,
     /// The number of the running fetch.
     run: u64,
-    running: bool,
+    running_since: Option<Instant>,
     /// What was last said in the log.
     said: Option<String>,
 }
@@ -110,15 +124,24 @@ impl Worker {
         let (bell, rope) = UnixStream::pair()?;
         bell.set_nonblocking(true)?;
         rope.set_nonblocking(true)?;
-        Ok(Self { origin: None, handover: Arc::default(), bell, rope, run: 0, running: false, said: None })
+        Ok(Self {
+            origin: None,
+            handover: Arc::default(),
+            bell,
+            rope,
+            run: 0,
+            running_since: None,
+            said: None,
+        })
     }
 
     fn run(&mut self) {
         self.read_settings();
         loop {
             self.take_outcome();
+            self.give_up_if_lost();
             let outlook = cache::outlook();
-            if let (Some(origin), true, false) = (&self.origin, outlook.due, self.running) {
+            if let (Some(origin), true, None) = (&self.origin, outlook.due, self.running_since) {
                 self.start(origin.clone());
             }
             let sleep = if outlook.due { LONGEST_SLEEP } else { outlook.idle_for.min(LONGEST_SLEEP) };
@@ -145,7 +168,7 @@ impl Worker {
         }
         let origin = origin.ok();
         if self.origin != origin {
-            self.running = false;
+            self.running_since = None;
             self.run += 1;
             self.said = None;
         }
@@ -158,8 +181,10 @@ impl Worker {
         self.run += 1;
         let (run, handover) = (self.run, Arc::clone(&self.handover));
         let work = move |mut rope: UnixStream| {
-            let keys = fetch(&origin);
-            *handover.outcome.lock() = Some(Outcome { run, keys });
+            // A fault of ours or of a library must not leave everyone waiting for an outcome.
+            let keys = catch_unwind(AssertUnwindSafe(|| fetch(&origin)))
+                .unwrap_or_else(|_| Err(FetchFault::from("a fault while fetching".to_owned())));
+            handover.put(Outcome { run, keys });
             // A full pipe means the bell has rung already.
             let _ = rope.write(&[1]);
         };
@@ -169,7 +194,7 @@ impl Worker {
             .try_clone()
             .and_then(|rope| without_signals(|| std::thread::Builder::new().spawn(move || work(rope))));
         match spawned {
-            Ok(_) => self.running = true,
+            Ok(_) => self.running_since = Some(Instant::now()),
             Err(fault) => self.failed(&FetchFault::from(format!("a fetch cannot be started: {fault}"))),
         }
     }
@@ -177,13 +202,21 @@ impl Worker {
     fn take_outcome(&mut self) {
         let _ = self.bell.read(&mut [0; 16]);
         let Some(outcome) = self.handover.outcome.lock().take() else { return };
-        if outcome.run != self.run || !self.running {
+        if outcome.run != self.run || self.running_since.take().is_none() {
             return;
         }
-        self.running = false;
         match outcome.keys {
             Ok(keys) => self.succeeded(&keys),
             Err(fault) => self.failed(&fault),
+        }
+    }
+
+    /// Its thread may live on; what it brings one day counts for nothing.
+    fn give_up_if_lost(&mut self) {
+        if self.running_since.is_some_and(|since| since.elapsed() > LONGEST_FETCH) {
+            self.running_since = None;
+            self.run += 1;
+            self.failed(&FetchFault::from("a fetch has not come to an end".to_owned()));
         }
     }
 

@@ -4,6 +4,7 @@ use pgrx::prelude::*;
 
 use super::catalog::{self, ADMIN_ROLE, Link, Role, USER_ROLE};
 use super::link::{self, Done};
+use super::membership;
 use super::superuser::{as_superuser, query, quoted, run};
 use crate::fault::{Fault, Outcome};
 
@@ -36,7 +37,7 @@ fn create(name: &str, done: &mut Done) {
 }
 
 /// Administrators are Azure AD roles, and may grant what marks them.
-fn join(done: &mut Done) {
+pub(crate) fn join(done: &mut Done) {
     if !are_joined() {
         run("GRANT azure_ad_user TO azure_ad_admin WITH ADMIN OPTION");
         done.push("granted \"azure_ad_user\" to role \"azure_ad_admin\" with admin option".to_owned());
@@ -45,13 +46,10 @@ fn join(done: &mut Done) {
 
 /// Whether `azure_ad_admin` is a member of `azure_ad_user` as it should be. Only within `as_superuser`.
 pub(crate) fn are_joined() -> bool {
-    let rows = query(
-        "SELECT 1 FROM pg_auth_members m JOIN pg_authid u ON u.oid = m.roleid JOIN pg_authid a ON a.oid = m.member \
-         WHERE u.rolname = 'azure_ad_user' AND a.rolname = 'azure_ad_admin' AND m.grantor = 10 AND m.admin_option",
-        &[],
-        |_| (),
-    );
-    !rows.is_empty()
+    let bootstrap = pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID);
+    link::anchors().is_some_and(|(user, admin)| {
+        membership::between(&admin, &user).iter().any(|row| row.grantor == bootstrap && row.admin_option)
+    })
 }
 
 /// Whether one of the two roles is nothing else than what [`establish`] makes it. Only within `as_superuser`.
@@ -62,7 +60,7 @@ pub(crate) fn is_intact(role: &Role) -> bool {
 }
 
 /// A role of one of the names that someone uses for something else must not become one of ours unnoticed.
-fn check_adoptable(role: &Role) -> Outcome<()> {
+pub(crate) fn check_adoptable(role: &Role) -> Outcome<()> {
     let name = role.display_name();
     let refused = |detail: &str, hint: String| {
         Err(Fault::new(
@@ -98,7 +96,7 @@ fn check_adoptable(role: &Role) -> Outcome<()> {
 fn check_members_are_linked() -> Outcome<()> {
     let Some((user, admin)) = link::anchors() else { return Ok(()) };
     for anchor in [&user, &admin] {
-        for member in link::members_of(anchor) {
+        for member in membership::members_of(anchor) {
             if member.id != admin.id && !matches!(catalog::link_of(member.id), Link::Bound(_)) {
                 let (anchor, member) = (anchor.display_name(), member.display_name());
                 return Err(Fault::not_now(format!(
@@ -123,12 +121,7 @@ pub(crate) fn labelled_roles() -> Vec<Role> {
         &[],
         |row| row.get::<pg_sys::Oid>(1).ok().flatten(),
     );
-    let anchors = [USER_ROLE, ADMIN_ROLE];
-    ids.into_iter()
-        .flatten()
-        .filter_map(catalog::role_of)
-        .filter(|role| !anchors.contains(&role.name.as_c_str()))
-        .collect()
+    ids.into_iter().flatten().filter_map(catalog::role_of).filter(|role| !catalog::is_anchor(role)).collect()
 }
 
 /// Whether any role is linked. Only within `as_superuser`.
@@ -147,6 +140,5 @@ pub(crate) fn check_parameters() -> Outcome<()> {
     if query(granted, &[], |_| ()).is_empty() {
         return Ok(());
     }
-    let linked = |role: &&Role| matches!(catalog::link_of(role.id), Link::Bound(_));
-    labelled_roles().iter().filter(linked).try_for_each(link::check_parameter)
+    labelled_roles().iter().try_for_each(link::check_reach)
 }

@@ -7,7 +7,7 @@ use pgrx::prelude::*;
 
 use super::catalog::{self, Link, Role};
 use super::superuser::{as_superuser, quoted, run};
-use super::{anchors, link, rights};
+use super::{anchors, link, membership, rights};
 use crate::fault::{Fault, Outcome, notice, or_raise};
 use crate::preloaded;
 use crate::settings;
@@ -288,7 +288,7 @@ fn adopt(role: &Role, label: &Label) -> Outcome<()> {
 }
 
 fn administrators() -> Vec<Role> {
-    link::anchors().map_or_else(Vec::new, |(_, admin)| as_superuser(|| link::members_of(&admin)))
+    link::anchors().map_or_else(Vec::new, |(_, admin)| membership::members_of(&admin))
 }
 
 fn demote(role: &Role) -> Outcome<()> {

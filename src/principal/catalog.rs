@@ -158,9 +158,14 @@ pub(crate) fn link_of(role: pg_sys::Oid) -> Link {
     }
 }
 
+/// Whether it is `azure_ad_user` or `azure_ad_admin`.
+pub(crate) fn is_anchor(role: &Role) -> bool {
+    [USER_ROLE, ADMIN_ROLE].contains(&role.name.as_c_str())
+}
+
 /// What a role is to us. A label that cannot be read makes it an Azure AD role without a link: nobody gets in by it.
 pub(crate) fn standing_of(role: &Role) -> Standing {
-    if [USER_ROLE, ADMIN_ROLE].contains(&role.name.as_c_str()) {
+    if is_anchor(role) {
         return Standing::Anchor;
     }
     match link_of(role.id) {

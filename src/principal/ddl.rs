@@ -9,9 +9,11 @@ use std::cell::Cell;
 use pgrx::prelude::*;
 
 use super::anchors;
-use super::catalog::{self, Link, Role};
+use super::catalog::{self, Link, Role, is_anchor};
 use super::link;
+use super::membership;
 use super::preload;
+use super::rights;
 use super::statement::{self, Named, Statement};
 use super::superuser::{as_superuser, is_own_statement, quoted};
 use crate::chain::{UtilityCall, utility_hook};
@@ -58,8 +60,14 @@ fn make_visible() {
     unsafe { pg_sys::CommandCounterIncrement() }
 }
 
-/// What must not even begin while roles are linked.
+/// What must not even begin while roles are linked. What it is about is locked as linking locks it, so that whoever comes
+/// second sees what the first has done.
 fn before(statement: &Statement) -> Outcome<()> {
+    if link::anchors().is_some() {
+        let mut involved: Vec<_> = involved(statement).into_iter().filter_map(Named::role).collect();
+        involved.sort_by_key(|role| role.id.to_u32());
+        involved.iter().try_for_each(link::lock)?;
+    }
     let (roles, what) = match statement {
         Statement::Drop { roles } => (roles.as_slice(), "dropped"),
         Statement::Rename { role } => (std::slice::from_ref(role), "renamed"),
@@ -71,6 +79,16 @@ fn before(statement: &Statement) -> Outcome<()> {
     match anchor {
         Some(anchor) if as_superuser(anchors::any_link) => Err(anchor_in_use(&anchor, what)),
         _ => Ok(()),
+    }
+}
+
+/// Roles by which a statement could break what a link depends on.
+fn involved(statement: &Statement) -> Vec<&Named> {
+    match statement {
+        Statement::Membership { granted, members, .. } => granted.iter().chain(members).collect(),
+        Statement::Create { parents, members, .. } => parents.iter().chain(members).collect(),
+        Statement::Alter { role } | Statement::Configure { role } => vec![role],
+        _ => Vec::new(),
     }
 }
 
@@ -93,11 +111,15 @@ fn after(statement: &Statement) -> Outcome<()> {
         Statement::Configure { role } => after_configure(role),
         Statement::Alter { role } => {
             role.role().filter(is_anchor).map_or(Ok(()), |anchor| verify_anchor(&anchor))?;
-            verify(std::slice::from_ref(role), None)
-        }
-        Statement::Create { role, members } => {
             verify(std::slice::from_ref(role), None)?;
-            verify(members, role.role().as_ref())
+            check_reach(std::slice::from_ref(role))
+        }
+        Statement::Create { role, members, .. } => {
+            verify(std::slice::from_ref(role), None)?;
+            verify(members, role.role().as_ref())?;
+            check_reach(std::slice::from_ref(role))?;
+            role.role().iter().for_each(rights::grant_to_administrators);
+            Ok(())
         }
         Statement::Membership { granted, members, is_grant } => {
             for granted in granted.iter().filter_map(Named::role) {
@@ -107,11 +129,15 @@ fn after(statement: &Statement) -> Outcome<()> {
                     verify_joined(members)?;
                 }
             }
-            as_superuser(anchors::check_parameters)
+            check_reach(members)
         }
         Statement::Parameter => as_superuser(anchors::check_parameters),
         Statement::Rename { .. } | Statement::Own { .. } => Ok(()),
     }
+}
+
+fn check_reach(roles: &[Named]) -> Outcome<()> {
+    as_superuser(|| roles.iter().filter_map(Named::role).try_for_each(|role| link::check_reach(&role)))
 }
 
 fn settle(role: &Named) -> Outcome<()> {
@@ -179,7 +205,7 @@ fn verify(roles: &[Named], through: Option<&Role>) -> Outcome<()> {
 }
 
 fn parent_in(role: &Role, user: &Role) -> Option<Role> {
-    as_superuser(|| link::parents_of(role)).into_iter().find(|parent| catalog::is_member(parent.id, user.id))
+    membership::parents_of(role).into_iter().find(|parent| catalog::is_member(parent.id, user.id))
 }
 
 fn not_linked(role: &Role, through: &Role) -> Fault {
@@ -212,12 +238,8 @@ fn verify_linked(role: &Role) -> Outcome<()> {
             ))
             .detail("It logs in with an access token or not at all."));
         }
-        link::check_parameter(role)
+        link::check_reach(role)
     })
-}
-
-fn is_anchor(role: &Role) -> bool {
-    [catalog::USER_ROLE, catalog::ADMIN_ROLE].contains(&role.name.as_c_str())
 }
 
 /// The two roles stay what they were made to be while others depend on them.
@@ -232,5 +254,7 @@ fn verify_joined(members: &[Named]) -> Outcome<()> {
 }
 
 fn unless(role: &Role, whole: impl FnOnce() -> bool) -> Outcome<()> {
-    as_superuser(|| if whole() || !anchors::any_link() { Ok(()) } else { Err(anchor_in_use(role, "changed")) })
+    as_superuser(
+        || if whole() || !anchors::any_link() { Ok(()) } else { Err(anchor_in_use(role, "changed")) },
+    )
 }

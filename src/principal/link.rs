@@ -10,8 +10,9 @@ use entra::{Label, Uuid};
 use pgrx::prelude::*;
 
 use super::catalog::{self, ADMIN_ROLE, INTERNAL_PROVIDER, Link, PROVIDER, Role, USER_ROLE};
+use super::membership::{self, Membership};
 use super::superuser::{as_superuser, query, quoted, run};
-use super::{preload, sessions};
+use super::{preload, rights, sessions};
 use crate::fault::{Fault, Outcome, notice};
 
 /// What [`settle`] had to do, in words.
@@ -45,6 +46,7 @@ pub(crate) fn unlink(role: &Role) -> Outcome<Done> {
 pub(crate) fn settle(role: &Role) -> Outcome<Done> {
     as_superuser(|| {
         let mut done = Done::new();
+        let was_admin = is_administrator(role);
         match catalog::link_of(role.id) {
             Link::Bound(label) => make_linked(role, &label, &mut done)?,
             Link::None => make_unlinked(role, &mut done)?,
@@ -66,9 +68,16 @@ pub(crate) fn settle(role: &Role) -> Outcome<Done> {
                 .detail(fault.to_string()));
             }
         }
-        settle_association(&mut done)?;
+        if was_admin || is_administrator(role) {
+            settle_association(&mut done)?;
+        }
         Ok(done)
     })
+}
+
+/// Whether a role is a direct member of `azure_ad_admin`.
+pub(crate) fn is_administrator(role: &Role) -> bool {
+    anchors().is_some_and(|(_, admin)| !membership::between(role, &admin).is_empty())
 }
 
 /// Locks a role as SECURITY LABEL does, so that two sessions link it one after the other.
@@ -116,16 +125,20 @@ fn make_linked(role: &Role, label: &Label, done: &mut Done) -> Outcome<()> {
         );
         return Ok(());
     };
+    for anchor in [&user, &admin] {
+        super::anchors::check_adoptable(anchor)?;
+    }
+    super::anchors::join(done);
     check_members(role, &admin)?;
     let (wanted, other) = if label.admin { (&admin, &user) } else { (&user, &admin) };
-    let was_admin = !memberships(role, &admin).is_empty();
+    let was_admin = !membership::between(role, &admin).is_empty();
     revoke(role, other, |_| true, done);
     if label.admin {
         // A role cannot be a member of its own member.
         revoke(&admin, role, |_| true, done);
     }
-    revoke(role, wanted, |row| !row.is_ours(), done);
-    if memberships(role, wanted).is_empty() {
+    revoke(role, wanted, |row| !is_ours(row), done);
+    if membership::between(role, wanted).is_empty() {
         grant(role, wanted, done);
     }
     if label.admin && !(role.create_role && role.create_db) {
@@ -138,16 +151,16 @@ fn make_linked(role: &Role, label: &Label, done: &mut Done) -> Outcome<()> {
         done.push(format!("set {} of role \"{}\"", preload::PARAMETER, role.display_name()));
     }
     remove_password(role, done);
-    check_parameter(role)
+    check_reach(role)
 }
 
 fn make_unlinked(role: &Role, done: &mut Done) -> Outcome<()> {
     let Some((user, admin)) = anchors() else { return Ok(()) };
-    if [user.id, admin.id].contains(&role.id) {
+    if catalog::is_anchor(role) {
         return Ok(());
     }
-    let was_admin = !memberships(role, &admin).is_empty();
-    let was_linked = was_admin || !memberships(role, &user).is_empty();
+    let was_admin = !membership::between(role, &admin).is_empty();
+    let was_linked = was_admin || !membership::between(role, &user).is_empty();
     revoke(role, &user, |_| true, done);
     revoke(role, &admin, |_| true, done);
     if was_admin {
@@ -164,7 +177,7 @@ fn make_unlinked(role: &Role, done: &mut Done) -> Outcome<()> {
 /// What no link can change: a role that could step around its guard, or is not one's own.
 pub(crate) fn check_linkable(role: &Role) -> Outcome<()> {
     let name = role.display_name();
-    if [USER_ROLE, ADMIN_ROLE].contains(&role.name.as_c_str()) {
+    if catalog::is_anchor(role) {
         return Err(Fault::denied(format!("role \"{name}\" cannot be linked to a directory object"))
             .detail("It stands for all Azure AD roles."));
     }
@@ -182,7 +195,7 @@ pub(crate) fn check_linkable(role: &Role) -> Outcome<()> {
 
 /// A member without a link would be matched by `+azure_ad_user` in pg_hba.conf, and has no guard.
 fn check_members(role: &Role, admin: &Role) -> Outcome<()> {
-    let unlinked = members_of(role)
+    let unlinked = membership::members_of(role)
         .into_iter()
         .find(|member| member.id != admin.id && !matches!(catalog::link_of(member.id), Link::Bound(_)));
     let Some(member) = unlinked else { return Ok(()) };
@@ -199,7 +212,8 @@ fn check_not_inherited(role: &Role, user: &Role) -> Outcome<()> {
     if !catalog::is_member(role.id, user.id) {
         return Ok(());
     }
-    let through = parents_of(role).into_iter().find(|parent| catalog::is_member(parent.id, user.id));
+    let through =
+        membership::parents_of(role).into_iter().find(|parent| catalog::is_member(parent.id, user.id));
     let (role, through) = (role.display_name(), through.map_or_else(String::new, |role| role.display_name()));
     Err(Fault::not_now(format!(
         "role \"{role}\" cannot be unlinked while it is a member of role \"{through}\""
@@ -208,21 +222,51 @@ fn check_not_inherited(role: &Role, user: &Role) -> Outcome<()> {
     .hint(format!("REVOKE {} FROM {};", quoted(&through), quoted(&role))))
 }
 
-/// SET on the parameter would let a client name other libraries when it connects.
-pub(crate) fn check_parameter(role: &Role) -> Outcome<()> {
-    if !may_set_parameter(role) {
-        return Ok(());
+/// A linked role that could become a superuser, or whoever may SET the parameter of its guard, could keep this library out
+/// of its own sessions: by options of its client, which are applied one after the other, SET ROLE included.
+///
+/// `role` is where something changed: looked at are the roles above it, on whatever terms it is their member, and the linked
+/// ones below it. Only within `as_superuser`.
+pub(crate) fn check_reach(role: &Role) -> Outcome<()> {
+    // The two roles last: what holds for everybody is said of the role itself.
+    let (anchors, mut above): (Vec<_>, Vec<_>) =
+        membership::ancestors_of(role).into_iter().partition(catalog::is_anchor);
+    above.push(role.clone());
+    above.extend(anchors);
+    let Some(top) = above.into_iter().find(could_lift_guard) else { return Ok(()) };
+    let mut below = membership::descendants_of(role);
+    below.push(role.clone());
+    let linked = |role: &Role| matches!(catalog::link_of(role.id), Link::Bound(_));
+    match below.into_iter().find(linked) {
+        Some(linked) => Err(reaches(&linked, &top)),
+        None => Ok(()),
     }
-    Err(Fault::denied(format!(
-        "role \"{}\" is linked to a directory object and cannot have SET on parameter \"{}\"",
-        role.display_name(),
-        preload::PARAMETER
-    ))
-    .detail("It could keep azure_ad_auth out of its own sessions.")
-    .hint(format!("Revoke SET ON PARAMETER {} where the role has it from.", preload::PARAMETER)))
 }
 
-/// Before 15 only superusers may, and a linked role is none.
+fn could_lift_guard(role: &Role) -> bool {
+    role.superuser || may_set_parameter(role)
+}
+
+fn reaches(linked: &Role, top: &Role) -> Fault {
+    let (name, parameter) = (linked.display_name(), preload::PARAMETER);
+    let detail = "It could keep azure_ad_auth out of its own sessions.";
+    if linked.id == top.id {
+        return Fault::denied(format!(
+            "role \"{name}\" is linked to a directory object and cannot have SET on parameter \"{parameter}\""
+        ))
+        .detail(detail)
+        .hint(format!("Revoke SET ON PARAMETER {parameter} where the role has it from."));
+    }
+    let top = top.display_name();
+    Fault::denied(format!(
+        "role \"{name}\" is linked to a directory object and cannot be a member of role \"{top}\", which is a superuser \
+         or has SET on parameter \"{parameter}\""
+    ))
+    .detail(detail)
+    .hint(format!("REVOKE {} FROM {};", quoted(&top), quoted(&name)))
+}
+
+/// Before 15 only superusers may.
 #[cfg(feature = "pg14")]
 const fn may_set_parameter(_role: &Role) -> bool {
     false
@@ -238,45 +282,9 @@ fn may_set_parameter(role: &Role) -> bool {
     answer == pg_sys::AclResult::ACLCHECK_OK
 }
 
-/// One row of pg_auth_members.
-struct Membership {
-    grantor: String,
-    grantor_id: pg_sys::Oid,
-    admin_option: bool,
-}
-
-impl Membership {
-    fn is_ours(&self) -> bool {
-        self.grantor_id == pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID) && !self.admin_option
-    }
-}
-
-fn memberships(member: &Role, role: &Role) -> Vec<Membership> {
-    query(
-        "SELECT coalesce(g.rolname, '')::text, m.grantor, m.admin_option FROM pg_auth_members m \
-         LEFT JOIN pg_authid g ON g.oid = m.grantor WHERE m.roleid = $1 AND m.member = $2",
-        &[role.id.into(), member.id.into()],
-        |row| Membership {
-            grantor: row.get(1).ok().flatten().unwrap_or_default(),
-            grantor_id: row.get(2).ok().flatten().unwrap_or(pg_sys::InvalidOid),
-            admin_option: row.get(3).ok().flatten().unwrap_or_default(),
-        },
-    )
-}
-
-/// Direct members of a role.
-pub(crate) fn members_of(role: &Role) -> Vec<Role> {
-    roles("SELECT member FROM pg_auth_members WHERE roleid = $1 GROUP BY member", role)
-}
-
-/// Roles a role is a direct member of.
-pub(crate) fn parents_of(role: &Role) -> Vec<Role> {
-    roles("SELECT roleid FROM pg_auth_members WHERE member = $1 GROUP BY roleid", role)
-}
-
-fn roles(text: &str, role: &Role) -> Vec<Role> {
-    let ids = query(text, &[role.id.into()], |row| row.get::<pg_sys::Oid>(1).ok().flatten());
-    ids.into_iter().flatten().filter_map(catalog::role_of).collect()
+/// Memberships made here have one grantor, whoever asked for them.
+fn is_ours(row: &Membership) -> bool {
+    row.grantor == pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID) && !row.admin_option
 }
 
 fn grant(member: &Role, role: &Role, done: &mut Done) {
@@ -285,13 +293,11 @@ fn grant(member: &Role, role: &Role, done: &mut Done) {
 }
 
 /// Revokes the memberships that `which` picks. From 16 on there may be several, of different grantors.
-fn revoke(member: &Role, role: &Role, which: impl Fn(&Membership) -> bool, done: &mut Done) {
-    for row in memberships(member, role).iter().filter(|row| which(row)) {
-        let by = if cfg!(any(feature = "pg14", feature = "pg15")) || row.grantor.is_empty() {
-            String::new()
-        } else {
-            format!(" GRANTED BY {}", quoted(&row.grantor))
-        };
+pub(crate) fn revoke(member: &Role, role: &Role, which: impl Fn(&Membership) -> bool, done: &mut Done) {
+    for row in membership::between(member, role).iter().filter(|row| which(row)) {
+        let grantor = catalog::role_of(row.grantor).filter(|_| rights::HAS_ADMIN_OPTION_RULES);
+        let by = grantor
+            .map_or_else(String::new, |grantor| format!(" GRANTED BY {}", quoted(&grantor.display_name())));
         let (role, member) = (role.display_name(), member.display_name());
         run(&format!("REVOKE {} FROM {}{by} CASCADE", quoted(&role), quoted(&member)));
         done.push(format!("revoked \"{role}\" from role \"{member}\""));
@@ -322,16 +328,16 @@ pub(crate) fn has_password(role: &Role) -> bool {
 
 /// Makes the association agree with the administrators there are. Only within `as_superuser`.
 ///
-/// The lock makes two sessions that set the first administrator, or remove the last, take turns.
+/// The lock makes two sessions that set the first administrator, or remove the last, take turns; it comes before the look.
 pub(crate) fn settle_association(done: &mut Done) -> Outcome<()> {
     let Some((_, admin)) = anchors() else { return Ok(()) };
+    lock(&admin)?;
     let tenants = administrators_tenants(&admin)?;
     let found = catalog::associated_tenant();
     if found == tenants.first().copied() && tenants.len() <= 1 {
         return Ok(());
     }
-    lock(&admin)?;
-    match administrators_tenants(&admin)?.as_slice() {
+    match tenants.as_slice() {
         [] => {
             set_label(&admin, PROVIDER, None);
             notice(
@@ -357,7 +363,7 @@ pub(crate) fn settle_association(done: &mut Done) -> Outcome<()> {
 /// The tenants of the administrators, each once; an administrator whose label names none counts for the configured one.
 fn administrators_tenants(admin: &Role) -> Outcome<Vec<Uuid>> {
     let mut tenants = Vec::new();
-    for member in members_of(admin) {
+    for member in membership::members_of(admin) {
         let Link::Bound(label) = catalog::link_of(member.id) else { continue };
         let tenant = label.tenant_id.or_else(crate::settings::tenant).ok_or_else(tenant_missing)?;
         if !tenants.contains(&tenant) {

@@ -5,11 +5,11 @@
 
 use pgrx::prelude::*;
 
-use super::catalog::{self, Role};
-use super::link;
-use super::superuser::{as_superuser, quoted};
+use super::catalog::{self, Link, Role};
+use super::superuser::{as_superuser, quoted, run};
+use super::{link, membership};
 use crate::fault::{Fault, Outcome};
-use crate::session;
+use crate::session::{self, Passage};
 
 /// The current user may link, unlink or rebind an existing role.
 pub(crate) fn may_change(role: &Role) -> Outcome<()> {
@@ -36,9 +36,9 @@ pub(crate) fn may_change(role: &Role) -> Outcome<()> {
             if HAS_ADMIN_OPTION_RULES { " and the ADMIN option on it" } else { "" }
         ));
     }
-    let foreign = as_superuser(|| link::parents_of(role))
+    let foreign = membership::ancestors_of(role)
         .into_iter()
-        .find(|parent| !is_anchor(parent) && !holds(user, parent.id));
+        .find(|parent| !catalog::is_anchor(parent) && !holds(user, parent.id));
     match foreign {
         Some(parent) => {
             denied(format!("It is a member of role \"{}\", of which you are none.", parent.display_name()))
@@ -81,23 +81,30 @@ fn require_administrator() -> Outcome<pg_sys::Oid> {
     if restricted {
         return Err(denied("It cannot be done within a security-restricted operation."));
     }
-    if !session::came_with_token() {
+    let Some(Passage::Token { role, object_id }) = session::passage() else {
         return Err(denied("This session did not log in with an access token.")
             .hint("Log in as an Azure AD administrator with an access token."));
+    };
+    // Somebody else may be meant by the role since.
+    match catalog::link_of(role) {
+        Link::Bound(label) if label.object_id == Some(object_id) => Ok(user),
+        _ => Err(denied(
+            "The role of this session has been linked to another directory object since it logged in.",
+        )),
     }
-    Ok(user)
 }
 
-/// The role created by an administrator belongs to all administrators, not to the one who made it.
+/// The role created by an administrator belongs to all administrators, not to the one who made it. Core makes whoever
+/// creates a role its administrator, from 16 on; before, CREATEROLE administers every role.
 pub(crate) fn grant_to_administrators(role: &Role) {
-    if HAS_ADMIN_OPTION_RULES && !is_superuser() {
-        as_superuser(|| {
-            super::superuser::run(&format!(
-                "GRANT {} TO azure_ad_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE",
-                quoted(&role.display_name())
-            ));
-        });
-    }
+    let Some((_, admin)) = link::anchors() else { return };
+    let user = catalog::role_of(current_user().0).filter(|user| catalog::is_member(user.id, admin.id));
+    let Some(user) = user.filter(|user| HAS_ADMIN_OPTION_RULES && !user.superuser) else { return };
+    as_superuser(|| {
+        let name = quoted(&role.display_name());
+        run(&format!("GRANT {name} TO azure_ad_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"));
+        link::revoke(&user, role, |_| true, &mut Vec::new());
+    });
 }
 
 /// Whether a user can act as a role: by inheriting from it or by SET ROLE. From 16 on one may be a member and can do neither,
@@ -112,10 +119,6 @@ fn holds(user: pg_sys::Oid, role: pg_sys::Oid) -> bool {
 fn holds(user: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     // SAFETY: reads the catalog cache.
     unsafe { pg_sys::has_privs_of_role(user, role) || pg_sys::member_can_set_role(user, role) }
-}
-
-fn is_anchor(role: &Role) -> bool {
-    [catalog::USER_ROLE, catalog::ADMIN_ROLE].contains(&role.name.as_c_str())
 }
 
 #[expect(unsafe_code, reason = "no safe wrapper")]

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use pgrx::prelude::*;
 
 use super::catalog::{self, Link};
+use crate::fault::Fault;
 
 thread_local! {
     /// Roles unlinked by this transaction, or by a part of it that was rolled back.
@@ -33,20 +34,31 @@ unsafe extern "C-unwind" fn on_transaction_event(
     _argument: *mut std::ffi::c_void,
 ) {
     match event {
-        // The last moment at which the catalogs can be read; a savepoint may have brought a link back.
-        pg_sys::XactEvent::XACT_EVENT_PRE_COMMIT => UNLINKED.with_borrow_mut(|roles| {
-            roles.retain(|role| !matches!(catalog::link_of(*role), Link::Bound(_)));
-        }),
+        pg_sys::XactEvent::XACT_EVENT_PRE_COMMIT => {
+            still_unlinked();
+        }
         pg_sys::XactEvent::XACT_EVENT_COMMIT => {
             for role in UNLINKED.take() {
                 end_sessions_of(role);
             }
         }
-        pg_sys::XactEvent::XACT_EVENT_ABORT | pg_sys::XactEvent::XACT_EVENT_PREPARE => {
-            drop(UNLINKED.take());
-        }
+        // Who commits it later knows nothing of the sessions.
+        pg_sys::XactEvent::XACT_EVENT_PRE_PREPARE if still_unlinked() => Fault::new(
+            PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            "cannot PREPARE a transaction that has unlinked an Azure AD role",
+        )
+        .raise(),
+        pg_sys::XactEvent::XACT_EVENT_ABORT => drop(UNLINKED.take()),
         _ => {}
     }
+}
+
+/// Whether there are any, at the last moment at which the catalogs can be read; a savepoint may have brought a link back.
+fn still_unlinked() -> bool {
+    UNLINKED.with_borrow_mut(|roles| {
+        roles.retain(|role| !matches!(catalog::link_of(*role), Link::Bound(_)));
+        !roles.is_empty()
+    })
 }
 
 /// Sends every process of the role what pg_terminate_backend() sends; the caller's own acts on it last, after its commit.

@@ -13,8 +13,8 @@ use super::catalog::{self, Role};
 pub(crate) enum Statement {
     /// GRANT or REVOKE of roles, ALTER GROUP.
     Membership { granted: Vec<Named>, members: Vec<Named>, is_grant: bool },
-    /// CREATE ROLE, with the roles of its ROLE and ADMIN lists.
-    Create { role: Named, members: Vec<Named> },
+    /// CREATE ROLE, with the roles of its IN ROLE list, and of its ROLE and ADMIN lists.
+    Create { role: Named, parents: Vec<Named>, members: Vec<Named> },
     /// ALTER ROLE with attributes.
     Alter { role: Named },
     /// ALTER ROLE … SET or RESET.
@@ -73,6 +73,7 @@ pub(crate) unsafe fn read(node: *mut pg_sys::Node) -> Option<Statement> {
                     ["rolemembers", "adminmembers"].iter().flat_map(|list| listed(create.options, list));
                 Some(Statement::Create {
                     role: Named::Name(CStr::from_ptr(create.role).to_owned()),
+                    parents: listed(create.options, "addroleto"),
                     members: members.collect(),
                 })
             }

@@ -6,6 +6,7 @@ use std::fs;
 
 use trial::client::{Asked, Outcome};
 use trial::cluster::{Cluster, Setup, eventually};
+use trial::idp::Manners;
 use trial::issuer::*;
 
 use crate::{KEY, link, scene_with, tamper};
@@ -31,10 +32,13 @@ fn renew(cluster: &Cluster, birth: Birth) {
 /// A path of the hook: its number in the header of door/password.rs, and a login that takes it.
 type Path = (&'static str, fn(&Cluster, &str));
 
-const PATHS: [Path; 11] = [
+const PATHS: [Path; 18] = [
     ("A1", |cluster, _| assert_eq!(cluster.login("local", "secret"), Outcome::Ready)),
     ("A2", |cluster, token| assert_eq!(cluster.login("ann", token), Outcome::Ready)),
     ("A2, Azure's labels", |cluster, token| assert_eq!(cluster.login("azure", token), Outcome::Ready)),
+    ("A3", |cluster, _| {
+        assert_eq!(cluster.socket_client().login(&parameters("heir"), ""), Outcome::Ready);
+    }),
     ("R1", |cluster, _| {
         refused(cluster.login("local", "x"), "password authentication failed for user \"local\"");
     }),
@@ -49,10 +53,26 @@ const PATHS: [Path; 11] = [
         let outcome = cluster.plain_client().login(&parameters("ann"), "");
         refused(outcome, "Azure AD authentication requires an encrypted connection");
     }),
+    ("R7", |cluster, _| {
+        let message = "role \"root\" cannot use Azure AD authentication because it is a superuser, replication or \
+                       BYPASSRLS role";
+        refused(cluster.login("root", ""), message);
+    }),
+    ("R7, NOLOGIN", |cluster, _| {
+        refused(cluster.login("asleep", ""), "role \"asleep\" is not permitted to log in");
+    }),
     ("R8", |cluster, _| {
         let mut client = cluster.client();
         client.start(&parameters("ann")).expect("a connection");
         assert_eq!(client.asked(), Asked::Password);
+    }),
+    ("R9", |cluster, _| {
+        let mut client = cluster.client();
+        client.start(&parameters("ann")).expect("a connection");
+        assert_eq!(client.asked(), Asked::Password);
+        client.send(b'Q', b"SELECT 1\0").expect("a connection");
+        let Asked::Nothing(outcome) = client.asked() else { panic!("asked again") };
+        refused(outcome, "expected password response, got message type 81");
     }),
     ("R10", |cluster, _| {
         let message = "the access token has an invalid format (1 part instead of 3, 1 bytes)";
@@ -60,6 +80,15 @@ const PATHS: [Path; 11] = [
     }),
     ("R12", |cluster, token| {
         refused(cluster.login("orphan", token), "Azure AD authentication failed for role \"orphan\"");
+    }),
+    ("R12, a member of a member", |cluster, token| {
+        refused(cluster.login("heir", token), "Azure AD authentication failed for role \"heir\"");
+    }),
+    ("R12, an unreadable label", |cluster, token| {
+        refused(cluster.login("scrawl", token), "Azure AD authentication failed for role \"scrawl\"");
+    }),
+    ("R12, nobody of that name", |cluster, _| {
+        refused(cluster.login("nobody", "x"), "password authentication failed for user \"nobody\"");
     }),
     ("R12, another object", |cluster, token| {
         refused(cluster.login("admin", token), "Azure AD authentication failed for role \"admin\"");
@@ -80,14 +109,28 @@ fn refused(outcome: Outcome, message: &str) {
 /// A server on which every path can be taken.
 fn crossroads() -> (Cluster, trial::idp::Provider) {
     // pg_ctl asks whether the server is up by a connection that is never authenticated.
-    let hba = "local all postgres trust\nlocal all ann peer map=anyone\nlocal all +azure_ad_user trust\n\
+    let hba = "local all postgres trust\nlocal all ann,heir peer map=anyone\nlocal all +azure_ad_user trust\n\
                host all +azure_ad_user 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 password\n";
     let (cluster, provider) = scene_with(Setup { hba: hba.to_owned(), ..Setup::default() });
-    fs::write(cluster.data().join("pg_ident.conf"), "anyone /^.*$ ann\n").expect("pg_ident.conf");
+    fs::write(cluster.data().join("pg_ident.conf"), "anyone /^.*$ ann\nanyone /^.*$ heir\n")
+        .expect("pg_ident.conf");
     cluster.sql("CREATE ROLE local LOGIN PASSWORD 'secret'");
     link(&cluster, "ann", PERSON, "user");
     link(&cluster, "orphan", PERSON, "user");
     tamper(&cluster, "DELETE FROM pg_shseclabel WHERE objoid = 'orphan'::regrole");
+    for role in ["root", "asleep", "scrawl"] {
+        link(&cluster, role, PERSON, "user");
+    }
+    tamper(&cluster, "UPDATE pg_authid SET rolsuper = true WHERE rolname = 'root'");
+    cluster.sql("ALTER ROLE asleep NOLOGIN; CREATE ROLE heir LOGIN");
+    tamper(&cluster, "UPDATE pg_shseclabel SET label = 'aadauth,oid=?' WHERE objoid = 'scrawl'::regrole");
+    let (oid, options) = if cluster.workshop.installation.major < 16 {
+        ("", "")
+    } else {
+        ("(SELECT max(oid::bigint) + 1 FROM pg_auth_members)::oid, ", ", true, true")
+    };
+    let member = format!("{oid}'ann'::regrole, 'heir'::regrole, 10, false{options}");
+    tamper(&cluster, &format!("INSERT INTO pg_auth_members SELECT {member}"));
     // As in a dump of Azure's: two labels to read.
     cluster.sql("CREATE ROLE azure LOGIN; SECURITY LABEL FOR pgaadauth ON ROLE azure IS 'aadauth'");
     let label = format!("type=user,oid={PERSON},tenant_id={TENANT}");
@@ -98,12 +141,46 @@ fn crossroads() -> (Cluster, trial::idp::Provider) {
 #[test]
 fn every_path_as_the_first_connection() {
     let (cluster, _provider) = crossroads();
+    take_all(&cluster, &PATHS);
+}
+
+#[test]
+fn every_path_of_a_server_that_lets_nobody_in_as_the_first_connection() {
+    let (cluster, provider) = crossroads();
+    // No keys from now on, and nobody waits for them.
+    provider.behave(Manners::Status(503, ""));
+    cluster.set("azure_ad_auth.unknown_key_wait", "0");
+    take_all(
+        &cluster,
+        &[("R10, without keys", |cluster, token| {
+            let message = "the signing keys of the Azure AD tenant are not available; try again later";
+            refused(cluster.login("ann", token), message);
+        })],
+    );
+    cluster.sql("SELECT azure_ad_auth.remove_admin()");
+    take_all(
+        &cluster,
+        &[("R6", |cluster, _| {
+            let message = "Azure AD authentication is disabled: the server has no Azure AD administrator";
+            refused(cluster.login("ann", ""), message);
+        })],
+    );
+    cluster.set("azure_ad_auth.audience", "");
+    take_all(
+        &cluster,
+        &[("R5", |cluster, _| {
+            refused(cluster.login("ann", ""), "Azure AD authentication is not configured on this server");
+        })],
+    );
+}
+
+fn take_all(cluster: &Cluster, paths: &[Path]) {
     let token = KEY.token(&user_v1(unix_now()));
-    for (name, path) in &PATHS {
+    for (name, path) in paths {
         for birth in [Birth::Start, Birth::Crash, Birth::NoCacheFile, Birth::CrashAndNoCacheFile] {
-            renew(&cluster, birth);
+            renew(cluster, birth);
             let mark = cluster.log_mark();
-            path(&cluster, &token);
+            path(cluster, &token);
             let log = cluster.log_since(mark);
             let bad = ["without having selected a database", "PANIC", "terminated by signal"];
             assert!(!bad.iter().any(|bad| log.contains(bad)), "{name} after {birth:?}: {log}");

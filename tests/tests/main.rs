@@ -9,6 +9,7 @@ mod chain;
 mod crash;
 mod documents;
 mod guard;
+mod invariant;
 mod keys;
 mod library;
 mod links;

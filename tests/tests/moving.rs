@@ -152,9 +152,8 @@ fn the_two_roles_are_protected_while_a_dump_is_restored() {
         // Made by whoever restores, before the extension is there.
         assert!(restore(&new, &format!("CREATE ROLE {role}; ALTER ROLE {role} WITH NOLOGIN;")).success);
         let output = restore(&new, &format!("ALTER ROLE {role} LOGIN"));
-        let message = format!(
-            "ERROR:  role \"{role}\" cannot be changed while roles are linked to directory objects"
-        );
+        let message =
+            format!("ERROR:  role \"{role}\" cannot be changed while roles are linked to directory objects");
         assert!(output.stderr.contains(&message), "{}", output.stderr);
     }
 }

@@ -1,22 +1,46 @@
 //! Refusals that the server decides, not the token: R2 to R7. They come before the token is asked for.
 
 use serde_json::json;
-use trial::client::{Asked, Outcome, RawClient};
+use trial::client::{Asked, Outcome, psql};
 use trial::cluster::{Cluster, Setup};
-use trial::expect::{Refusal, check_refusal, refused};
+use trial::expect::{Refusal, check_log, check_refusal, refused};
 use trial::idp::Manners;
 use trial::issuer::*;
 
 use crate::{KEY, link, scene, scene_with, tamper};
 
-/// Starts a login and expects it to be refused without a question.
-fn refused_before_prompt(cluster: &Cluster, mut client: RawClient, role: &str, expected: &Refusal<'_>) {
+/// How a client comes.
+#[derive(Clone, Copy)]
+enum Route {
+    Tls,
+    Plain,
+    Socket,
+}
+
+/// Starts a login, by the raw client and by psql, and expects it to be refused without a question.
+fn refused_before_prompt(cluster: &Cluster, route: Route, role: &str, expected: &Refusal<'_>) {
+    let mut client = match route {
+        Route::Tls => cluster.client(),
+        Route::Plain => cluster.plain_client(),
+        Route::Socket => cluster.socket_client(),
+    };
     let mark = cluster.log_mark();
     client.start(&[("user", role), ("database", "postgres")]).expect("a connection");
     match client.asked() {
         Asked::Nothing(outcome) => check_refusal(cluster, mark, role, "", &outcome, expected),
         asked => panic!("the token was asked for: {asked:?}"),
     }
+    let host = match route {
+        Route::Tls => "localhost sslmode=require".to_owned(),
+        Route::Plain => "127.0.0.1 sslmode=disable".to_owned(),
+        Route::Socket => cluster.folder().path().display().to_string(),
+    };
+    let connection = format!("host={host} port={} dbname=postgres user={role}", cluster.port);
+    let mark = cluster.log_mark();
+    let output = psql(&cluster.workshop.installation.program("psql"), &connection, None, "SELECT 1");
+    assert!(!output.success && output.stdout.is_empty(), "psql was let in as {role}");
+    assert!(output.stderr.contains(&format!("FATAL:  {}\n", expected.message)), "{}", output.stderr);
+    check_log(cluster, mark, role, "", expected);
 }
 
 const fn early<'t>(code: &'t str, message: &'t str, facts: &'t [&'t str]) -> Refusal<'t> {
@@ -32,7 +56,7 @@ fn r3_wrong_method() {
     link(&cluster, "ann", PERSON, "user");
     let message = "role \"ann\" is an Azure AD role and can only log in with an access token";
     let expected = early("wrong_method", message, &["method=peer"]);
-    refused_before_prompt(&cluster, cluster.socket_client(), "ann", &expected);
+    refused_before_prompt(&cluster, Route::Socket, "ann", &expected);
     // A password from before the link, or put there behind everyone's back, opens nothing.
     cluster.sql("CREATE ROLE other PASSWORD 'secret'");
     tamper(
@@ -51,7 +75,7 @@ fn r4_tls_required() {
     let (cluster, _provider) = scene("");
     link(&cluster, "ann", PERSON, "user");
     let message = "Azure AD authentication requires an encrypted connection";
-    refused_before_prompt(&cluster, cluster.plain_client(), "ann", &early("tls_required", message, &[]));
+    refused_before_prompt(&cluster, Route::Plain, "ann", &early("tls_required", message, &[]));
 }
 
 const NOT_CONFIGURED: &str = "Azure AD authentication is not configured on this server";
@@ -66,12 +90,7 @@ fn r5_not_configured() {
         ("tenant_id", OTHER_TENANT, "problem=\"the administrators are of another tenant\""),
     ] {
         cluster.set(&format!("azure_ad_auth.{setting}"), value);
-        refused_before_prompt(
-            &cluster,
-            cluster.client(),
-            "ann",
-            &early("not_configured", NOT_CONFIGURED, &[fact]),
-        );
+        refused_before_prompt(&cluster, Route::Tls, "ann", &early("not_configured", NOT_CONFIGURED, &[fact]));
         cluster.sql(&format!("ALTER SYSTEM RESET azure_ad_auth.{setting}"));
         cluster.reload();
     }
@@ -87,12 +106,12 @@ fn r6_no_admin() {
     let no_admin = early("no_admin", message, &[]);
     cluster.sql("SELECT azure_ad_auth.remove_admin()");
     for role in ["ann", "admin"] {
-        refused_before_prompt(&cluster, cluster.client(), role, &no_admin);
+        refused_before_prompt(&cluster, Route::Tls, role, &no_admin);
     }
     cluster.sql("SELECT azure_ad_auth.set_admin('admin', '66666666-aaaa-bbbb-cccc-000000000006')");
     trial::expect::admitted(&cluster, "ann", &KEY.token(&user_v1(unix_now())));
     cluster.sql("DROP ROLE admin");
-    refused_before_prompt(&cluster, cluster.client(), "ann", &no_admin);
+    refused_before_prompt(&cluster, Route::Tls, "ann", &no_admin);
 }
 
 #[test]
@@ -105,12 +124,7 @@ fn r7_privileged_role_and_nologin() {
     {
         tamper(&cluster, &format!("UPDATE pg_authid SET {column} = true WHERE rolname = 'ann'"));
         let fact = format!("attributes={name}");
-        refused_before_prompt(
-            &cluster,
-            cluster.client(),
-            "ann",
-            &early("privileged_role", message, &[&fact]),
-        );
+        refused_before_prompt(&cluster, Route::Tls, "ann", &early("privileged_role", message, &[&fact]));
         tamper(&cluster, &format!("UPDATE pg_authid SET {column} = false WHERE rolname = 'ann'"));
     }
     cluster.sql("ALTER ROLE ann NOLOGIN");
@@ -126,6 +140,44 @@ fn r7_privileged_role_and_nologin() {
 }
 
 #[test]
+fn of_several_reasons_the_first_is_given() {
+    let hba = |line: &str| format!("local all postgres trust\n{line}\n");
+    let method = hba("host all ann 127.0.0.1/32 password");
+    let (cluster, _provider) = scene_with(Setup { hba: method, ..Setup::default() });
+    cluster.sql("CREATE ROLE other PASSWORD 'secret'");
+    link(&cluster, "ann", PERSON, "user");
+    // Everything is wrong at once; then one thing after the other is mended.
+    cluster.sql("SELECT azure_ad_auth.remove_admin()");
+    tamper(
+        &cluster,
+        "UPDATE pg_authid SET rolsuper = true, rolcanlogin = false, \
+         rolpassword = (SELECT rolpassword FROM pg_authid WHERE rolname = 'other') WHERE rolname = 'ann'",
+    );
+    cluster.set("azure_ad_auth.audience", "");
+    let reason = |outcome: Outcome| match outcome {
+        Outcome::Refused(error) => error.message,
+        other => panic!("{other:?}"),
+    };
+    let parameters = [("user", "ann"), ("database", "postgres")];
+    let plain = || reason(cluster.plain_client().login(&parameters, "secret"));
+    assert!(plain().ends_with("can only log in with an access token"), "wrong_method");
+    std::fs::write(cluster.data().join("pg_hba.conf"), hba("host all +azure_ad_user 127.0.0.1/32 trust"))
+        .expect("pg_hba.conf");
+    cluster.reload();
+    assert_eq!(plain(), "Azure AD authentication requires an encrypted connection");
+    let encrypted = || reason(cluster.login("ann", "no token"));
+    assert_eq!(encrypted(), NOT_CONFIGURED);
+    cluster.set("azure_ad_auth.audience", AUDIENCE);
+    assert!(encrypted().ends_with("the server has no Azure AD administrator"));
+    cluster.sql("SELECT azure_ad_auth.set_admin('admin', '66666666-aaaa-bbbb-cccc-000000000006')");
+    assert!(encrypted().ends_with("a superuser, replication or BYPASSRLS role"));
+    tamper(&cluster, "UPDATE pg_authid SET rolsuper = false WHERE rolname = 'ann'");
+    assert_eq!(encrypted(), "role \"ann\" is not permitted to log in");
+    cluster.sql("ALTER ROLE ann LOGIN PASSWORD NULL");
+    assert!(encrypted().starts_with("the access token has an invalid format"));
+}
+
+#[test]
 fn r2_nobody_is_azure_ad_user_or_azure_ad_admin() {
     let (cluster, _provider) = scene("");
     for role in ["azure_ad_user", "azure_ad_admin"] {
@@ -138,7 +190,7 @@ fn r2_nobody_is_azure_ad_user_or_azure_ad_admin() {
         tamper(&cluster, &format!("UPDATE pg_authid SET rolcanlogin = true WHERE rolname = '{role}'"));
         let message = format!("Azure AD authentication failed for role \"{role}\"");
         let expected = Refusal { sqlstate: "28P01", ..early("not_linked", &message, &[]) };
-        refused_before_prompt(&cluster, cluster.client(), role, &expected);
+        refused_before_prompt(&cluster, Route::Tls, role, &expected);
     }
 }
 

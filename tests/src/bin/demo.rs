@@ -90,32 +90,33 @@ impl Story {
         heading("1. The superuser makes somebody the Azure AD administrator");
         self.as_superuser("CREATE EXTENSION azure_ad_auth");
         self.as_superuser(&format!("SELECT azure_ad_auth.set_admin('admin@contoso.example', '{ADMIN}')"));
+        self.as_superuser("SELECT azure_ad_auth.refresh_keys() AS signing_keys");
         heading("2. The administrator logs in, with an access token for a password, and links others");
         self.token("admin", &with(user_v2(unix_now()), "oid", json!(ADMIN)));
-        self.login("admin@contoso.example", "admin", "SELECT session_user");
+        self.is_let_in("admin@contoso.example", "admin", "SELECT session_user");
         for (role, object, kind) in [
             ("ann@contoso.example", PERSON, "user"),
             ("Database Readers", GROUP, "group"),
             ("billing-service", APPLICATION, "service"),
         ] {
             let command = format!("SELECT azure_ad_auth.create_principal('{role}', '{object}', '{kind}')");
-            self.login("admin@contoso.example", "admin", &command);
+            self.is_let_in("admin@contoso.example", "admin", &command);
         }
         let table = "SELECT role_name, object_type, is_admin FROM azure_ad_auth.principals ORDER BY 1";
-        self.login("admin@contoso.example", "admin", table);
+        self.is_let_in("admin@contoso.example", "admin", table);
     }
 
     fn everybody_else(&self) {
         heading("3. A person, a member of a group and an application log in");
         self.token("ann", &user_v1(unix_now()));
-        self.login(
+        self.is_let_in(
             "ann@contoso.example",
             "ann",
             "SELECT session_user, ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()",
         );
-        self.login("Database Readers", "ann", "SELECT session_user");
+        self.is_let_in("Database Readers", "ann", "SELECT session_user");
         self.token("billing", &app_v2(unix_now()));
-        self.login("billing-service", "billing", "SELECT session_user");
+        self.is_let_in("billing-service", "billing", "SELECT session_user");
         println!("What the administrator finds in the log of the last one:\n");
         self.show_log("azure_ad_auth: accepted");
     }
@@ -142,12 +143,10 @@ impl Story {
         ] {
             println!("A token {what}:\n");
             self.cluster.folder().write("bad.token", &token);
-            self.login("ann@contoso.example", "bad", "SELECT session_user");
-            self.show_log("azure_ad_auth: refused");
+            self.is_refused("ann@contoso.example", "bad", "SELECT session_user");
         }
         println!("Her own token, but another one's role:\n");
-        self.login("admin@contoso.example", "ann", "SELECT session_user");
-        self.show_log("azure_ad_auth: refused");
+        self.is_refused("admin@contoso.example", "ann", "SELECT session_user");
     }
 
     /// Acquires a token, as `az account get-access-token` would.
@@ -163,7 +162,9 @@ impl Story {
             self.cluster.port
         );
         let program = self.cluster.workshop.installation.program("psql");
-        show(&psql_with(&program, &[], &connection, None, command));
+        let output = psql_with(&program, &[], &connection, None, command);
+        show(&output);
+        assert!(output.success, "the superuser could not: {command}");
     }
 
     fn connection(&self, role: &str) -> String {
@@ -174,14 +175,25 @@ impl Story {
         )
     }
 
-    /// Logs in by psql with the token in a file, and shows what comes of it.
-    fn login(&self, role: &str, token: &str, command: &str) {
+    fn is_let_in(&self, role: &str, token: &str, command: &str) {
+        assert!(self.login(role, token, command), "{role} was refused");
+    }
+
+    fn is_refused(&self, role: &str, token: &str, command: &str) {
+        assert!(!self.login(role, token, command), "{role} was let in");
+        self.show_log("azure_ad_auth: refused");
+    }
+
+    /// Logs in by psql with the token in a file, shows what comes of it, and says whether it went well.
+    fn login(&self, role: &str, token: &str, command: &str) -> bool {
         println!(
             "$ PGPASSWORD=$(cat {token}.token) psql \"host=… sslmode=verify-full user='{role}'\" -c \"{command}\""
         );
         let token = std::fs::read_to_string(self.cluster.path(&format!("{token}.token"))).unwrap_or_default();
         let program = self.cluster.workshop.installation.program("psql");
-        show(&psql_with(&program, &[], &self.connection(role), Some(&token), command));
+        let output = psql_with(&program, &[], &self.connection(role), Some(&token), command);
+        show(&output);
+        output.success
     }
 
     fn show_log(&self, what: &str) {

@@ -1,0 +1,271 @@
+//! What makes the guard sound, against whoever would break it: by a chain of roles, from another session, or in time.
+
+use serde_json::json;
+use trial::client::{Outcome, RawClient, ServerError};
+use trial::cluster::Cluster;
+use trial::issuer::*;
+
+use crate::{KEY, link, scene};
+
+const ADMIN: &str = "66666666-aaaa-bbbb-cccc-000000000006";
+const SECOND_ADMIN: &str = "77777777-aaaa-bbbb-cccc-000000000007";
+
+/// A session of the superuser.
+fn superuser(cluster: &Cluster) -> RawClient {
+    let mut client = cluster.socket_client();
+    assert_eq!(client.login(&[("user", "postgres"), ("database", "postgres")], ""), Outcome::Ready);
+    client
+}
+
+/// A session of a role that logs in with a token of an object.
+fn session(cluster: &Cluster, role: &str, object: &str) -> RawClient {
+    let token = KEY.token(&with(user_v1(unix_now()), "oid", json!(object)));
+    let mut client = cluster.client();
+    assert_eq!(client.login(&[("user", role), ("database", "postgres")], &token), Outcome::Ready);
+    client
+}
+
+fn run(client: &mut RawClient, statement: &str) {
+    let result = client.query(statement);
+    assert!(result.is_ok(), "{statement}: {result:?}");
+}
+
+fn error(client: &mut RawClient, statement: &str) -> ServerError {
+    client.query(statement).expect_err(statement)
+}
+
+/// Runs a statement in another session, which is to wait for a lock; meanwhile `release` is done.
+fn meanwhile(
+    cluster: &Cluster,
+    mut waiting: RawClient,
+    statement: &str,
+    release: impl FnOnce(),
+) -> Result<Vec<Option<String>>, ServerError> {
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| waiting.query(statement));
+        let blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+        assert!(trial::cluster::eventually(|| cluster.sql(blocked) == "1"), "{statement} does not wait");
+        release();
+        waiter.join().expect("a thread")
+    })
+}
+
+#[test]
+fn a_linked_role_reaches_nobody_who_could_lift_its_guard() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    cluster.sql("CREATE ROLE holder; CREATE ROLE team; GRANT team TO ann; CREATE ROLE local LOGIN");
+    cluster.sql("GRANT SET ON PARAMETER session_preload_libraries TO holder");
+    let since_16 = cluster.workshop.installation.major >= 16;
+    let unusable = if since_16 { " WITH INHERIT FALSE, SET FALSE" } else { "" };
+    let refused = |statement: &str, top: &str| {
+        let output = cluster.sql_as("postgres", statement);
+        let message = format!(
+            "ERROR:  role \"ann\" is linked to a directory object and cannot be a member of role \"{top}\", which is a \
+             superuser or has SET on parameter \"session_preload_libraries\""
+        );
+        assert!(output.stderr.contains(&message), "{statement}: {}", output.stderr);
+        assert!(output.stderr.contains("DETAIL:  It could keep azure_ad_auth out"), "{}", output.stderr);
+    };
+    refused("GRANT postgres TO ann", "postgres");
+    refused(&format!("GRANT postgres TO ann{unusable}"), "postgres");
+    refused("GRANT holder TO ann", "holder");
+    refused("GRANT holder TO team", "holder");
+    refused("ALTER ROLE team SUPERUSER", "team");
+    refused("GRANT SET ON PARAMETER session_preload_libraries TO team", "team");
+    refused("CREATE ROLE wheel SUPERUSER ROLE ann", "wheel");
+    refused("CREATE ROLE wheel IN ROLE holder ROLE ann", "wheel");
+    refused("CREATE ROLE wheel IN ROLE holder ADMIN team", "holder");
+    refused("GRANT holder TO azure_ad_user", "holder");
+    refused("ALTER GROUP holder ADD USER ann", "holder");
+    // Others may, and one who may cannot be linked.
+    cluster.sql("GRANT postgres, holder TO local");
+    let output = cluster.sql_as(
+        "postgres",
+        &format!("SELECT azure_ad_auth.create_principal('local', '{APPLICATION}', 'user')"),
+    );
+    assert!(output.stderr.contains("cannot be a member of role"), "{}", output.stderr);
+    assert_eq!(cluster.sql("SELECT count(*) FROM pg_shseclabel WHERE objoid = 'local'::regrole"), "0");
+    assert!(cluster.sql_as("postgres", "ALTER ROLE team CREATEDB; ALTER ROLE holder SUPERUSER").success);
+}
+
+#[test]
+fn a_snapshot_hides_no_member() {
+    let (cluster, _provider) = scene("");
+    cluster.sql("CREATE ROLE cand LOGIN");
+    let mut first = superuser(&cluster);
+    run(&mut first, "BEGIN ISOLATION LEVEL REPEATABLE READ");
+    run(&mut first, "SELECT 1");
+    cluster.sql("GRANT cand TO pg_monitor");
+    let statement = format!("SELECT azure_ad_auth.create_principal('cand', '{PERSON}', 'user')");
+    let fault = error(&mut first, &statement);
+    assert_eq!(fault.message, "role \"cand\" cannot be linked because role \"pg_monitor\" is a member of it");
+}
+
+#[test]
+fn sessions_that_link_and_grant_take_turns() {
+    let (cluster, _provider) = scene("");
+    cluster.sql("CREATE ROLE cand LOGIN; CREATE ROLE local LOGIN");
+    link(&cluster, "team", GROUP, "group");
+    link(&cluster, "ann", PERSON, "user");
+    // A grant under way, and a link that it would break.
+    let mut first = superuser(&cluster);
+    run(&mut first, "BEGIN");
+    run(&mut first, "GRANT cand TO local");
+    let statement = format!("SELECT azure_ad_auth.create_principal('cand', '{PERSON}', 'user')");
+    let outcome = meanwhile(&cluster, superuser(&cluster), &statement, || run(&mut first, "COMMIT"));
+    let message = "role \"cand\" cannot be linked because role \"local\" is a member of it";
+    assert_eq!(outcome.expect_err("linked").message, message);
+    // The other way round.
+    cluster.sql("REVOKE cand FROM local");
+    run(&mut first, "BEGIN");
+    run(&mut first, &statement);
+    let outcome =
+        meanwhile(&cluster, superuser(&cluster), "GRANT cand TO local", || run(&mut first, "COMMIT"));
+    let fault = outcome.expect_err("granted");
+    assert!(fault.message.starts_with("role \"local\" cannot be a member of role \"cand\""), "{fault:?}");
+    // A grant under way between two linked roles, of which one is unlinked.
+    run(&mut first, "BEGIN");
+    run(&mut first, "GRANT team TO ann");
+    let unlink = "SELECT azure_ad_auth.drop_principal('ann')";
+    let outcome = meanwhile(&cluster, superuser(&cluster), unlink, || run(&mut first, "COMMIT"));
+    let message = "role \"ann\" cannot be unlinked while it is a member of role \"team\"";
+    assert_eq!(outcome.expect_err("unlinked").message, message);
+    // A setting that comes while a role is being linked has the guard.
+    cluster.sql("CREATE ROLE late LOGIN");
+    run(&mut first, "BEGIN");
+    run(&mut first, &format!("SELECT azure_ad_auth.create_principal('late', '{PERSON}', 'user')"));
+    let set = "ALTER ROLE late IN DATABASE postgres SET session_preload_libraries = 'auto_explain'";
+    let outcome = meanwhile(&cluster, superuser(&cluster), set, || run(&mut first, "COMMIT"));
+    assert!(outcome.is_ok(), "{outcome:?}");
+    let guards = "SELECT count(*) FROM pg_db_role_setting WHERE setrole = 'late'::regrole AND setconfig::text ~ 'azure_ad_auth'";
+    assert_eq!(cluster.sql(guards), "2");
+}
+
+#[test]
+fn the_last_two_administrators_go_at_once() {
+    let (cluster, _provider) = scene("");
+    cluster.sql(&format!("SELECT azure_ad_auth.create_principal('admin2', '{SECOND_ADMIN}', 'user', true)"));
+    let mut first = superuser(&cluster);
+    run(&mut first, "BEGIN");
+    run(&mut first, "SELECT azure_ad_auth.remove_admin('admin')");
+    let statement = "SELECT azure_ad_auth.remove_admin('admin2')";
+    let outcome = meanwhile(&cluster, superuser(&cluster), statement, || run(&mut first, "COMMIT"));
+    assert!(outcome.is_ok(), "{outcome:?}");
+    let association = "SELECT count(*) FROM pg_shseclabel WHERE objoid = 'azure_ad_admin'::regrole";
+    assert_eq!(cluster.sql(association), "0");
+}
+
+#[test]
+fn who_the_role_no_longer_stands_for_administers_no_more() {
+    let (cluster, _provider) = scene("");
+    let mut old = session(&cluster, "admin", ADMIN);
+    run(&mut old, &format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')"));
+    cluster.sql(&format!("SELECT azure_ad_auth.set_admin('admin', '{SECOND_ADMIN}')"));
+    let statement = format!("SELECT azure_ad_auth.create_principal('back', '{ADMIN}', 'user')");
+    let fault = error(&mut old, &statement);
+    assert_eq!(fault.sqlstate, "42501");
+    assert_eq!(
+        fault.detail.as_deref(),
+        Some("The role of this session has been linked to another directory object since it logged in.")
+    );
+    run(&mut session(&cluster, "admin", SECOND_ADMIN), &statement);
+}
+
+#[test]
+fn what_taking_over_does_not_take_back() {
+    let (cluster, _provider) = scene("");
+    cluster.sql(&format!(
+        "SECURITY LABEL FOR pgaadauth ON ROLE admin IS \
+         'aadauth,oid={ADMIN},type=user,admin,mfa,tenant_id={TENANT},not_before=1700000000'"
+    ));
+    cluster.sql(&format!("SELECT azure_ad_auth.set_admin('admin', '{SECOND_ADMIN}')"));
+    let row = "SELECT object_id, is_mfa, extract(epoch FROM tokens_not_before)::bigint FROM azure_ad_auth.principals";
+    assert_eq!(cluster.sql(row), format!("{SECOND_ADMIN}|t|1700000000"));
+}
+
+#[test]
+fn the_two_roles_are_looked_at_whenever_a_role_is_linked() {
+    let (cluster, _provider) = scene("");
+    cluster.sql("DROP ROLE admin");
+    let set = format!("SELECT azure_ad_auth.set_admin('admin', '{ADMIN}')");
+    // While nobody is linked they are as any role.
+    cluster.sql("ALTER ROLE azure_ad_user LOGIN");
+    let output = cluster.sql_as("postgres", &set);
+    let message = "ERROR:  role \"azure_ad_user\" exists and is used for something else";
+    assert!(output.stderr.contains(message), "{}", output.stderr);
+    cluster.sql("ALTER ROLE azure_ad_user NOLOGIN; REVOKE azure_ad_user FROM azure_ad_admin");
+    cluster.sql(&set);
+    assert_eq!(cluster.sql("SELECT pg_has_role('admin', 'azure_ad_user', 'MEMBER')"), "t");
+    run(&mut session(&cluster, "admin", ADMIN), "SELECT 1");
+}
+
+#[test]
+fn from_16_on_what_an_administrator_creates_belongs_to_all_of_them() {
+    let (cluster, _provider) = scene("");
+    cluster.sql(&format!("SELECT azure_ad_auth.create_principal('admin2', '{SECOND_ADMIN}', 'user', true)"));
+    let mut first = session(&cluster, "admin", ADMIN);
+    run(&mut first, "CREATE ROLE team");
+    if cluster.workshop.installation.major >= 16 {
+        run(&mut first, "SET createrole_self_grant = 'set, inherit'");
+    }
+    run(&mut first, "CREATE ROLE other");
+    let mut second = session(&cluster, "admin2", SECOND_ADMIN);
+    for role in ["team", "other"] {
+        if cluster.workshop.installation.major >= 16 {
+            let rows = format!(
+                "SELECT member::regrole, grantor::regrole, admin_option, inherit_option, set_option FROM pg_auth_members \
+                 WHERE roleid = '{role}'::regrole"
+            );
+            assert_eq!(cluster.sql(&rows), "azure_ad_admin|postgres|t|f|f");
+        }
+        run(&mut second, &format!("ALTER ROLE {role} CREATEDB"));
+        run(&mut second, &format!("SELECT azure_ad_auth.create_principal('{role}', '{GROUP}', 'group')"));
+        run(&mut first, &format!("SELECT azure_ad_auth.drop_principal('{role}')"));
+        run(&mut first, &format!("DROP ROLE {role}"));
+    }
+    // Others' roles are theirs.
+    cluster.sql("CREATE ROLE creator CREATEROLE; SET ROLE creator; CREATE ROLE theirs");
+    let foreign = "SELECT count(*) FROM pg_auth_members WHERE roleid = 'theirs'::regrole AND member = 'azure_ad_admin'::regrole";
+    assert_eq!(cluster.sql(foreign), "0");
+}
+
+#[test]
+fn a_chain_of_roles_gives_an_administrator_no_more_than_he_holds() {
+    let (cluster, _provider) = scene("");
+    if cluster.workshop.installation.major < 16 {
+        // Before, whoever is a member of a role holds all that it holds: there is no such chain.
+        cluster.sql("CREATE ROLE q; CREATE ROLE p IN ROLE q; GRANT p TO admin");
+        assert_eq!(cluster.sql("SELECT pg_has_role('admin', 'q', 'USAGE')"), "t");
+        return;
+    }
+    cluster.sql("CREATE ROLE q; CREATE ROLE p; CREATE ROLE target LOGIN");
+    cluster.sql("GRANT p TO admin WITH INHERIT TRUE, SET FALSE; GRANT q TO p WITH INHERIT FALSE, SET TRUE");
+    cluster.sql(
+        "GRANT p TO target WITH SET TRUE; GRANT target TO admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE",
+    );
+    let mut admin = session(&cluster, "admin", ADMIN);
+    let statement = format!("SELECT azure_ad_auth.create_principal('target', '{PERSON}', 'user')");
+    let fault = error(&mut admin, &statement);
+    assert_eq!(
+        fault.detail.as_deref(),
+        Some("It is a member of role \"q\", of which you are none."),
+        "{fault:?}"
+    );
+}
+
+#[test]
+fn who_ends_sessions_commits_at_once() {
+    let (cluster, _provider) = scene("max_prepared_transactions = 1");
+    link(&cluster, "ann", PERSON, "user");
+    let mut client = superuser(&cluster);
+    run(&mut client, "BEGIN");
+    run(&mut client, "SELECT azure_ad_auth.drop_principal('ann')");
+    let fault = error(&mut client, "PREPARE TRANSACTION 'later'");
+    assert_eq!(fault.sqlstate, "0A000");
+    assert_eq!(fault.message, "cannot PREPARE a transaction that has unlinked an Azure AD role");
+    run(&mut client, "BEGIN");
+    run(&mut client, "GRANT azure_ad_user TO ann");
+    run(&mut client, "PREPARE TRANSACTION 'later'");
+    run(&mut client, "COMMIT PREPARED 'later'");
+}
