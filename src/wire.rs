@@ -119,7 +119,8 @@ impl Connection {
         unsafe { c_int::from((*self.port).raddr.addr.ss_family) == libc::AF_UNIX }
     }
 
-    /// Asks for a password in clear text and takes what comes, with the checks of core's recv_password_packet().
+    /// Asks for a password in clear text and takes what comes, with the checks of core's recv_password_packet(),
+    /// but for one: that nothing at all is a token is said where it is judged.
     ///
     /// Waits as long as the client lets it, up to authentication_timeout, which ends the process from within.
     pub(crate) fn ask_for_token(self) -> Reply {

@@ -75,9 +75,11 @@ impl Principal {
     /// # Errors
     /// The first thing that does not fit: kind, object, multi-factor authentication, revocation.
     pub fn accepts(&self, token: &Token) -> Result<(), Refusal> {
-        self.check_tenant(token)?;
         match self.kind {
-            Some(PrincipalKind::Group) => self.check_membership(token)?,
+            Some(PrincipalKind::Group) => {
+                self.check_tenant(token)?;
+                self.check_membership(token)?;
+            }
             Some(PrincipalKind::User) => {
                 self.check_kind(token, TokenKind::User)?;
                 self.check_object(token, false)?;
@@ -108,6 +110,7 @@ impl Principal {
 
     /// An application may be linked by its client id too, as Azure allows: the id in its tokens that administrators know.
     fn check_object(&self, token: &Token, client_id_counts: bool) -> Result<(), Refusal> {
+        self.check_tenant(token)?;
         let by_client_id = client_id_counts && token.application == Some(self.object_id);
         if token.object_id == self.object_id || by_client_id { Ok(()) } else { Err(self.mismatch(token)) }
     }

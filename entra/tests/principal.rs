@@ -94,6 +94,48 @@ fn revocation_at_the_second() {
     assert_eq!(at(NOW - 299), Err(Code::TokenRevoked));
 }
 
+/// A label and a token, with which of the defects in them, in the order of the contract.
+fn with_defects([kind, object, mfa, not_before]: [bool; 4]) -> Result<(), Code> {
+    let label = label(
+        if object { GROUP } else { PERSON },
+        &format!(
+            ",type={}{}{}",
+            if kind { "service" } else { "user" },
+            if mfa { ",mfa" } else { "" },
+            if not_before { format!(",not_before={NOW}") } else { String::new() }
+        ),
+    );
+    accepts(&label, &with(user_v1(), "amr", json!(["pwd"])))
+}
+
+#[test]
+fn the_first_check_that_fails_is_the_reason() {
+    let codes = [Code::WrongKind, Code::OidMismatch, Code::MfaRequired, Code::TokenRevoked];
+    for defects in 0..16_u32 {
+        let expected = codes.get(defects.trailing_zeros() as usize).map_or(Ok(()), |code| Err(*code));
+        let outcome = with_defects([1, 2, 4, 8].map(|bit| defects & bit != 0));
+        assert_eq!(outcome, expected, "{defects:04b}");
+    }
+}
+
+#[test]
+fn a_link_in_another_tenant_is_a_matter_of_the_object() {
+    let label = format!("aadauth,oid={PERSON},type=service,mfa,tenant_id={OTHER_TENANT}");
+    assert_eq!(accepts(&label, &user_v1()), Err(Code::WrongKind), "the kind comes first");
+    assert_eq!(accepts(&label, &with(app_v1(), "oid", json!(PERSON))), Err(Code::OidMismatch));
+}
+
+#[test]
+fn membership_comes_before_what_else_a_group_demands() {
+    let demanding = |oid: &str| label(oid, &format!(",type=group,mfa,not_before={NOW}"));
+    let claims = with(user_v1(), "amr", json!(["pwd"]));
+    assert_eq!(accepts(&demanding(PERSON), &claims), Err(Code::NotAMember));
+    let overage = with(claims.clone(), "_claim_names", json!({"groups": "src1"}));
+    assert_eq!(accepts(&demanding(GROUP), &overage), Err(Code::GroupsOverage));
+    assert_eq!(accepts(&demanding(GROUP), &claims), Err(Code::MfaRequired));
+    assert_eq!(accepts(&demanding(GROUP), &user_v1()), Err(Code::TokenRevoked));
+}
+
 #[test]
 fn the_log_has_both_ids() {
     let label = Label::parse(&label(APPLICATION, ",type=user")).unwrap();

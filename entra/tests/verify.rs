@@ -4,7 +4,7 @@ mod support;
 
 use aws_lc_rs::signature::{RSA_PKCS1_SHA512, RSA_PSS_SHA256};
 use aws_lc_rs::{hmac, rsa};
-use entra::{Cloud, Code, Policy, RawPolicy, TokenKind, Unverified, verify};
+use entra::{Cloud, Code, FormatFault, Policy, RawPolicy, Refusal, TokenKind, Unverified, verify};
 use serde_json::{Value, json};
 use support::*;
 
@@ -102,16 +102,105 @@ fn stray_bits_at_the_end_of_a_part_are_refused() {
 #[test]
 fn size_is_limited_before_anything_else() {
     assert_eq!(code_of(&"A".repeat(65_531)), Err(Code::InvalidFormat));
-    // The largest that fits is read: padded in a claim nobody looks at.
-    let padded = |pad: usize| SIGNER.token(&with(user_v1(), "xms_pad", json!("x".repeat(pad))));
-    let (mut fits, mut too_long) = (0, 65_530);
-    while too_long - fits > 1 {
-        let middle = usize::midpoint(fits, too_long);
-        if padded(middle).len() <= 65_530 { fits = middle } else { too_long = middle }
+    let of_length = |length| SIGNER.token_of_length(&user_v1(), length);
+    assert_eq!(code_of(&of_length(65_530)), Ok(()), "the largest that fits is read");
+    assert_eq!(code_of(&of_length(65_531)), Err(Code::InvalidFormat));
+    let refusal = verify(of_length(65_531).as_bytes(), &Keys::usual(), &policy(), NOW).unwrap_err();
+    assert!(matches!(refusal, Refusal::InvalidFormat { fault: FormatFault::TooLong, length: 65_531 }));
+}
+
+/// A token as raw as a forger makes it, and the server it is sent to.
+struct Attempt {
+    header: String,
+    claims: Value,
+    /// What the claims object has besides: members as text.
+    more_claims: &'static str,
+    signer: &'static Signer,
+    /// What follows the three parts.
+    rest: String,
+    keys: Keys,
+    policy: RawPolicy<'static>,
+}
+
+impl Attempt {
+    fn good() -> Self {
+        Self {
+            header: SIGNER.header().to_string(),
+            claims: user_v1(),
+            more_claims: "",
+            signer: &SIGNER,
+            rest: String::new(),
+            keys: Keys::usual(),
+            policy: RawPolicy { allowed_clients: CLIENT, ..raw_policy() },
+        }
     }
-    assert!(padded(fits).len() > 65_526, "{}", padded(fits).len());
-    assert_eq!(code_of(&padded(fits)), Ok(()));
-    assert_eq!(code_of(&padded(too_long)), Err(Code::InvalidFormat));
+
+    fn change_header(&mut self, from: &str, to: &str) {
+        assert!(self.header.contains(from), "{}", self.header);
+        self.header = self.header.replacen(from, to, 1);
+    }
+
+    fn claim(&mut self, name: &str, value: Value) {
+        self.claims = with(self.claims.take(), name, value);
+    }
+
+    /// The code, and the first fact, which tells what the code leaves open.
+    fn outcome(&self) -> Result<(), String> {
+        let claims = self.claims.to_string().replacen('{', &format!("{{{}", self.more_claims), 1);
+        let token = self.signer.token_of(self.header.as_bytes(), claims.as_bytes()) + &self.rest;
+        let policy = Policy::parse(&self.policy).unwrap();
+        verify(token.as_bytes(), &self.keys, &policy, NOW)
+            .map(|_| ())
+            .map_err(|refusal| format!("{} {}", refusal.code(), refusal.facts()[0].1))
+    }
+}
+
+type Defect = fn(&mut Attempt);
+
+/// One defect for each check, in the order of the contract, and how its refusal begins.
+const DEFECTS: [(&str, Defect); 21] = [
+    ("invalid_format too long", |it| it.claim("xms_pad", json!("x".repeat(65_530)))),
+    ("invalid_format 4 parts", |it| it.rest.push_str(".AAAA")),
+    ("invalid_format signature is not base64url", |it| it.rest.insert(0, '=')),
+    ("invalid_format header: a member occurs twice", |it| it.change_header("{", r#"{"x":1,"x":2,"#)),
+    ("unsupported_algorithm none", |it| it.change_header("RS256", "none")),
+    // Both are faults of the header, and the client cannot tell them apart.
+    ("invalid_format header: ", |it| it.change_header("\"kid\"", "\"kit\"")),
+    ("invalid_format header: ", |it| it.change_header("{", r#"{"crit":["exp"],"#)),
+    ("unknown_key key-1", |it| it.keys = Keys(Vec::new())),
+    ("bad_signature key-1", |it| it.signer = &OTHER),
+    ("invalid_format claims: a member occurs twice", |it| it.more_claims = r#""x":1,"x":2,"#),
+    ("invalid_claims ver", |it| it.claim("ver", json!("3.0"))),
+    ("wrong_tenant", |it| it.claim("tid", json!(OTHER_TENANT))),
+    ("wrong_issuer token", |it| it.claim("iss", json!("https://evil.example/"))),
+    ("wrong_issuer key", |it| it.keys = Keys(vec![key_of(&SIGNER, Some("https://evil.example/"))])),
+    ("wrong_audience", |it| it.claim("aud", json!("api://other"))),
+    ("not_yet_valid nbf", |it| it.claim("nbf", json!(NOW + 61))),
+    ("not_yet_valid iat", |it| it.claim("iat", json!(NOW + 61))),
+    ("expired", |it| it.claim("exp", json!(NOW - 61))),
+    ("client_not_allowed", |it| it.claim("appid", json!(PERSON))),
+    ("permission_missing scp", |it| it.policy.required_permission = "Db.Login"),
+    ("invalid_claims scp", |it| it.claim("scp", Value::Null)),
+];
+
+#[test]
+fn the_first_check_that_fails_is_the_reason() {
+    let outcome = |defects: &[Defect]| {
+        let mut attempt = Attempt::good();
+        for defect in defects {
+            defect(&mut attempt);
+        }
+        attempt.outcome()
+    };
+    assert_eq!(outcome(&[]), Ok(()));
+    for (place, (expected, first)) in DEFECTS.iter().enumerate() {
+        let alone = outcome(&[*first]).unwrap_err();
+        assert!(alone.starts_with(expected), "{expected}: {alone}");
+        for (later, second) in &DEFECTS[place + 1..] {
+            let both = outcome(&[*second, *first]).unwrap_err();
+            assert!(both.starts_with(expected), "{expected}, then {later}: {both}");
+        }
+    }
 }
 
 #[test]

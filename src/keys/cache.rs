@@ -342,13 +342,17 @@ unsafe extern "C-unwind" fn on_worker_exit(_code: i32, _argument: pg_sys::Datum)
     memory.freshness.abandon();
 }
 
-/// Settings were read. Keys of another origin are dropped; a fetch of these is wanted either way.
-pub(super) fn origin_is(fingerprint: &str, unknown_setting: Option<&str>) {
+/// Settings were read. Keys of another origin are dropped; a fetch is wanted either way. What runs goes on, unless it was
+/// `dropped`: keys of one origin may be fetched in other ways now.
+pub(super) fn origin_is(fingerprint: &str, dropped: bool, unknown_setting: Option<&str>) {
     let fingerprint = Bytes::new(fingerprint.as_bytes()).unwrap_or(Bytes::EMPTY);
     let unknown_setting = unknown_setting.map_or(Bytes::EMPTY, Bytes::cut);
     let mut memory = MEMORY.exclusive();
     memory.unknown_setting = unknown_setting;
     if memory.fingerprint.get() == fingerprint.get() {
+        if dropped {
+            memory.freshness.abandon();
+        }
         memory.freshness.force();
         return;
     }

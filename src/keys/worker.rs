@@ -167,13 +167,14 @@ impl Worker {
             log(&format!("no keys are fetched: {}.{fault}", settings::PREFIX));
         }
         let origin = origin.ok();
-        if self.origin != origin {
+        let dropped = self.origin != origin;
+        if dropped {
             self.running_since = None;
             self.run += 1;
             self.said = None;
         }
         let fingerprint = origin.as_ref().map(|origin| origin.fingerprint.as_str()).unwrap_or_default();
-        cache::origin_is(fingerprint, unknown.as_deref());
+        cache::origin_is(fingerprint, dropped, unknown.as_deref());
         self.origin = origin;
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use pgrx::prelude::*;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
+use ureq::ProxyProtocol;
 
 use super::PREFIX;
 
@@ -113,10 +114,11 @@ pub(super) fn check_path(path: &str) -> Result<(), String> {
 
 /// The address of a proxy, or nothing.
 pub(super) fn check_proxy(proxy: &str) -> Result<(), String> {
-    if proxy.is_empty() || ureq::Proxy::new(proxy).is_ok() {
+    let spoken = |proxy: ureq::Proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https);
+    if proxy.is_empty() || ureq::Proxy::new(proxy).is_ok_and(spoken) {
         within(proxy)
     } else {
-        Err("is not the address of a proxy".into())
+        Err("is not the http or https address of a proxy".into())
     }
 }
 

@@ -23,8 +23,8 @@ const PROTOCOL: i32 = 0x0003_0000;
 /// The request for TLS.
 const SSL_REQUEST: i32 = 80_877_103;
 
-trait Line: Read + Write {}
-impl<T: Read + Write> Line for T {}
+trait Line: Read + Write + Send {}
+impl<T: Read + Write + Send> Line for T {}
 
 /// An error as the server reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -40,6 +40,9 @@ pub struct ServerError {
     /// `H`.
     pub hint: Option<String>,
 }
+
+/// The first column of a query's rows, or the error.
+pub type Answer = Result<Vec<Option<String>>, ServerError>;
 
 /// What a login came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,8 +116,7 @@ impl RawClient {
         }
         body.push(0);
         let length = i32::try_from(body.len() + 4).map_err(io::Error::other)?;
-        self.line.write_all(&[&length.to_be_bytes()[..], &body].concat())?;
-        self.line.flush()
+        self.send_raw(&[&length.to_be_bytes()[..], &body].concat())
     }
 
     /// Sends any message.
@@ -122,8 +124,11 @@ impl RawClient {
     /// # Errors
     /// When the connection breaks.
     pub fn send(&mut self, kind: u8, body: &[u8]) -> io::Result<()> {
-        let length = i32::try_from(body.len() + 4).map_err(io::Error::other)?;
-        self.line.write_all(&[&[kind][..], &length.to_be_bytes(), body].concat())?;
+        self.send_raw(&message(kind, body))
+    }
+
+    fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.line.write_all(bytes)?;
         self.line.flush()
     }
 
@@ -196,26 +201,46 @@ impl RawClient {
     ///
     /// # Errors
     /// The server's.
-    pub fn query(&mut self, text: &str) -> Result<Vec<Option<String>>, ServerError> {
-        let hung_up =
-            || ServerError { message: "the server has hung up".to_owned(), ..ServerError::default() };
-        self.send(b'Q', &[text.as_bytes(), &[0]].concat()).map_err(|_| hung_up())?;
-        self.rows().ok_or_else(hung_up)?
+    pub fn query(&mut self, text: &str) -> Answer {
+        let sent = self.send(b'Q', &[text.as_bytes(), &[0]].concat());
+        self.answer_to(sent)
+    }
+
+    /// Runs a query as [`RawClient::query`] does, by the extended protocol: Parse, Bind, Execute, Sync, without parameters.
+    ///
+    /// # Errors
+    /// The server's.
+    pub fn query_extended(&mut self, text: &str) -> Answer {
+        let parse = [&[0], text.as_bytes(), &[0; 3]].concat();
+        let messages = [
+            message(b'P', &parse),
+            // Unnamed portal and statement; no formats, parameters, result formats.
+            message(b'B', &[0; 8]),
+            // Unnamed portal; every row.
+            message(b'E', &[0; 5]),
+            message(b'S', &[]),
+        ];
+        // All at once: a server that ends the session at the first of them takes none after it.
+        let sent = self.send_raw(&messages.concat());
+        self.answer_to(sent)
     }
 
     /// Calls a function by the fast path, without arguments.
     ///
     /// # Errors
     /// The server's.
-    pub fn call(&mut self, function: u32) -> Result<Vec<Option<String>>, ServerError> {
-        let hung_up =
-            || ServerError { message: "the server has hung up".to_owned(), ..ServerError::default() };
-        let body = [&function.to_be_bytes()[..], &[0, 0, 0, 0, 0, 0]].concat();
-        self.send(b'F', &body).map_err(|_| hung_up())?;
-        self.rows().ok_or_else(hung_up)?
+    pub fn call(&mut self, function: u32) -> Answer {
+        let sent = self.send(b'F', &[&function.to_be_bytes()[..], &[0, 0, 0, 0, 0, 0]].concat());
+        self.answer_to(sent)
     }
 
-    fn rows(&mut self) -> Option<Result<Vec<Option<String>>, ServerError>> {
+    fn answer_to(&mut self, sent: io::Result<()>) -> Answer {
+        sent.ok().and_then(|()| self.rows()).unwrap_or_else(|| {
+            Err(ServerError { message: "the server has hung up".to_owned(), ..ServerError::default() })
+        })
+    }
+
+    fn rows(&mut self) -> Option<Answer> {
         let mut rows = Vec::new();
         let mut error = None;
         loop {
@@ -228,6 +253,11 @@ impl RawClient {
             }
         }
     }
+}
+
+fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+    let length = i32::try_from(body.len() + 4).expect("a message of a test");
+    [&[kind][..], &length.to_be_bytes(), body].concat()
 }
 
 fn first_column(body: &[u8]) -> Option<String> {

@@ -30,6 +30,10 @@ pub enum Manners {
     Cut,
     /// Hangs up before the TLS handshake.
     HangUp,
+    /// Sends its body a byte at a time, and never ends.
+    Drip,
+    /// Never ends the head of its answer.
+    EndlessHead,
 }
 
 struct State {
@@ -117,18 +121,15 @@ fn serve(connection: TcpStream, state: &State, tls: Arc<ServerConfig>) {
     let Ok(session) = ServerConnection::new(tls) else { return };
     let mut stream = StreamOwned::new(session, connection);
     while let Some(path) = read_request(&mut stream) {
+        let manners = lock(&state.manners).clone();
         let answer = if path.contains("/discovery/") || path.contains("/keys") {
             state.requests.fetch_add(1, Ordering::SeqCst);
-            answer_for_keys(&path, state)
+            answer_for_keys(&manners, &path, state)
         } else {
             Some(response(404, "", "{}"))
         };
         let Some(answer) = answer else {
-            // As long as the other side has patience.
-            while !state.stopped.load(Ordering::SeqCst) && *lock(&state.manners) == Manners::Hang {
-                thread::sleep(Duration::from_millis(20));
-            }
-            return;
+            return detain(&mut stream, &manners, state);
         };
         if stream.write_all(answer.as_bytes()).and_then(|()| stream.flush()).is_err() {
             return;
@@ -141,8 +142,30 @@ fn serve(connection: TcpStream, state: &State, tls: Arc<ServerConfig>) {
     }
 }
 
+/// Sends nothing, or never enough, until these are no longer the provider's manners or the client is gone.
+fn detain(stream: &mut impl Write, manners: &Manners, state: &State) {
+    let (opening, more) = match manners {
+        Manners::Drip => ("HTTP/1.1 200 Whatever\r\ncontent-length: 1000000\r\n\r\n{", " ".to_owned()),
+        Manners::EndlessHead => ("HTTP/1.1 200 Whatever\r\nx-endless: ", "x".repeat(1_024)),
+        _ => ("", String::new()),
+    };
+    let mut next = opening;
+    while !state.stopped.load(Ordering::SeqCst) && *lock(&state.manners) == *manners {
+        if stream.write_all(next.as_bytes()).and_then(|()| stream.flush()).is_err() {
+            return;
+        }
+        next = &more;
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// The path of the next request; none when the client is done.
 fn read_request(stream: &mut impl Read) -> Option<String> {
+    read_head(stream)?.split(' ').nth(1).map(str::to_owned)
+}
+
+/// The head of the next request; none when the client is done.
+pub(crate) fn read_head(stream: &mut impl Read) -> Option<String> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -151,20 +174,19 @@ fn read_request(stream: &mut impl Read) -> Option<String> {
         }
         head.push(byte[0]);
     }
-    String::from_utf8_lossy(&head).split(' ').nth(1).map(str::to_owned)
+    Some(String::from_utf8_lossy(&head).into_owned())
 }
 
-fn answer_for_keys(path: &str, state: &State) -> Option<String> {
-    let manners = lock(&state.manners).clone();
+fn answer_for_keys(manners: &Manners, path: &str, state: &State) -> Option<String> {
     match manners {
-        Manners::Hang => None,
+        Manners::Hang | Manners::Drip | Manners::EndlessHead => None,
         Manners::Slow(delay) => {
-            thread::sleep(delay);
+            thread::sleep(*delay);
             Some(key_document(path, state))
         }
         Manners::Good | Manners::HangUp => Some(key_document(path, state)),
-        Manners::Status(status, lines) => Some(response(status, lines, "{\"error\":\"no\"}")),
-        Manners::Body(body) => Some(response(200, "", &body)),
+        Manners::Status(status, lines) => Some(response(*status, lines, "{\"error\":\"no\"}")),
+        Manners::Body(body) => Some(response(200, "", body)),
         Manners::Cut => {
             let whole = key_document(path, state);
             let cut = whole.get(..whole.len() - 40).unwrap_or_default().to_owned();

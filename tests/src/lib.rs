@@ -17,4 +17,5 @@ pub mod cluster;
 pub mod expect;
 pub mod idp;
 pub mod issuer;
+pub mod proxy;
 pub mod scratch;

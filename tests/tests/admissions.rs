@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 use trial::client::Outcome;
-use trial::expect::{admitted, lacks_token, ours};
+use trial::cluster::Cluster;
+use trial::expect::{Refusal, admitted, ours, refused};
+use trial::idp::{Manners, Provider};
 use trial::issuer::*;
 
 use crate::{KEY, link, scene};
@@ -25,7 +27,55 @@ fn users_groups_and_applications_with_tokens_of_both_versions() {
         admitted(&cluster, "either", &KEY.token(&claims));
     }
     admitted(&cluster, "dbas", &KEY.token(&user_v1(now)));
-    admitted(&cluster, "dbas", &KEY.token(&with(app_v2(now), "groups", json!([GROUP]))));
+    for claims in [user_v2(now), app_v2(now)] {
+        admitted(&cluster, "dbas", &KEY.token(&with(claims, "groups", json!([APPLICATION, GROUP]))));
+    }
+}
+
+/// Has the provider publish its key as one of another issuer, and waits until it has been fetched.
+fn publish_key_of(issuer: &str, cluster: &Cluster, provider: &Provider) {
+    let document = json!({ "keys": [with(KEY.jwk(), "issuer", json!(issuer))] });
+    provider.behave(Manners::Body(document.to_string()));
+    assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
+}
+
+fn refused_for_its_issuer(cluster: &Cluster, claims: &Value, facts: &[&str]) {
+    let message = "the access token was issued by another tenant";
+    let expected = Refusal { code: "wrong_issuer", sqlstate: "28P01", message, hint: None, facts };
+    refused(cluster, "ann", &KEY.token(claims), &expected);
+}
+
+#[test]
+fn the_issuers_of_another_cloud() {
+    let (cluster, provider) = scene("azure_ad_auth.cloud = 'usgov'");
+    link(&cluster, "ann", PERSON, "user");
+    let now = unix_now();
+    let government = format!("https://login.microsoftonline.us/{TENANT}/v2.0");
+    let claims = with(user_v2(now), "iss", json!(government));
+    let key = format!("found=\"{KEY_ISSUER}\"");
+    refused_for_its_issuer(&cluster, &claims, &["of=key", &key]);
+    publish_key_of("https://login.microsoftonline.us/{tenantid}/v2.0", &cluster, &provider);
+    admitted(&cluster, "ann", &KEY.token(&claims));
+    admitted(&cluster, "ann", &KEY.token(&user_v1(now)));
+    let public = format!("found=https://login.microsoftonline.com/{TENANT}/v2.0");
+    refused_for_its_issuer(&cluster, &user_v2(now), &["of=token", &public]);
+}
+
+#[test]
+fn issuers_of_ones_own() {
+    let settings =
+        format!("azure_ad_auth.issuers = 'https://sts.example/{{tenantid}}/, https://id.example/{TENANT}/x'");
+    let (cluster, provider) = scene(&settings);
+    link(&cluster, "ann", PERSON, "user");
+    publish_key_of("https://sts.example/{tenantid}/", &cluster, &provider);
+    let now = unix_now();
+    for issuer in [format!("https://sts.example/{TENANT}/"), format!("https://id.example/{TENANT}/x")] {
+        admitted(&cluster, "ann", &KEY.token(&with(user_v1(now), "iss", json!(issuer))));
+    }
+    for claims in [user_v1(now), user_v2(now)] {
+        let found = format!("found={}", claims["iss"].as_str().unwrap_or_default());
+        refused_for_its_issuer(&cluster, &claims, &["of=token", &found]);
+    }
 }
 
 #[test]
@@ -39,6 +89,7 @@ fn names_of_every_shape() {
         "ann@contoso.example",
         "ann_contoso.example#EXT#@fabrikam.example",
         "Änne Größe ñ 漢字",
+        "ann\nexample",
         &longest,
         "select",
     ] {
@@ -72,12 +123,15 @@ fn clock_edges_one_second_either_side() {
 fn the_longest_token_a_message_can_hold() {
     let (cluster, _provider) = scene("");
     link(&cluster, "ann", PERSON, "user");
-    let padded = |pad: usize| KEY.token(&with(user_v1(unix_now()), "xms_pad", json!("x".repeat(pad))));
-    let fits = (47_000..50_000).find(|pad| padded(pad + 1).len() > 65_530).unwrap_or_default();
-    let token = padded(fits);
-    assert!(token.len() > 65_526, "{}", token.len());
-    assert_eq!(cluster.login("ann", &token), Outcome::Ready);
-    lacks_token(&cluster, &token);
+    admitted(&cluster, "ann", &KEY.token_of_length(&user_v1(unix_now()), 65_530));
+    let expected = Refusal {
+        code: "invalid_format",
+        sqlstate: "28P01",
+        message: "the access token has an invalid format (65531 bytes)",
+        hint: None,
+        facts: &["problem=\"too long\"", "length=65531"],
+    };
+    refused(&cluster, "ann", &KEY.token_of_length(&user_v1(unix_now()), 65_531), &expected);
 }
 
 #[test]
@@ -161,6 +215,56 @@ fn the_log_line_of_a_success() {
     let mark = cluster.log_mark();
     assert_eq!(cluster.login("ann", &KEY.token(&claims)), Outcome::Ready);
     assert!(!cluster.log_since(mark).contains("azure_ad_auth: accepted"), "without log_connections no line");
+}
+
+#[test]
+fn the_log_lines_of_applications_and_groups() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "robot", APPLICATION, "service");
+    link(&cluster, "dbas", GROUP, "group");
+    let now = unix_now();
+    let ann = "kind=user app={CLIENT} upn=ann@contoso.example";
+    let robot = "kind=application app={CLIENT} upn=none";
+    for (role, claims, object, about) in [
+        ("robot", app_v1(now), APPLICATION, robot),
+        ("robot", app_v2(now), APPLICATION, robot),
+        ("dbas", user_v1(now), PERSON, ann),
+        ("dbas", with(user_v2(now), "groups", json!([GROUP])), PERSON, ann),
+        ("dbas", with(app_v1(now), "groups", json!([GROUP])), APPLICATION, robot),
+    ] {
+        let mark = cluster.log_mark();
+        assert_eq!(
+            cluster.login(role, &KEY.token(&claims)),
+            Outcome::Ready,
+            "{}",
+            ours(&cluster.log_since(mark))
+        );
+        let (about, token) = (about.replace("{CLIENT}", CLIENT), claims["uti"].as_str().unwrap_or_default());
+        let expected = format!(
+            "LOG:  azure_ad_auth: accepted role={role} door=password method=trust oid={object} tid={TENANT} \
+             {about} uti={token} key_id=key-1\n"
+        );
+        let log = cluster.log_since(mark);
+        assert!(log.contains(&expected), "{expected}{}", ours(&log));
+    }
+}
+
+#[test]
+fn a_role_name_cannot_forge_a_line_of_the_log() {
+    // Core itself would put the name, as it is, into the prefix of each line.
+    let (cluster, _provider) = scene("log_line_prefix = '%m [%p] '");
+    let forged = "LOG:  azure_ad_auth: accepted role=admin";
+    let role = format!("ann\n{forged}");
+    link(&cluster, &role, PERSON, "user");
+    let token = KEY.token(&with(user_v1(unix_now()), "oid", json!(APPLICATION)));
+    let message = format!("Azure AD authentication failed for role \"{role}\"");
+    let shown = format!("role=\"ann\\n{forged}\" door=password method=trust expected={PERSON}");
+    let expected =
+        Refusal { code: "oid_mismatch", sqlstate: "28P01", message: &message, hint: None, facts: &[&shown] };
+    let mark = cluster.log_mark();
+    refused(&cluster, &role, &token, &expected);
+    let log = cluster.log_since(mark);
+    assert!(!log.lines().any(|line| line.starts_with(forged)), "{log}");
 }
 
 #[test]

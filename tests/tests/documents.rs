@@ -136,7 +136,7 @@ impl Reader {
             (
                 "apt-get",
                 format!(
-                    "shift 2; for package; do grep -qw -e \"$package\" '{root}/tools/setup' || exit 1; done"
+                    "shift 2; for package; do grep -qF -e \"${{package%[0-9][0-9]}}\" '{root}/tools/setup' || exit 1; done"
                 ),
             ),
         ] {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
@@ -41,19 +42,20 @@ pub(crate) fn signal_worker(cluster: &Cluster, number: i32) {
     signal(worker(cluster).expect("a worker"), number);
 }
 
-fn try_login(cluster: &Cluster, key: &Signer) -> Outcome {
+pub(crate) fn try_login(cluster: &Cluster, key: &Signer) -> Outcome {
     cluster.login("ann", &key.token(&user_v1(unix_now())))
 }
 
-fn message(outcome: Outcome) -> String {
+pub(crate) fn message(outcome: Outcome) -> String {
     match outcome {
         Outcome::Refused(error) => error.message,
         other => panic!("{other:?}"),
     }
 }
 
-const UNVERIFIED: &str = "the access token's signature could not be verified";
-const UNAVAILABLE: &str = "the signing keys of the Azure AD tenant are not available; try again later";
+pub(crate) const UNVERIFIED: &str = "the access token's signature could not be verified";
+pub(crate) const UNAVAILABLE: &str =
+    "the signing keys of the Azure AD tenant are not available; try again later";
 
 #[test]
 fn a_token_of_a_new_key_gets_in_at_first_try() {
@@ -137,10 +139,10 @@ fn a_login_waits_for_the_first_fetch() {
     cluster.found();
     link(&cluster, "ann", PERSON, "user");
     cluster.restart();
-    let logins: Vec<_> = std::thread::scope(|scope| {
+    let logins: Vec<_> = thread::scope(|scope| {
         let login = || try_login(&cluster, &KEY);
         let logins: Vec<_> = (0..8).map(|_| scope.spawn(login)).collect();
-        logins.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+        logins.into_iter().map(thread::ScopedJoinHandle::join).collect()
     });
     for login in logins {
         assert_eq!(login.expect("a thread"), Outcome::Ready, "{}", ours(&cluster.log()));

@@ -15,10 +15,12 @@ mod library;
 mod links;
 mod moving;
 mod prompt;
+mod proxy;
 mod refusals;
 mod seal;
 mod server_refusals;
 mod settings;
+mod waiting;
 
 use std::process::Command;
 use std::sync::{Arc, LazyLock};

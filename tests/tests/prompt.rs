@@ -8,7 +8,7 @@ use trial::issuer::*;
 use crate::{KEY, link, scene};
 
 /// A client that has been asked for its token.
-fn at_the_prompt(cluster: &Cluster, role: &str) -> RawClient {
+pub(crate) fn at_the_prompt(cluster: &Cluster, role: &str) -> RawClient {
     let mut client = cluster.client();
     client.start(&[("user", role), ("database", "postgres")]).expect("a connection");
     assert_eq!(client.asked(), Asked::Password);
@@ -62,6 +62,30 @@ fn r9_messages_that_are_no_password() {
         expect(client, "invalid password packet size");
     }
     lacks_token(&cluster, &token);
+}
+
+#[test]
+fn r9_nothing_for_a_password() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let mut client = at_the_prompt(&cluster, "ann");
+    let mark = cluster.log_mark();
+    client.send(b'p', b"").expect("a connection");
+    match client.asked() {
+        Asked::Nothing(Outcome::Refused(error)) => {
+            let said = (error.severity.as_str(), error.sqlstate.as_str(), error.message.as_str());
+            assert_eq!(said, ("FATAL", "08P01", "invalid password packet size"));
+            assert_eq!((error.detail, error.hint), (None, None));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(cluster.log_since(mark).contains("FATAL:  invalid password packet size"));
+    let mut client = at_the_prompt(&cluster, "ann");
+    let mark = cluster.log_mark();
+    client.send(b'p', &[0]).expect("a connection");
+    let Asked::Nothing(outcome) = client.asked() else { panic!("the server asks again") };
+    let message = "the access token has an invalid format (1 part instead of 3, 0 bytes)";
+    check_refusal(&cluster, mark, "ann", "", &outcome, &failed("invalid_format", message, &["length=0"]));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use trial::client::{Asked, Outcome, RawClient, ServerError};
+use trial::client::{Answer, Asked, Outcome, RawClient};
 use trial::cluster::{Cluster, Setup, eventually};
 use trial::expect::{lacks_token, ours};
 use trial::issuer::*;
@@ -17,7 +17,7 @@ fn session(cluster: &Cluster, role: &str) -> RawClient {
 }
 
 /// Expects a session's first action to end it, and the log to say why.
-fn sealed(cluster: &Cluster, mark: usize, outcome: Result<Vec<Option<String>>, ServerError>, code: &str) {
+fn sealed(cluster: &Cluster, mark: usize, outcome: Answer, code: &str) {
     let error = outcome.expect_err("the session did something");
     assert_eq!(error.severity, "FATAL");
     assert_eq!((error.sqlstate.as_str(), error.detail, error.hint), ("28P01", None, None));
@@ -31,12 +31,14 @@ fn sealed(cluster: &Cluster, mark: usize, outcome: Result<Vec<Option<String>>, S
 
 #[test]
 fn a_link_removed_between_admission_and_the_first_statement() {
-    type Act = fn(&mut RawClient, u32) -> Result<Vec<Option<String>>, ServerError>;
+    type Act = fn(&mut RawClient, u32) -> Answer;
     let (cluster, _provider) = scene("");
     let function: u32 = cluster.sql("SELECT 'pg_backend_pid'::regproc::oid").parse().expect("an oid");
-    let acts: [Act; 4] = [
+    let acts: [Act; 6] = [
         |client, _| client.query("SELECT 1"),
         |client, _| client.query("BEGIN"),
+        |client, _| client.query_extended("SELECT 1"),
+        |client, _| client.query_extended("BEGIN"),
         |client, _| client.query("SET work_mem = '1MB'"),
         |client, function| client.call(function),
     ];
@@ -69,6 +71,51 @@ fn once_unsealed_a_session_goes_on() {
     assert!(client.query("SELECT 1").is_ok());
     cluster.sql(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}', 'user')"));
     assert!(client.query("SELECT 1").is_ok(), "who was let in rightly stays in");
+}
+
+#[test]
+fn an_admitted_session_works_by_the_extended_protocol() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let text = |text: &str| Ok(vec![Some(text.to_owned())]);
+    let mut client = session(&cluster, "ann");
+    assert_eq!(client.query_extended("BEGIN"), Ok(vec![]));
+    assert_eq!(client.query_extended("SELECT session_user"), text("ann"));
+    assert_eq!(
+        client.query_extended("SELECT 1 / 0").map_err(|error| error.sqlstate),
+        Err("22012".to_owned())
+    );
+    assert_eq!(client.query_extended("ROLLBACK"), Ok(vec![]));
+    assert_eq!(session(&cluster, "ann").query_extended("SELECT 1"), text("1"), "as its first action");
+}
+
+#[test]
+fn parallel_workers_of_an_admitted_session_are_let_be() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    cluster.sql("CREATE TABLE big AS SELECT generate_series(1, 10000) AS x; GRANT SELECT ON big TO ann");
+    let force = if cluster.workshop.installation.major >= 16 {
+        "debug_parallel_query"
+    } else {
+        "force_parallel_mode"
+    };
+    let mut client = session(&cluster, "ann");
+    for setting in [
+        "parallel_setup_cost = 0",
+        "parallel_tuple_cost = 0",
+        "min_parallel_table_scan_size = 0",
+        "max_parallel_workers_per_gather = 2",
+        "parallel_leader_participation = off",
+        &format!("{force} = on"),
+    ] {
+        assert_eq!(client.query(&format!("SET {setting}")), Ok(vec![]), "{setting}");
+    }
+    let plan = client.query("EXPLAIN (ANALYZE, COSTS OFF) SELECT sum(x) FROM big").expect("a plan");
+    let plan: Vec<_> = plan.into_iter().flatten().collect();
+    let launched = plan.iter().find_map(|line| line.trim().strip_prefix("Workers Launched: "));
+    assert!(launched.is_some_and(|count| count != "0"), "{plan:#?}");
+    assert_eq!(client.query("SELECT sum(x) FROM big"), Ok(vec![Some("50005000".to_owned())]));
+    assert_eq!(client.query_extended("SELECT sum(x) FROM big"), Ok(vec![Some("50005000".to_owned())]));
 }
 
 #[test]

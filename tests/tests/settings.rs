@@ -3,8 +3,8 @@
 use std::fs;
 
 use trial::client::{Asked, Outcome};
-use trial::cluster::{Cluster, Setup};
-use trial::expect::{Refusal, check_refusal, ours};
+use trial::cluster::{Cluster, Setup, eventually};
+use trial::expect::{Refusal, check_refusal, lacks_token, ours};
 use trial::issuer::*;
 
 use crate::{KEY, link, scene};
@@ -109,18 +109,35 @@ fn an_unknown_name_fails_closed_at_start_and_at_reload() {
             not_configured(&cluster, "unknown_setting=");
         } else {
             cluster.await_keys();
-            assert!(trial::cluster::eventually(|| {
+            assert!(eventually(|| {
                 cluster.login("ann", &KEY.token(&user_v1(unix_now()))) == Outcome::Ready
             }));
         }
     }
-    // What ALTER SYSTEM writes counts too, and what an included file has.
-    cluster.configure(&Setup { settings: format!("{good}\ninclude = 'more.conf'"), ..Setup::default() });
-    fs::write(cluster.data().join("more.conf"), "azure_ad_auth.tenant = ''\n").expect("more.conf");
-    let mark = cluster.log_mark();
-    cluster.sql("SELECT pg_reload_conf()");
-    cluster.await_log(mark, "unknown setting: azure_ad_auth.tenant in ");
-    not_configured(&cluster, "unknown_setting=");
+}
+
+#[test]
+fn an_unknown_name_in_what_alter_system_writes_or_in_an_included_file() {
+    let (cluster, provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let settings =
+        format!("azure_ad_auth.authority_url = '{}'\ninclude_if_exists = 'more.conf'", provider.url());
+    cluster.configure(&Setup { settings, ..Setup::default() });
+    for name in ["postgresql.auto.conf", "more.conf"] {
+        let file = cluster.data().join(name);
+        let before = fs::read_to_string(&file).unwrap_or_default();
+        fs::write(&file, format!("{before}azure_ad_auth.tenant = ''\n")).expect("a configuration file");
+        let line = before.lines().count() + 1;
+        let mark = cluster.log_mark();
+        cluster.reload();
+        let place = format!("azure_ad_auth.tenant in {}:{line}", file.display());
+        cluster.await_log(mark, &format!("unknown setting: {place}"));
+        not_configured(&cluster, &format!("unknown_setting=\"{place}\""));
+        fs::write(&file, before).expect("a configuration file");
+        cluster.reload();
+        let mends = || cluster.login("ann", &KEY.token(&user_v1(unix_now()))) == Outcome::Ready;
+        assert!(eventually(mends), "{name}: mended by taking the line out");
+    }
 }
 
 #[test]
@@ -203,12 +220,47 @@ fn who_may_see_and_who_may_set() {
             "{command}: not even a superuser, in a session"
         );
     }
-    let mut client = cluster.client();
+}
+
+#[test]
+fn a_client_cannot_set_anything_when_it_connects() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
     let parameters =
-        [("user", "admin"), ("database", "postgres"), ("options", "-c azure_ad_auth.require_tls=off")];
+        [("user", "ann"), ("database", "postgres"), ("options", "-c azure_ad_auth.require_tls=off")];
+    // Without TLS: refused before the token is asked for, and long before options are looked at.
+    let mark = cluster.log_mark();
+    let mut client = cluster.plain_client();
     client.start(&parameters).expect("a connection");
-    let _ = client.asked();
-    cluster.sql(&format!("ALTER SYSTEM SET azure_ad_auth.issuers = 'https://sts.windows.net/{TENANT}/'"));
+    let expected = Refusal {
+        code: "tls_required",
+        sqlstate: "28000",
+        message: "Azure AD authentication requires an encrypted connection",
+        hint: None,
+        facts: &[],
+    };
+    match client.asked() {
+        Asked::Nothing(outcome) => check_refusal(&cluster, mark, "ann", "", &outcome, &expected),
+        asked => panic!("the token was asked for: {asked:?}"),
+    }
+    // With TLS: the token is accepted, and then core refuses the option.
+    let token = KEY.token(&user_v1(unix_now()));
+    let mark = cluster.log_mark();
+    match cluster.client().login(&parameters, &token) {
+        Outcome::Refused(error) => {
+            assert_eq!((error.severity.as_str(), error.sqlstate.as_str()), ("FATAL", "55P02"));
+            assert_eq!(error.message, "parameter \"azure_ad_auth.require_tls\" cannot be changed now");
+        }
+        other => panic!("{other:?}"),
+    }
+    let log = cluster.log_since(mark);
+    assert!(log.contains("azure_ad_auth: accepted role=ann "), "{}", ours(&log));
+    assert!(
+        log.contains("FATAL:  parameter \"azure_ad_auth.require_tls\" cannot be changed now"),
+        "{}",
+        ours(&log)
+    );
+    lacks_token(&cluster, &token);
 }
 
 #[test]

@@ -1,0 +1,179 @@
+//! Logins while keys are being fetched: they wait, within bounds, or do not notice.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+use trial::client::{Asked, Outcome, RawClient};
+use trial::cluster::{Cluster, eventually};
+use trial::expect::{Refusal, admitted, check_refusal, lacks_token, ours};
+use trial::idp::{Manners, Provider};
+use trial::issuer::*;
+
+use crate::keys::{UNVERIFIED, try_login};
+use crate::prompt::at_the_prompt;
+use crate::{KEY, NEW_KEY, link, scene};
+/// A client whose token is of a key that is being fetched. The provider hangs.
+fn waiting_for_a_key(cluster: &Cluster, provider: &Provider, token: &str) -> RawClient {
+    let before = provider.requests();
+    let mut client = at_the_prompt(cluster, "ann");
+    client.send_password(token).expect("a connection");
+    assert!(eventually(|| provider.requests() > before), "no fetch has begun");
+    client
+}
+
+#[test]
+fn a_wait_for_a_key_is_bounded_and_holds_up_nobody_else() {
+    let (cluster, provider) = scene("azure_ad_auth.unknown_key_wait = 4s");
+    link(&cluster, "ann", PERSON, "user");
+    provider.behave(Manners::Hang);
+    let token = NEW_KEY.token(&user_v1(unix_now()));
+    let mark = cluster.log_mark();
+    let mut waiting = waiting_for_a_key(&cluster, &provider, &token);
+    assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+    assert!(!cluster.log_since(mark).contains("refused code="), "the first one still waits");
+    let Asked::Nothing(outcome) = waiting.asked() else { panic!("the server asks again") };
+    let facts = &["key_id=key-2"];
+    let expected = Refusal { code: "unknown_key", sqlstate: "28P01", message: UNVERIFIED, hint: None, facts };
+    check_refusal(&cluster, mark, "ann", &token, &outcome, &expected);
+    // It did not wait for the end of the fetch, which would have left a line in the log.
+    assert!(!cluster.log_since(mark).contains("fetching the signing keys failed"));
+}
+
+#[test]
+fn the_authentication_timeout_ends_a_wait_for_a_key() {
+    let (cluster, provider) = scene("azure_ad_auth.unknown_key_wait = 30s\nauthentication_timeout = 2s");
+    link(&cluster, "ann", PERSON, "user");
+    provider.behave(Manners::Hang);
+    let token = NEW_KEY.token(&user_v1(unix_now()));
+    let mark = cluster.log_mark();
+    match waiting_for_a_key(&cluster, &provider, &token).asked() {
+        Asked::Nothing(Outcome::Refused(error)) => {
+            assert_eq!(error.message, "canceling authentication due to timeout");
+        }
+        Asked::Nothing(Outcome::HungUp) => {}
+        other => panic!("{other:?}"),
+    }
+    cluster.await_log(mark, "FATAL:  canceling authentication due to timeout");
+    assert!(!cluster.log_since(mark).contains("refused code="), "{}", ours(&cluster.log_since(mark)));
+    lacks_token(&cluster, &token);
+    assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+}
+
+#[test]
+fn the_server_stops_while_logins_wait() {
+    let (cluster, provider) = scene("azure_ad_auth.unknown_key_wait = 30s");
+    link(&cluster, "ann", PERSON, "user");
+    provider.behave(Manners::Hang);
+    let token = NEW_KEY.token(&user_v1(unix_now()));
+    let mut waiting = waiting_for_a_key(&cluster, &provider, &token);
+    let mut asked = at_the_prompt(&cluster, "ann");
+    let mark = cluster.log_mark();
+    cluster.stop("fast");
+    let log = cluster.log_since(mark);
+    assert!(log.contains("database system is shut down"), "{}", ours(&log));
+    // Neither waited for its own end.
+    for line in ["terminated by signal", "refused code=", "fetching the signing keys failed"] {
+        assert!(!log.contains(line), "{line}: {}", ours(&log));
+    }
+    for client in [&mut waiting, &mut asked] {
+        assert!(!matches!(client.asked(), Asked::Password | Asked::Nothing(Outcome::Ready)));
+    }
+    lacks_token(&cluster, &token);
+}
+
+#[test]
+fn an_answer_that_never_ends_costs_no_login() {
+    let (cluster, provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    for (manners, said) in
+        [(Manners::Drip, "timeout: global"), (Manners::EndlessHead, "response header is too big: ")]
+    {
+        provider.behave(manners.clone());
+        let before = provider.requests();
+        let output = thread::scope(|scope| {
+            let refresh = scope.spawn(|| cluster.sql_as("postgres", "SELECT azure_ad_auth.refresh_keys()"));
+            assert!(eventually(|| provider.requests() > before));
+            assert_eq!(try_login(&cluster, &KEY), Outcome::Ready, "{manners:?}");
+            refresh.join().expect("a thread")
+        });
+        assert!(output.stderr.contains("ERROR:  the signing keys could not be fetched"), "{manners:?}");
+        assert!(output.stderr.contains(said), "{manners:?}: {}", output.stderr);
+        assert_eq!(try_login(&cluster, &KEY), Outcome::Ready, "{manners:?}");
+    }
+    provider.behave(Manners::Good);
+    assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
+}
+
+#[test]
+fn entries_left_out_are_counted_and_cost_the_good_key_nothing() {
+    let (cluster, provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let weak = with(NEW_KEY.jwk(), "n", json!(b64(&NEW_KEY.modulus()[128..])));
+    let foreign = json!({"kty": "EC", "use": "sig", "kid": "key-3", "crv": "P-256", "x": "AA", "y": "AA"});
+    let document = json!({"keys": [weak, KEY.jwk(), foreign]}).to_string();
+    provider.behave(Manners::Body(document));
+    let mark = cluster.log_mark();
+    assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
+    // Two in each of the documents of both versions.
+    let said = "1 signing keys are at hand; 4 entries of the key documents are not usable and were left out";
+    cluster.await_log(mark, said);
+    assert_eq!(cluster.sql("SELECT key_id FROM azure_ad_auth.signing_keys"), "key-1");
+    admitted(&cluster, "ann", &KEY.token(&user_v1(unix_now())));
+}
+
+#[test]
+fn a_key_that_stays_is_there_at_every_moment_of_a_change() {
+    let (cluster, provider) = scene("azure_ad_auth.key_refresh_interval = 1s");
+    link(&cluster, "ann", PERSON, "user");
+    let stays = || Arc::clone(&KEY);
+    // One set has two before the key that stays, the other none, so that it moves.
+    let sets = [
+        vec![Arc::new(Signer::new("key-0")), Arc::new(Signer::new("key-00")), stays()],
+        vec![stays(), Arc::clone(&NEW_KEY)],
+    ];
+    let done = AtomicBool::new(false);
+    let log_in = || {
+        let mut outcomes = Vec::new();
+        while !done.load(Ordering::SeqCst) || outcomes.len() < 40 {
+            outcomes.push(try_login(&cluster, &KEY));
+        }
+        outcomes
+    };
+    let (counts, outcomes) = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(log_in)).collect();
+        let publish = |set: &Vec<Arc<Signer>>| {
+            provider.publish(set.clone());
+            cluster.sql_as("postgres", "SELECT azure_ad_auth.refresh_keys()").stdout
+        };
+        let counts: Vec<_> = sets.iter().cycle().take(40).map(publish).collect();
+        done.store(true, Ordering::SeqCst);
+        let outcomes = threads.into_iter().flat_map(|thread| thread.join().expect("a thread"));
+        (counts, outcomes.collect::<Vec<_>>())
+    });
+    assert_eq!(counts, ["3", "2"].repeat(20));
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Ready), "{}", ours(&cluster.log()));
+}
+
+#[test]
+fn a_provider_that_asks_for_patience_is_left_alone() {
+    let (cluster, provider) = scene("azure_ad_auth.key_refresh_interval = 1s");
+    link(&cluster, "ann", PERSON, "user");
+    // Without being asked to wait, the schedule goes on.
+    provider.behave(Manners::Status(503, ""));
+    let before = provider.requests();
+    assert!(eventually(|| provider.requests() >= before + 3));
+    let mark = cluster.log_mark();
+    provider.behave(Manners::Status(429, "retry-after: 3600\r\n"));
+    cluster.await_log(mark, "answered with status 429");
+    let before = provider.requests();
+    provider.behave(Manners::Good);
+    thread::sleep(Duration::from_secs(5));
+    assert_eq!(provider.requests(), before);
+    assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+    // An administrator need not wait, and after a success the schedule goes on.
+    assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
+    assert!(eventually(|| provider.requests() >= before + 6));
+}
