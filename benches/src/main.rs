@@ -15,7 +15,13 @@ use trial::idp::Provider;
 use trial::issuer::{PERSON, Signer, unix_now, user_v1};
 
 /// Logins of each kind.
-const LOGINS: usize = 500;
+const LOGINS: usize = 600;
+
+/// The first ones warm caches that a server in use has warm.
+const WARM_UP: usize = 24;
+
+/// In which order the kinds come.
+const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 2, 0], [1, 0, 2], [2, 0, 1], [2, 1, 0]];
 
 const HBA: &str = "\
 local all postgres trust
@@ -42,23 +48,22 @@ fn main() {
     cluster.sql(&format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')"));
     let token = key.token(&user_v1(unix_now()));
 
-    let mut trust = Vec::new();
-    let mut scram = Vec::new();
-    let mut by_token = Vec::new();
-    for round in 0..LOGINS + 20 {
-        let times = [
-            timed(|| login(&cluster, "trusted", "")),
-            timed(|| scram_login(&cluster, "secretive", "correct horse battery staple")),
-            timed(|| login(&cluster, "ann", &token)),
-        ];
-        // The first ones warm caches that a server in use has warm.
-        if round >= 20 {
-            trust.push(times[0]);
-            scram.push(times[1]);
-            by_token.push(times[2]);
+    let kinds: [&dyn Fn() -> Outcome; 3] = [
+        &|| login(&cluster, "trusted", ""),
+        &|| scram_login(&cluster, "secretive", "correct horse battery staple"),
+        &|| login(&cluster, "ann", &token),
+    ];
+    let mut times = [const { Vec::new() }; 3];
+    for round in 0..LOGINS + WARM_UP {
+        // A backend ends while the next one begins; so each kind comes after each other one as often.
+        for place in ORDERS[round % ORDERS.len()] {
+            let time = timed(kinds[place]);
+            if round >= WARM_UP {
+                times[place].push(time);
+            }
         }
     }
-    report(&cluster, [trust, scram, by_token], token.len());
+    report(&cluster, times, token.len());
 }
 
 /// The time until a client is ready for queries.
