@@ -3,6 +3,7 @@
 mod anchors;
 mod api;
 pub(crate) mod catalog;
+mod createrole;
 pub(crate) mod ddl;
 mod link;
 mod membership;

@@ -10,6 +10,7 @@ use pgrx::prelude::*;
 
 use super::anchors;
 use super::catalog::{self, Link, Role, is_anchor};
+use super::createrole;
 use super::link;
 use super::membership;
 use super::preload;
@@ -63,7 +64,8 @@ fn make_visible() {
 /// What must not even begin while roles are linked. What it is about is locked as linking locks it, so that whoever comes
 /// second sees what the first has done.
 fn before(statement: &Statement) -> Outcome<()> {
-    if link::anchors().is_some() {
+    createrole::check(statement)?;
+    if link::anchors().is_some() && !recovering() {
         let mut involved: Vec<_> = involved(statement).into_iter().filter_map(Named::role).collect();
         involved.sort_by_key(|role| role.id.to_u32());
         involved.iter().try_for_each(link::lock)?;
@@ -82,12 +84,18 @@ fn before(statement: &Statement) -> Outcome<()> {
     }
 }
 
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn recovering() -> bool {
+    // SAFETY: has no preconditions. A standby takes no such statement, and says so itself.
+    unsafe { pg_sys::RecoveryInProgress() }
+}
+
 /// Roles by which a statement could break what a link depends on.
 fn involved(statement: &Statement) -> Vec<&Named> {
     match statement {
         Statement::Membership { granted, members, .. } => granted.iter().chain(members).collect(),
         Statement::Create { parents, members, .. } => parents.iter().chain(members).collect(),
-        Statement::Alter { role } | Statement::Configure { role } => vec![role],
+        Statement::Alter { role, .. } | Statement::Configure { role } => vec![role],
         _ => Vec::new(),
     }
 }
@@ -109,7 +117,7 @@ fn after(statement: &Statement) -> Outcome<()> {
         Statement::Label { role } => settle(role),
         Statement::Drop { .. } => as_superuser(|| link::settle_association(&mut Vec::new())),
         Statement::Configure { role } => after_configure(role),
-        Statement::Alter { role } => {
+        Statement::Alter { role, .. } => {
             role.role().filter(is_anchor).map_or(Ok(()), |anchor| verify_anchor(&anchor))?;
             verify(std::slice::from_ref(role), None)?;
             check_reach(std::slice::from_ref(role))

@@ -46,7 +46,7 @@ pub(crate) fn unlink(role: &Role) -> Outcome<Done> {
 pub(crate) fn settle(role: &Role) -> Outcome<Done> {
     as_superuser(|| {
         let mut done = Done::new();
-        let was_admin = is_administrator(role);
+        let was_admin = holds_admin_role(role);
         match catalog::link_of(role.id) {
             Link::Bound(label) => make_linked(role, &label, &mut done)?,
             Link::None => make_unlinked(role, &mut done)?,
@@ -68,7 +68,7 @@ pub(crate) fn settle(role: &Role) -> Outcome<Done> {
                 .detail(fault.to_string()));
             }
         }
-        if was_admin || is_administrator(role) {
+        if was_admin || holds_admin_role(role) {
             settle_association(&mut done)?;
         }
         Ok(done)
@@ -76,7 +76,7 @@ pub(crate) fn settle(role: &Role) -> Outcome<Done> {
 }
 
 /// Whether a role is a direct member of `azure_ad_admin`.
-pub(crate) fn is_administrator(role: &Role) -> bool {
+fn holds_admin_role(role: &Role) -> bool {
     anchors().is_some_and(|(_, admin)| !membership::between(role, &admin).is_empty())
 }
 

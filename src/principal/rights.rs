@@ -24,10 +24,7 @@ pub(crate) fn may_change(role: &Role) -> Outcome<()> {
     if role.id == user || role.id == session::role() {
         return denied("A role cannot change its own link.".to_owned());
     }
-    let Some((_, admin)) = link::anchors() else {
-        return denied("There is no role azure_ad_admin.".to_owned());
-    };
-    if catalog::is_member(role.id, admin.id) {
+    if is_administrator(role) {
         return denied("It is another administrator; only a superuser may change that one.".to_owned());
     }
     if !core_lets_change_password(user, role.id) {
@@ -73,9 +70,7 @@ fn require_administrator() -> Outcome<pg_sys::Oid> {
     let denied =
         |detail: &str| Fault::denied("permission denied to administer Azure AD roles").detail(detail);
     let (user, restricted) = current_user();
-    let administers =
-        catalog::role_named(catalog::ADMIN_ROLE).is_some_and(|admin| catalog::is_member(user, admin.id));
-    if !administers {
+    if !catalog::role_of(user).is_some_and(|user| is_administrator(&user)) {
         return Err(denied("Only superusers and members of role \"azure_ad_admin\" may."));
     }
     if restricted {
@@ -94,12 +89,20 @@ fn require_administrator() -> Outcome<pg_sys::Oid> {
     }
 }
 
+/// The current user, if it is an administrator and no superuser.
+pub(crate) fn plain_administrator() -> Option<Role> {
+    catalog::role_of(current_user().0).filter(|user| !user.superuser && is_administrator(user))
+}
+
+/// Whether a role is a member of `azure_ad_admin`, directly or not.
+pub(crate) fn is_administrator(role: &Role) -> bool {
+    catalog::role_named(catalog::ADMIN_ROLE).is_some_and(|admin| catalog::is_member(role.id, admin.id))
+}
+
 /// The role created by an administrator belongs to all administrators, not to the one who made it. Core makes whoever
 /// creates a role its administrator, from 16 on; before, CREATEROLE administers every role.
 pub(crate) fn grant_to_administrators(role: &Role) {
-    let Some((_, admin)) = link::anchors() else { return };
-    let user = catalog::role_of(current_user().0).filter(|user| catalog::is_member(user.id, admin.id));
-    let Some(user) = user.filter(|user| HAS_ADMIN_OPTION_RULES && !user.superuser) else { return };
+    let Some(user) = plain_administrator().filter(|_| HAS_ADMIN_OPTION_RULES) else { return };
     as_superuser(|| {
         let name = quoted(&role.display_name());
         run(&format!("GRANT {name} TO azure_ad_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"));

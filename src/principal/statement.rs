@@ -13,10 +13,10 @@ use super::catalog::{self, Role};
 pub(crate) enum Statement {
     /// GRANT or REVOKE of roles, ALTER GROUP.
     Membership { granted: Vec<Named>, members: Vec<Named>, is_grant: bool },
-    /// CREATE ROLE, with the roles of its IN ROLE list, and of its ROLE and ADMIN lists.
-    Create { role: Named, parents: Vec<Named>, members: Vec<Named> },
-    /// ALTER ROLE with attributes.
-    Alter { role: Named },
+    /// CREATE ROLE, with the roles of its IN ROLE list, and of its ROLE and ADMIN lists; and whether with CREATEROLE.
+    Create { role: Named, parents: Vec<Named>, members: Vec<Named>, create_role: bool },
+    /// ALTER ROLE with attributes; and whether with CREATEROLE.
+    Alter { role: Named, create_role: bool },
     /// ALTER ROLE … SET or RESET.
     Configure { role: Named },
     /// DROP ROLE.
@@ -74,6 +74,7 @@ pub(crate) unsafe fn read(node: *mut pg_sys::Node) -> Option<Statement> {
                 Some(Statement::Create {
                     role: Named::Name(CStr::from_ptr(create.role).to_owned()),
                     parents: listed(create.options, "addroleto"),
+                    create_role: gives_createrole(create.options),
                     members: members.collect(),
                 })
             }
@@ -83,7 +84,7 @@ pub(crate) unsafe fn read(node: *mut pg_sys::Node) -> Option<Statement> {
                 // ALTER GROUP … ADD USER comes as ALTER ROLE with a list of members.
                 let members = listed(alter.options, "rolemembers");
                 Some(if members.is_empty() {
-                    Statement::Alter { role }
+                    Statement::Alter { role, create_role: gives_createrole(alter.options) }
                 } else {
                     Statement::Membership { granted: vec![role], members, is_grant: alter.action > 0 }
                 })
@@ -164,6 +165,20 @@ unsafe fn listed(options: *mut pg_sys::List, name: &str) -> Vec<Named> {
         .into_iter()
         .flatten()
         .collect()
+    }
+}
+
+/// Whether the options of CREATE or ALTER ROLE have CREATEROLE.
+#[expect(unsafe_code, reason = "reads parse trees")]
+unsafe fn gives_createrole(options: *mut pg_sys::List) -> bool {
+    // SAFETY: the options are DefElem nodes, and this one has a boolean.
+    unsafe {
+        let given = items(options, |item| {
+            let option = item.cast::<pg_sys::DefElem>();
+            let named = CStr::from_ptr((*option).defname) == c"createrole";
+            named.then(|| pg_sys::defGetBoolean(option))
+        });
+        given.contains(&true)
     }
 }
 

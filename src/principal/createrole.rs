@@ -1,0 +1,54 @@
+//! What an administrator may not do with CREATEROLE on 14 and 15, where PostgreSQL lets whoever has it grant itself anything.
+//!
+//! From 16 on the ADMIN option says who administers which role, and core keeps to it.
+
+use super::catalog::{self, Role};
+use super::rights;
+use super::statement::{Named, Statement};
+use crate::fault::{Fault, Outcome};
+
+/// A statement of an administrator who is no superuser goes no further than the roles it holds itself.
+pub(crate) fn check(statement: &Statement) -> Outcome<()> {
+    if rights::HAS_ADMIN_OPTION_RULES {
+        return Ok(());
+    }
+    let Some(user) = rights::plain_administrator() else { return Ok(()) };
+    match statement {
+        Statement::Membership { granted, is_grant: true, .. } => may_grant(&user, granted),
+        Statement::Create { parents, create_role, .. } => {
+            may_grant(&user, parents)?;
+            if *create_role { Err(may_not_give_createrole()) } else { Ok(()) }
+        }
+        Statement::Alter { role, create_role } => {
+            may_touch(&user, std::slice::from_ref(role))?;
+            let other = role.role().is_some_and(|role| !rights::is_administrator(&role));
+            if *create_role && other { Err(may_not_give_createrole()) } else { Ok(()) }
+        }
+        Statement::Configure { role } | Statement::Rename { role } => {
+            may_touch(&user, std::slice::from_ref(role))
+        }
+        Statement::Drop { roles } => may_touch(&user, roles),
+        _ => Ok(()),
+    }
+}
+
+/// GRANT and IN ROLE: what one has, as everywhere else.
+fn may_grant(user: &Role, roles: &[Named]) -> Outcome<()> {
+    let foreign = roles.iter().filter_map(Named::role).find(|role| !catalog::is_member(user.id, role.id));
+    let Some(foreign) = foreign else { return Ok(()) };
+    Err(Fault::denied(format!("permission denied to grant role \"{}\"", foreign.display_name()))
+        .detail("Azure AD administrators may grant roles they are members of."))
+}
+
+/// Other administrators are a superuser's to change.
+fn may_touch(user: &Role, roles: &[Named]) -> Outcome<()> {
+    let other = |role: &Role| role.id != user.id && rights::is_administrator(role);
+    let Some(other) = roles.iter().filter_map(Named::role).find(other) else { return Ok(()) };
+    Err(Fault::denied(format!("permission denied to change role \"{}\"", other.display_name()))
+        .detail("It is another administrator; only a superuser may change that one."))
+}
+
+fn may_not_give_createrole() -> Fault {
+    Fault::denied("permission denied to give CREATEROLE")
+        .detail("Azure AD administrators may not make others administrators of roles; a superuser may.")
+}
