@@ -17,6 +17,7 @@ const HEADERS: &str = r#"
 #include "libpq/hba.h"
 #include "libpq/libpq.h"
 #include "libpq/libpq-be.h"
+#include "libpq/pqformat.h"
 #if PG_VERSION_NUM >= 180000
 #include "tcop/backend_startup.h"
 #endif
@@ -88,8 +89,8 @@ fn bind(headers: &Path, flags: &[String]) -> Result<(), Box<dyn Error>> {
         .clang_arg(format!("-I{}", headers.display()))
         .clang_args(flags)
         .allowlist_type("Port|HbaLine|UserAuth|ClientConnectionInfo|LogConnectionOption")
-        .allowlist_var("MyClientConnectionInfo|ClientAuthentication_hook|log_connections")
-        .allowlist_function("sendAuthRequest|pq_startmsgread|pq_getbyte|pq_getmessage|hba_authname")
+        .allowlist_var("PqCommMethods|MyClientConnectionInfo|ClientAuthentication_hook|log_connections")
+        .allowlist_function("sendAuthRequest|pq_beginmessage|pq_endmessage|appendBinaryStringInfo|pq_startmsgread|pq_getbyte|pq_getmessage|hba_authname")
         .default_enum_style(bindgen::EnumVariation::Consts)
         .use_core()
         .size_t_is_usize(true)

@@ -151,7 +151,7 @@ impl Connection {
         // connection) leaves the boundary as a panic that has nothing to drop in here.
         unsafe {
             pg_sys::ffi::pg_guard_ffi_boundary(|| {
-                server::sendAuthRequest(self.port, AUTH_REQ_PASSWORD, std::ptr::null(), 0);
+                request_password(self.port);
                 server::pq_startmsgread();
                 let kind = server::pq_getbyte();
                 if kind != PASSWORD_MESSAGE {
@@ -190,6 +190,34 @@ fn take_text(buffer: &[u8], length: c_int) -> Reply {
     match message.split_last() {
         Some((0, text)) if !text.contains(&0) => Reply::Token(Zeroizing::new(text.to_vec())),
         _ => Reply::WrongLength,
+    }
+}
+
+/// Sends AuthenticationCleartextPassword.
+///
+/// # Safety
+/// Of the connection being authenticated; within pg_guard_ffi_boundary.
+#[cfg(not(feature = "pg14"))]
+#[expect(unsafe_code, ffi_unwind_calls, reason = "inside pg_guard_ffi_boundary")]
+unsafe fn request_password(port: *mut Port) {
+    // SAFETY: see above.
+    unsafe { server::sendAuthRequest(port, AUTH_REQ_PASSWORD, std::ptr::null(), 0) }
+}
+
+/// The same where auth.c keeps sendAuthRequest() to itself.
+#[cfg(feature = "pg14")]
+#[expect(unsafe_code, ffi_unwind_calls, reason = "inside pg_guard_ffi_boundary")]
+unsafe fn request_password(_port: *mut Port) {
+    let number = AUTH_REQ_PASSWORD.to_be_bytes();
+    // SAFETY: see above. The message is made, filled and sent here; its kind is that of all requests of authentication.
+    unsafe {
+        let mut message: server::StringInfoData = std::mem::zeroed();
+        server::pq_beginmessage(&raw mut message, b'R'.cast_signed());
+        server::appendBinaryStringInfo(&raw mut message, number.as_ptr().cast(), 4);
+        server::pq_endmessage(&raw mut message);
+        if let Some(flush) = (*server::PqCommMethods).flush {
+            flush();
+        }
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) enum Statement {
     /// DROP OWNED, REASSIGN OWNED.
     Own { roles: Vec<Named> },
     /// GRANT … ON PARAMETER.
+    #[cfg_attr(feature = "pg14", expect(dead_code, reason = "there is no such statement before 15"))]
     Parameter,
     /// SECURITY LABEL … ON ROLE.
     Label { role: Named },

@@ -1,27 +1,16 @@
 //! What makes the guard sound, against whoever would break it: by a chain of roles, from another session, or in time.
 
-use serde_json::json;
 use trial::client::{Outcome, RawClient, ServerError};
 use trial::cluster::Cluster;
 use trial::issuer::*;
 
-use crate::{KEY, link, scene};
-
-const ADMIN: &str = "66666666-aaaa-bbbb-cccc-000000000006";
-const SECOND_ADMIN: &str = "77777777-aaaa-bbbb-cccc-000000000007";
+use crate::links::{ADMIN, SECOND_ADMIN, session};
+use crate::{link, scene};
 
 /// A session of the superuser.
 fn superuser(cluster: &Cluster) -> RawClient {
     let mut client = cluster.socket_client();
     assert_eq!(client.login(&[("user", "postgres"), ("database", "postgres")], ""), Outcome::Ready);
-    client
-}
-
-/// A session of a role that logs in with a token of an object.
-fn session(cluster: &Cluster, role: &str, object: &str) -> RawClient {
-    let token = KEY.token(&with(user_v1(unix_now()), "oid", json!(object)));
-    let mut client = cluster.client();
-    assert_eq!(client.login(&[("user", role), ("database", "postgres")], &token), Outcome::Ready);
     client
 }
 

@@ -4,6 +4,7 @@
 
 #![allow(missing_docs, reason = "a test's name says what it pins")]
 
+mod administrators;
 mod admissions;
 mod chain;
 mod crash;

@@ -1,0 +1,156 @@
+//! What an administrator may do who is no superuser, and what nobody else may.
+
+use trial::client::Outcome;
+use trial::expect::admitted;
+use trial::issuer::*;
+
+use crate::links::{ADMIN, LINKED, SECOND_ADMIN, UNLINKED, denied, facts, session, token_of};
+use crate::{link, scene};
+
+#[test]
+fn an_administrator_who_logged_in_with_a_token() {
+    let (cluster, _provider) = scene("");
+    let mut admin = session(&cluster, "admin", ADMIN);
+    let create = |role: &str| format!("SELECT azure_ad_auth.create_principal('{role}', '{PERSON}', 'user')");
+    assert!(admin.query(&create("ann")).is_ok());
+    assert_eq!(facts(&cluster, "ann"), LINKED);
+    admitted(&cluster, "ann", &token_of(PERSON));
+    assert!(admin.query(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}')")).is_ok());
+    assert!(admin.query("SELECT azure_ad_auth.drop_principal('ann')").is_ok());
+    assert!(admin.query(&create("ann")).is_ok(), "linked again: a role he may change");
+    assert!(admin.query("SELECT count(*) FROM azure_ad_auth.principals").is_ok());
+    // What another administrator made is his to manage too.
+    assert!(
+        admin
+            .query(&format!(
+                "SELECT azure_ad_auth.create_principal('admin2', '{SECOND_ADMIN}', 'user', true)"
+            ))
+            .is_ok()
+    );
+    let mut second = session(&cluster, "admin2", SECOND_ADMIN);
+    assert!(second.query(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}')")).is_ok());
+    assert!(second.query("SELECT azure_ad_auth.drop_principal('ann')").is_ok());
+    let rename = second.query("DROP ROLE ann");
+    assert!(rename.is_ok(), "{rename:?}");
+}
+
+#[test]
+fn what_an_administrator_makes_belongs_to_all_administrators() {
+    let (cluster, _provider) = scene("");
+    let mut admin = session(&cluster, "admin", ADMIN);
+    let create = format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')");
+    assert!(admin.query(&create).is_ok());
+    // Before 16 CREATEROLE is enough, and nobody becomes a member.
+    let (columns, expected) = if cluster.workshop.installation.major >= 16 {
+        ("member::regrole, admin_option, inherit_option, set_option", "azure_ad_admin t f f")
+    } else {
+        ("member::regrole, admin_option", "")
+    };
+    let members = format!(
+        "SELECT string_agg(concat_ws(' ', {columns}), ', ') FROM pg_auth_members WHERE roleid = 'ann'::regrole"
+    );
+    assert_eq!(cluster.sql(&members), expected);
+    let error = admin.query("SET ROLE ann").expect_err("he manages her and cannot act as her");
+    assert_eq!(error.message, "permission denied to set role \"ann\"");
+}
+
+#[test]
+fn a_member_of_an_administrator_group() {
+    let (cluster, _provider) = scene("");
+    cluster.sql(&format!("SELECT azure_ad_auth.set_admin('dbas', '{GROUP}', 'group')"));
+    // The token of a person whose groups have the administrators' among them.
+    let mut member = session(&cluster, "dbas", PERSON);
+    let create = format!("SELECT azure_ad_auth.create_principal('ben', '{APPLICATION}', 'user')");
+    assert_eq!(member.query(&create), Ok(vec![Some("Created role for \"ben\"".to_owned())]));
+    assert_eq!(facts(&cluster, "ben"), LINKED);
+    admitted(&cluster, "ben", &token_of(APPLICATION));
+    assert!(member.query("SELECT azure_ad_auth.drop_principal('ben')").is_ok());
+    assert_eq!(facts(&cluster, "ben"), UNLINKED);
+}
+
+#[test]
+fn what_an_administrator_may_not() {
+    let (cluster, _provider) = scene("");
+    let mut admin = session(&cluster, "admin", ADMIN);
+    cluster.sql("CREATE ROLE local LOGIN; CREATE ROLE writer LOGIN; GRANT pg_write_all_data TO writer");
+    cluster.sql(&format!("SELECT azure_ad_auth.create_principal('admin2', '{SECOND_ADMIN}', 'user', true)"));
+    let create = |role: &str| format!("SELECT azure_ad_auth.create_principal('{role}', '{ADMIN}', 'user')");
+    let change = |role: &str| format!("permission denied to change the link of role \"{role}\"");
+    if cluster.workshop.installation.major >= 16 {
+        denied(&mut admin, &create("local"), &change("local"), "and the ADMIN option on it");
+        cluster.sql("GRANT writer TO admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE");
+    } else {
+        assert!(
+            admin.query(&create("local")).is_ok(),
+            "CREATEROLE may change every role's password before 16"
+        );
+    }
+    denied(&mut admin, &create("writer"), &change("writer"), "It is a member of role \"pg_write_all_data\"");
+    denied(
+        &mut admin,
+        &create("postgres"),
+        "role \"postgres\" cannot be linked to a directory object",
+        "It is a superuser",
+    );
+    let update = |role: &str| format!("SELECT azure_ad_auth.update_principal('{role}', '{ADMIN}')");
+    denied(&mut admin, &update("admin"), &change("admin"), "A role cannot change its own link.");
+    denied(&mut admin, &update("admin2"), &change("admin2"), "It is another administrator");
+    let drop = "SELECT azure_ad_auth.drop_principal('admin2')";
+    denied(&mut admin, drop, &change("admin2"), "It is another administrator");
+    for function in ["set_admin('admin', gen_random_uuid())", "remove_admin()", "repair()", "refresh_keys()"]
+    {
+        let error = admin.query(&format!("SELECT azure_ad_auth.{function}")).expect_err(function);
+        assert_eq!(error.sqlstate, "42501", "{function}");
+    }
+    let error = admin
+        .query(&format!(
+            "SECURITY LABEL FOR pgaadauth ON ROLE azure_ad_admin IS 'aadauth,tenant_id={OTHER_TENANT}'"
+        ))
+        .expect_err("the association");
+    assert_eq!(error.sqlstate, "42501");
+}
+
+#[test]
+fn everybody_else_is_refused() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    cluster.sql("CREATE ROLE local LOGIN CREATEROLE PASSWORD 'secret'; CREATE ROLE victim LOGIN");
+    cluster.sql("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA azure_ad_auth TO PUBLIC; GRANT USAGE ON SCHEMA azure_ad_auth TO PUBLIC");
+    let create = format!("SELECT azure_ad_auth.create_principal('victim', '{PERSON}', 'user')");
+    let denied_text = "permission denied to administer Azure AD roles";
+    // A plain Azure AD user, with a token; a CREATEROLE role, with a password.
+    denied(&mut session(&cluster, "ann", PERSON), &create, denied_text, "members of role \"azure_ad_admin\"");
+    let mut local = cluster.client();
+    assert_eq!(local.login(&[("user", "local"), ("database", "postgres")], "secret"), Outcome::Ready);
+    denied(&mut local, &create, denied_text, "members of role \"azure_ad_admin\"");
+    let label = format!("SECURITY LABEL FOR pgaadauth ON ROLE victim IS 'aadauth,oid={PERSON}'");
+    assert_eq!(local.query(&label).expect_err("a label").sqlstate, "42501");
+    // An administrator, but not by a token: a superuser's session that takes his role.
+    let output = cluster.sql_as("postgres", &format!("SET ROLE admin; {create}"));
+    assert!(output.stderr.contains(&format!("ERROR:  {denied_text}")), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("DETAIL:  This session did not log in with an access token."),
+        "{}",
+        output.stderr
+    );
+    // An administrator's function, run within a restricted operation (an index expression), in a session with a token.
+    let mut admin = session(&cluster, "admin", ADMIN);
+    cluster.sql("CREATE SCHEMA his AUTHORIZATION admin");
+    for statement in [
+        format!(
+            "CREATE FUNCTION his.f(x int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $f$ BEGIN \
+                 PERFORM azure_ad_auth.create_principal('victim2', '{PERSON}'); RETURN x; END $f$"
+        ),
+        "CREATE TABLE his.t (x int)".to_owned(),
+        "INSERT INTO his.t VALUES (1)".to_owned(),
+    ] {
+        assert!(admin.query(&statement).is_ok(), "{statement}");
+    }
+    let error = admin.query("CREATE INDEX ON his.t (his.f(x))").expect_err("an index");
+    assert_eq!(
+        error.detail.as_deref(),
+        Some("It cannot be done within a security-restricted operation."),
+        "{error:?}"
+    );
+    assert_eq!(facts(&cluster, "victim"), UNLINKED);
+}
