@@ -11,7 +11,11 @@ GRANT EXECUTE ON FUNCTION
   create_principal(text, uuid, text, boolean, boolean),
   update_principal(text, uuid, text, boolean, boolean),
   drop_principal(text),
-  list_principals()
+  list_principals(),
+  pg_catalog.pgaadauth_create_principal(text, boolean, boolean),
+  pg_catalog.pgaadauth_create_principal_with_oid(text, text, text, boolean, boolean),
+  pg_catalog.pgaadauth_update_principal_with_oid(text, text, text, boolean, boolean),
+  pg_catalog.pgaadauth_list_principals(boolean)
 TO azure_ad_admin;
 GRANT SELECT ON principals TO azure_ad_admin;
 

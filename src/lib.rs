@@ -31,7 +31,8 @@ pg_module_magic!();
 
 extension_sql_file!("../sql/functions.sql", name = "functions");
 extension_sql_file!("../sql/views.sql", name = "views", requires = ["functions"]);
-extension_sql_file!("../sql/roles.sql", name = "roles", requires = ["functions", "views"], finalize);
+extension_sql_file!("../sql/azure.sql", name = "azure", requires = ["functions", "views"]);
+extension_sql_file!("../sql/roles.sql", name = "roles", requires = ["azure", "functions", "views"], finalize);
 
 /// Called when the library is loaded: into the postmaster, which is how it works, or into a session, which is how it stands
 /// guard on a server that does not preload it.

@@ -12,13 +12,22 @@ use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, Scr
 use trial::client::{Asked, Outcome, RawClient};
 use trial::cluster::{Cluster, Setup, Workshop};
 use trial::idp::Provider;
-use trial::issuer::{PERSON, Signer, unix_now, user_v1};
+use trial::issuer::{PERSON, Signer, TENANT, unix_now, user_v1};
 
 /// Logins of each kind.
 const LOGINS: usize = 600;
 
 /// The first ones warm caches that a server in use has warm.
 const WARM_UP: usize = 24;
+
+/// Linked roles on a large server.
+const MANY: usize = 100_000;
+
+/// Logins while keys are fetched.
+const CROWD: usize = 8_000;
+
+/// How many at a time.
+const THREADS: usize = 4;
 
 /// In which order the kinds come.
 const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 2, 0], [1, 0, 2], [2, 0, 1], [2, 1, 0]];
@@ -48,10 +57,20 @@ fn main() {
     cluster.sql(&format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')"));
     let token = key.token(&user_v1(unix_now()));
 
+    let few = measure(&cluster, &token);
+    report(&cluster, &few, token.len());
+    multitude(&cluster);
+    let many = measure(&cluster, &token);
+    report_growth(&few, &many);
+    report_refused(&cluster, &token);
+}
+
+/// Medians, in milliseconds, of logins by `trust`, by SCRAM and by a token.
+fn measure(cluster: &Cluster, token: &str) -> [f64; 3] {
     let kinds: [&dyn Fn() -> Outcome; 3] = [
-        &|| login(&cluster, "trusted", ""),
-        &|| scram_login(&cluster, "secretive", "correct horse battery staple"),
-        &|| login(&cluster, "ann", &token),
+        &|| login(cluster, "trusted", ""),
+        &|| scram_login(cluster, "secretive", "correct horse battery staple"),
+        &|| login(cluster, "ann", token),
     ];
     let mut times = [const { Vec::new() }; 3];
     for round in 0..LOGINS + WARM_UP {
@@ -63,7 +82,36 @@ fn main() {
             }
         }
     }
-    report(&cluster, times, token.len());
+    times.map(median)
+}
+
+/// As many linked roles as a large server has, written where a link is kept.
+fn multitude(cluster: &Cluster) {
+    cluster.sql(&format!(
+        "DO $$ BEGIN FOR n IN 1..{MANY} LOOP EXECUTE 'CREATE ROLE r' || n || ' LOGIN'; END LOOP; END $$"
+    ));
+    let oid = if cluster.workshop.installation.major < 16 { "" } else { "oid, " };
+    let options = if oid.is_empty() { "" } else { ", true, true" };
+    cluster.sql(&format!(
+        "SET allow_system_table_mods = on; \
+         INSERT INTO pg_auth_members SELECT {oid}'azure_ad_user'::regrole, oid, 10, false{options} \
+           FROM pg_authid WHERE rolname ~ '^r[0-9]'; \
+         INSERT INTO pg_shseclabel SELECT oid, 'pg_authid'::regclass, 'pgaadauth', \
+           'aadauth,oid=' || gen_random_uuid() || ',type=user,tenant_id={TENANT}' FROM pg_authid WHERE rolname ~ '^r[0-9]'"
+    ));
+    cluster.sql("VACUUM FULL pg_authid; VACUUM ANALYZE");
+}
+
+/// Many logins while the keys are fetched every second: how many of them are refused.
+fn report_refused(cluster: &Cluster, token: &str) {
+    cluster.set("azure_ad_auth.key_refresh_interval", "1s");
+    let each = CROWD / THREADS;
+    let refused: usize = std::thread::scope(|scope| {
+        let login = || (0..each).filter(|_| login(cluster, "ann", token) != Outcome::Ready).count();
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(login)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a thread")).sum()
+    });
+    println!("\n{CROWD} logins while keys are fetched every second: {refused} refused");
 }
 
 /// The time until a client is ready for queries.
@@ -105,8 +153,8 @@ fn median(mut times: Vec<Duration>) -> f64 {
     times.get(times.len() / 2).map_or(0.0, Duration::as_secs_f64) * 1_000.0
 }
 
-fn report(cluster: &Cluster, times: [Vec<Duration>; 3], token_length: usize) {
-    let [trust, scram, token] = times.map(median);
+fn report(cluster: &Cluster, medians: &[f64; 3], token_length: usize) {
+    let [trust, scram, token] = *medians;
     println!(
         "\nPostgreSQL {}, {LOGINS} logins of each kind in turn, TLS on loopback, medians\n",
         cluster.workshop.installation.major
@@ -121,4 +169,14 @@ fn report(cluster: &Cluster, times: [Vec<Duration>; 3], token_length: usize) {
     let verdict = |held: bool| if held { "held" } else { "MISSED" };
     println!("\nbudget: a token costs at most `trust` + 0.5 ms: {}", verdict(token <= trust + 0.5));
     println!("budget: a token costs less than SCRAM-SHA-256: {}", verdict(token < scram));
+}
+
+fn report_growth(few: &[f64; 3], many: &[f64; 3]) {
+    let more = |[trust, _, token]: &[f64; 3]| token - trust;
+    println!(
+        "\nwith {MANY} linked roles more: `trust` {:.2} ms, token {:+.2} ms more; with 2 it was {:+.2}",
+        many[0],
+        more(many),
+        more(few)
+    );
 }

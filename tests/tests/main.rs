@@ -6,6 +6,7 @@
 
 mod administrators;
 mod admissions;
+mod azure;
 mod chain;
 mod crash;
 mod documents;

@@ -1,0 +1,46 @@
+-- Azure's own functions, with its names, parameters, result columns and texts ("Manage Microsoft Entra users", Azure Database
+-- for PostgreSQL), so that scripts written for it run unchanged. All they do is done by ours.
+
+CREATE FUNCTION pg_catalog.pgaadauth_create_principal(roleName text, isAdmin boolean, isMfa boolean)
+RETURNS text
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+RETURN azure_ad_auth.create_principal(roleName, NULL, NULL, isAdmin, isMfa);
+COMMENT ON FUNCTION pg_catalog.pgaadauth_create_principal(text, boolean, boolean) IS
+  'Azure''s name: creates a role, asks the directory for the object of that name, and links it';
+
+CREATE FUNCTION pg_catalog.pgaadauth_create_principal_with_oid(
+  roleName text, objectId text, objectType text, isAdmin boolean, isMfa boolean)
+RETURNS text
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+RETURN azure_ad_auth.create_principal(roleName, objectId::pg_catalog.uuid, objectType, isAdmin, isMfa);
+COMMENT ON FUNCTION pg_catalog.pgaadauth_create_principal_with_oid(text, text, text, boolean, boolean) IS
+  'Azure''s name: creates a role and links it to a directory object';
+
+CREATE FUNCTION pg_catalog.pgaadauth_update_principal_with_oid(
+  roleName text, objectId text, objectType text, isAdmin boolean, isMfa boolean)
+RETURNS text
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+RETURN azure_ad_auth.update_principal(roleName, objectId::pg_catalog.uuid, objectType, isAdmin, isMfa);
+COMMENT ON FUNCTION pg_catalog.pgaadauth_update_principal_with_oid(text, text, text, boolean, boolean) IS
+  'Azure''s name: links a linked role to another directory object, or on other terms';
+
+CREATE FUNCTION pg_catalog.pgaadauth_list_principals(isAdminValue boolean)
+RETURNS TABLE (
+  rolename name, principalType text, objectId text, tenantId text, isMfa integer, isAdmin integer)
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+BEGIN ATOMIC
+  SELECT role_name::pg_catalog.name, object_type, object_id::pg_catalog.text, tenant_id::pg_catalog.text,
+         is_mfa::pg_catalog.int4, is_admin::pg_catalog.int4
+  FROM azure_ad_auth.principals
+  WHERE is_admin OR isAdminValue IS NOT TRUE
+  ORDER BY role_name;
+END;
+COMMENT ON FUNCTION pg_catalog.pgaadauth_list_principals(boolean) IS
+  'Azure''s name: the linked roles; with true, the administrators among them';
+
+REVOKE ALL ON FUNCTION
+  pg_catalog.pgaadauth_create_principal(text, boolean, boolean),
+  pg_catalog.pgaadauth_create_principal_with_oid(text, text, text, boolean, boolean),
+  pg_catalog.pgaadauth_update_principal_with_oid(text, text, text, boolean, boolean),
+  pg_catalog.pgaadauth_list_principals(boolean)
+FROM PUBLIC;
