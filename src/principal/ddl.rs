@@ -70,6 +70,7 @@ fn before(statement: &Statement) -> Outcome<()> {
         involved.sort_by_key(|role| role.id.to_u32());
         involved.iter().try_for_each(link::lock)?;
     }
+    lock_association(statement)?;
     let (roles, what) = match statement {
         Statement::Drop { roles } => (roles.as_slice(), "dropped"),
         Statement::Rename { role } => (std::slice::from_ref(role), "renamed"),
@@ -82,6 +83,14 @@ fn before(statement: &Statement) -> Outcome<()> {
         Some(anchor) if as_superuser(anchors::any_link) => Err(anchor_in_use(&anchor, what)),
         _ => Ok(()),
     }
+}
+
+/// Dropping administrators may end the association; linking, which may end it too, waits until that is done. Whoever drops
+/// other roles waits for nobody.
+fn lock_association(statement: &Statement) -> Outcome<()> {
+    let (Statement::Drop { roles }, Some((_, admin))) = (statement, link::anchors()) else { return Ok(()) };
+    let ends = roles.iter().filter_map(Named::role).any(|role| link::holds_admin_role(&role));
+    if ends && !recovering() { link::lock(&admin) } else { Ok(()) }
 }
 
 #[expect(unsafe_code, reason = "no safe wrapper")]
@@ -115,7 +124,9 @@ fn anchor_in_use(anchor: &Role, what: &str) -> Fault {
 fn after(statement: &Statement) -> Outcome<()> {
     match statement {
         Statement::Label { role } => settle(role),
-        Statement::Drop { .. } => as_superuser(|| link::settle_association(&mut Vec::new())),
+        Statement::Drop { .. } => as_superuser(|| {
+            if link::association_holds()? { Ok(()) } else { link::settle_association(&mut Vec::new()) }
+        }),
         Statement::Configure { role } => after_configure(role),
         Statement::Alter { role, .. } => {
             role.role().filter(is_anchor).map_or(Ok(()), |anchor| verify_anchor(&anchor))?;

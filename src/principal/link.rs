@@ -76,7 +76,7 @@ pub(crate) fn settle(role: &Role) -> Outcome<Done> {
 }
 
 /// Whether a role is a direct member of `azure_ad_admin`.
-fn holds_admin_role(role: &Role) -> bool {
+pub(crate) fn holds_admin_role(role: &Role) -> bool {
     anchors().is_some_and(|(_, admin)| !membership::between(role, &admin).is_empty())
 }
 
@@ -333,8 +333,7 @@ pub(crate) fn settle_association(done: &mut Done) -> Outcome<()> {
     let Some((_, admin)) = anchors() else { return Ok(()) };
     lock(&admin)?;
     let tenants = administrators_tenants(&admin)?;
-    let found = catalog::associated_tenant();
-    if found == tenants.first().copied() && tenants.len() <= 1 {
+    if agree(&tenants) {
         return Ok(());
     }
     match tenants.as_slice() {
@@ -358,6 +357,16 @@ pub(crate) fn settle_association(done: &mut Done) -> Outcome<()> {
         }
     }
     Ok(())
+}
+
+/// Whether the association is what the administrators there are make it. Only within `as_superuser`.
+pub(crate) fn association_holds() -> Outcome<bool> {
+    let Some((_, admin)) = anchors() else { return Ok(true) };
+    administrators_tenants(&admin).map(|tenants| agree(&tenants))
+}
+
+fn agree(tenants: &[Uuid]) -> bool {
+    tenants.len() <= 1 && catalog::associated_tenant() == tenants.first().copied()
 }
 
 /// The tenants of the administrators, each once; an administrator whose label names none counts for the configured one.

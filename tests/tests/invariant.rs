@@ -143,6 +143,19 @@ fn the_last_two_administrators_go_at_once() {
     assert!(outcome.is_ok(), "{outcome:?}");
     let association = "SELECT count(*) FROM pg_shseclabel WHERE objoid = 'azure_ad_admin'::regrole";
     assert_eq!(cluster.sql(association), "0");
+    // Or are dropped.
+    cluster.sql(&format!("SELECT azure_ad_auth.set_admin('admin', '{ADMIN}')"));
+    cluster.sql(&format!(
+        "SELECT azure_ad_auth.update_principal('admin2', '{SECOND_ADMIN}', 'user', is_admin => true)"
+    ));
+    assert_eq!(cluster.sql(association), "1");
+    cluster.sql("CREATE ROLE other");
+    run(&mut first, "BEGIN");
+    run(&mut first, "DROP ROLE admin");
+    cluster.sql("DROP ROLE other");
+    let outcome = meanwhile(&cluster, superuser(&cluster), "DROP ROLE admin2", || run(&mut first, "COMMIT"));
+    assert!(outcome.is_ok(), "{outcome:?}");
+    assert_eq!(cluster.sql(association), "0");
 }
 
 #[test]
