@@ -128,8 +128,8 @@ impl<'t> Unverified<'t> {
         let signed =
             text.get(..header.len() + 1 + claims.len()).ok_or_else(|| invalid(FormatFault::TooLong))?;
         let header = decode(Part::Header, header)?;
-        let claims = decode(Part::Claims, claims).map(Zeroizing::new)?;
-        let signature = decode(Part::Signature, signature).map(Zeroizing::new)?;
+        let claims = decode(Part::Claims, claims)?;
+        let signature = decode(Part::Signature, signature)?;
         let header = Header::parse(&header, length)?;
         Ok(Self { signed, header, claims, signature, length })
     }
@@ -170,6 +170,11 @@ impl<'t> Unverified<'t> {
 }
 
 /// Canonical base64url without padding: no blanks, no other alphabet, no stray bits at the end (RFC 4648 sections 3.5, 5).
-fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text).ok()
+///
+/// Into a buffer of ours, which is wiped also if only its end turns out to be none.
+fn decode(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let mut buffer = Zeroizing::new(vec![0; base64::decoded_len_estimate(text.len())]);
+    let length = URL_SAFE_NO_PAD.decode_slice(text, &mut buffer).ok()?;
+    buffer.truncate(length);
+    Some(buffer)
 }
