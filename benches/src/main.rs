@@ -88,7 +88,8 @@ fn measure(cluster: &Cluster, token: &str) -> [f64; 3] {
 /// As many linked roles as a large server has, written where a link is kept.
 fn multitude(cluster: &Cluster) {
     cluster.sql(&format!(
-        "DO $$ BEGIN FOR n IN 1..{MANY} LOOP EXECUTE 'CREATE ROLE r' || n || ' LOGIN'; END LOOP; END $$"
+        "DO $$ BEGIN FOR n IN 1..{MANY} LOOP EXECUTE 'CREATE ROLE r' || n || ' LOGIN'; \
+         IF n % 1000 = 0 THEN COMMIT; END IF; END LOOP; END $$"
     ));
     let oid = if cluster.workshop.installation.major < 16 { "" } else { "oid, " };
     let options = if oid.is_empty() { "" } else { ", true, true" };
