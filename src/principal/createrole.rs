@@ -12,7 +12,7 @@ pub(crate) fn check(statement: &Statement) -> Outcome<()> {
     if rights::HAS_ADMIN_OPTION_RULES {
         return Ok(());
     }
-    let Some(user) = rights::plain_administrator() else { return Ok(()) };
+    let Some(user) = rights::user_of_administrator() else { return Ok(()) };
     match statement {
         Statement::Membership { granted, is_grant: true, .. } => may_grant(&user, granted),
         Statement::Create { parents, create_role, .. } => {

@@ -61,14 +61,12 @@ fn make_visible() {
     unsafe { pg_sys::CommandCounterIncrement() }
 }
 
-/// What must not even begin while roles are linked. What it is about is locked as linking locks it, so that whoever comes
-/// second sees what the first has done.
+/// What must not even begin while roles are linked. What it is about is locked against being linked or unlinked, so that
+/// whoever comes second sees what the first has done.
 fn before(statement: &Statement) -> Outcome<()> {
     createrole::check(statement)?;
     if link::anchors().is_some() && !recovering() {
-        let mut involved: Vec<_> = involved(statement).into_iter().filter_map(Named::role).collect();
-        involved.sort_by_key(|role| role.id.to_u32());
-        involved.iter().try_for_each(link::lock)?;
+        lock_involved(statement)?;
     }
     lock_association(statement)?;
     let (roles, what) = match statement {
@@ -99,14 +97,27 @@ fn recovering() -> bool {
     unsafe { pg_sys::RecoveryInProgress() }
 }
 
-/// Roles by which a statement could break what a link depends on.
-fn involved(statement: &Statement) -> Vec<&Named> {
-    match statement {
-        Statement::Membership { granted, members, .. } => granted.iter().chain(members).collect(),
-        Statement::Create { parents, members, .. } => parents.iter().chain(members).collect(),
-        Statement::Alter { role, .. } | Statement::Configure { role } => vec![role],
-        _ => Vec::new(),
-    }
+/// Locks the roles by which a statement could break what a link depends on. Granted roles as core itself locks them from 16 on;
+/// the two roles not at all: they are everybody's.
+fn lock_involved(statement: &Statement) -> Outcome<()> {
+    let none: &[Named] = &[];
+    let (granted, others) = match statement {
+        Statement::Membership { granted, members, is_grant: true } => {
+            (granted.as_slice(), members.as_slice())
+        }
+        Statement::Create { parents, members, .. } => (parents.as_slice(), members.as_slice()),
+        Statement::Alter { role, .. } | Statement::Configure { role } => (none, std::slice::from_ref(role)),
+        _ => return Ok(()),
+    };
+    let roles = |named: &[Named], is_granted| {
+        let roles = named.iter().filter_map(Named::role).filter(|role| !is_anchor(role));
+        roles.map(|role| (role, is_granted)).collect::<Vec<_>>()
+    };
+    let mut involved = [roles(granted, true), roles(others, false)].concat();
+    involved.sort_by_key(|(role, is_granted)| (role.id.to_u32(), !is_granted));
+    involved.iter().try_for_each(|(role, is_granted)| {
+        if *is_granted && rights::HAS_ADMIN_OPTION_RULES { link::lock(role) } else { link::hold(role) }
+    })
 }
 
 fn anchor_in_use(anchor: &Role, what: &str) -> Fault {
@@ -125,7 +136,7 @@ fn after(statement: &Statement) -> Outcome<()> {
     match statement {
         Statement::Label { role } => settle(role),
         Statement::Drop { .. } => as_superuser(|| {
-            if link::association_holds()? { Ok(()) } else { link::settle_association(&mut Vec::new()) }
+            if link::association_is_void() { link::settle_association(&mut Vec::new()) } else { Ok(()) }
         }),
         Statement::Configure { role } => after_configure(role),
         Statement::Alter { role, .. } => {
@@ -143,12 +154,15 @@ fn after(statement: &Statement) -> Outcome<()> {
         Statement::Membership { granted, members, is_grant } => {
             for granted in granted.iter().filter_map(Named::role) {
                 check_anchor_membership(&granted, members, *is_grant)?;
-                verify(members, Some(&granted))?;
+                // What is taken away breaks nothing, and may be what mends it.
+                if *is_grant {
+                    verify(members, Some(&granted))?;
+                }
                 if granted.name.as_c_str() == catalog::USER_ROLE {
                     verify_joined(members)?;
                 }
             }
-            check_reach(members)
+            if *is_grant { check_reach(members) } else { Ok(()) }
         }
         Statement::Parameter => as_superuser(anchors::check_parameters),
         Statement::Rename { .. } | Statement::Own { .. } => Ok(()),

@@ -44,6 +44,7 @@ pub(crate) fn unlink(role: &Role) -> Outcome<Done> {
 
 /// Makes everything agree with the role's labels.
 pub(crate) fn settle(role: &Role) -> Outcome<Done> {
+    require_current_view()?;
     as_superuser(|| {
         let mut done = Done::new();
         let was_admin = holds_admin_role(role);
@@ -80,17 +81,32 @@ pub(crate) fn holds_admin_role(role: &Role) -> bool {
     anchors().is_some_and(|(_, admin)| !membership::between(role, &admin).is_empty())
 }
 
+/// What linking depends on must be seen as it is now, not as it was when the transaction began.
+#[expect(unsafe_code, reason = "reads the state of the transaction")]
+fn require_current_view() -> Outcome<()> {
+    // SAFETY: a plain value of the main thread.
+    if unsafe { pg_sys::XactIsoLevel } < pg_sys::XACT_REPEATABLE_READ.cast_signed() {
+        return Ok(());
+    }
+    Err(Fault::not_now("roles are not linked or unlinked in a REPEATABLE READ or SERIALIZABLE transaction")
+        .hint("BEGIN ISOLATION LEVEL READ COMMITTED;"))
+}
+
 /// Locks a role as SECURITY LABEL does, so that two sessions link it one after the other.
-#[expect(unsafe_code, reason = "no safe wrapper")]
 pub(crate) fn lock(role: &Role) -> Outcome<()> {
+    lock_in(role, pg_sys::ShareUpdateExclusiveLock)
+}
+
+/// Keeps a role from being linked or unlinked meanwhile, and nobody from anything else.
+pub(crate) fn hold(role: &Role) -> Outcome<()> {
+    lock_in(role, pg_sys::ShareLock)
+}
+
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn lock_in(role: &Role, mode: u32) -> Outcome<()> {
     // SAFETY: within a transaction, whose end releases the lock.
     unsafe {
-        pg_sys::LockSharedObject(
-            pg_sys::AuthIdRelationId,
-            role.id,
-            0,
-            pg_sys::ShareUpdateExclusiveLock.cast_signed(),
-        );
+        pg_sys::LockSharedObject(pg_sys::AuthIdRelationId, role.id, 0, mode.cast_signed());
     }
     match catalog::role_of(role.id) {
         Some(_) => Ok(()),
@@ -294,7 +310,9 @@ fn grant(member: &Role, role: &Role, done: &mut Done) {
 
 /// Revokes the memberships that `which` picks. From 16 on there may be several, of different grantors.
 pub(crate) fn revoke(member: &Role, role: &Role, which: impl Fn(&Membership) -> bool, done: &mut Done) {
-    for row in membership::between(member, role).iter().filter(|row| which(row)) {
+    for _ in membership::between(member, role) {
+        // Looked up anew: one row may take another with it.
+        let Some(row) = membership::between(member, role).into_iter().find(&which) else { return };
         let grantor = catalog::role_of(row.grantor).filter(|_| rights::HAS_ADMIN_OPTION_RULES);
         let by = grantor
             .map_or_else(String::new, |grantor| format!(" GRANTED BY {}", quoted(&grantor.display_name())));
@@ -333,7 +351,8 @@ pub(crate) fn settle_association(done: &mut Done) -> Outcome<()> {
     let Some((_, admin)) = anchors() else { return Ok(()) };
     lock(&admin)?;
     let tenants = administrators_tenants(&admin)?;
-    if agree(&tenants) {
+    let found = catalog::associated_tenant();
+    if found == tenants.first().copied() && tenants.len() <= 1 {
         return Ok(());
     }
     match tenants.as_slice() {
@@ -359,14 +378,11 @@ pub(crate) fn settle_association(done: &mut Done) -> Outcome<()> {
     Ok(())
 }
 
-/// Whether the association is what the administrators there are make it. Only within `as_superuser`.
-pub(crate) fn association_holds() -> Outcome<bool> {
-    let Some((_, admin)) = anchors() else { return Ok(true) };
-    administrators_tenants(&admin).map(|tenants| agree(&tenants))
-}
-
-fn agree(tenants: &[Uuid]) -> bool {
-    tenants.len() <= 1 && catalog::associated_tenant() == tenants.first().copied()
+/// Whether there is an association and no administrator any more.
+pub(crate) fn association_is_void() -> bool {
+    let linked = |role: &Role| matches!(catalog::link_of(role.id), Link::Bound(_));
+    catalog::associated_tenant().is_some()
+        && anchors().is_some_and(|(_, admin)| !membership::members_of(&admin).iter().any(linked))
 }
 
 /// The tenants of the administrators, each once; an administrator whose label names none counts for the configured one.

@@ -31,13 +31,18 @@ pub(crate) fn between(member: &Role, role: &Role) -> Vec<Membership> {
     held_by(member).into_iter().filter(|row| row.role == role.id).collect()
 }
 
+/// The rows that make others members of a role.
+pub(crate) fn rows_of(role: &Role) -> Vec<Membership> {
+    rows(pg_sys::SysCacheIdentifier::AUTHMEMROLEMEM, role.id)
+}
+
 fn held_by(member: &Role) -> Vec<Membership> {
     rows(pg_sys::SysCacheIdentifier::AUTHMEMMEMROLE, member.id)
 }
 
 /// Direct members of a role.
 pub(crate) fn members_of(role: &Role) -> Vec<Role> {
-    roles(rows(pg_sys::SysCacheIdentifier::AUTHMEMROLEMEM, role.id).iter().map(|row| row.member))
+    roles(rows_of(role).iter().map(|row| row.member))
 }
 
 /// Roles a role is a direct member of.

@@ -27,6 +27,9 @@ pub(crate) fn may_change(role: &Role) -> Outcome<()> {
     if is_administrator(role) {
         return denied("It is another administrator; only a superuser may change that one.".to_owned());
     }
+    if !HAS_ADMIN_OPTION_RULES && role.create_role {
+        return denied("It has CREATEROLE, which administers every role before PostgreSQL 16.".to_owned());
+    }
     if !core_lets_change_password(user, role.id) {
         return denied(format!(
             "Only roles with the CREATEROLE attribute{} may change it.",
@@ -94,6 +97,12 @@ pub(crate) fn plain_administrator() -> Option<Role> {
     catalog::role_of(current_user().0).filter(|user| !user.superuser && is_administrator(user))
 }
 
+/// The current user, if it is no superuser and an administrator has logged in to this session, whatever role is set.
+pub(crate) fn user_of_administrator() -> Option<Role> {
+    let came_as = catalog::role_of(session::role()).is_some_and(|role| is_administrator(&role));
+    catalog::role_of(current_user().0).filter(|user| !user.superuser && (came_as || is_administrator(user)))
+}
+
 /// Whether a role is a member of `azure_ad_admin`, directly or not.
 pub(crate) fn is_administrator(role: &Role) -> bool {
     catalog::role_named(catalog::ADMIN_ROLE).is_some_and(|admin| catalog::is_member(role.id, admin.id))
@@ -106,7 +115,15 @@ pub(crate) fn grant_to_administrators(role: &Role) {
     as_superuser(|| {
         let name = quoted(&role.display_name());
         run(&format!("GRANT {name} TO azure_ad_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"));
+        // The members it was created with were granted by the creator, and go with the creator's right to grant.
+        let given: Vec<_> =
+            membership::rows_of(role).into_iter().filter(|row| row.grantor == user.id).collect();
         link::revoke(&user, role, |_| true, &mut Vec::new());
+        for row in given.iter().filter(|row| row.member != user.id) {
+            let Some(member) = catalog::role_of(row.member) else { continue };
+            let option = if row.admin_option { " WITH ADMIN OPTION" } else { "" };
+            run(&format!("GRANT {name} TO {}{option}", quoted(&member.display_name())));
+        }
     });
 }
 

@@ -88,7 +88,65 @@ fn a_snapshot_hides_no_member() {
     cluster.sql("GRANT cand TO pg_monitor");
     let statement = format!("SELECT azure_ad_auth.create_principal('cand', '{PERSON}', 'user')");
     let fault = error(&mut first, &statement);
+    let message = "roles are not linked or unlinked in a REPEATABLE READ or SERIALIZABLE transaction";
+    assert_eq!(fault.message, message);
+    run(&mut first, "ROLLBACK");
+    let fault = error(&mut first, &statement);
     assert_eq!(fault.message, "role \"cand\" cannot be linked because role \"pg_monitor\" is a member of it");
+}
+
+#[test]
+fn statements_about_other_roles_wait_for_nobody() {
+    let (cluster, _provider) = scene("");
+    cluster.sql("CREATE ROLE a; CREATE ROLE b; CREATE ROLE c; CREATE ROLE d; CREATE ROLE x LOGIN; CREATE ROLE y LOGIN");
+    let mut first = superuser(&cluster);
+    run(&mut first, "BEGIN");
+    for statement in [
+        "GRANT a TO x",
+        "ALTER ROLE x SET work_mem = '1MB'",
+        "GRANT a TO azure_ad_user, azure_ad_admin",
+        "CREATE ROLE z IN ROLE b ROLE y",
+    ] {
+        run(&mut first, statement);
+    }
+    let mut second = superuser(&cluster);
+    run(&mut second, "SET lock_timeout = '10s'");
+    for statement in ["GRANT c TO x", "GRANT d TO y", "DROP ROLE c"] {
+        run(&mut second, statement);
+    }
+    // Nor does linking, whatever was granted to the two roles.
+    run(&mut second, &format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')"));
+    run(&mut first, "COMMIT");
+}
+
+#[test]
+fn what_was_broken_elsewhere_is_mended_step_by_step() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    cluster.sql("CREATE ROLE wheel SUPERUSER; CREATE ROLE other SUPERUSER");
+    let (oid, options) = if cluster.workshop.installation.major < 16 {
+        ("", "")
+    } else {
+        (
+            "(SELECT max(oid::bigint) FROM pg_auth_members)::oid::bigint + row_number() OVER (), ",
+            ", true, true",
+        )
+    };
+    let cast = if oid.is_empty() {
+        String::new()
+    } else {
+        format!("({oid_expr})::oid, ", oid_expr = oid.trim_end_matches(", "))
+    };
+    crate::tamper(
+        &cluster,
+        &format!(
+            "INSERT INTO pg_auth_members SELECT {cast}oid, 'ann'::regrole, 10, false{options} FROM pg_authid \
+             WHERE rolname IN ('wheel', 'other')"
+        ),
+    );
+    cluster.sql("REVOKE wheel FROM ann");
+    cluster.sql("REVOKE other FROM ann");
+    cluster.sql("GRANT pg_monitor TO ann");
 }
 
 #[test]
@@ -212,6 +270,13 @@ fn from_16_on_what_an_administrator_creates_belongs_to_all_of_them() {
         run(&mut first, "SET createrole_self_grant = 'set, inherit'");
     }
     run(&mut first, "CREATE ROLE other");
+    // Whoever it was created with stays in it.
+    run(&mut first, "CREATE ROLE bob LOGIN");
+    run(&mut first, "CREATE ROLE eve LOGIN");
+    run(&mut first, "CREATE ROLE crew ROLE bob ADMIN eve");
+    let crew = "SELECT string_agg(member::regrole || ' ' || admin_option, ' ' ORDER BY member::regrole::text) FROM pg_auth_members \
+                WHERE roleid = 'crew'::regrole AND member::regrole::text IN ('bob', 'eve', 'admin')";
+    assert_eq!(cluster.sql(crew), "bob false eve true");
     let mut second = session(&cluster, "admin2", SECOND_ADMIN);
     for role in ["team", "other"] {
         if cluster.workshop.installation.major >= 16 {
