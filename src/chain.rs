@@ -4,7 +4,8 @@ use std::ffi::c_char;
 
 use pgrx::prelude::*;
 
-/// What a ProcessUtility hook is given, to be passed on whole.
+/// What a ProcessUtility hook is given, to be passed on.
+#[derive(Clone)]
 pub(crate) struct UtilityCall {
     pub(crate) planned: *mut pg_sys::PlannedStmt,
     pub(crate) source: *const c_char,

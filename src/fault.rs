@@ -41,6 +41,12 @@ impl Fault {
         Self::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, message)
     }
 
+    /// A role name that PostgreSQL would cut: it would be another's.
+    pub(crate) fn name_too_long(message: impl Into<String>) -> Self {
+        Self::new(PgSqlErrorCode::ERRCODE_NAME_TOO_LONG, message)
+            .hint("Choose a shorter name: the link is by the object id, not by the name.")
+    }
+
     /// A sentence of facts.
     pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());

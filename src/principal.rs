@@ -2,14 +2,21 @@
 
 mod anchors;
 mod api;
+mod association;
 pub(crate) mod catalog;
 mod createrole;
 pub(crate) mod ddl;
 mod link;
+mod lock;
 mod membership;
 mod preload;
 pub(crate) mod provider;
+mod reach;
+mod request;
+mod rewrite;
 mod rights;
+mod scan;
 mod sessions;
 mod statement;
 mod superuser;
+mod verify;

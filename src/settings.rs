@@ -6,16 +6,23 @@
 
 mod define;
 mod files;
+mod session;
 
 use std::time::Duration;
 
 use entra::{KeySource, Misconfigured, Policy, RawPolicy, Timing};
 
-pub(crate) use define::define;
 pub(crate) use files::unknown_name;
+pub(crate) use session::validates_object_ids;
 
 /// What all names begin with.
 pub(crate) const PREFIX: &str = "azure_ad_auth";
+
+/// Defines every setting. In the postmaster only, while it loads its libraries.
+pub(crate) fn define() {
+    define::define();
+    session::define();
+}
 
 /// What a login is judged by.
 pub(crate) struct Rules {

@@ -1,11 +1,14 @@
 //! The two roles: `azure_ad_user`, which marks Azure AD roles, and `azure_ad_admin`, its member with ADMIN OPTION.
 
+use std::collections::BTreeSet;
+
 use pgrx::prelude::*;
 
 use super::catalog::{self, ADMIN_ROLE, Link, Role, USER_ROLE};
 use super::link::{self, Done};
 use super::membership;
-use super::superuser::{as_superuser, query, quoted, run};
+use super::superuser::{as_superuser, quoted, run};
+use super::{association, preload, scan};
 use crate::fault::{Fault, Outcome};
 
 /// Creates the two roles, or adopts roles of these names that are nothing else, and settles every role with a label.
@@ -22,11 +25,11 @@ pub(crate) fn establish() -> Outcome<Done> {
         check_members_are_linked()?;
         for role in &labelled_roles() {
             done.extend(link::settle(role)?);
-            if matches!(catalog::link_of(role.id), Link::Bound(_)) && super::preload::refresh(role) {
+            if matches!(catalog::link_of(role.id), Link::Bound(_)) && preload::refresh(role) {
                 done.push(format!("refreshed session_preload_libraries of role \"{}\"", role.display_name()));
             }
         }
-        link::settle_association(&mut done)
+        association::settle(&mut done)
     })?;
     Ok(done)
 }
@@ -70,20 +73,14 @@ pub(crate) fn check_adoptable(role: &Role) -> Outcome<()> {
         .detail(detail)
         .hint(hint))
     };
-    let plain = query(
-        "SELECT NOT (rolcanlogin OR rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls) \
-         AND rolpassword IS NULL AND rolconnlimit = -1 AND rolvaliduntil IS NULL FROM pg_authid WHERE oid = $1",
-        &[role.id.into()],
-        |row| row.get::<bool>(1).ok().flatten().unwrap_or_default(),
-    );
-    if plain != [true] {
+    let attributes = role.can_login || role.create_role || role.create_db || role.is_privileged();
+    if attributes || catalog::has_password(role.id) || !catalog::is_unlimited(role.id) {
         return refused(
             "It can log in, has attributes, or has a password.",
             format!("Rename it, or take these away: ALTER ROLE {name} NOLOGIN NOSUPERUSER …;"),
         );
     }
-    let configured = query("SELECT 1 FROM pg_db_role_setting WHERE setrole = $1", &[role.id.into()], |_| ());
-    if !configured.is_empty() {
+    if preload::has_settings(role) {
         return refused(
             "It has settings of its own.",
             format!("Rename it, or: ALTER ROLE {name} RESET ALL;"),
@@ -115,30 +112,19 @@ fn check_members_are_linked() -> Outcome<()> {
 
 /// Roles with a label of ours, the two excepted.
 pub(crate) fn labelled_roles() -> Vec<Role> {
-    let ids = query(
-        "SELECT DISTINCT l.objoid FROM pg_shseclabel l WHERE l.classoid = 'pg_authid'::regclass \
-         AND l.provider IN ('pgaadauth', 'pgaadauth-int')",
-        &[],
-        |row| row.get::<pg_sys::Oid>(1).ok().flatten(),
-    );
-    ids.into_iter().flatten().filter_map(catalog::role_of).filter(|role| !catalog::is_anchor(role)).collect()
+    let ids = scan::SHARED_LABELS.rows(&[], |label| {
+        let ours = [catalog::PROVIDER, catalog::INTERNAL_PROVIDER];
+        let provider = label.get::<String>(3)?;
+        let is_ours = ours.iter().any(|name| name.to_bytes() == provider.as_bytes());
+        let is_role = label.get::<pg_sys::Oid>(2)? == pg_sys::AuthIdRelationId;
+        label.get::<pg_sys::Oid>(1).filter(|_| is_role && is_ours)
+    });
+    let ids: BTreeSet<_> = ids.into_iter().map(pg_sys::Oid::to_u32).collect();
+    let roles = ids.into_iter().map(pg_sys::Oid::from).filter_map(catalog::role_of);
+    roles.filter(|role| !catalog::is_anchor(role)).collect()
 }
 
 /// Whether any role is linked. Only within `as_superuser`.
 pub(crate) fn any_link() -> bool {
     labelled_roles().iter().any(|role| matches!(catalog::link_of(role.id), Link::Bound(_)))
-}
-
-/// No linked role may set the parameter of its guard. Only within `as_superuser`.
-///
-/// Almost no server has granted it to anyone, and then there is nothing to look at.
-pub(crate) fn check_parameters() -> Outcome<()> {
-    if cfg!(feature = "pg14") {
-        return Ok(());
-    }
-    let granted = "SELECT 1 FROM pg_parameter_acl WHERE parname = 'session_preload_libraries'";
-    if query(granted, &[], |_| ()).is_empty() {
-        return Ok(());
-    }
-    labelled_roles().iter().try_for_each(link::check_reach)
 }

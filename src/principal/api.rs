@@ -7,10 +7,9 @@ use pgrx::prelude::*;
 
 use super::catalog::{self, Link, Role};
 use super::superuser::{as_superuser, quoted, run};
-use super::{anchors, link, membership, rights};
+use super::{anchors, association, link, lock, membership, rights};
 use crate::fault::{Fault, Outcome, notice, or_raise};
 use crate::preloaded;
-use crate::settings;
 
 /// Longest role name, in bytes (NAMEDATALEN - 1).
 const MAX_NAME_BYTES: usize = 63;
@@ -29,6 +28,7 @@ fn set_admin(role_name: &str, object_id: pgrx::Uuid, object_type: &str) {
     or_raise((|| {
         preloaded::require()?;
         rights::require_superuser("set the Azure AD administrator")?;
+        lock::claim_association()?;
         // What the role demands of tokens stays: taking over is no way around a second factor or a revocation.
         let old = find(role_name)?.map(|role| catalog::link_of(role.id));
         let old = if let Some(Link::Bound(label)) = old { label } else { Label::default() };
@@ -58,6 +58,7 @@ fn remove_admin(role_name: Option<&str>) {
     or_raise((|| {
         preloaded::require()?;
         rights::require_superuser("remove an Azure AD administrator")?;
+        lock::claim_association()?;
         let administrators = administrators();
         match role_name {
             None => administrators.iter().try_for_each(demote),
@@ -111,9 +112,8 @@ fn update_principal(
     or_raise((|| {
         preloaded::require()?;
         let role_name = given(role_name)?;
-        let (role, old) = linked(role_name)?;
-        rights::may_change(&role)?;
         let mut wanted = wanted(object_id, object_type, is_admin, is_mfa)?;
+        let (role, old) = linked(role_name, wanted.admin)?;
         wanted.kind = wanted.kind.or(old.kind);
         link::link(&role, &label(&wanted, old.not_before)?)?;
         Ok(format!("Updated role for \"{role_name}\""))
@@ -125,8 +125,7 @@ fn update_principal(
 fn drop_principal(role_name: &str) {
     or_raise((|| {
         preloaded::require()?;
-        let (role, _) = linked(role_name)?;
-        rights::may_change(&role)?;
+        let (role, _) = linked(role_name, false)?;
         link::unlink(&role).map(drop)
     })());
 }
@@ -208,21 +207,18 @@ fn given(role_name: Option<&str>) -> Outcome<&str> {
     })
 }
 
-/// A complete label. Links made here always name their tenant.
 fn label(wanted: &Wanted, not_before: Option<i64>) -> Outcome<Label> {
-    let tenant_id = settings::tenant().ok_or_else(link::tenant_missing)?;
     let object_id = wanted.object_id.ok_or_else(|| {
         Fault::not_now("the directory cannot be asked for the object id of a name").hint(
             "Give the object id: SELECT azure_ad_auth.create_principal(role_name, object_id, object_type);",
         )
     })?;
     Ok(Label {
-        object_id: Some(object_id),
         kind: wanted.kind,
         admin: wanted.admin,
         mfa: wanted.mfa,
-        tenant_id: Some(tenant_id),
         not_before,
+        ..association::label_of(object_id)?
     })
 }
 
@@ -232,24 +228,31 @@ fn find(name: &str) -> Outcome<Option<Role>> {
         return Err(Fault::new(PgSqlErrorCode::ERRCODE_INVALID_NAME, "a role name cannot be empty"));
     }
     if name.len() > MAX_NAME_BYTES {
-        return Err(Fault::new(
-            PgSqlErrorCode::ERRCODE_NAME_TOO_LONG,
-            format!("role name \"{name}\" is too long"),
-        )
-        .detail(format!("It has {} bytes; at most {MAX_NAME_BYTES} are allowed.", name.len()))
-        .hint("Choose a shorter name: the link is by the object id, not by the name."));
+        return Err(Fault::name_too_long(format!("role name \"{name}\" is too long"))
+            .detail(format!("It has {} bytes; at most {MAX_NAME_BYTES} are allowed.", name.len())));
     }
     Ok(CString::new(name).ok().and_then(|name| catalog::role_named(&name)))
 }
 
-fn linked(name: &str) -> Outcome<(Role, Label)> {
+/// A linked role that the current user may change; nobody else does meanwhile.
+fn linked(name: &str, to_admin: bool) -> Outcome<(Role, Label)> {
     let Some(role) = find(name)? else {
         return Err(Fault::undefined(format!("role \"{name}\" does not exist")));
     };
+    let role = claim(&role, to_admin)?;
     match catalog::link_of(role.id) {
         Link::Bound(label) => Ok((role, label)),
         _ => Err(Fault::undefined(format!("role \"{name}\" is not linked to a directory object"))),
     }
+}
+
+/// Locks a role that the current user may change. Asked before, lest somebody else's statement wait for one that is refused, and
+/// after, when nothing about the role changes any more.
+fn claim(role: &Role, to_admin: bool) -> Outcome<Role> {
+    rights::may_change(role)?;
+    let role = lock::claim(role, to_admin)?;
+    rights::may_change(&role)?;
+    Ok(role)
 }
 
 fn create(name: &str, admin: bool) -> Outcome<Role> {
@@ -262,29 +265,36 @@ fn run_as_superuser(statement: &str) {
     as_superuser(|| run(statement));
 }
 
-/// Links a role that is there. The same link again is no error; another one is for update_principal().
+/// Links a role that is there, unless it is linked already.
 fn adopt(role: &Role, label: &Label) -> Outcome<()> {
-    let name = role.display_name();
-    if let Link::Bound(old) = catalog::link_of(role.id) {
-        if (Label { not_before: None, ..old }) == *label {
-            notice(format!("role \"{name}\" is already linked to this object, skipping"), None);
-            return Ok(());
-        }
-        return Err(Fault::new(
-            PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
-            format!("role \"{name}\" is already linked to a directory object"),
-        )
-        .hint("To link it to another one, or on other terms: SELECT azure_ad_auth.update_principal(…)."));
+    if is_linked_already(role, label)? {
+        return Ok(());
     }
     link::check_linkable(role)?;
-    rights::may_change(role)?;
+    let role = &claim(role, label.admin)?;
+    // By whom we have waited for.
+    if is_linked_already(role, label)? {
+        return Ok(());
+    }
     if !role.can_login {
-        notice(
-            format!("role \"{name}\" is not permitted to log in"),
-            Some(&format!("ALTER ROLE {} LOGIN;", quoted(&name))),
-        );
+        link::notice_no_login(role);
     }
     link::link(role, label).map(drop)
+}
+
+/// The same link again is no error; another one is for update_principal().
+fn is_linked_already(role: &Role, label: &Label) -> Outcome<bool> {
+    let Link::Bound(old) = catalog::link_of(role.id) else { return Ok(false) };
+    let name = role.display_name();
+    if (Label { not_before: None, ..old }) == *label {
+        notice(format!("role \"{name}\" is already linked to this object, skipping"), None);
+        return Ok(true);
+    }
+    Err(Fault::new(
+        PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
+        format!("role \"{name}\" is already linked to a directory object"),
+    )
+    .hint("To link it to another one, or on other terms: SELECT azure_ad_auth.update_principal(…)."))
 }
 
 fn administrators() -> Vec<Role> {

@@ -104,6 +104,36 @@ fn find(cache: pg_sys::SysCacheIdentifier::Type, key: pg_sys::Datum) -> Option<R
     }
 }
 
+/// Whether a password is stored for a role.
+pub(crate) fn has_password(role: pg_sys::Oid) -> bool {
+    attribute::<pg_sys::Datum>(role, pg_sys::Anum_pg_authid_rolpassword).is_some()
+}
+
+/// Whether a role can be used at any time and by any number of sessions, as it is when it has just been created.
+pub(crate) fn is_unlimited(role: pg_sys::Oid) -> bool {
+    attribute::<i32>(role, pg_sys::Anum_pg_authid_rolconnlimit) == Some(-1)
+        && attribute::<pg_sys::Datum>(role, pg_sys::Anum_pg_authid_rolvaliduntil).is_none()
+}
+
+/// A column of pg_authid; none if it is null, or there is no such role. `T` is of its type, by value.
+#[expect(unsafe_code, reason = "reads the catalog cache")]
+fn attribute<T: FromDatum>(role: pg_sys::Oid, column: u32) -> Option<T> {
+    let cache = pg_sys::SysCacheIdentifier::AUTHOID.cast_signed();
+    let column = i16::try_from(column).ok()?;
+    let mut is_null = false;
+    // SAFETY: the key is of the cache's type; the tuple is pinned until it is released, and a plain value is read from it.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(cache, pg_sys::Datum::from(role));
+        if tuple.is_null() {
+            return None;
+        }
+        let datum = pg_sys::SysCacheGetAttr(cache, tuple, column, &raw mut is_null);
+        let value = T::from_datum(datum, is_null);
+        pg_sys::ReleaseSysCache(tuple);
+        value
+    }
+}
+
 /// Takes in what other processes have committed, so that the next look at the catalogs sees it.
 #[expect(unsafe_code, reason = "no safe wrapper")]
 pub(crate) fn accept_changes() {

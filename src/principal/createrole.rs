@@ -15,9 +15,9 @@ pub(crate) fn check(statement: &Statement) -> Outcome<()> {
     let Some(user) = rights::user_of_administrator() else { return Ok(()) };
     match statement {
         Statement::Membership { granted, is_grant: true, .. } => may_grant(&user, granted),
-        Statement::Create { parents, create_role, .. } => {
-            may_grant(&user, parents)?;
-            if *create_role { Err(may_not_give_createrole()) } else { Ok(()) }
+        Statement::Create(creation) => {
+            may_grant(&user, &creation.parents)?;
+            if creation.create_role { Err(may_not_give_createrole()) } else { Ok(()) }
         }
         Statement::Alter { role, create_role } => {
             may_touch(&user, std::slice::from_ref(role))?;

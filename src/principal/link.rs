@@ -6,13 +6,15 @@
 
 use std::ffi::{CStr, CString};
 
-use entra::{Label, Uuid};
+use entra::Label;
 use pgrx::prelude::*;
 
 use super::catalog::{self, ADMIN_ROLE, INTERNAL_PROVIDER, Link, PROVIDER, Role, USER_ROLE};
+use super::lock::claim;
 use super::membership::{self, Membership};
-use super::superuser::{as_superuser, query, quoted, run};
-use super::{preload, rights, sessions};
+use super::reach::check_reach;
+use super::superuser::{as_superuser, quoted, run};
+use super::{association, preload, rights, sessions};
 use crate::fault::{Fault, Outcome, notice};
 
 /// What [`settle`] had to do, in words.
@@ -20,7 +22,7 @@ pub(crate) type Done = Vec<String>;
 
 /// Links a role to what `label` names, or rebinds it. The caller has the right to.
 pub(crate) fn link(role: &Role, label: &Label) -> Outcome<Done> {
-    lock(role)?;
+    let role = &claim(role, label.admin)?;
     set_label(role, PROVIDER, Some(&label.to_string()));
     set_label(role, INTERNAL_PROVIDER, None);
     if label.mfa {
@@ -36,15 +38,23 @@ pub(crate) fn link(role: &Role, label: &Label) -> Outcome<Done> {
 
 /// Unlinks a role, which stays. The caller has the right to.
 pub(crate) fn unlink(role: &Role) -> Outcome<Done> {
-    lock(role)?;
+    let role = &claim(role, false)?;
     set_label(role, PROVIDER, None);
     set_label(role, INTERNAL_PROVIDER, None);
     settle(role)
 }
 
+/// A role without LOGIN may be linked; nobody logs in as it.
+pub(crate) fn notice_no_login(role: &Role) {
+    let name = role.display_name();
+    notice(
+        format!("role \"{name}\" is not permitted to log in"),
+        Some(&format!("ALTER ROLE {} LOGIN;", quoted(&name))),
+    );
+}
+
 /// Makes everything agree with the role's labels.
 pub(crate) fn settle(role: &Role) -> Outcome<Done> {
-    require_current_view()?;
     as_superuser(|| {
         let mut done = Done::new();
         let was_admin = holds_admin_role(role);
@@ -70,7 +80,7 @@ pub(crate) fn settle(role: &Role) -> Outcome<Done> {
             }
         }
         if was_admin || holds_admin_role(role) {
-            settle_association(&mut done)?;
+            association::settle(&mut done)?;
         }
         Ok(done)
     })
@@ -81,42 +91,9 @@ pub(crate) fn holds_admin_role(role: &Role) -> bool {
     anchors().is_some_and(|(_, admin)| !membership::between(role, &admin).is_empty())
 }
 
-/// What linking depends on must be seen as it is now, not as it was when the transaction began.
-#[expect(unsafe_code, reason = "reads the state of the transaction")]
-fn require_current_view() -> Outcome<()> {
-    // SAFETY: a plain value of the main thread.
-    if unsafe { pg_sys::XactIsoLevel } < pg_sys::XACT_REPEATABLE_READ.cast_signed() {
-        return Ok(());
-    }
-    Err(Fault::not_now("roles are not linked or unlinked in a REPEATABLE READ or SERIALIZABLE transaction")
-        .hint("BEGIN ISOLATION LEVEL READ COMMITTED;"))
-}
-
-/// Locks a role as SECURITY LABEL does, so that two sessions link it one after the other.
-pub(crate) fn lock(role: &Role) -> Outcome<()> {
-    lock_in(role, pg_sys::ShareUpdateExclusiveLock)
-}
-
-/// Keeps a role from being linked or unlinked meanwhile, and nobody from anything else.
-pub(crate) fn hold(role: &Role) -> Outcome<()> {
-    lock_in(role, pg_sys::ShareLock)
-}
-
-#[expect(unsafe_code, reason = "no safe wrapper")]
-fn lock_in(role: &Role, mode: u32) -> Outcome<()> {
-    // SAFETY: within a transaction, whose end releases the lock.
-    unsafe {
-        pg_sys::LockSharedObject(pg_sys::AuthIdRelationId, role.id, 0, mode.cast_signed());
-    }
-    match catalog::role_of(role.id) {
-        Some(_) => Ok(()),
-        None => Err(Fault::undefined(format!("role \"{}\" was concurrently dropped", role.display_name()))),
-    }
-}
-
 /// Writes or removes a label, and makes that visible to the rest of the statement.
 #[expect(unsafe_code, reason = "no safe wrapper")]
-fn set_label(role: &Role, provider: &CStr, text: Option<&str>) {
+pub(super) fn set_label(role: &Role, provider: &CStr, text: Option<&str>) {
     let object = catalog::object_address(role.id);
     let text = text.and_then(|text| CString::new(text).ok());
     let pointer = text.as_ref().map_or(std::ptr::null(), |text| text.as_ptr());
@@ -238,66 +215,6 @@ fn check_not_inherited(role: &Role, user: &Role) -> Outcome<()> {
     .hint(format!("REVOKE {} FROM {};", quoted(&through), quoted(&role))))
 }
 
-/// A linked role that could become a superuser, or whoever may SET the parameter of its guard, could keep this library out
-/// of its own sessions: by options of its client, which are applied one after the other, SET ROLE included.
-///
-/// `role` is where something changed: looked at are the roles above it, on whatever terms it is their member, and the linked
-/// ones below it. Only within `as_superuser`.
-pub(crate) fn check_reach(role: &Role) -> Outcome<()> {
-    // The two roles last: what holds for everybody is said of the role itself.
-    let (anchors, mut above): (Vec<_>, Vec<_>) =
-        membership::ancestors_of(role).into_iter().partition(catalog::is_anchor);
-    above.push(role.clone());
-    above.extend(anchors);
-    let Some(top) = above.into_iter().find(could_lift_guard) else { return Ok(()) };
-    let mut below = membership::descendants_of(role);
-    below.push(role.clone());
-    let linked = |role: &Role| matches!(catalog::link_of(role.id), Link::Bound(_));
-    match below.into_iter().find(linked) {
-        Some(linked) => Err(reaches(&linked, &top)),
-        None => Ok(()),
-    }
-}
-
-fn could_lift_guard(role: &Role) -> bool {
-    role.superuser || may_set_parameter(role)
-}
-
-fn reaches(linked: &Role, top: &Role) -> Fault {
-    let (name, parameter) = (linked.display_name(), preload::PARAMETER);
-    let detail = "It could keep azure_ad_auth out of its own sessions.";
-    if linked.id == top.id {
-        return Fault::denied(format!(
-            "role \"{name}\" is linked to a directory object and cannot have SET on parameter \"{parameter}\""
-        ))
-        .detail(detail)
-        .hint(format!("Revoke SET ON PARAMETER {parameter} where the role has it from."));
-    }
-    let top = top.display_name();
-    Fault::denied(format!(
-        "role \"{name}\" is linked to a directory object and cannot be a member of role \"{top}\", which is a superuser \
-         or has SET on parameter \"{parameter}\""
-    ))
-    .detail(detail)
-    .hint(format!("REVOKE {} FROM {};", quoted(&top), quoted(&name)))
-}
-
-/// Before 15 only superusers may.
-#[cfg(feature = "pg14")]
-const fn may_set_parameter(_role: &Role) -> bool {
-    false
-}
-
-#[cfg(not(feature = "pg14"))]
-#[expect(unsafe_code, reason = "no safe wrapper")]
-fn may_set_parameter(role: &Role) -> bool {
-    let wanted = pg_sys::AclMode::from(pg_sys::ACL_SET);
-    // SAFETY: a C string that outlives the call.
-    let answer =
-        unsafe { pg_sys::pg_parameter_aclcheck(c"session_preload_libraries".as_ptr(), role.id, wanted) };
-    answer == pg_sys::AclResult::ACLCHECK_OK
-}
-
 /// Memberships made here have one grantor, whoever asked for them.
 fn is_ours(row: &Membership) -> bool {
     row.grantor == pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID) && !row.admin_option
@@ -329,77 +246,10 @@ fn alter(role: &Role, attributes: &str, done: &mut Done) {
 
 /// A linked role logs in with a token or not at all.
 fn remove_password(role: &Role, done: &mut Done) {
-    if has_password(role) {
+    if catalog::has_password(role.id) {
         let name = role.display_name();
         run(&format!("ALTER ROLE {} PASSWORD NULL", quoted(&name)));
         notice(format!("the password of role \"{name}\" was removed"), None);
         done.push(format!("removed the password of role \"{name}\""));
     }
-}
-
-/// Whether a password is stored for the role. Only within `as_superuser`.
-pub(crate) fn has_password(role: &Role) -> bool {
-    let text = "SELECT rolpassword IS NOT NULL FROM pg_authid WHERE oid = $1";
-    let rows = query(text, &[role.id.into()], |row| row.get::<bool>(1).ok().flatten().unwrap_or_default());
-    rows.contains(&true)
-}
-
-/// Makes the association agree with the administrators there are. Only within `as_superuser`.
-///
-/// The lock makes two sessions that set the first administrator, or remove the last, take turns; it comes before the look.
-pub(crate) fn settle_association(done: &mut Done) -> Outcome<()> {
-    let Some((_, admin)) = anchors() else { return Ok(()) };
-    lock(&admin)?;
-    let tenants = administrators_tenants(&admin)?;
-    let found = catalog::associated_tenant();
-    if found == tenants.first().copied() && tenants.len() <= 1 {
-        return Ok(());
-    }
-    match tenants.as_slice() {
-        [] => {
-            set_label(&admin, PROVIDER, None);
-            notice(
-                "Azure AD authentication is disabled: the server has no Azure AD administrator",
-                Some("SELECT azure_ad_auth.set_admin(role_name, object_id, object_type);"),
-            );
-            done.push("removed the association with the tenant: there is no administrator".to_owned());
-        }
-        [tenant] => {
-            let label = Label { tenant_id: Some(*tenant), ..Label::default() };
-            set_label(&admin, PROVIDER, Some(&label.to_string()));
-            done.push(format!("associated the server with tenant {tenant}"));
-        }
-        [one, two, ..] => {
-            return Err(Fault::not_now("the Azure AD administrators are of different tenants")
-                .detail(format!("Tenants {one} and {two}."))
-                .hint("Remove the administrators of the old tenant first: azure_ad_auth.remove_admin()."));
-        }
-    }
-    Ok(())
-}
-
-/// Whether there is an association and no administrator any more.
-pub(crate) fn association_is_void() -> bool {
-    let linked = |role: &Role| matches!(catalog::link_of(role.id), Link::Bound(_));
-    catalog::associated_tenant().is_some()
-        && anchors().is_some_and(|(_, admin)| !membership::members_of(&admin).iter().any(linked))
-}
-
-/// The tenants of the administrators, each once; an administrator whose label names none counts for the configured one.
-fn administrators_tenants(admin: &Role) -> Outcome<Vec<Uuid>> {
-    let mut tenants = Vec::new();
-    for member in membership::members_of(admin) {
-        let Link::Bound(label) = catalog::link_of(member.id) else { continue };
-        let tenant = label.tenant_id.or_else(crate::settings::tenant).ok_or_else(tenant_missing)?;
-        if !tenants.contains(&tenant) {
-            tenants.push(tenant);
-        }
-    }
-    Ok(tenants)
-}
-
-/// No link can be made before the tenant is known.
-pub(crate) fn tenant_missing() -> Fault {
-    Fault::not_now("no Azure AD tenant is configured")
-        .hint("Set azure_ad_auth.tenant_id in postgresql.conf or by ALTER SYSTEM, and reload.")
 }

@@ -8,6 +8,7 @@ use std::ffi::{CStr, CString};
 use pgrx::prelude::*;
 
 use super::catalog::Role;
+use super::scan;
 use super::superuser::{query, quoted, run};
 
 /// The setting.
@@ -84,20 +85,40 @@ fn write(role: &Role, database: Option<&str>, libraries: &[String]) {
     run(&format!("ALTER ROLE {} SET {PARAMETER} TO {}", place(role, database), list.join(", ")));
 }
 
+/// Whether the role has any settings, here or IN DATABASE.
+pub(crate) fn has_settings(role: &Role) -> bool {
+    !rows_of(role).is_empty()
+}
+
+/// The row for all databases, and those IN DATABASE.
 fn rows_of(role: &Role) -> Vec<Row> {
+    let databases = scan::DATABASES.rows(&[], |row| row.get::<pg_sys::Oid>(1));
+    let places = std::iter::once((pg_sys::InvalidOid, None))
+        .chain(databases.into_iter().filter_map(|id| Some((id, Some(database_name(id)?)))));
+    places.filter_map(|(database, name)| row_of(role, database, name)).collect()
+}
+
+fn row_of(role: &Role, database: pg_sys::Oid, name: Option<String>) -> Option<Row> {
     let prefix = format!("{PARAMETER}=");
-    query(
-        "SELECT d.datname::text, s.setconfig FROM pg_db_role_setting s \
-         LEFT JOIN pg_database d ON d.oid = s.setdatabase \
-         WHERE s.setrole = $1 AND (s.setdatabase = 0 OR d.oid IS NOT NULL)",
-        &[role.id.into()],
-        |row| {
-            let settings = row.get::<Vec<String>>(2).ok().flatten().unwrap_or_default();
-            let libraries =
-                settings.iter().find_map(|setting| setting.strip_prefix(&prefix)).map(split_libraries);
-            Row { database: row.get::<String>(1).ok().flatten(), libraries }
-        },
-    )
+    let settings = scan::ROLE_SETTINGS.rows(&[database, role.id], |row| row.get::<Vec<String>>(3));
+    let settings = settings.into_iter().next()?;
+    let libraries = settings.iter().find_map(|setting| setting.strip_prefix(&prefix)).map(split_libraries);
+    Some(Row { database: name, libraries })
+}
+
+/// None: it has just been dropped.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn database_name(id: pg_sys::Oid) -> Option<String> {
+    // SAFETY: reads the catalog cache; the result is null or a palloc'd C string of ours, copied and freed at once.
+    unsafe {
+        let name = pg_sys::get_database_name(id);
+        if name.is_null() {
+            return None;
+        }
+        let copy = CStr::from_ptr(name).to_string_lossy().into_owned();
+        pg_sys::pfree(name.cast());
+        Some(copy)
+    }
 }
 
 /// What the server's configuration names, as opposed to what this session was given by its role or database.

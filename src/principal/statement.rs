@@ -4,6 +4,7 @@
 
 use std::ffi::{CStr, CString};
 
+use entra::Uuid;
 use pgrx::prelude::*;
 
 use super::catalog::{self, Role};
@@ -11,10 +12,10 @@ use super::catalog::{self, Role};
 /// A statement about roles.
 #[derive(Debug)]
 pub(crate) enum Statement {
-    /// GRANT or REVOKE of roles, ALTER GROUP.
-    Membership { granted: Vec<Named>, members: Vec<Named>, is_grant: bool },
-    /// CREATE ROLE, with the roles of its IN ROLE list, and of its ROLE and ADMIN lists; and whether with CREATEROLE.
-    Create { role: Named, parents: Vec<Named>, members: Vec<Named>, create_role: bool },
+    /// GRANT or REVOKE of roles, ALTER GROUP; and whether it is about options of memberships only.
+    Membership { granted: Vec<Named>, members: Vec<Named>, is_grant: bool, options_only: bool },
+    /// CREATE ROLE.
+    Create(Creation),
     /// ALTER ROLE with attributes; and whether with CREATEROLE.
     Alter { role: Named, create_role: bool },
     /// ALTER ROLE … SET or RESET.
@@ -28,8 +29,34 @@ pub(crate) enum Statement {
     /// GRANT … ON PARAMETER.
     #[cfg_attr(feature = "pg14", expect(dead_code, reason = "there is no such statement before 15"))]
     Parameter,
-    /// SECURITY LABEL … ON ROLE.
-    Label { role: Named },
+    /// SECURITY LABEL … ON ROLE; and whether it names an administrator.
+    Label { role: Named, admin: bool },
+}
+
+/// A role about to be created.
+#[derive(Debug)]
+pub(crate) struct Creation {
+    pub(crate) role: CString,
+    /// IN ROLE, IN GROUP.
+    pub(crate) parents: Vec<Named>,
+    /// ROLE, USER and ADMIN.
+    pub(crate) members: Vec<Named>,
+    /// With CREATEROLE.
+    pub(crate) create_role: bool,
+    /// With LOGIN, as CREATE USER has it unless it says NOLOGIN.
+    pub(crate) can_login: bool,
+    pub(crate) password: Password,
+}
+
+/// What stands in place of a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Password {
+    /// Nothing, or NULL.
+    None,
+    /// A uuid, as Azure's Single Server takes the object id from there.
+    Uuid(Uuid),
+    /// Anything else; it is not looked at.
+    Other,
 }
 
 /// A role as a statement names it; looked up when it is needed, before or after the statement has run.
@@ -42,6 +69,14 @@ pub(crate) enum Named {
 }
 
 impl Named {
+    /// Whether it is the role of a name.
+    pub(crate) fn is(&self, name: &CStr) -> bool {
+        match self {
+            Self::Name(own) => own.as_c_str() == name,
+            Self::Id(_) => self.role().is_some_and(|role| role.name.as_c_str() == name),
+        }
+    }
+
     /// The role, if it exists.
     pub(crate) fn role(&self) -> Option<Role> {
         match self {
@@ -66,28 +101,22 @@ pub(crate) unsafe fn read(node: *mut pg_sys::Node) -> Option<Statement> {
                     granted: items(grant.granted_roles, |item| granted_role(item)),
                     members: items(grant.grantee_roles, |item| role_spec(item)),
                     is_grant: grant.is_grant,
+                    options_only: !grant.is_grant && revokes_options(grant),
                 })
             }
             pg_sys::NodeTag::T_CreateRoleStmt => {
-                let create = &*node.cast::<pg_sys::CreateRoleStmt>();
-                let members =
-                    ["rolemembers", "adminmembers"].iter().flat_map(|list| listed(create.options, list));
-                Some(Statement::Create {
-                    role: Named::Name(CStr::from_ptr(create.role).to_owned()),
-                    parents: listed(create.options, "addroleto"),
-                    create_role: gives_createrole(create.options),
-                    members: members.collect(),
-                })
+                Some(Statement::Create(creation(&*node.cast::<pg_sys::CreateRoleStmt>())))
             }
             pg_sys::NodeTag::T_AlterRoleStmt => {
                 let alter = &*node.cast::<pg_sys::AlterRoleStmt>();
                 let role = role_spec(alter.role.cast())?;
                 // ALTER GROUP … ADD USER comes as ALTER ROLE with a list of members.
-                let members = listed(alter.options, "rolemembers");
+                let members = listed(alter.options, c"rolemembers");
                 Some(if members.is_empty() {
-                    Statement::Alter { role, create_role: gives_createrole(alter.options) }
+                    Statement::Alter { role, create_role: given(alter.options, c"createrole") == Some(true) }
                 } else {
-                    Statement::Membership { granted: vec![role], members, is_grant: alter.action > 0 }
+                    let is_grant = alter.action > 0;
+                    Statement::Membership { granted: vec![role], members, is_grant, options_only: false }
                 })
             }
             pg_sys::NodeTag::T_AlterRoleSetStmt => {
@@ -130,7 +159,12 @@ unsafe fn read_generic(node: *mut pg_sys::Node) -> Option<Statement> {
                 if label.objtype != pg_sys::ObjectType::OBJECT_ROLE {
                     return None;
                 }
-                string_value(label.object).map(|name| Statement::Label { role: Named::Name(name) })
+                let text = label.label.as_ref().map(|text| CStr::from_ptr(text).to_bytes());
+                let admin =
+                    text.is_some_and(|text| text.split(|byte| *byte == b',').any(|item| item == b"admin"));
+                // The object of SECURITY LABEL … ON ROLE is a String node.
+                string_of(label.object)
+                    .map(|name| Statement::Label { role: Named::Name(name.to_owned()), admin })
             }
             #[cfg(not(feature = "pg14"))]
             pg_sys::NodeTag::T_GrantStmt => {
@@ -145,7 +179,10 @@ unsafe fn read_generic(node: *mut pg_sys::Node) -> Option<Statement> {
 
 /// The items of a list that `read` makes something of.
 #[expect(unsafe_code, reason = "reads parse trees")]
-unsafe fn items<T>(list: *mut pg_sys::List, read: impl Fn(*mut pg_sys::Node) -> Option<T>) -> Vec<T> {
+pub(super) unsafe fn items<T>(
+    list: *mut pg_sys::List,
+    read: impl Fn(*mut pg_sys::Node) -> Option<T>,
+) -> Vec<T> {
     // SAFETY: a list of the tree, or null, which is the empty one.
     unsafe {
         let length = list.as_ref().map_or(0, |list| list.length);
@@ -153,39 +190,88 @@ unsafe fn items<T>(list: *mut pg_sys::List, read: impl Fn(*mut pg_sys::Node) -> 
     }
 }
 
-/// The roles in a list option of CREATE or ALTER ROLE.
 #[expect(unsafe_code, reason = "reads parse trees")]
-unsafe fn listed(options: *mut pg_sys::List, name: &str) -> Vec<Named> {
-    // SAFETY: the options are DefElem nodes, and these two have lists of RoleSpec nodes.
+unsafe fn creation(create: &pg_sys::CreateRoleStmt) -> Creation {
+    // SAFETY: the name is a C string; the options are as below.
     unsafe {
-        items(options, |item| {
-            let option = &*item.cast::<pg_sys::DefElem>();
-            (CStr::from_ptr(option.defname).to_bytes() == name.as_bytes())
-                .then(|| items(option.arg.cast(), |item| role_spec(item)))
-        })
-        .into_iter()
-        .flatten()
-        .collect()
+        let members =
+            [c"rolemembers", c"adminmembers"].into_iter().flat_map(|list| listed(create.options, list));
+        let is_user = create.stmt_type == pg_sys::RoleStmtType::ROLESTMT_USER;
+        Creation {
+            role: CStr::from_ptr(create.role).to_owned(),
+            parents: listed(create.options, c"addroleto"),
+            members: members.collect(),
+            create_role: given(create.options, c"createrole") == Some(true),
+            can_login: given(create.options, c"canlogin").unwrap_or(is_user),
+            password: password(create.options),
+        }
     }
 }
 
-/// Whether the options of CREATE or ALTER ROLE have CREATEROLE.
+/// The roles in a list option of CREATE or ALTER ROLE.
 #[expect(unsafe_code, reason = "reads parse trees")]
-unsafe fn gives_createrole(options: *mut pg_sys::List) -> bool {
-    // SAFETY: the options are DefElem nodes, and this one has a boolean.
-    unsafe {
-        let given = items(options, |item| {
-            let option = item.cast::<pg_sys::DefElem>();
-            let named = CStr::from_ptr((*option).defname) == c"createrole";
-            named.then(|| pg_sys::defGetBoolean(option))
-        });
-        given.contains(&true)
+unsafe fn listed(options: *mut pg_sys::List, name: &CStr) -> Vec<Named> {
+    // SAFETY: these options have lists of RoleSpec nodes.
+    unsafe { with_option(options, name, |option| items((*option).arg.cast(), |item| role_spec(item))) }
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// What a boolean option of CREATE or ALTER ROLE says, where it is given. Given twice, core refuses it.
+#[expect(unsafe_code, reason = "reads parse trees")]
+unsafe fn given(options: *mut pg_sys::List, name: &CStr) -> Option<bool> {
+    // SAFETY: the grammar gives these options a boolean.
+    let values = unsafe { with_option(options, name, |option| pg_sys::defGetBoolean(option)) };
+    values.into_iter().reduce(|one, other| one || other)
+}
+
+#[expect(unsafe_code, reason = "reads parse trees")]
+unsafe fn password(options: *mut pg_sys::List) -> Password {
+    // SAFETY: the option has a String node, or none for NULL. Nothing of it is copied but a uuid.
+    let texts = unsafe {
+        with_option(options, c"password", |option| {
+            let text = string_of((*option).arg)?;
+            Some(text.to_str().ok().and_then(entra::parse_uuid))
+        })
+    };
+    match texts.as_slice() {
+        [] | [None] => Password::None,
+        [Some(Some(uuid))] => Password::Uuid(*uuid),
+        _ => Password::Other,
     }
+}
+
+/// What `read` makes of each option of a name.
+#[expect(unsafe_code, reason = "reads parse trees")]
+unsafe fn with_option<T>(
+    options: *mut pg_sys::List,
+    name: &CStr,
+    read: impl Fn(*mut pg_sys::DefElem) -> T,
+) -> Vec<T> {
+    // SAFETY: the options are DefElem nodes.
+    unsafe {
+        items(options, |item| {
+            let option = item.cast::<pg_sys::DefElem>();
+            (CStr::from_ptr((*option).defname) == name).then(|| read(option))
+        })
+    }
+}
+
+/// Whether a REVOKE takes an option of a membership, and not the membership.
+#[cfg(any(feature = "pg14", feature = "pg15"))]
+const fn revokes_options(grant: &pg_sys::GrantRoleStmt) -> bool {
+    grant.admin_opt
+}
+
+#[cfg(not(any(feature = "pg14", feature = "pg15")))]
+const fn revokes_options(grant: &pg_sys::GrantRoleStmt) -> bool {
+    !grant.opt.is_null()
 }
 
 /// A granted role, which the grammar leaves as an access privilege.
 #[expect(unsafe_code, reason = "reads parse trees")]
-unsafe fn granted_role(node: *mut pg_sys::Node) -> Option<Named> {
+pub(super) unsafe fn granted_role(node: *mut pg_sys::Node) -> Option<Named> {
     // SAFETY: the list of granted roles holds AccessPriv nodes.
     unsafe {
         let name = (*node.cast::<pg_sys::AccessPriv>()).priv_name;
@@ -195,7 +281,7 @@ unsafe fn granted_role(node: *mut pg_sys::Node) -> Option<Named> {
 
 /// A role by name or as CURRENT_USER and the like; PUBLIC is none.
 #[expect(unsafe_code, reason = "reads parse trees")]
-unsafe fn role_spec(node: *mut pg_sys::Node) -> Option<Named> {
+pub(super) unsafe fn role_spec(node: *mut pg_sys::Node) -> Option<Named> {
     // SAFETY: null for ALL, else a RoleSpec node.
     unsafe {
         let spec = node.cast::<pg_sys::RoleSpec>().as_ref()?;
@@ -209,14 +295,43 @@ unsafe fn role_spec(node: *mut pg_sys::Node) -> Option<Named> {
     }
 }
 
+/// The text of a String node; none where there is no node.
 #[expect(unsafe_code, reason = "reads parse trees")]
-unsafe fn string_value(node: *mut pg_sys::Node) -> Option<CString> {
-    // SAFETY: the object of SECURITY LABEL … ON ROLE is a String node.
+unsafe fn string_of<'t>(node: *mut pg_sys::Node) -> Option<&'t CStr> {
+    // SAFETY: null or a String node, as the callers know; the text lives as long as the tree.
     unsafe {
         #[cfg(feature = "pg14")]
-        let text = (*node.cast::<pg_sys::Value>()).val.str_;
+        let text = node.cast::<pg_sys::Value>().as_ref()?.val.str_;
         #[cfg(not(feature = "pg14"))]
-        let text = (*node.cast::<pg_sys::String>()).sval;
-        (!text.is_null()).then(|| CStr::from_ptr(text).to_owned())
+        let text = node.cast::<pg_sys::String>().as_ref()?.sval;
+        (!text.is_null()).then(|| CStr::from_ptr(text))
+    }
+}
+
+/// Whether PostgreSQL has cut the name of a role to 63 bytes: nowhere in the text of the statement does it end where it does now.
+///
+/// The scanner cuts with a NOTICE, and the tree has no trace of it. Text that does not have the name at all, because it is
+/// written with escapes, tells nothing.
+pub(crate) fn is_cut(name: &CStr, source: &CStr) -> bool {
+    // A character of several bytes is cut whole.
+    const SHORTEST_CUT: usize = 60;
+    let (name, source) = (name.to_string_lossy(), source.to_string_lossy());
+    if name.len() < SHORTEST_CUT {
+        return false;
+    }
+    let goes_on = |c: char| c.is_alphanumeric() || c == '_' || c == '$' || !c.is_ascii();
+    let quoted = name.replace('"', "\"\"");
+    let mut ends = source.match_indices(quoted.as_str()).map(|(at, found)| {
+        let opened = source.get(..at).is_some_and(|before| before.ends_with('"'));
+        let next = source.get(at + found.len()..).and_then(|rest| rest.chars().next());
+        if opened { next != Some('"') } else { next.is_some_and(goes_on) }
+    });
+    let lower = source.to_ascii_lowercase();
+    let mut plain_ends = lower.match_indices(name.as_ref()).map(|(at, found)| {
+        lower.get(at + found.len()..).and_then(|rest| rest.chars().next()).is_some_and(goes_on)
+    });
+    match ends.next() {
+        Some(first) => first && ends.all(|cut| cut),
+        None => plain_ends.next().is_some_and(|first| first && plain_ends.all(|cut| cut)),
     }
 }

@@ -206,8 +206,8 @@ check_hooks! {
     accepted_require_tls(bool) |_| note_accepted(6);
 }
 
-/// Defines every setting. In the postmaster only, while it loads its libraries.
-pub(crate) fn define() {
+/// Defines every setting of the server.
+pub(super) fn define() {
     define_text_settings();
     define_typed_settings();
     #[cfg(not(feature = "pg14"))]

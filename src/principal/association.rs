@@ -1,0 +1,74 @@
+//! The server's association with a tenant: a label of `azure_ad_admin`, there while an administrator is.
+
+use entra::{Label, Uuid};
+
+use super::catalog::{self, Link, PROVIDER, Role};
+use super::link::{self, Done};
+use super::{lock, membership};
+use crate::fault::{Fault, Outcome, notice};
+
+/// Makes the association agree with the administrators there are. Only within `as_superuser`.
+///
+/// The lock makes two sessions that set the first administrator, or remove the last, take turns; it comes before the look.
+pub(crate) fn settle(done: &mut Done) -> Outcome<()> {
+    let Some((_, admin)) = link::anchors() else { return Ok(()) };
+    lock::lock(&admin)?;
+    let tenants = administrators_tenants(&admin)?;
+    let found = catalog::associated_tenant();
+    if found == tenants.first().copied() && tenants.len() <= 1 {
+        return Ok(());
+    }
+    match tenants.as_slice() {
+        [] => {
+            link::set_label(&admin, PROVIDER, None);
+            notice(
+                "Azure AD authentication is disabled: the server has no Azure AD administrator",
+                Some("SELECT azure_ad_auth.set_admin(role_name, object_id, object_type);"),
+            );
+            done.push("removed the association with the tenant: there is no administrator".to_owned());
+        }
+        [tenant] => {
+            let label = Label { tenant_id: Some(*tenant), ..Label::default() };
+            link::set_label(&admin, PROVIDER, Some(&label.to_string()));
+            done.push(format!("associated the server with tenant {tenant}"));
+        }
+        [one, two, ..] => {
+            return Err(Fault::not_now("the Azure AD administrators are of different tenants")
+                .detail(format!("Tenants {one} and {two}."))
+                .hint("Remove the administrators of the old tenant first: azure_ad_auth.remove_admin()."));
+        }
+    }
+    Ok(())
+}
+
+/// Whether there is an association and no administrator any more.
+pub(crate) fn is_void() -> bool {
+    let linked = |role: &Role| matches!(catalog::link_of(role.id), Link::Bound(_));
+    catalog::associated_tenant().is_some()
+        && link::anchors().is_some_and(|(_, admin)| !membership::members_of(&admin).iter().any(linked))
+}
+
+/// The tenants of the administrators, each once; an administrator whose label names none counts for the configured one.
+fn administrators_tenants(admin: &Role) -> Outcome<Vec<Uuid>> {
+    let mut tenants = Vec::new();
+    for member in membership::members_of(admin) {
+        let Link::Bound(label) = catalog::link_of(member.id) else { continue };
+        let tenant = label.tenant_id.or_else(crate::settings::tenant).ok_or_else(tenant_missing)?;
+        if !tenants.contains(&tenant) {
+            tenants.push(tenant);
+        }
+    }
+    Ok(tenants)
+}
+
+/// A link to an object of the configured tenant. Links made here always name their tenant.
+pub(crate) fn label_of(object_id: Uuid) -> Outcome<Label> {
+    let tenant_id = crate::settings::tenant().ok_or_else(tenant_missing)?;
+    Ok(Label { object_id: Some(object_id), tenant_id: Some(tenant_id), ..Label::default() })
+}
+
+/// No link can be made before the tenant is known.
+fn tenant_missing() -> Fault {
+    Fault::not_now("no Azure AD tenant is configured")
+        .hint("Set azure_ad_auth.tenant_id in postgresql.conf or by ALTER SYSTEM, and reload.")
+}

@@ -1,0 +1,93 @@
+//! Whom a linked role may reach: nobody who could lift its guard.
+
+use pgrx::prelude::*;
+
+use super::catalog::{self, Link, Role};
+use super::superuser::quoted;
+use super::{anchors, membership, preload};
+use crate::fault::{Fault, Outcome};
+
+/// A linked role that could become a superuser, or whoever may SET the parameter of its guard, could keep this library out
+/// of its own sessions: by options of its client, which are applied one after the other, SET ROLE included.
+///
+/// `role` is where something changed: looked at are the roles above it, on whatever terms it is their member, and the linked
+/// ones below it. Only within `as_superuser`.
+pub(crate) fn check_reach(role: &Role) -> Outcome<()> {
+    // The two roles last: what holds for everybody is said of the role itself.
+    let (anchors, mut above): (Vec<_>, Vec<_>) =
+        membership::ancestors_of(role).into_iter().partition(catalog::is_anchor);
+    above.push(role.clone());
+    above.extend(anchors);
+    let Some(top) = above.into_iter().find(could_lift_guard) else { return Ok(()) };
+    let mut below = membership::descendants_of(role);
+    below.push(role.clone());
+    let linked = |role: &Role| matches!(catalog::link_of(role.id), Link::Bound(_));
+    match below.into_iter().find(linked) {
+        Some(linked) => Err(reaches(&linked, &top)),
+        None => Ok(()),
+    }
+}
+
+fn could_lift_guard(role: &Role) -> bool {
+    role.superuser || may_set_parameter(role)
+}
+
+fn reaches(linked: &Role, top: &Role) -> Fault {
+    let (name, parameter) = (linked.display_name(), preload::PARAMETER);
+    let detail = "It could keep azure_ad_auth out of its own sessions.";
+    if linked.id == top.id {
+        return Fault::denied(format!(
+            "role \"{name}\" is linked to a directory object and cannot have SET on parameter \"{parameter}\""
+        ))
+        .detail(detail)
+        .hint(format!("Revoke SET ON PARAMETER {parameter} where the role has it from."));
+    }
+    let top = top.display_name();
+    Fault::denied(format!(
+        "role \"{name}\" is linked to a directory object and cannot be a member of role \"{top}\", which is a superuser \
+         or has SET on parameter \"{parameter}\""
+    ))
+    .detail(detail)
+    .hint(format!("REVOKE {} FROM {};", quoted(&top), quoted(&name)))
+}
+
+/// Before 15 only superusers may.
+#[cfg(feature = "pg14")]
+const fn may_set_parameter(_role: &Role) -> bool {
+    false
+}
+
+#[cfg(not(feature = "pg14"))]
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn may_set_parameter(role: &Role) -> bool {
+    let wanted = pg_sys::AclMode::from(pg_sys::ACL_SET);
+    // SAFETY: a C string that outlives the call.
+    let answer =
+        unsafe { pg_sys::pg_parameter_aclcheck(c"session_preload_libraries".as_ptr(), role.id, wanted) };
+    answer == pg_sys::AclResult::ACLCHECK_OK
+}
+
+/// No linked role may set the parameter of its guard. Only within `as_superuser`.
+///
+/// Almost no server has granted it to anyone, and then there is nothing to look at.
+pub(crate) fn check_parameters() -> Outcome<()> {
+    if !parameter_is_granted() {
+        return Ok(());
+    }
+    anchors::labelled_roles().iter().try_for_each(check_reach)
+}
+
+#[cfg(feature = "pg14")]
+const fn parameter_is_granted() -> bool {
+    false
+}
+
+#[cfg(not(feature = "pg14"))]
+#[expect(unsafe_code, reason = "reads the catalog cache")]
+fn parameter_is_granted() -> bool {
+    let cache = pg_sys::SysCacheIdentifier::PARAMETERACLNAME.cast_signed();
+    let Some(key) = preload::PARAMETER.into_datum() else { return true };
+    let none = pg_sys::Datum::from(0);
+    // SAFETY: the key is of the cache's type, text.
+    unsafe { pg_sys::SearchSysCacheExists(cache, key, none, none, none) }
+}

@@ -1,0 +1,172 @@
+//! What a statement asks of links, in the words of Azure's Single Server: membership in `azure_ad_user`, given and taken.
+//!
+//! - CREATE ROLE … IN ROLE azure_ad_user links the new role to the object whose id stands in place of a password.
+//! - GRANT azure_ad_user completes a link that a label names, as after restoring a dump. By itself it names nobody.
+//! - REVOKE azure_ad_user unlinks.
+//!
+//! Rights are judged here, before anything is done, and with the roles locked.
+
+use std::ffi::{CStr, CString};
+
+use entra::Label;
+
+use super::catalog::{self, ADMIN_ROLE, Link, Role, USER_ROLE, is_anchor};
+use super::statement::{self, Creation, Named, Password, Statement};
+use super::superuser::quoted;
+use super::verify::not_linked;
+use super::{association, link, rights};
+use crate::fault::{Fault, Outcome};
+use crate::settings;
+
+/// Something to be done when the rest of the statement has been.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// Link the role that has been created.
+    Link { role: CString, can_login: bool, label: Label },
+    /// Make everything agree with the label the role has.
+    Complete(Role),
+    /// Unlink.
+    Unlink(Role),
+}
+
+impl Request {
+    /// A role that core is not to add to `azure_ad_user`, or take from it.
+    pub(super) fn member(&self) -> Option<&Role> {
+        match self {
+            Self::Link { .. } => None,
+            Self::Complete(role) | Self::Unlink(role) => Some(role),
+        }
+    }
+
+    pub(super) fn carry_out(&self) -> Outcome<()> {
+        match self {
+            Self::Link { role: name, can_login, label } => {
+                let Some(role) = catalog::role_named(name) else { return Ok(()) };
+                if !can_login {
+                    link::notice_no_login(&role);
+                }
+                link::link(&role, label)
+            }
+            Self::Complete(role) => link::settle(role),
+            Self::Unlink(role) => link::unlink(role),
+        }
+        .map(drop)
+    }
+}
+
+/// What a statement asks for. `source` is its text.
+///
+/// # Errors
+/// The current user may not, or the statement does not say whom to link to.
+pub(super) fn of(statement: &Statement, source: &CStr) -> Outcome<Vec<Request>> {
+    let Some((user, admin)) = link::anchors() else { return Ok(Vec::new()) };
+    match statement {
+        Statement::Create(creation) if names(&creation.parents, USER_ROLE) => {
+            Ok(vec![of_creation(creation, source)?])
+        }
+        Statement::Membership { options_only: true, .. } => Ok(Vec::new()),
+        Statement::Membership { granted, members, is_grant, .. } => {
+            let mut requests = Vec::new();
+            for anchor in [user, admin] {
+                if granted.iter().any(|granted| granted.is(&anchor.name)) {
+                    for member in members.iter().filter_map(Named::role).filter(|role| !is_anchor(role)) {
+                        requests.extend(if *is_grant {
+                            Some(of_grant(&anchor, member)?)
+                        } else {
+                            of_revoke(&anchor, member)?
+                        });
+                    }
+                }
+            }
+            Ok(requests)
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn names(roles: &[Named], name: &CStr) -> bool {
+    roles.iter().any(|role| role.is(name))
+}
+
+fn of_creation(creation: &Creation, source: &CStr) -> Outcome<Request> {
+    rights::may_create()?;
+    let name = creation.role.to_string_lossy().into_owned();
+    if names(&creation.parents, ADMIN_ROLE) {
+        return Err(not_by_grant(ADMIN_ROLE));
+    }
+    if statement::is_cut(&creation.role, source) {
+        return Err(Fault::name_too_long(format!("role name \"{name}…\" is too long")));
+    }
+    let object_id = match creation.password {
+        Password::Uuid(id) if !settings::validates_object_ids() => id,
+        Password::Uuid(_) => {
+            return Err(Fault::not_now(format!(
+                "the object id of role \"{name}\" cannot be validated because the directory cannot be asked"
+            ))
+            .hint("To take it as it is: SET aad_validate_oids_in_tenant = off;"));
+        }
+        Password::Other => {
+            return Err(Fault::invalid(format!("Azure AD role \"{name}\" cannot have a password"))
+                .detail("It logs in with an access token or not at all.")
+                .hint(
+                    "PASSWORD takes the id of the directory object that the role is to be linked to, a uuid.",
+                ));
+        }
+        Password::None => return Err(no_object(&name)),
+    };
+    let label = association::label_of(object_id)?;
+    Ok(Request::Link { role: creation.role.clone(), can_login: creation.can_login, label })
+}
+
+/// As long as no directory can be asked for the object of a name.
+fn no_object(name: &str) -> Fault {
+    Fault::not_now(format!(
+        "role \"{name}\" cannot be a member of role \"azure_ad_user\" because it is not linked to a directory object"
+    ))
+    .detail("The directory cannot be asked for the object id of a name.")
+    .hint(format!(
+        "Give the object id: SET aad_validate_oids_in_tenant = off; CREATE ROLE {quoted} LOGIN PASSWORD '<object id>' \
+         IN ROLE azure_ad_user; or SELECT azure_ad_auth.create_principal('{escaped}', '<object id>', 'user');",
+        quoted = quoted(name),
+        escaped = name.replace('\'', "''"),
+    ))
+}
+
+fn of_grant(anchor: &Role, member: Role) -> Outcome<Request> {
+    let wants_admin = anchor.name.as_c_str() == ADMIN_ROLE;
+    match catalog::link_of(member.id) {
+        Link::Bound(label) if label.admin == wants_admin => {
+            if wants_admin {
+                rights::require_superuser("grant role \"azure_ad_admin\"")?;
+            }
+            rights::may_change(&member)?;
+            Ok(Request::Complete(member))
+        }
+        Link::Bound(_) => Err(not_by_grant(&anchor.name)),
+        _ => Err(not_linked(&member, anchor)),
+    }
+}
+
+fn of_revoke(anchor: &Role, member: Role) -> Outcome<Option<Request>> {
+    if !matches!(catalog::link_of(member.id), Link::Bound(_)) {
+        return Ok(None);
+    }
+    if anchor.name.as_c_str() == ADMIN_ROLE {
+        let name = member.display_name();
+        return Err(Fault::not_now(format!(
+            "role \"{name}\" is linked to a directory object and stays a member of role \"azure_ad_admin\""
+        ))
+        .hint(format!(
+            "To make it a plain Azure AD user: SELECT azure_ad_auth.remove_admin('{escaped}'); to unlink it: SELECT \
+             azure_ad_auth.drop_principal('{escaped}');",
+            escaped = name.replace('\'', "''"),
+        )));
+    }
+    rights::may_change(&member)?;
+    Ok(Some(Request::Unlink(member)))
+}
+
+fn not_by_grant(anchor: &CStr) -> Fault {
+    Fault::denied(format!("role \"{}\" is not granted by GRANT", anchor.to_string_lossy()))
+        .hint("Use azure_ad_auth.set_admin(), or create_principal() or update_principal() with is_admin.")
+}

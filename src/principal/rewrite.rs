@@ -1,0 +1,96 @@
+//! Statements without the part that is done here: copies of their trees, for core and for the hooks before ours.
+//!
+//! A membership in `azure_ad_user` comes with a link and goes with it, and an object id is no password; so neither may reach
+//! core. The rest of the statement does, and so does a statement of which nothing is left: core then does nothing, but its
+//! checks are made, and a hook that writes an audit trail sees it.
+
+#![expect(clippy::cast_ptr_alignment, reason = "a node is allocated as what its tag says")]
+
+use std::ffi::CStr;
+
+use pgrx::prelude::*;
+
+use super::catalog::USER_ROLE;
+use super::statement::{Named, granted_role, items, role_spec};
+
+/// CREATE ROLE without `azure_ad_user` among the roles it is IN, and without a password.
+///
+/// # Safety
+/// `planned` is that statement.
+#[expect(unsafe_code, reason = "changes a copy of a parse tree")]
+pub(super) unsafe fn plain_creation(planned: *mut pg_sys::PlannedStmt) -> *mut pg_sys::PlannedStmt {
+    // SAFETY: see above; its options are DefElem nodes, and that of IN ROLE has a list of RoleSpec nodes.
+    unsafe {
+        let copy = copy_of(planned);
+        let create = &mut *(*copy).utilityStmt.cast::<pg_sys::CreateRoleStmt>();
+        create.options = retain(create.options, |item| {
+            let option = &mut *item.cast::<pg_sys::DefElem>();
+            let name = CStr::from_ptr(option.defname);
+            if name != c"addroleto" {
+                return name != c"password";
+            }
+            option.arg = retain(option.arg.cast(), |item| !is_user_role(role_spec(item))).cast();
+            !option.arg.is_null()
+        });
+        copy
+    }
+}
+
+/// GRANT or REVOKE of roles in up to two parts: what is not about `azure_ad_user`, and what is, without the members for whom it
+/// is done here.
+///
+/// # Safety
+/// `planned` is that statement, or ALTER GROUP.
+#[expect(unsafe_code, reason = "changes copies of a parse tree")]
+pub(super) unsafe fn plain_grants(
+    planned: *mut pg_sys::PlannedStmt,
+    ours: &[pg_sys::Oid],
+) -> Vec<*mut pg_sys::PlannedStmt> {
+    let is_ours = |member: Option<Named>| {
+        member.and_then(|member| member.role()).is_some_and(|role| ours.contains(&role.id))
+    };
+    // SAFETY: see above; the tag says what a node is.
+    unsafe {
+        let (others, user) = (copy_of(planned), copy_of(planned));
+        let node = (*user).utilityStmt;
+        if (*node).type_ == pg_sys::NodeTag::T_AlterRoleStmt {
+            // ALTER GROUP names one role.
+            let alter = &*node.cast::<pg_sys::AlterRoleStmt>();
+            for option in items(alter.options, |item| Some(item.cast::<pg_sys::DefElem>())) {
+                (*option).arg = retain((*option).arg.cast(), |item| !is_ours(role_spec(item))).cast();
+            }
+            return vec![user];
+        }
+        let grant = &mut *node.cast::<pg_sys::GrantRoleStmt>();
+        grant.granted_roles = retain(grant.granted_roles, |item| is_user_role(granted_role(item)));
+        grant.grantee_roles = retain(grant.grantee_roles, |item| !is_ours(role_spec(item)));
+        let rest = &mut *(*others).utilityStmt.cast::<pg_sys::GrantRoleStmt>();
+        rest.granted_roles = retain(rest.granted_roles, |item| !is_user_role(granted_role(item)));
+        if rest.granted_roles.is_null() { vec![user] } else { vec![others, user] }
+    }
+}
+
+fn is_user_role(named: Option<Named>) -> bool {
+    named.is_some_and(|named| named.is(USER_ROLE))
+}
+
+#[expect(unsafe_code, reason = "copies a parse tree")]
+unsafe fn copy_of(planned: *mut pg_sys::PlannedStmt) -> *mut pg_sys::PlannedStmt {
+    // SAFETY: a whole statement; the copy shares nothing with it.
+    unsafe { pg_sys::copyObjectImpl(planned.cast()).cast() }
+}
+
+/// The list with those items only for which `keep` holds; the empty list is null.
+#[expect(unsafe_code, reason = "changes a list of a parse tree")]
+unsafe fn retain(mut list: *mut pg_sys::List, keep: impl Fn(*mut pg_sys::Node) -> bool) -> *mut pg_sys::List {
+    // SAFETY: a list of a copy of ours, or null.
+    unsafe {
+        let length = list.as_ref().map_or(0, |list| list.length);
+        for n in (0..length).rev() {
+            if !keep(pg_sys::list_nth(list, n).cast()) {
+                list = pg_sys::list_delete_nth_cell(list, n);
+            }
+        }
+        list
+    }
+}

@@ -1,0 +1,90 @@
+//! Rows of shared catalogs that no catalog cache has: settings of roles, labels.
+//!
+//! Read as they are now, own changes included, whatever the snapshot of the transaction says: under REPEATABLE READ a query
+//! would show a role as it was when the transaction began. Not for logins: see `catalog`.
+
+use pgrx::prelude::*;
+
+/// A shared catalog: its oid, and that of an index that begins with the columns it is looked up by.
+pub(super) struct Catalog {
+    oid: pg_sys::Oid,
+    index: pg_sys::Oid,
+}
+
+/// pg_db_role_setting and its index on (setdatabase, setrole) (catalog/pg_db_role_setting.h).
+pub(super) const ROLE_SETTINGS: Catalog = Catalog::new(2964, 2965);
+
+/// pg_shseclabel and its index on (objoid, classoid, provider) (catalog/pg_shseclabel.h).
+pub(super) const SHARED_LABELS: Catalog = Catalog::new(3592, 3593);
+
+/// pg_database and its index on oid (catalog/pg_database.h).
+pub(super) const DATABASES: Catalog = Catalog::new(1262, 2672);
+
+impl Catalog {
+    const fn new(oid: u32, index: u32) -> Self {
+        Self { oid: pg_sys::Oid::from_u32(oid), index: pg_sys::Oid::from_u32(index) }
+    }
+
+    /// What `read` makes of each row whose first columns are `key`; of every row, if that is empty.
+    #[expect(unsafe_code, reason = "no safe wrapper")]
+    pub(super) fn rows<T>(&self, key: &[pg_sys::Oid], read: impl Fn(&Row) -> Option<T>) -> Vec<T> {
+        let lock = pg_sys::AccessShareLock.cast_signed();
+        let mut keys: Vec<_> = (1_i16..).zip(key).map(|(column, oid)| equals(column, *oid)).collect();
+        let mut found = Vec::new();
+        // SAFETY: within a transaction. Without a snapshot given, the scan takes the newest one there is. A row lives until the
+        // next is fetched, and `read` cannot keep it; on an error the transaction's resource owner closes everything.
+        unsafe {
+            let relation = pg_sys::table_open(self.oid, lock);
+            let count = i32::try_from(keys.len()).unwrap_or_default();
+            let scan = pg_sys::systable_beginscan(
+                relation,
+                self.index,
+                count > 0,
+                std::ptr::null_mut(),
+                count,
+                keys.as_mut_ptr(),
+            );
+            loop {
+                let tuple = pg_sys::systable_getnext(scan);
+                if tuple.is_null() {
+                    break;
+                }
+                found.extend(read(&Row { tuple, descriptor: (*relation).rd_att }));
+            }
+            pg_sys::systable_endscan(scan);
+            pg_sys::table_close(relation, lock);
+        }
+        found
+    }
+}
+
+/// A row, while it is being looked at.
+pub(super) struct Row {
+    tuple: pg_sys::HeapTuple,
+    descriptor: pg_sys::TupleDesc,
+}
+
+impl Row {
+    /// A column, counted from 1; none if it is null. `T` is of the column's type.
+    #[expect(unsafe_code, reason = "no safe wrapper")]
+    pub(super) fn get<T: FromDatum>(&self, column: i32) -> Option<T> {
+        let mut is_null = false;
+        // SAFETY: the row is one of the relation whose descriptor this is; what is made of the column is a copy, if `T` is an
+        // owned type, as all are that are asked for here.
+        unsafe {
+            let datum = pg_sys::heap_getattr(self.tuple, column, self.descriptor, &mut is_null);
+            T::from_datum(datum, is_null)
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn equals(column: i16, oid: pg_sys::Oid) -> pg_sys::ScanKeyData {
+    let mut key = pg_sys::ScanKeyData::default();
+    let strategy = u16::try_from(pg_sys::BTEqualStrategyNumber).unwrap_or_default();
+    // SAFETY: fills the structure it is given, for a column of type oid.
+    unsafe {
+        pg_sys::ScanKeyInit(&raw mut key, column, strategy, pg_sys::F_OIDEQ.into(), pg_sys::Datum::from(oid));
+    }
+    key
+}

@@ -1,0 +1,97 @@
+//! What must hold after a statement, whatever its words were. An error takes the statement back.
+
+use pgrx::prelude::*;
+
+use super::catalog::{self, Link, Role, is_anchor};
+use super::statement::Named;
+use super::superuser::{as_superuser, quoted};
+use super::{anchors, membership, reach};
+use crate::fault::{Fault, Outcome};
+
+/// Roles are as a link, or the lack of one, asks for. `through` is a role they may have become members of.
+pub(super) fn roles_are_sound(roles: &[Named], through: Option<&Role>) -> Outcome<()> {
+    let Some(user) = catalog::role_named(catalog::USER_ROLE) else { return Ok(()) };
+    for role in roles.iter().filter_map(Named::role) {
+        if is_anchor(&role) {
+            continue;
+        }
+        if matches!(catalog::link_of(role.id), Link::Bound(_)) {
+            verify_linked(&role)?;
+        } else if catalog::is_member(role.id, user.id) {
+            let through = through.filter(|through| catalog::is_member(through.id, user.id));
+            let through = through.cloned().or_else(|| parent_in(&role, &user));
+            return Err(not_linked(&role, through.as_ref().unwrap_or(&user)));
+        }
+    }
+    Ok(())
+}
+
+fn parent_in(role: &Role, user: &Role) -> Option<Role> {
+    membership::parents_of(role).into_iter().find(|parent| catalog::is_member(parent.id, user.id))
+}
+
+pub(super) fn not_linked(role: &Role, through: &Role) -> Fault {
+    let (role, through) = (role.display_name(), through.display_name());
+    Fault::not_now(format!(
+        "role \"{role}\" cannot be a member of role \"{through}\" because it is not linked to a directory object"
+    ))
+    .detail(format!("Role \"{through}\" is an Azure AD role, and only Azure AD roles may be members of one."))
+    .hint(format!(
+        "Link it first: SELECT azure_ad_auth.create_principal('{quoted}', object_id); or \
+         SECURITY LABEL FOR pgaadauth ON ROLE {name} IS 'aadauth,oid=<object id>,type=user';",
+        quoted = role.replace('\'', "''"),
+        name = quoted(&role),
+    ))
+}
+
+/// A linked role has nothing by which it could step around its guard or its token.
+fn verify_linked(role: &Role) -> Outcome<()> {
+    let name = role.display_name();
+    if role.is_privileged() {
+        return Err(Fault::denied(format!(
+            "role \"{name}\" is linked to a directory object and cannot be a superuser, or have REPLICATION or BYPASSRLS"
+        ))
+        .hint("Unlink it first: SELECT azure_ad_auth.drop_principal(role_name)."));
+    }
+    as_superuser(|| {
+        if catalog::has_password(role.id) {
+            return Err(Fault::not_now(format!(
+                "role \"{name}\" is linked to a directory object and cannot have a password"
+            ))
+            .detail("It logs in with an access token or not at all."));
+        }
+        reach::check_reach(role)
+    })
+}
+
+/// The two roles stay what they were made to be while others depend on them.
+pub(super) fn anchor_is_intact(role: &Role) -> Outcome<()> {
+    unless(role, || anchors::is_intact(role))
+}
+
+/// And one stays a member of the other.
+pub(super) fn anchors_are_joined(members: &[Named]) -> Outcome<()> {
+    let admin = members.iter().filter_map(Named::role).find(is_anchor);
+    admin.map_or(Ok(()), |admin| unless(&admin, anchors::are_joined))
+}
+
+fn unless(role: &Role, whole: impl FnOnce() -> bool) -> Outcome<()> {
+    as_superuser(
+        || if whole() || !anchors::any_link() { Ok(()) } else { Err(anchor_in_use(role, "changed")) },
+    )
+}
+
+pub(super) fn nobody_lifts_a_guard(roles: &[Named]) -> Outcome<()> {
+    as_superuser(|| roles.iter().filter_map(Named::role).try_for_each(|role| reach::check_reach(&role)))
+}
+
+pub(super) fn anchor_in_use(anchor: &Role, what: &str) -> Fault {
+    Fault::new(
+        PgSqlErrorCode::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
+        format!(
+            "role \"{}\" cannot be {what} while roles are linked to directory objects",
+            anchor.display_name()
+        ),
+    )
+    .hint("Unlink them first: SELECT azure_ad_auth.drop_principal(role_name) FROM azure_ad_auth.principals;")
+}
