@@ -8,6 +8,7 @@ mod createrole;
 pub(crate) mod ddl;
 mod link;
 mod lock;
+mod managed;
 mod membership;
 mod preload;
 pub(crate) mod provider;

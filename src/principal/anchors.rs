@@ -8,7 +8,7 @@ use super::catalog::{self, ADMIN_ROLE, Link, Role, USER_ROLE};
 use super::link::{self, Done};
 use super::membership;
 use super::superuser::{as_superuser, quoted, run};
-use super::{association, preload, scan};
+use super::{association, managed, preload, scan};
 use crate::fault::{Fault, Outcome};
 
 /// Creates the two roles, or adopts roles of these names that are nothing else, and settles every role with a label.
@@ -29,6 +29,7 @@ pub(crate) fn establish() -> Outcome<Done> {
                 done.push(format!("refreshed session_preload_libraries of role \"{}\"", role.display_name()));
             }
         }
+        managed::hand_over(&mut done);
         association::settle(&mut done)
     })?;
     Ok(done)

@@ -265,36 +265,34 @@ fn run_as_superuser(statement: &str) {
     as_superuser(|| run(statement));
 }
 
-/// Links a role that is there, unless it is linked already.
+/// Links a role that is there. The same link again is no error, and asks for no right; another one is for update_principal().
 fn adopt(role: &Role, label: &Label) -> Outcome<()> {
-    if is_linked_already(role, label)? {
+    let is_linked_so = |role: &Role| match catalog::link_of(role.id) {
+        Link::Bound(old) => Some((Label { not_before: None, ..old }) == *label),
+        _ => None,
+    };
+    let name = role.display_name();
+    if is_linked_so(role) == Some(true) {
+        notice(format!("role \"{name}\" is already linked to this object, skipping"), None);
         return Ok(());
     }
     link::check_linkable(role)?;
     let role = &claim(role, label.admin)?;
-    // By whom we have waited for.
-    if is_linked_already(role, label)? {
-        return Ok(());
+    // By whom we have waited for, if by anyone.
+    match is_linked_so(role) {
+        Some(true) => Ok(()),
+        Some(false) => Err(Fault::new(
+            PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
+            format!("role \"{name}\" is already linked to a directory object"),
+        )
+        .hint("To link it to another one, or on other terms: SELECT azure_ad_auth.update_principal(…).")),
+        None => {
+            if !role.can_login {
+                link::notice_no_login(role);
+            }
+            link::link(role, label).map(drop)
+        }
     }
-    if !role.can_login {
-        link::notice_no_login(role);
-    }
-    link::link(role, label).map(drop)
-}
-
-/// The same link again is no error; another one is for update_principal().
-fn is_linked_already(role: &Role, label: &Label) -> Outcome<bool> {
-    let Link::Bound(old) = catalog::link_of(role.id) else { return Ok(false) };
-    let name = role.display_name();
-    if (Label { not_before: None, ..old }) == *label {
-        notice(format!("role \"{name}\" is already linked to this object, skipping"), None);
-        return Ok(true);
-    }
-    Err(Fault::new(
-        PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
-        format!("role \"{name}\" is already linked to a directory object"),
-    )
-    .hint("To link it to another one, or on other terms: SELECT azure_ad_auth.update_principal(…)."))
 }
 
 fn administrators() -> Vec<Role> {

@@ -30,6 +30,7 @@ pub(crate) struct Role {
     pub(crate) can_login: bool,
     pub(crate) create_role: bool,
     pub(crate) create_db: bool,
+    pub(crate) inherit: bool,
 }
 
 impl Role {
@@ -98,6 +99,7 @@ fn find(cache: pg_sys::SysCacheIdentifier::Type, key: pg_sys::Datum) -> Option<R
             can_login: form.rolcanlogin,
             create_role: form.rolcreaterole,
             create_db: form.rolcreatedb,
+            inherit: form.rolinherit,
         };
         pg_sys::ReleaseSysCache(tuple);
         Some(role)

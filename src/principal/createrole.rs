@@ -2,9 +2,9 @@
 //!
 //! From 16 on the ADMIN option says who administers which role, and core keeps to it.
 
-use super::catalog::{self, Role};
-use super::rights;
+use super::catalog::{self, Link, Role};
 use super::statement::{Named, Statement};
+use super::{managed, rights};
 use crate::fault::{Fault, Outcome};
 
 /// A statement of an administrator who is no superuser goes no further than the roles it holds itself.
@@ -40,12 +40,20 @@ fn may_grant(user: &Role, roles: &[Named]) -> Outcome<()> {
         .detail("Azure AD administrators may grant roles they are members of."))
 }
 
-/// Other administrators are a superuser's to change.
+/// Azure AD roles, and what administrators have made. Other administrators are a superuser's to change.
 fn may_touch(user: &Role, roles: &[Named]) -> Outcome<()> {
-    let other = |role: &Role| role.id != user.id && rights::is_administrator(role);
-    let Some(other) = roles.iter().filter_map(Named::role).find(other) else { return Ok(()) };
-    Err(Fault::denied(format!("permission denied to change role \"{}\"", other.display_name()))
-        .detail("It is another administrator; only a superuser may change that one."))
+    for role in roles.iter().filter_map(Named::role).filter(|role| role.id != user.id) {
+        let reason = if rights::is_administrator(&role) {
+            "It is another administrator; only a superuser may change that one."
+        } else if !managed::is_marked(&role) && !matches!(catalog::link_of(role.id), Link::Bound(_)) {
+            "It is no Azure AD role, and no Azure AD administrator has made it."
+        } else {
+            continue;
+        };
+        return Err(Fault::denied(format!("permission denied to change role \"{}\"", role.display_name()))
+            .detail(reason));
+    }
+    Ok(())
 }
 
 fn may_not_give_createrole() -> Fault {

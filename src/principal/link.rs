@@ -130,7 +130,7 @@ fn make_linked(role: &Role, label: &Label, done: &mut Done) -> Outcome<()> {
         // A role cannot be a member of its own member.
         revoke(&admin, role, |_| true, done);
     }
-    revoke(role, wanted, |row| !is_ours(row), done);
+    revoke(role, wanted, |row| !is_ours(row, role), done);
     if membership::between(role, wanted).is_empty() {
         grant(role, wanted, done);
     }
@@ -215,9 +215,11 @@ fn check_not_inherited(role: &Role, user: &Role) -> Outcome<()> {
     .hint(format!("REVOKE {} FROM {};", quoted(&through), quoted(&role))))
 }
 
-/// Memberships made here have one grantor, whoever asked for them.
-fn is_ours(row: &Membership) -> bool {
-    row.grantor == pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID) && !row.admin_option
+/// Memberships made here have one grantor, whoever asked for them, and no options.
+fn is_ours(row: &Membership, member: &Role) -> bool {
+    row.grantor == pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID)
+        && !row.admin_option
+        && row.inherit_and_set.is_none_or(|options| options == (member.inherit, true))
 }
 
 fn grant(member: &Role, role: &Role, done: &mut Done) {

@@ -23,6 +23,8 @@ pub(crate) struct Membership {
     pub(crate) grantor: pg_sys::Oid,
     /// WITH ADMIN OPTION.
     pub(crate) admin_option: bool,
+    /// INHERIT and SET, which only memberships from 16 on have.
+    pub(crate) inherit_and_set: Option<(bool, bool)>,
 }
 
 /// The rows that make one role a member of another. Read by the member, which has few, not by the role, which may have
@@ -94,7 +96,10 @@ fn rows(cache: pg_sys::SysCacheIdentifier::Type, key: pg_sys::Oid) -> Vec<Member
                 pg_sys::SysCacheGetAttr(cache, tuple, FIRST_COLUMN + offset, &raw mut is_null)
             };
             let oid = |offset| pg_sys::Oid::from_datum(column(offset), false).unwrap_or(pg_sys::InvalidOid);
-            Membership { role: oid(0), member: oid(1), grantor: oid(2), admin_option: column(3) != none }
+            let option = |offset| column(offset) != none;
+            let inherit_and_set = (FIRST_COLUMN > 1).then(|| (option(4), option(5)));
+            let admin_option = option(3);
+            Membership { role: oid(0), member: oid(1), grantor: oid(2), admin_option, inherit_and_set }
         });
         let rows = rows.collect();
         pg_sys::ReleaseCatCacheList(list);

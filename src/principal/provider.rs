@@ -9,10 +9,10 @@ use entra::{Label, LabelFault};
 use pgrx::prelude::*;
 
 use super::catalog::{self, ADMIN_ROLE, INTERNAL_PROVIDER, PROVIDER, Role};
-use super::{link, rights};
+use super::{link, managed, rights};
 use crate::fault::{Fault, Outcome, or_raise};
 
-/// Registers both. In the postmaster only, while it loads its libraries.
+/// Registers them. In the postmaster only, while it loads its libraries.
 #[expect(unsafe_code, reason = "no safe wrapper")]
 pub(crate) fn register() {
     // SAFETY: constant C strings and guarded functions.
@@ -20,6 +20,7 @@ pub(crate) fn register() {
         pg_sys::register_label_provider(PROVIDER.as_ptr(), Some(check_label));
         pg_sys::register_label_provider(INTERNAL_PROVIDER.as_ptr(), Some(check_internal_label));
     }
+    managed::register();
 }
 
 #[pg_guard]

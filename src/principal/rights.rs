@@ -7,7 +7,7 @@ use pgrx::prelude::*;
 
 use super::catalog::{self, Link, Role};
 use super::superuser::{as_superuser, quoted, run};
-use super::{link, membership};
+use super::{link, managed, membership};
 use crate::fault::{Fault, Outcome};
 use crate::session::{self, Passage};
 
@@ -45,6 +45,11 @@ pub(crate) fn may_change(role: &Role) -> Outcome<()> {
         }
         None => Ok(()),
     }
+}
+
+/// The current user may link roles at all; which ones is another question.
+pub(crate) fn may_administer() -> Outcome<()> {
+    if is_superuser() { Ok(()) } else { require_administrator().map(drop) }
 }
 
 /// The current user may create a role and link it.
@@ -104,17 +109,23 @@ pub(crate) fn user_of_administrator() -> Option<Role> {
 }
 
 /// Whether a role is a member of `azure_ad_admin`, directly or not.
+///
+/// Directly is looked at first: the other way leads through every role that administrators have made, from 16 on.
 pub(crate) fn is_administrator(role: &Role) -> bool {
-    catalog::role_named(catalog::ADMIN_ROLE).is_some_and(|admin| catalog::is_member(role.id, admin.id))
+    link::holds_admin_role(role)
+        || catalog::role_named(catalog::ADMIN_ROLE).is_some_and(|admin| catalog::is_member(role.id, admin.id))
 }
 
 /// The role created by an administrator belongs to all administrators, not to the one who made it. Core makes whoever
 /// creates a role its administrator, from 16 on; before, CREATEROLE administers every role.
 pub(crate) fn grant_to_administrators(role: &Role) {
-    let Some(user) = plain_administrator().filter(|_| HAS_ADMIN_OPTION_RULES) else { return };
+    let Some(user) = plain_administrator() else { return };
+    if !HAS_ADMIN_OPTION_RULES {
+        return managed::mark(role);
+    }
     as_superuser(|| {
         let name = quoted(&role.display_name());
-        run(&format!("GRANT {name} TO azure_ad_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"));
+        managed::give(role);
         // The members it was created with were granted by the creator, and go with the creator's right to grant.
         let given: Vec<_> =
             membership::rows_of(role).into_iter().filter(|row| row.grantor == user.id).collect();

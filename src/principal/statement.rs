@@ -7,7 +7,7 @@ use std::ffi::{CStr, CString};
 use entra::Uuid;
 use pgrx::prelude::*;
 
-use super::catalog::{self, Role};
+use super::catalog::{self, INTERNAL_PROVIDER, PROVIDER, Role};
 
 /// A statement about roles.
 #[derive(Debug)]
@@ -156,7 +156,9 @@ unsafe fn read_generic(node: *mut pg_sys::Node) -> Option<Statement> {
             }
             pg_sys::NodeTag::T_SecLabelStmt => {
                 let label = &*node.cast::<pg_sys::SecLabelStmt>();
-                if label.objtype != pg_sys::ObjectType::OBJECT_ROLE {
+                let provider = label.provider.as_ref().map(|name| CStr::from_ptr(name));
+                let ours = provider.is_some_and(|name| [PROVIDER, INTERNAL_PROVIDER].contains(&name));
+                if label.objtype != pg_sys::ObjectType::OBJECT_ROLE || !ours {
                     return None;
                 }
                 let text = label.label.as_ref().map(|text| CStr::from_ptr(text).to_bytes());

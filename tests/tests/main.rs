@@ -10,6 +10,7 @@ mod azure;
 mod chain;
 mod crash;
 mod documents;
+mod entitlement;
 mod guard;
 mod invariant;
 mod keys;
@@ -22,6 +23,8 @@ mod refusals;
 mod seal;
 mod server_refusals;
 mod settings;
+mod statements;
+mod turns;
 mod waiting;
 
 use std::process::Command;

@@ -1,0 +1,246 @@
+//! Who may link which role, by whichever words and ways.
+
+use trial::client::{Outcome, RawClient};
+use trial::cluster::Cluster;
+use trial::expect::admitted;
+use trial::issuer::*;
+
+use crate::links::{ADMIN, LINKED, SECOND_ADMIN, UNLINKED, denied, facts, session, token_of};
+use crate::{link, scene};
+
+const REFUSED: &str = "permission denied to administer Azure AD roles";
+const NO_ADMINISTRATOR: &str = "Only superusers and members of role \"azure_ad_admin\" may.";
+const NO_TOKEN: &str = "This session did not log in with an access token.";
+
+/// Statements that link `victim` or a role made for the purpose, or unlink `ann`.
+fn attempts() -> [String; 10] {
+    [
+        format!("CREATE USER fresh PASSWORD '{PERSON}' IN ROLE azure_ad_user"),
+        format!("DO $$ BEGIN CREATE USER fresh PASSWORD '{PERSON}' IN ROLE azure_ad_user; END $$"),
+        format!("SECURITY LABEL FOR pgaadauth ON ROLE victim IS 'aadauth,oid={PERSON}'"),
+        format!("SECURITY LABEL FOR \"pgaadauth-int\" ON ROLE victim IS 'oid={PERSON}'"),
+        "SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL".to_owned(),
+        format!("SELECT azure_ad_auth.create_principal('victim', '{PERSON}', 'user')"),
+        format!("SELECT pgaadauth_create_principal_with_oid('victim', '{PERSON}', 'user', false, false)"),
+        "SELECT azure_ad_auth.drop_principal('ann')".to_owned(),
+        "REVOKE azure_ad_user FROM ann".to_owned(),
+        "ALTER GROUP azure_ad_user DROP USER ann".to_owned(),
+    ]
+}
+
+fn open_to_all(cluster: &Cluster) {
+    link(cluster, "ann", APPLICATION, "user");
+    cluster.sql("CREATE ROLE victim LOGIN");
+    cluster.sql(
+        "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA azure_ad_auth TO PUBLIC; GRANT USAGE ON SCHEMA azure_ad_auth TO PUBLIC; \
+         GRANT EXECUTE ON FUNCTION pgaadauth_create_principal_with_oid(text, text, text, boolean, boolean) TO PUBLIC",
+    );
+}
+
+/// Everything is refused for want of a right, and everything is as it was.
+fn all_denied(cluster: &Cluster, client: &mut RawClient, detail: &str) {
+    assert!(client.query("SET aad_validate_oids_in_tenant = off").is_ok());
+    for statement in attempts() {
+        denied(client, &statement, REFUSED, detail);
+    }
+    assert_eq!(facts(cluster, "ann"), LINKED);
+    assert_eq!(facts(cluster, "victim"), UNLINKED);
+    assert_eq!(cluster.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'fresh'"), "0");
+}
+
+fn password_session(cluster: &Cluster, role: &str) -> RawClient {
+    let mut client = cluster.client();
+    assert_eq!(client.login(&[("user", role), ("database", "postgres")], "secret"), Outcome::Ready);
+    client
+}
+
+#[test]
+fn a_local_role_may_not_whatever_core_lets_it() {
+    let (cluster, _provider) = scene("");
+    open_to_all(&cluster);
+    cluster.sql("CREATE ROLE local LOGIN CREATEROLE PASSWORD 'secret'");
+    if cluster.workshop.installation.major >= 16 {
+        cluster.sql("GRANT victim TO local WITH ADMIN TRUE, INHERIT FALSE, SET FALSE");
+    }
+    all_denied(&cluster, &mut password_session(&cluster, "local"), NO_ADMINISTRATOR);
+}
+
+#[test]
+fn a_linked_role_that_is_no_administrator_may_not() {
+    let (cluster, _provider) = scene("");
+    open_to_all(&cluster);
+    link(&cluster, "ben", PERSON, "user");
+    cluster.sql("ALTER ROLE ben CREATEROLE");
+    all_denied(&cluster, &mut session(&cluster, "ben", PERSON), NO_ADMINISTRATOR);
+}
+
+#[test]
+fn an_administrators_rights_do_not_go_with_his_functions_to_a_password_session() {
+    let (cluster, _provider) = scene("");
+    open_to_all(&cluster);
+    cluster.sql("CREATE ROLE local LOGIN PASSWORD 'secret'; CREATE SCHEMA his AUTHORIZATION admin");
+    let mut admin = session(&cluster, "admin", ADMIN);
+    let function = "CREATE FUNCTION his.run(statement text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER \
+                    AS $f$ BEGIN EXECUTE statement; END $f$";
+    for statement in [function, "GRANT USAGE ON SCHEMA his TO PUBLIC"] {
+        assert!(admin.query(statement).is_ok(), "{statement}");
+    }
+    let mut local = password_session(&cluster, "local");
+    assert!(local.query("SET aad_validate_oids_in_tenant = off").is_ok());
+    for statement in attempts() {
+        let call = format!("SELECT his.run('{}')", statement.replace('\'', "''"));
+        denied(&mut local, &call, REFUSED, NO_TOKEN);
+        let prepared = format!("PREPARE p AS {call}; EXECUTE p; DEALLOCATE p");
+        denied(&mut local, &prepared, REFUSED, NO_TOKEN);
+        assert!(local.query("DEALLOCATE ALL").is_ok());
+    }
+    assert_eq!(facts(&cluster, "ann"), LINKED);
+    assert_eq!(facts(&cluster, "victim"), UNLINKED);
+}
+
+#[test]
+fn set_role_makes_nobody_an_administrator_who_did_not_come_as_one() {
+    let (cluster, _provider) = scene("");
+    open_to_all(&cluster);
+    // A superuser who steps down, and stays down.
+    let mut client = cluster.socket_client();
+    assert_eq!(client.login(&[("user", "postgres"), ("database", "postgres")], ""), Outcome::Ready);
+    for step in ["SET ROLE admin", "SET SESSION AUTHORIZATION admin"] {
+        assert!(client.query(step).is_ok());
+        all_denied(&cluster, &mut client, NO_TOKEN);
+        assert!(client.query("RESET SESSION AUTHORIZATION").is_ok());
+        assert!(client.query("RESET ROLE").is_ok());
+    }
+    // An administrator who steps down has no more than what he steps down to.
+    cluster.sql("CREATE ROLE plain; GRANT plain TO admin");
+    let mut admin = session(&cluster, "admin", ADMIN);
+    assert!(admin.query("SET ROLE plain").is_ok());
+    all_denied(&cluster, &mut admin, NO_ADMINISTRATOR);
+    assert!(admin.query("RESET ROLE").is_ok());
+    assert!(admin.query(&attempts()[0]).is_ok());
+}
+
+#[test]
+fn an_event_trigger_lends_nobody_a_superusers_rights() {
+    let (cluster, _provider) = scene("");
+    open_to_all(&cluster);
+    cluster.sql("CREATE ROLE local LOGIN PASSWORD 'secret'; GRANT CREATE ON SCHEMA public TO local");
+    cluster.sql(&format!(
+        "CREATE FUNCTION react() RETURNS event_trigger LANGUAGE plpgsql AS $f$ BEGIN \
+         SECURITY LABEL FOR pgaadauth ON ROLE victim IS 'aadauth,oid={PERSON}'; END $f$; \
+         CREATE EVENT TRIGGER reaction ON ddl_command_end EXECUTE FUNCTION react()"
+    ));
+    let mut local = password_session(&cluster, "local");
+    denied(&mut local, "CREATE TABLE t ()", REFUSED, NO_ADMINISTRATOR);
+    assert_eq!(facts(&cluster, "victim"), UNLINKED);
+}
+
+#[test]
+fn an_administrator_does_it_in_every_dialect() {
+    let (cluster, _provider) = scene("");
+    let mut admin = session(&cluster, "admin", ADMIN);
+    for statement in [
+        "SET aad_validate_oids_in_tenant = off",
+        &format!("CREATE USER a PASSWORD '{PERSON}' IN ROLE azure_ad_user"),
+        &format!("DO $$ BEGIN CREATE USER b PASSWORD '{PERSON}' IN ROLE azure_ad_user; END $$"),
+        "CREATE ROLE c LOGIN",
+        &format!("SECURITY LABEL FOR pgaadauth ON ROLE c IS 'aadauth,oid={PERSON},type=user'"),
+        &format!("SELECT pgaadauth_create_principal_with_oid('d', '{PERSON}', 'user', false, false)"),
+    ] {
+        let result = admin.query(statement);
+        assert!(result.is_ok(), "{statement}: {result:?}");
+    }
+    for role in ["a", "b", "c", "d"] {
+        assert_eq!(facts(&cluster, role), LINKED, "{role}");
+        admitted(&cluster, role, &token_of(PERSON));
+    }
+    // What he made another administrator manages, one who comes later too.
+    cluster.sql(&format!("SELECT azure_ad_auth.create_principal('admin2', '{SECOND_ADMIN}', 'user', true)"));
+    let mut second = session(&cluster, "admin2", SECOND_ADMIN);
+    for statement in [
+        "REVOKE azure_ad_user FROM a",
+        "ALTER GROUP azure_ad_user DROP USER b",
+        "SECURITY LABEL FOR pgaadauth ON ROLE c IS NULL",
+        "SELECT azure_ad_auth.drop_principal('d')",
+        "ALTER ROLE a CONNECTION LIMIT 5",
+        "ALTER ROLE b PASSWORD 'secret'",
+        "ALTER ROLE c RENAME TO e",
+        "DROP ROLE a, b, e, d",
+    ] {
+        let result = second.query(statement);
+        assert!(result.is_ok(), "{statement}: {result:?}");
+        assert!(!trial::expect::ours(&cluster.log()).contains("WARNING"), "{statement}");
+    }
+}
+
+#[test]
+fn an_administrator_gives_nobody_what_he_may_not() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    cluster.sql(&format!("SELECT azure_ad_auth.create_principal('admin2', '{SECOND_ADMIN}', 'user', true)"));
+    let mut admin = session(&cluster, "admin", ADMIN);
+    assert!(admin.query("CREATE ROLE his LOGIN").is_ok());
+    assert!(admin.query("SET aad_validate_oids_in_tenant = off").is_ok());
+    for statement in [
+        "ALTER ROLE his SUPERUSER",
+        "ALTER ROLE his REPLICATION",
+        "ALTER ROLE his BYPASSRLS",
+        "ALTER ROLE admin SUPERUSER",
+        "ALTER ROLE admin REPLICATION",
+        &format!("CREATE ROLE x SUPERUSER PASSWORD '{PERSON}' IN ROLE azure_ad_user"),
+        &format!("CREATE ROLE x REPLICATION PASSWORD '{PERSON}' IN ROLE azure_ad_user"),
+        &format!("CREATE ROLE x PASSWORD '{PERSON}' IN ROLE azure_ad_user, pg_write_server_files"),
+        &format!("CREATE ROLE x PASSWORD '{PERSON}' IN ROLE azure_ad_user, azure_ad_admin"),
+        "GRANT pg_monitor TO admin",
+        "GRANT pg_write_all_data TO his",
+        "GRANT postgres TO his",
+        "GRANT azure_ad_admin TO his",
+        "GRANT azure_ad_admin TO ann",
+        "REVOKE azure_ad_admin FROM admin2",
+        "REVOKE azure_ad_user FROM admin2",
+        "REVOKE azure_ad_user FROM admin",
+        "SECURITY LABEL FOR azure_ad_auth ON ROLE ann IS 'managed'",
+    ] {
+        let error = admin.query(statement).expect_err(statement);
+        let expected = if statement.starts_with("REVOKE azure_ad_admin") { "55000" } else { "42501" };
+        assert!(error.sqlstate == expected || error.message.contains("not linked"), "{statement}: {error:?}");
+    }
+    assert_eq!(cluster.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'x'"), "0");
+    assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.principals WHERE is_admin"), "2");
+}
+
+#[test]
+fn an_administrator_changes_only_what_is_linked_or_made_by_one() {
+    let (cluster, _provider) = scene("");
+    cluster.sql("CREATE ROLE local LOGIN PASSWORD 'secret'");
+    link(&cluster, "ann", PERSON, "user");
+    let mut admin = session(&cluster, "admin", ADMIN);
+    for statement in [
+        "ALTER ROLE local PASSWORD 'mine'",
+        "ALTER ROLE local SET work_mem = '1MB'",
+        "ALTER ROLE local RENAME TO x",
+        "DROP ROLE local",
+    ] {
+        let error = admin.query(statement).expect_err(statement);
+        assert_eq!(error.sqlstate, "42501", "{statement}: {error:?}");
+        if cluster.workshop.installation.major < 16 {
+            // From 16 on core refuses it by itself, for want of the ADMIN option.
+            assert_eq!(error.message, "permission denied to change role \"local\"");
+            let detail = "It is no Azure AD role, and no Azure AD administrator has made it.";
+            assert_eq!(error.detail.as_deref(), Some(detail));
+        }
+    }
+    // A member of a superuser's making is of no use to him either: what he makes stays apart.
+    for statement in [
+        "CREATE ROLE made LOGIN",
+        "ALTER ROLE made PASSWORD 'x'",
+        "ALTER ROLE made RENAME TO his",
+        "DROP ROLE his",
+    ] {
+        assert!(admin.query(statement).is_ok(), "{statement}");
+    }
+    if cluster.workshop.installation.major < 16 {
+        assert!(admin.query("ALTER ROLE ann CONNECTION LIMIT 5").is_ok());
+    }
+    assert_eq!(password_session(&cluster, "local").query("SELECT 1"), Ok(vec![Some("1".to_owned())]));
+}

@@ -1,0 +1,243 @@
+//! Several sessions at once: what links and unlinks takes turns, and nobody waits in a circle.
+
+use std::thread;
+
+use trial::client::{Asked, Outcome, RawClient};
+use trial::cluster::{Cluster, eventually};
+use trial::expect::{admitted, ours};
+use trial::issuer::*;
+
+use crate::links::{ADMIN, LINKED, SECOND_ADMIN, UNLINKED, facts, token_of};
+use crate::{KEY, link, scene};
+
+fn superuser(cluster: &Cluster) -> RawClient {
+    let mut client = cluster.socket_client();
+    assert_eq!(client.login(&[("user", "postgres"), ("database", "postgres")], ""), Outcome::Ready);
+    client
+}
+
+/// A role is whole, linked or not: never something in between.
+fn is_whole(cluster: &Cluster, role: &str) -> bool {
+    let facts = facts(cluster, role);
+    let labels = cluster.sql(&format!("SELECT count(*) FROM pg_shseclabel WHERE objoid = '{role}'::regrole"));
+    (facts == LINKED && labels == "1") || (facts == UNLINKED && labels == "0")
+}
+
+#[test]
+fn sessions_that_link_and_unlink_one_role_leave_it_whole() {
+    let (cluster, _provider) = scene("");
+    cluster.sql("CREATE ROLE ann LOGIN");
+    let label = format!(
+        "SECURITY LABEL FOR pgaadauth ON ROLE ann IS 'aadauth,oid={PERSON},type=user,tenant_id={TENANT}'"
+    );
+    let statements = [
+        format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')"),
+        "REVOKE azure_ad_user FROM ann".to_owned(),
+        label,
+        "SELECT azure_ad_auth.drop_principal('ann')".to_owned(),
+        format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}', 'user')"),
+        "SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL".to_owned(),
+        "GRANT azure_ad_user TO ann".to_owned(),
+    ];
+    thread::scope(|scope| {
+        for first in 0..4 {
+            let (cluster, statements) = (&cluster, &statements);
+            scope.spawn(move || {
+                let mut client = superuser(cluster);
+                for statement in statements.iter().cycle().skip(first * 2).take(140) {
+                    // Only for want of what another session has just done, or undone.
+                    if let Err(error) = client.query(statement) {
+                        let expected = ["is not linked to a directory object", "is already linked"];
+                        assert!(
+                            expected.iter().any(|text| error.message.contains(text)),
+                            "{statement}: {error:?}"
+                        );
+                    }
+                }
+            });
+        }
+    });
+    assert!(is_whole(&cluster, "ann"), "{}", facts(&cluster, "ann"));
+    assert!(!ours(&cluster.log()).contains("deadlock"), "{}", ours(&cluster.log()));
+    cluster.sql("SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL");
+    link(&cluster, "ann", PERSON, "user");
+    admitted(&cluster, "ann", &token_of(PERSON));
+}
+
+#[test]
+fn who_comes_second_sees_what_the_first_has_done() {
+    let (cluster, _provider) = scene("");
+    cluster.sql("CREATE ROLE ann LOGIN");
+    let by_function =
+        |object: &str| format!("SELECT azure_ad_auth.create_principal('ann', '{object}', 'user')");
+    let already = "role \"ann\" is already linked to a directory object";
+    let not_linked = "role \"ann\" is not linked to a directory object";
+    let unlink = || "SELECT azure_ad_auth.drop_principal('ann')".to_owned();
+    let rebind = || format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}', 'user')");
+    for (linked, first, second, error) in [
+        (false, by_function(PERSON), by_function(APPLICATION), Some(already)),
+        (false, by_function(PERSON), by_function(PERSON), None),
+        (true, unlink(), rebind(), Some(not_linked)),
+        (true, unlink(), unlink(), Some(not_linked)),
+        (true, unlink(), by_function(APPLICATION), None),
+        (true, rebind(), "REVOKE azure_ad_user FROM ann".to_owned(), None),
+        (
+            true,
+            "REVOKE azure_ad_user FROM ann".to_owned(),
+            "GRANT azure_ad_user TO ann".to_owned(),
+            Some("role \"ann\" cannot be a member"),
+        ),
+        (true, rebind(), "DROP ROLE ann".to_owned(), None),
+    ] {
+        cluster.sql("SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL");
+        if linked {
+            link(&cluster, "ann", PERSON, "user");
+        }
+        let (mut one, mut two) = (superuser(&cluster), superuser(&cluster));
+        assert!(one.query("BEGIN").is_ok());
+        let result = one.query(&first);
+        assert!(result.is_ok(), "{first}: {result:?}");
+        let outcome = thread::scope(|scope| {
+            let waiter = scope.spawn(|| two.query(&second));
+            let blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+            assert!(eventually(|| cluster.sql(blocked) == "1"), "{second} does not wait for {first}");
+            assert!(one.query("COMMIT").is_ok());
+            waiter.join().expect("a thread")
+        });
+        match (outcome, error) {
+            (Ok(_), None) => {}
+            (Err(found), Some(expected)) => {
+                assert!(found.message.starts_with(expected), "{second}: {found:?}")
+            }
+            other => panic!("{first}; {second}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn administrators_come_and_go_without_a_circle() {
+    let (cluster, _provider) = scene("");
+    let admin2 = format!("SELECT azure_ad_auth.create_principal('admin2', '{SECOND_ADMIN}', 'user', true)");
+    cluster.sql(&admin2);
+    let statements = [
+        format!("SELECT azure_ad_auth.set_admin('admin', '{ADMIN}')"),
+        "SELECT azure_ad_auth.remove_admin('admin2')".to_owned(),
+        format!(
+            "SELECT azure_ad_auth.update_principal('admin2', '{SECOND_ADMIN}', 'user', is_admin => true)"
+        ),
+        "SELECT azure_ad_auth.remove_admin()".to_owned(),
+        format!("SELECT azure_ad_auth.set_admin('admin2', '{SECOND_ADMIN}')"),
+        format!(
+            "SECURITY LABEL FOR pgaadauth ON ROLE admin IS 'aadauth,oid={ADMIN},type=user,admin,tenant_id={TENANT}'"
+        ),
+        format!(
+            "SECURITY LABEL FOR pgaadauth ON ROLE admin2 IS 'aadauth,oid={SECOND_ADMIN},type=user,tenant_id={TENANT}'"
+        ),
+    ];
+    thread::scope(|scope| {
+        for first in 0..4 {
+            let (cluster, statements) = (&cluster, &statements);
+            scope.spawn(move || {
+                let mut client = superuser(cluster);
+                for statement in statements.iter().cycle().skip(first * 2).take(84) {
+                    if let Err(error) = client.query(statement) {
+                        assert!(
+                            error.message.contains("is not an Azure AD administrator"),
+                            "{statement}: {error:?}"
+                        );
+                    }
+                }
+            });
+        }
+    });
+    assert!(!ours(&cluster.log()).contains("deadlock"), "{}", ours(&cluster.log()));
+    let association = "SELECT count(*) FROM pg_shseclabel WHERE objoid = 'azure_ad_admin'::regrole";
+    let administrators = "SELECT count(*) > 0 FROM azure_ad_auth.principals WHERE is_admin";
+    let is_there = |count: &str| if count == "1" { "t" } else { "f" };
+    assert_eq!(is_there(&cluster.sql(association)), cluster.sql(administrators));
+}
+
+#[test]
+fn a_role_dropped_during_its_login() {
+    let (cluster, _provider) = scene("");
+    for statement in
+        ["DROP ROLE ann", "REVOKE azure_ad_user FROM ann", "DROP ROLE ann; CREATE ROLE ann LOGIN"]
+    {
+        cluster.sql("DROP ROLE IF EXISTS ann");
+        link(&cluster, "ann", PERSON, "user");
+        let mut client = cluster.client();
+        client.start(&[("user", "ann"), ("database", "postgres")]).expect("a connection");
+        assert_eq!(client.asked(), Asked::Password);
+        for part in statement.split("; ") {
+            cluster.sql(part);
+        }
+        let outcome = client.answer(&KEY.token(&user_v1(unix_now())));
+        let Outcome::Refused(error) = outcome else { panic!("{statement}: {outcome:?}") };
+        assert_eq!(error.sqlstate, "28P01", "{statement}: {error:?}");
+        assert_eq!(error.message, "Azure AD authentication failed for role \"ann\"", "{statement}");
+    }
+}
+
+#[test]
+fn logins_while_a_role_comes_and_goes_end_one_way_or_the_other() {
+    let (cluster, _provider) = scene("");
+    let token = token_of(PERSON);
+    thread::scope(|scope| {
+        let cluster = &cluster;
+        let changes = scope.spawn(move || {
+            let mut client = superuser(cluster);
+            for _ in 0..60 {
+                for statement in [
+                    format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')").as_str(),
+                    "REVOKE azure_ad_user FROM ann",
+                    "DROP ROLE ann",
+                ] {
+                    let result = client.query(statement);
+                    assert!(result.is_ok(), "{statement}: {result:?}");
+                }
+            }
+        });
+        while !changes.is_finished() {
+            let mut client = cluster.client();
+            match client.login(&[("user", "ann"), ("database", "postgres")], &token) {
+                // Let in for a moment, and then it is her session or none.
+                Outcome::Ready => {
+                    if let Ok(rows) = client.query("SELECT session_user") {
+                        assert_eq!(rows, [Some("ann".to_owned())]);
+                    }
+                }
+                Outcome::Refused(error) => assert!(!error.sqlstate.starts_with("XX"), "{error:?}"),
+                Outcome::HungUp => {}
+            }
+        }
+        changes.join().expect("a thread");
+    });
+    let log = ours(&cluster.log());
+    assert!(!log.contains("PANIC") && !log.contains("code=internal"), "{log}");
+}
+
+#[test]
+fn ten_thousand_roles_in_one_transaction() {
+    let (cluster, _provider) =
+        scene("max_locks_per_transaction = 1024\nlog_min_messages = warning\nlog_statement = none");
+    let linked = "SELECT count(*) FROM azure_ad_auth.principals WHERE NOT is_admin";
+    cluster.sql(&format!(
+        "BEGIN; SELECT count(azure_ad_auth.create_principal('r' || n, '{PERSON}', 'user')) FROM generate_series(1, 5000) n; \
+         SET LOCAL aad_validate_oids_in_tenant = off; \
+         DO $$ BEGIN FOR n IN 5001 .. 10000 LOOP EXECUTE format('CREATE USER r%s PASSWORD ''{PERSON}'' IN ROLE azure_ad_user', n); \
+         END LOOP; END $$; COMMIT"
+    ));
+    assert_eq!(cluster.sql(linked), "10000");
+    let whole = "SELECT count(*) FROM pg_roles r JOIN pg_auth_members m ON m.member = r.oid AND m.roleid = 'azure_ad_user'::regrole \
+                 JOIN pg_db_role_setting s ON s.setrole = r.oid WHERE rolname ~ '^r' AND setconfig::text ~ 'azure_ad_auth'";
+    assert_eq!(cluster.sql(whole), "10000");
+    for role in ["r1", "r5000", "r5001", "r10000"] {
+        admitted(&cluster, role, &token_of(PERSON));
+    }
+    let names = cluster.sql("SELECT string_agg('r' || n, ', ') FROM generate_series(1, 10000) n");
+    cluster.sql(&format!("BEGIN; REVOKE azure_ad_user FROM {names}; ROLLBACK"));
+    assert_eq!(cluster.sql(linked), "10000");
+    cluster.sql(&format!("REVOKE azure_ad_user FROM {names}"));
+    assert_eq!(cluster.sql(linked), "0");
+    assert_eq!(cluster.sql(whole), "0");
+}
