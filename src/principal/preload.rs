@@ -3,6 +3,7 @@
 //! On a server that does not preload the library, PostgreSQL then loads it into the session of such a role, which ends (see
 //! `door::guard`). A row IN DATABASE wins over the role's own, so every row of the role has it.
 
+use std::cell::RefCell;
 use std::ffi::{CStr, CString};
 
 use pgrx::prelude::*;
@@ -121,8 +122,27 @@ fn database_name(id: pg_sys::Oid) -> Option<String> {
     }
 }
 
-/// What the server's configuration names, as opposed to what this session was given by its role or database.
+/// What the server's configuration names, as opposed to what this session was given by its role or database. Asked for once
+/// until the configuration is read again: it takes longer than the rest of a link.
 fn servers_own() -> Vec<String> {
+    #[expect(unsafe_code, reason = "reads a variable of the server")]
+    // SAFETY: a plain value of the main thread.
+    let read_at = unsafe { pg_sys::PgReloadTime };
+    let known = SERVERS_OWN.with_borrow(|known| known.clone());
+    if let Some((_, libraries)) = known.filter(|(known_at, _)| *known_at == read_at) {
+        return libraries;
+    }
+    let libraries = query_servers_own();
+    SERVERS_OWN.set(Some((read_at, libraries.clone())));
+    libraries
+}
+
+thread_local! {
+    /// When the configuration was read, and what it named.
+    static SERVERS_OWN: RefCell<Option<(pg_sys::TimestampTz, Vec<String>)>> = const { RefCell::new(None) };
+}
+
+fn query_servers_own() -> Vec<String> {
     query(
         "SELECT coalesce( \
            (SELECT setting FROM pg_settings WHERE name = $1 AND source NOT IN \
