@@ -13,7 +13,7 @@ use super::catalog::{self, Link, is_anchor};
 use super::request::{self, Request};
 use super::statement::{self, Named, Statement};
 use super::superuser::{as_superuser, is_own_statement};
-use super::{anchors, association, createrole, link, lock, preload, reach, rewrite, rights, verify};
+use super::{anchors, association, createrole, link, lock, managed, preload, reach, rewrite, rights, verify};
 use crate::chain::{UtilityCall, utility_hook};
 use crate::fault::{Outcome, or_raise};
 
@@ -91,20 +91,21 @@ fn make_visible() {
 /// What must not even begin, and what is asked for. What it is about is locked against being linked or unlinked, so that
 /// whoever comes second sees what the first has done.
 fn before(statement: &Statement, source: &CStr) -> Outcome<Vec<Request>> {
-    createrole::check(statement)?;
     lock::involved(statement)?;
+    let requests = request::of(statement, source)?;
+    createrole::check(statement)?;
     let (roles, what) = match statement {
         Statement::Drop { roles } => (roles.as_slice(), "dropped"),
         Statement::Rename { role } => (std::slice::from_ref(role), "renamed"),
         Statement::Own { roles } => (roles.as_slice(), "subject of DROP OWNED or REASSIGN OWNED"),
-        _ => return request::of(statement, source),
+        _ => return Ok(requests),
     };
     let anchor = roles.iter().filter_map(Named::role).find(is_anchor);
     match anchor {
         Some(anchor) if link::anchors().is_some() && as_superuser(anchors::any_link) => {
             Err(verify::anchor_in_use(&anchor, what))
         }
-        _ => Ok(Vec::new()),
+        _ => Ok(requests),
     }
 }
 
@@ -112,13 +113,7 @@ fn before(statement: &Statement, source: &CStr) -> Outcome<Vec<Request>> {
 fn after(statement: &Statement) -> Outcome<()> {
     match statement {
         Statement::Label { role, .. } => settle(role),
-        Statement::Drop { .. } => {
-            as_superuser(
-                || {
-                    if association::is_void() { association::settle(&mut Vec::new()) } else { Ok(()) }
-                },
-            )
-        }
+        Statement::Drop { roles } => after_drop(roles),
         Statement::Configure { role } => after_configure(role),
         Statement::Alter { role, .. } => {
             role.role().filter(is_anchor).map_or(Ok(()), |anchor| verify::anchor_is_intact(&anchor))?;
@@ -140,6 +135,14 @@ fn after(statement: &Statement) -> Outcome<()> {
         Statement::Parameter => as_superuser(reach::check_parameters),
         Statement::Rename { .. } | Statement::Own { .. } => Ok(()),
     }
+}
+
+/// With its last administrator the association goes, and with `azure_ad_admin` what is said for administrators.
+fn after_drop(roles: &[Named]) -> Outcome<()> {
+    if roles.iter().any(|role| role.is(catalog::ADMIN_ROLE)) {
+        managed::forget();
+    }
+    as_superuser(|| if association::is_void() { association::settle(&mut Vec::new()) } else { Ok(()) })
 }
 
 fn after_membership(granted: &[Named], members: &[Named], is_grant: bool) -> Outcome<()> {

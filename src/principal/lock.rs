@@ -15,9 +15,7 @@ use crate::fault::{Fault, Outcome};
 /// become one. The role as it then is.
 pub(crate) fn claim(role: &Role, to_admin: bool) -> Outcome<Role> {
     require_writable();
-    if to_admin || link::holds_admin_role(role) {
-        claim_association()?;
-    }
+    hold_association(|| to_admin || link::holds_admin_role(role))?;
     lock(role)
 }
 
@@ -40,15 +38,19 @@ pub(crate) fn involved(statement: &Statement) -> Outcome<()> {
         Statement::Alter { role, .. } | Statement::Configure { role } => {
             (none, none, std::slice::from_ref(role))
         }
-        Statement::Drop { roles } => return claim_if_administrators(roles),
+        // Whoever drops other roles waits for nobody.
+        Statement::Drop { roles } if any_administrator(roles) => return claim_association(),
         // Core locks the role.
-        Statement::Label { role, admin: false } => {
-            return claim_if_administrators(std::slice::from_ref(role));
+        Statement::Label { role, admin } => {
+            return hold_association(|| *admin || any_administrator(std::slice::from_ref(role)));
         }
-        Statement::Label { admin: true, .. } => return claim_association(),
         _ => return Ok(()),
     };
-    claim_if_administrators(firm)?;
+    let links =
+        matches!(statement, Statement::Create(creation) if creation.parents.iter().any(is_one_of_the_two));
+    if links || !firm.is_empty() {
+        hold_association(|| any_administrator(firm))?;
+    }
     let roles = |named: &[Named], is_firm| {
         let roles = named.iter().filter_map(Named::role).filter(|role| !is_anchor(role));
         roles.map(|role| (role, is_firm)).collect::<Vec<_>>()
@@ -63,10 +65,8 @@ fn is_one_of_the_two(named: &Named) -> bool {
     named.role().is_some_and(|role| is_anchor(&role))
 }
 
-/// Whoever changes other roles waits for nobody.
-fn claim_if_administrators(roles: &[Named]) -> Outcome<()> {
-    let any = roles.iter().filter_map(Named::role).any(|role| link::holds_admin_role(&role));
-    if any { claim_association() } else { Ok(()) }
+fn any_administrator(roles: &[Named]) -> bool {
+    roles.iter().filter_map(Named::role).any(|role| link::holds_admin_role(&role))
 }
 
 #[expect(unsafe_code, reason = "no safe wrapper")]
@@ -84,6 +84,20 @@ fn require_writable() {
         pg_sys::PreventCommandDuringRecovery(COMMAND.as_ptr());
         pg_sys::PreventCommandIfReadOnly(COMMAND.as_ptr());
     }
+}
+
+/// Keeps administrators as they are while others are linked; or, where that is about to change, locks the association.
+fn hold_association(changes: impl Fn() -> bool) -> Outcome<()> {
+    let Some((_, admin)) = link::anchors() else { return Ok(()) };
+    if !changes() {
+        hold(&admin)?;
+        // Now nobody makes the role an administrator any more; somebody just may have.
+        if !changes() {
+            return Ok(());
+        }
+        release(&admin);
+    }
+    lock(&admin).map(drop)
 }
 
 /// Locks the association with a tenant. Whoever changes administrators takes this lock before any other.
@@ -109,4 +123,13 @@ fn lock_in(role: &Role, mode: u32) -> Outcome<Role> {
     }
     catalog::role_of(role.id)
         .ok_or_else(|| Fault::undefined(format!("role \"{}\" was concurrently dropped", role.display_name())))
+}
+
+/// Gives back what [`hold`] has just taken.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn release(role: &Role) {
+    // SAFETY: within the transaction that holds the lock.
+    unsafe {
+        pg_sys::UnlockSharedObject(pg_sys::AuthIdRelationId, role.id, 0, pg_sys::ShareLock.cast_signed());
+    }
 }

@@ -58,11 +58,7 @@ pub(super) fn hand_over(done: &mut Done) {
     if !rights::HAS_ADMIN_OPTION_RULES {
         return;
     }
-    let marked = scan::SHARED_LABELS.rows(&[], |label| {
-        let ours = label.get::<String>(3)?.as_bytes() == PROVIDER.to_bytes();
-        label.get::<pg_sys::Oid>(1).filter(|_| ours)
-    });
-    for role in marked.into_iter().filter_map(catalog::role_of) {
+    for role in marked() {
         give(&role);
         link::set_label(&role, PROVIDER, None);
         done.push(format!(
@@ -70,6 +66,21 @@ pub(super) fn hand_over(done: &mut Done) {
             role.display_name()
         ));
     }
+}
+
+/// There are no administrators any more: `azure_ad_admin` has been dropped.
+pub(super) fn forget() {
+    for role in marked() {
+        link::set_label(&role, PROVIDER, None);
+    }
+}
+
+fn marked() -> Vec<Role> {
+    let ids = scan::SHARED_LABELS.rows(&[], |label| {
+        let ours = label.get::<String>(3)?.as_bytes() == PROVIDER.to_bytes();
+        label.get::<pg_sys::Oid>(1).filter(|_| ours)
+    });
+    ids.into_iter().filter_map(catalog::role_of).collect()
 }
 
 /// Administrators manage the role and cannot act as it. Only within `as_superuser`.

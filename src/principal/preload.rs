@@ -128,7 +128,7 @@ fn servers_own() -> Vec<String> {
     #[expect(unsafe_code, reason = "reads a variable of the server")]
     // SAFETY: a plain value of the main thread.
     let read_at = unsafe { pg_sys::PgReloadTime };
-    let known = SERVERS_OWN.with_borrow(|known| known.clone());
+    let known = SERVERS_OWN.with_borrow(Clone::clone);
     if let Some((_, libraries)) = known.filter(|(known_at, _)| *known_at == read_at) {
         return libraries;
     }

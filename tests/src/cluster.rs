@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -34,9 +34,17 @@ pub struct Installation {
 impl Installation {
     /// The one that the environment variable `PG_CONFIG` names, or that is on the path.
     pub fn chosen() -> Self {
-        let pg_config = std::env::var("PG_CONFIG").unwrap_or_else(|_| "pg_config".to_owned());
+        Self::of(&std::env::var("PG_CONFIG").unwrap_or_else(|_| "pg_config".to_owned()))
+    }
+
+    /// The one to upgrade from: that of the environment variable `OLD_PG_CONFIG`, or the chosen one itself.
+    pub fn old() -> Self {
+        std::env::var("OLD_PG_CONFIG").map_or_else(|_| Self::chosen(), |pg_config| Self::of(&pg_config))
+    }
+
+    fn of(pg_config: &str) -> Self {
         let ask = |what: &str| {
-            let output = Command::new(&pg_config).arg(what).output();
+            let output = Command::new(pg_config).arg(what).output();
             let output = output.unwrap_or_else(|fault| panic!("{pg_config}: {fault}; set PG_CONFIG"));
             String::from_utf8_lossy(&output.stdout).trim().to_owned()
         };
@@ -44,6 +52,11 @@ impl Installation {
         let digits: String =
             version.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
         Self { bin: ask("--bindir").into(), major: digits.parse().expect("a version") }
+    }
+
+    /// The folder of its programs.
+    pub fn programs(&self) -> &Path {
+        &self.bin
     }
 
     /// The path of a program.
@@ -82,10 +95,15 @@ pub struct Workshop {
 impl Workshop {
     /// For the chosen installation.
     pub fn new() -> Self {
+        Self::of(Installation::chosen())
+    }
+
+    /// For an installation.
+    pub fn of(installation: Installation) -> Self {
         let folder = Folder::new("workshop");
         let authority = Authority::new("Trial authority");
         folder.write("ca.pem", authority.pem());
-        Self { installation: Installation::chosen(), authority, folder, ready: Mutex::new(false) }
+        Self { installation, authority, folder, ready: Mutex::new(false) }
     }
 
     /// The authority's certificate.

@@ -1,54 +1,62 @@
 //! Scripts written for Azure Database for PostgreSQL.
 
+use trial::cluster::Cluster;
 use trial::expect::admitted;
 use trial::issuer::*;
 
-use crate::links::{ADMIN, session};
+use crate::links::{ADMIN, ADMINISTRATOR, SECOND_ADMIN, facts, session, token_of};
 use crate::{KEY, scene};
+
+/// Runs a script by psql, as the administrator with a token; what its queries returned.
+fn run_script(cluster: &Cluster, name: &str) -> String {
+    let file = format!("{}/scripts/{name}.sql", env!("CARGO_MANIFEST_DIR"));
+    let output = cluster.psql("admin", &token_of(ADMIN), &format!("\\i {file}"));
+    assert!(output.success, "{name}: {}", output.stderr);
+    assert!(!output.stderr.contains("WARNING"), "{name}: {}", output.stderr);
+    let results = output.stdout.lines().filter(|line| {
+        !["CREATE ROLE", "ALTER ROLE", "DROP ROLE", "SECURITY LABEL", "SET"].contains(line)
+            && !line.starts_with("GRANT")
+            && !line.starts_with("REVOKE")
+    });
+    results.collect::<Vec<_>>().join("\n")
+}
 
 #[test]
 fn a_script_for_flexible_server() {
     let (cluster, _provider) = scene("");
-    let mut admin = session(&cluster, "admin", ADMIN);
-    let mut first = |statement: &str| {
-        let rows = admin.query(statement).unwrap_or_else(|error| panic!("{statement}: {error:?}"));
-        rows.into_iter().next().flatten().unwrap_or_default()
-    };
-    let created = first(&format!(
-        "SELECT * FROM pgaadauth_create_principal_with_oid('ann@contoso.example', '{PERSON}', 'user', false, false)"
-    ));
-    assert_eq!(created, "Created role for \"ann@contoso.example\"");
-    first(&format!(
-        "SELECT pgaadauth_create_principal_with_oid(rolename => 'billing', objectid => '{APPLICATION}', \
-         objecttype => 'service', isadmin => false, ismfa => false)"
-    ));
-    first("CREATE ROLE \"Database Readers\" LOGIN");
-    first(&format!(
-        "SECURITY LABEL for \"pgaadauth\" on role \"Database Readers\" is 'aadauth,oid={GROUP},type=group'"
-    ));
-    let listed = "SELECT string_agg(rolename || ' ' || principaltype || ' ' || objectid || ' ' || tenantid || ' ' || ismfa || ' ' \
-                  || isadmin, E'\\n') FROM pgaadauth_list_principals";
-    let administrators = format!("admin user {ADMIN} {TENANT} 0 1");
-    assert_eq!(first(&format!("{listed}(true)")), administrators);
-    // A link made by a label keeps the tenant it was given: none, which is the server's.
-    let everyone = first(&format!("{listed}(false)"));
+    let results = run_script(&cluster, "flexible_server");
     assert_eq!(
-        everyone,
+        results,
         format!(
-            "{administrators}\nann@contoso.example user {PERSON} {TENANT} 0 0\nbilling service {APPLICATION} {TENANT} 0 0"
+            "admin|user|{ADMIN}|{TENANT}|0|1\n\
+             Created role for \"ann@contoso.example\"\n\
+             Created role for \"billing\"\n\
+             Updated role for \"billing\"\n\
+             Database Readers|group|{GROUP}|0|0\n\
+             admin|user|{ADMIN}|0|1\n\
+             ann@contoso.example|user|{PERSON}|0|0\n\
+             billing|service|{CLIENT}|0|0\n\
+             deputy|user|{SECOND_ADMIN}|0|1"
         )
     );
-    let updated = first(&format!(
-        "SELECT pgaadauth_update_principal_with_oid('billing', '{CLIENT}', 'service', false, false)"
-    ));
-    assert_eq!(updated, "Updated role for \"billing\"");
-
     let person = KEY.token(&user_v1(unix_now()));
     admitted(&cluster, "ann@contoso.example", &person);
     admitted(&cluster, "Database Readers", &person);
-    admitted(&cluster, "billing", &KEY.token(&app_v1(unix_now())));
-    first("DROP ROLE billing");
+    assert_eq!(facts(&cluster, "deputy"), ADMINISTRATOR);
+    let mut deputy = session(&cluster, "deputy", SECOND_ADMIN);
+    assert!(deputy.query("REVOKE azure_ad_user FROM \"ann@contoso.example\"").is_ok());
     assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.principals WHERE role_name = 'billing'"), "0");
+}
+
+#[test]
+fn a_script_for_single_server() {
+    let (cluster, _provider) = scene("");
+    let results = run_script(&cluster, "single_server");
+    assert_eq!(results, "azure_ad_admin\ndeployer\nmyuser\nuser1@yourtenant.onmicrosoft.com");
+    admitted(&cluster, "user1@yourtenant.onmicrosoft.com", &KEY.token(&user_v1(unix_now())));
+    let application = KEY.token(&app_v1(unix_now()));
+    admitted(&cluster, "deployer", &application);
+    admitted(&cluster, "myuser", &application);
 }
 
 #[test]

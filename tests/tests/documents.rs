@@ -238,6 +238,18 @@ fn principals_are_administered_as_described() {
 }
 
 #[test]
+fn who_comes_from_azure_finds_the_statements() {
+    let reader = Reader::beyond_the_readme();
+    reader.does("docs/azure.md");
+    let linked = "SELECT string_agg(role_name, ', ' ORDER BY role_name) FROM azure_ad_auth.principals";
+    assert_eq!(reader.cluster.sql(linked), "admin@contoso.example, ann@contoso.example");
+    assert_eq!(
+        reader.cluster.sql("SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = 'nightly'"),
+        "t"
+    );
+}
+
+#[test]
 fn a_server_is_operated_as_described() {
     let reader = Reader::beyond_the_readme();
     reader.does("docs/operations.md");

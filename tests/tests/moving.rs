@@ -1,16 +1,16 @@
 //! Roles that come from elsewhere: a dump of this server, a role dump of Azure's Flexible Server.
 
 use std::fs;
+use std::sync::Arc;
 
-use trial::client::PsqlOutput;
-use trial::cluster::{Cluster, Setup};
+use trial::client::{Outcome, PsqlOutput};
+use trial::cluster::{Cluster, Installation, Setup, Workshop, eventually, free_port};
 use trial::expect::admitted;
 use trial::idp::Provider;
 use trial::issuer::*;
 
+use crate::links::{ADMIN, session};
 use crate::{KEY, WORKSHOP, link, provider, scene};
-
-const ADMIN: &str = "66666666-aaaa-bbbb-cccc-000000000006";
 
 /// Everything that links, and that follows from a link, as text.
 const FACTS: &str = "SELECT string_agg(line, E'\\n' ORDER BY line) FROM ( \
@@ -156,4 +156,94 @@ fn the_two_roles_are_protected_while_a_dump_is_restored() {
             format!("ERROR:  role \"{role}\" cannot be changed while roles are linked to directory objects");
         assert!(output.stderr.contains(&message), "{}", output.stderr);
     }
+}
+
+#[test]
+fn pg_upgrade_keeps_everything() {
+    let workshop = Arc::new(Workshop::of(Installation::old()));
+    let provider = Provider::start(&workshop.authority, vec![Arc::clone(&KEY)], 0);
+    let old = Cluster::running(&workshop, &provider, "");
+    let mut admin = session(&old, "admin", ADMIN);
+    for statement in [
+        &format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')"),
+        "CREATE ROLE team",
+        "SET aad_validate_oids_in_tenant = off",
+        &format!("CREATE USER robot PASSWORD '{APPLICATION}' IN ROLE azure_ad_user"),
+    ] {
+        let result = admin.query(statement);
+        assert!(result.is_ok(), "{statement}: {result:?}");
+    }
+    drop(admin);
+    old.sql("ALTER ROLE ann IN DATABASE postgres SET work_mem = '1MB'; CREATE TABLE hers (); ALTER TABLE hers OWNER TO ann");
+    let facts = old.sql(FACTS);
+    old.stop("fast");
+
+    let (new, _provider) = fresh_house();
+    new.stop("fast");
+    let (before, after) = (old.workshop.installation.clone(), new.workshop.installation.clone());
+    if before.major < 18 && after.major >= 18 {
+        // From 18 on initdb turns them on, and pg_upgrade wants both alike.
+        let mut checksums = before.command("pg_checksums");
+        let output = checksums.arg("--enable").arg("-D").arg(old.data()).output().expect("pg_checksums");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let mut upgrade = after.command("pg_upgrade");
+    upgrade.arg("-b").arg(before.programs()).arg("-B").arg(after.programs());
+    upgrade.arg("-d").arg(old.data()).arg("-D").arg(new.data()).arg("-s").arg(new.folder().path());
+    upgrade.args(["-p", &free_port().to_string(), "-P", &free_port().to_string(), "-U", "postgres"]);
+    let output = upgrade.current_dir(new.folder().path()).output().expect("pg_upgrade");
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    new.start();
+    new.await_keys();
+    // What administrators made before 16 is handed over to them.
+    let marked = before.major < 16 && after.major >= 16;
+    let repaired = new.sql("SELECT azure_ad_auth.repair()");
+    assert_eq!(repaired.lines().count(), if marked { 2 } else { 0 }, "{repaired}");
+    let unmarked = |facts: &str| {
+        let kept: Vec<_> = facts.lines().filter(|line| !line.ends_with("azure_ad_authmanaged")).collect();
+        kept.join("\n")
+    };
+    assert_eq!(unmarked(&new.sql(FACTS)), unmarked(&facts));
+    admitted(&new, "ann", &KEY.token(&user_v1(unix_now())));
+    admitted(&new, "robot", &KEY.token(&app_v1(unix_now())));
+    let mut admin = session(&new, "admin", ADMIN);
+    for statement in [
+        "ALTER ROLE team CREATEDB".to_owned(),
+        format!("SELECT azure_ad_auth.create_principal('team', '{GROUP}', 'group')"),
+        "DROP ROLE team".to_owned(),
+        "SELECT azure_ad_auth.drop_principal('ann')".to_owned(),
+    ] {
+        let result = admin.query(&statement);
+        assert!(result.is_ok(), "{statement}: {result:?}");
+    }
+}
+
+#[test]
+fn a_standby_applies_what_statements_unlink() {
+    let (primary, provider) = scene("wal_level = replica\nhot_standby = on");
+    let standby = primary.standby();
+    standby.start();
+    standby.await_keys();
+    let token = KEY.token(&user_v1(unix_now()));
+    let link = format!(
+        "SET aad_validate_oids_in_tenant = off; CREATE USER ann PASSWORD '{PERSON}' IN ROLE azure_ad_user"
+    );
+    primary.sql(&link);
+    assert!(eventually(|| standby.login("ann", &token) == Outcome::Ready), "as soon as it is replayed");
+    admitted(&standby, "ann", &token);
+    for (statement, command) in
+        [(link.as_str(), "CREATE ROLE"), ("REVOKE azure_ad_user FROM ann", "REVOKE ROLE")]
+    {
+        let output = standby.sql_as("postgres", statement);
+        let message = format!("ERROR:  cannot execute {command} in a read-only transaction");
+        assert!(output.stderr.contains(&message), "{}", output.stderr);
+    }
+    primary.sql("REVOKE azure_ad_user FROM ann");
+    assert!(eventually(|| matches!(standby.login("ann", &token), Outcome::Refused(_))));
+    drop(provider);
 }
