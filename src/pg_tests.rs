@@ -150,6 +150,18 @@ mod tests {
         assert_eq!(Spi::get_one::<bool>(member), Ok(Some(true)));
     }
 
+    #[pg_test]
+    fn a_statement_links_and_the_object_id_is_no_password() {
+        let object = "22222222-aaaa-bbbb-cccc-000000000002";
+        Spi::run("SET LOCAL aad_validate_oids_in_tenant = off").unwrap();
+        Spi::run(&format!("CREATE USER ann PASSWORD '{object}' IN ROLE azure_ad_user")).unwrap();
+        let ann = catalog::role_named(c"ann").unwrap();
+        assert!(matches!(catalog::link_of(ann.id), Link::Bound(label) if label.kind.is_none()));
+        assert!(!catalog::has_password(ann.id));
+        Spi::run("REVOKE azure_ad_user FROM ann").unwrap();
+        assert!(matches!(catalog::link_of(ann.id), Link::None));
+    }
+
     #[pg_test(
         error = "role \"local\" cannot be a member of role \"ann\" because it is not linked to a directory object"
     )]

@@ -421,3 +421,40 @@ fn where_nothing_can_be_written_core_says_so() {
     assert_eq!(facts(&cluster, "ann"), LINKED);
     assert!(!ours(&cluster.log()).contains("PANIC"));
 }
+
+#[test]
+fn a_linked_role_keeps_its_link_under_another_name_and_takes_no_password() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let before = labels(&cluster, "ann");
+    cluster.sql("ALTER ROLE ann RENAME TO \"ann smith\"; ALTER ROLE \"ann smith\" PASSWORD NULL");
+    assert_eq!(
+        (facts(&cluster, "ann smith"), labels(&cluster, "\"ann smith\"")),
+        (LINKED.to_owned(), before)
+    );
+    admitted(&cluster, "ann smith", &token_of(PERSON));
+    for password in ["secret", PERSON] {
+        let statement =
+            format!("SET aad_validate_oids_in_tenant = off; ALTER ROLE \"ann smith\" PASSWORD '{password}'");
+        let message = "role \"ann smith\" is linked to a directory object and cannot have a password";
+        fails(&cluster, &statement, message, "DETAIL:  It logs in with an access token or not at all.");
+    }
+}
+
+#[test]
+fn one_revoke_takes_the_grants_of_every_grantor() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    if cluster.workshop.installation.major >= 16 {
+        // As a server without the library lets two superusers leave it.
+        crate::tamper(
+            &cluster,
+            "INSERT INTO pg_auth_members SELECT (SELECT max(oid::bigint) + 1 FROM pg_auth_members)::oid, roleid, member, \
+             'azure_ad_admin'::regrole, true, false, false FROM pg_auth_members WHERE member = 'ann'::regrole",
+        );
+        let rows = "SELECT count(*) FROM pg_auth_members WHERE member = 'ann'::regrole";
+        assert_eq!(cluster.sql(rows), "2");
+    }
+    cluster.sql("REVOKE azure_ad_user FROM ann");
+    assert_eq!(facts(&cluster, "ann"), UNLINKED);
+}
