@@ -1,6 +1,7 @@
 //! The background worker that keeps key memory fresh.
 //!
 //! - Starts from consistent recovery on, so on a standby too; connects to no database.
+//! - At its start: keys that are in memory stay in use; if there are none, those of the snapshot are taken; then it fetches.
 //! - SIGHUP: reads the settings, drops keys of another origin, fetches.
 //! - SIGTERM: leaves with exit code 1 at once, also in the middle of a fetch; the postmaster starts it again a second later,
 //!   or not at all when it is itself shutting down. Exit code 0 would mean "never again".
@@ -19,14 +20,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use entra::{KeySet, State};
+use entra::{KeySet, Snapshot, State};
 use parking_lot::Mutex;
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use super::cache;
 use super::fetch::{FetchFault, fetch};
+use super::{cache, snapshot};
 use crate::preloaded::{self, WorkerMain};
 use crate::settings::{self, KeyOrigin};
 
@@ -115,8 +116,23 @@ struct Worker {
     /// The number of the running fetch.
     run: u64,
     running_since: Option<Instant>,
-    /// What was last said in the log.
-    said: Option<String>,
+    /// What was last said in the log about fetching.
+    said: Said,
+    /// What was last said in the log about the snapshot.
+    said_of_snapshot: Said,
+}
+
+/// A thing is said once, until there is another to say.
+#[derive(Default)]
+struct Said(Option<String>);
+
+impl Said {
+    fn say(&mut self, text: String) {
+        if self.0.as_ref() != Some(&text) {
+            log(&text);
+            self.0 = Some(text);
+        }
+    }
 }
 
 impl Worker {
@@ -131,7 +147,8 @@ impl Worker {
             rope,
             run: 0,
             running_since: None,
-            said: None,
+            said: Said::default(),
+            said_of_snapshot: Said::default(),
         })
     }
 
@@ -140,7 +157,7 @@ impl Worker {
         loop {
             self.take_outcome();
             self.give_up_if_lost();
-            let outlook = cache::outlook();
+            let outlook = cache::look();
             if let (Some(origin), true, None) = (&self.origin, outlook.due, self.running_since) {
                 self.start(origin.clone());
             }
@@ -171,11 +188,42 @@ impl Worker {
         if dropped {
             self.running_since = None;
             self.run += 1;
-            self.said = None;
+            self.said = Said::default();
         }
         let fingerprint = origin.as_ref().map(|origin| origin.fingerprint.as_str()).unwrap_or_default();
         cache::origin_is(fingerprint, dropped, unknown.as_deref());
+        if origin.is_some() && cache::is_empty() {
+            self.restore(fingerprint);
+        }
         self.origin = origin;
+    }
+
+    /// Takes the keys of an earlier life of the server, if they are of this origin and young enough.
+    fn restore(&mut self, fingerprint: &str) {
+        let usable = |snapshot: Snapshot| {
+            let age = snapshot.age(fingerprint, cache::wall_now(), settings::timing().max_age);
+            age.map(|age| (snapshot, age)).map_err(|fault| fault.to_string())
+        };
+        match snapshot::read().and_then(|found| found.map(usable).transpose()) {
+            Ok(None) => {}
+            Ok(Some((snapshot, age))) => {
+                cache::restore(&snapshot, age);
+                let (count, age) = (snapshot.keys.len(), age / 1_000);
+                log(&format!("{count} signing keys, fetched {age} s ago, were found in {}", snapshot::FILE));
+            }
+            Err(fault) => self.said_of_snapshot.say(format!("{} is not used: {fault}", snapshot::FILE)),
+        }
+    }
+
+    /// Keeps the keys for the next life of the server.
+    fn keep(&mut self) {
+        match snapshot::write(&cache::snapshot()) {
+            Ok(()) => self.said_of_snapshot = Said::default(),
+            Err(fault) => self.said_of_snapshot.say(format!(
+                "{} cannot be written: {fault}; a server that starts during an outage will have no keys",
+                snapshot::FILE
+            )),
+        }
     }
 
     fn start(&mut self, origin: KeyOrigin) {
@@ -230,7 +278,8 @@ impl Worker {
                 keys.dropped()
             );
         }
-        self.say(text);
+        self.said.say(text);
+        self.keep();
     }
 
     fn failed(&mut self, fault: &FetchFault) {
@@ -239,17 +288,11 @@ impl Worker {
         cache::note_failure(&fault.problem, fault.retry_after, jitter, &timing);
         let consequence = match cache::state(&timing) {
             State::Empty | State::TooOld => "no Azure AD login is possible until it succeeds",
-            State::Fresh | State::Failing => "logins go on with the keys at hand",
+            State::Fresh | State::Due | State::InFlight | State::Failing => {
+                "logins go on with the keys at hand"
+            }
         };
-        self.say(format!("fetching the signing keys failed: {}; {consequence}", fault.problem));
-    }
-
-    /// Says a thing once, until there is another to say.
-    fn say(&mut self, text: String) {
-        if self.said.as_ref() != Some(&text) {
-            log(&text);
-            self.said = Some(text);
-        }
+        self.said.say(format!("fetching the signing keys failed: {}; {consequence}", fault.problem));
     }
 
     /// The one place that waits: for the latch, the bell, the time, or the postmaster's death.
