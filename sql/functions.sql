@@ -79,12 +79,12 @@ AS 'MODULE_PATHNAME', 'list_signing_keys_wrapper';
 REVOKE ALL ON FUNCTION list_signing_keys() FROM PUBLIC;
 COMMENT ON FUNCTION list_signing_keys() IS 'what the view signing_keys shows';
 
-CREATE FUNCTION show_key_status(
+CREATE FUNCTION list_key_status(
   OUT source text, OUT state text, OUT fetching boolean, OUT keys integer, OUT last_success double precision,
   OUT last_attempt double precision, OUT last_error text, OUT next_attempt double precision, OUT fetches bigint,
   OUT failures bigint, OUT on_demand_fetches bigint, OUT worker_pid integer, OUT worker_heartbeat double precision)
 RETURNS SETOF record
 LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
-AS 'MODULE_PATHNAME', 'show_key_status_wrapper';
-REVOKE ALL ON FUNCTION show_key_status() FROM PUBLIC;
-COMMENT ON FUNCTION show_key_status() IS 'what the view key_status shows';
+AS 'MODULE_PATHNAME', 'list_key_status_wrapper';
+REVOKE ALL ON FUNCTION list_key_status() FROM PUBLIC;
+COMMENT ON FUNCTION list_key_status() IS 'what the view key_status shows';

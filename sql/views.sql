@@ -40,7 +40,7 @@ SELECT source, state, fetching, keys,
        pg_catalog.to_timestamp(next_attempt) AS next_attempt,
        fetches, failures, on_demand_fetches, worker_pid,
        pg_catalog.to_timestamp(worker_heartbeat) AS worker_heartbeat
-FROM azure_ad_auth.show_key_status();
+FROM azure_ad_auth.list_key_status();
 REVOKE ALL ON key_status FROM PUBLIC;
 COMMENT ON VIEW key_status IS 'how fetching the signing keys goes: one row';
 COMMENT ON COLUMN key_status.source IS 'where keys are fetched from; null: the settings do not say';

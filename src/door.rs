@@ -6,11 +6,12 @@ pub(crate) mod seal;
 
 use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use entra::{Code, Principal, Refusal, Token, Untrusted, Unverified, Uuid};
 use pgrx::prelude::*;
 
+use crate::clock::unix_now;
 use crate::keys::{self, Found};
 use crate::principal::catalog::{self, Role, Standing};
 use crate::report::Denial;
@@ -177,13 +178,4 @@ fn denial_by(refusal: Option<Refusal>, name: &str) -> Denial {
             Denial::new(Code::Internal, name, vec![("problem", "a fault while judging the token".to_owned())])
         }
     }
-}
-
-/// Unix seconds. A clock before 1970 makes every token not valid yet.
-fn unix_now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_secs()).ok())
-        .unwrap_or_default()
 }

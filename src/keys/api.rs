@@ -54,7 +54,7 @@ fn list_signing_keys() -> TableIterator<
 /// How fetching goes.
 #[pg_extern(sql = false)]
 #[expect(clippy::type_complexity, reason = "the columns of a view")]
-fn show_key_status() -> TableIterator<
+fn list_key_status() -> TableIterator<
     'static,
     (
         name!(source, Option<String>),

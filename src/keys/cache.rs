@@ -14,9 +14,9 @@ mod layout;
 mod status;
 mod upkeep;
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
-use entra::{Answer, Millis, Timing};
+use entra::{Answer, Timing};
 use pgrx::prelude::*;
 
 pub(crate) use layout::init_shared_memory;
@@ -27,28 +27,10 @@ pub(super) use upkeep::{
 };
 
 use super::{Found, Lookup};
-
-/// Added to the machine's clock, so that keys restored after a restart of the machine may be older than its uptime: more
-/// than the longest `key_max_age`.
-const BEFORE_BOOT: Millis = 100 * 86_400_000;
-
-/// Milliseconds of a clock that never goes back, is the same in every process, and counts the time a machine sleeps.
-#[expect(unsafe_code, reason = "std's clock cannot be shared between processes")]
-fn monotonic_now() -> Millis {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: fills the structure it is given.
-    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
-    BEFORE_BOOT + time.tv_sec.unsigned_abs() * 1_000 + time.tv_nsec.unsigned_abs() / 1_000_000
-}
-
-/// Unix seconds, for what people read and what outlives the machine's clock.
-pub(super) fn wall_now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-}
+use crate::clock;
 
 pub(super) fn find(key_id: &str, fingerprint: &str, timing: &Timing) -> Lookup {
-    let now = monotonic_now();
+    let now = clock::monotonic();
     let memory = MEMORY.share();
     let found = if !memory.is_of(fingerprint) {
         Found::Unavailable(vec![("problem", "no keys of the configured origin yet".to_owned())])
@@ -64,7 +46,7 @@ pub(super) fn find(key_id: &str, fingerprint: &str, timing: &Timing) -> Lookup {
 
 /// A login lacked a key in the generation `seen`. False: there is nothing to wait for.
 pub(super) fn ask(seen: u64, fingerprint: &str, timing: &Timing) -> bool {
-    let now = monotonic_now();
+    let now = clock::monotonic();
     let answer = {
         let mut memory = MEMORY.exclusive();
         // Something came between looking and asking; or the worker has yet to read these settings, and will fetch.

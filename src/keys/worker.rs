@@ -28,7 +28,9 @@ use pgrx::prelude::*;
 
 use super::fetch::{FetchFault, fetch};
 use super::{cache, snapshot};
+use crate::clock;
 use crate::preloaded::{self, WorkerMain};
+use crate::report;
 use crate::settings::{self, KeyOrigin};
 
 /// A fetch that takes longer has been lost: each request has a limit of its own, but a file may lie on a disk that is gone.
@@ -157,6 +159,7 @@ impl Worker {
         loop {
             self.take_outcome();
             self.give_up_if_lost();
+            report::log_left_out();
             let outlook = cache::look();
             if let (Some(origin), true, None) = (&self.origin, outlook.due, self.running_since) {
                 self.start(origin.clone());
@@ -201,7 +204,7 @@ impl Worker {
     /// Takes the keys of an earlier life of the server, if they are of this origin and young enough.
     fn restore(&mut self, fingerprint: &str) {
         let usable = |snapshot: Snapshot| {
-            let age = snapshot.age(fingerprint, cache::wall_now(), settings::timing().max_age);
+            let age = snapshot.age(fingerprint, clock::unix_now(), settings::timing().max_age);
             age.map(|age| (snapshot, age)).map_err(|fault| fault.to_string())
         };
         match snapshot::read().and_then(|found| found.map(usable).transpose()) {

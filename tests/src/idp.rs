@@ -30,6 +30,8 @@ pub enum Manners {
     Cut,
     /// Hangs up before the TLS handshake.
     HangUp,
+    /// Answers in clear where a TLS handshake is expected.
+    Plain,
     /// Sends its body a byte at a time, and never ends.
     Drip,
     /// Never ends the head of its answer.
@@ -116,6 +118,14 @@ fn serve(connection: TcpStream, state: &State, tls: Arc<ServerConfig>) {
     let _ = connection.set_read_timeout(Some(Duration::from_mins(1)));
     if *lock(&state.manners) == Manners::HangUp {
         state.requests.fetch_add(1, Ordering::SeqCst);
+        return;
+    }
+    if *lock(&state.manners) == Manners::Plain {
+        state.requests.fetch_add(1, Ordering::SeqCst);
+        let mut connection = connection;
+        // What the client said first is read, or closing would reset the connection before the answer is.
+        let _ = connection.read(&mut [0; 4_096]);
+        let _ = connection.write_all(response(400, "", "no TLS here").as_bytes());
         return;
     }
     let Ok(session) = ServerConnection::new(tls) else { return };

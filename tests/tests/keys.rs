@@ -124,7 +124,7 @@ fn message_or_ready(cluster: &Cluster) -> String {
 #[test]
 fn a_login_waits_for_the_first_fetch() {
     let provider = provider();
-    provider.behave(Manners::Slow(Duration::from_millis(700)));
+    provider.behave(Manners::Slow(Duration::from_secs(1)));
     let cluster = Cluster::new(
         &WORKSHOP,
         &Setup {
@@ -138,10 +138,13 @@ fn a_login_waits_for_the_first_fetch() {
     cluster.start();
     cluster.found();
     link(&cluster, "ann", PERSON, "user");
-    cluster.restart();
+    cluster.await_keys();
+    cluster.stop("fast");
+    fs::remove_file(cluster.data().join("azure_ad_auth.keys")).expect("a snapshot");
+    cluster.start();
     let logins: Vec<_> = thread::scope(|scope| {
         let login = || try_login(&cluster, &KEY);
-        let logins: Vec<_> = (0..8).map(|_| scope.spawn(login)).collect();
+        let logins: Vec<_> = (0..40).map(|_| scope.spawn(login)).collect();
         logins.into_iter().map(thread::ScopedJoinHandle::join).collect()
     });
     for login in logins {
@@ -190,6 +193,7 @@ fn bad_manners_of_a_provider_cost_no_login_while_the_keys_last() {
         ),
         (Manners::Body(huge), "the response body is larger than request limit: 1048576"),
         (Manners::Cut, "io: "),
+        (Manners::Plain, "received corrupt message of type InvalidContentType"),
         (Manners::HangUp, "io: "),
     ] {
         provider.behave(manners.clone());
@@ -200,6 +204,29 @@ fn bad_manners_of_a_provider_cost_no_login_while_the_keys_last() {
     }
     provider.behave(Manners::Good);
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
+}
+
+#[test]
+fn a_provider_that_cannot_be_reached_costs_no_login_while_the_keys_last() {
+    let (cluster, provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    drop(provider);
+    let output = cluster.sql_as("postgres", "SELECT azure_ad_auth.refresh_keys()");
+    assert!(output.stderr.contains("Connection refused"), "{}", output.stderr);
+    assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+}
+
+#[test]
+fn a_host_that_nobody_knows() {
+    let (cluster, provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let mark = cluster.log_mark();
+    // RFC 6761 section 6.4: no name server knows it.
+    cluster.set("azure_ad_auth.authority_url", "https://login.invalid");
+    cluster.await_log(mark, "fetching the signing keys failed: https://login.invalid/");
+    assert_eq!(message(try_login(&cluster, &KEY)), UNAVAILABLE);
+    cluster.set("azure_ad_auth.authority_url", &provider.url());
+    assert!(eventually(|| try_login(&cluster, &KEY) == Outcome::Ready));
 }
 
 #[test]
@@ -361,7 +388,7 @@ fn a_standby_has_a_worker_of_its_own_and_takes_tokens() {
 fn the_views_are_for_monitoring() {
     let (cluster, _provider) = scene("");
     cluster.sql("CREATE ROLE watcher LOGIN; GRANT pg_monitor TO watcher; CREATE ROLE nobody LOGIN");
-    for view in ["signing_keys", "principals"] {
+    for view in ["signing_keys", "key_status", "principals"] {
         let select = format!("SELECT count(*) FROM azure_ad_auth.{view}");
         assert_eq!(cluster.sql(&format!("SET ROLE watcher; {select}")).lines().last(), Some("1"));
         assert!(!cluster.sql_as("postgres", &format!("SET ROLE nobody; {select}")).success);

@@ -22,6 +22,9 @@ mod refusals;
 mod seal;
 mod server_refusals;
 mod settings;
+mod snapshot;
+mod status;
+mod storms;
 mod waiting;
 
 use std::process::Command;

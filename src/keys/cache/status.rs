@@ -3,7 +3,7 @@
 use entra::{State, Timing};
 
 use super::layout::{MEMORY, Slot};
-use super::{monotonic_now, wall_now};
+use crate::clock;
 
 /// A key at hand.
 pub(in crate::keys) struct KeyRow {
@@ -57,7 +57,7 @@ pub(in crate::keys) struct Status {
 
 /// How fetching goes.
 pub(in crate::keys) fn status(timing: &Timing) -> Status {
-    let (now, wall) = (monotonic_now(), wall_now());
+    let (now, wall) = (clock::monotonic(), clock::unix_now());
     let at = |seconds: i64| (seconds > 0).then_some(seconds);
     let memory = MEMORY.share();
     let fetching = memory.freshness.is_running();

@@ -6,7 +6,7 @@ use entra::{KeySet, Millis, Remembered, Snapshot, State, Timing};
 use pgrx::prelude::*;
 
 use super::layout::{Bytes, MEMORY, Slot, news};
-use super::{monotonic_now, wall_now};
+use crate::clock;
 
 /// What the worker must know to decide what to do next.
 #[derive(Clone, Copy)]
@@ -19,7 +19,7 @@ pub(in crate::keys) struct Outlook {
 
 /// Looks what is to be done, and leaves a sign that the worker did.
 pub(in crate::keys) fn look() -> Outlook {
-    let (now, wall) = (monotonic_now(), wall_now());
+    let (now, wall) = (clock::monotonic(), clock::unix_now());
     let freshness = {
         let mut memory = MEMORY.exclusive();
         memory.worker.heartbeat = wall;
@@ -73,7 +73,7 @@ pub(in crate::keys) fn origin_is(fingerprint: &str, dropped: bool, unknown_setti
 }
 
 pub(in crate::keys) fn begin() {
-    let (now, wall) = (monotonic_now(), wall_now());
+    let (now, wall) = (clock::monotonic(), clock::unix_now());
     let mut memory = MEMORY.exclusive();
     memory.freshness.begin(now);
     memory.tally.begun_at = wall;
@@ -81,12 +81,12 @@ pub(in crate::keys) fn begin() {
 
 /// A fetch brought keys: they replace all that were there.
 pub(in crate::keys) fn publish(keys: &KeySet, timing: &Timing) {
-    let fetched_at = wall_now();
+    let fetched_at = clock::unix_now();
     // Nobody but us changes keys, so they may be read before the lock that changes them is taken.
     let known = MEMORY.share().slots().to_vec();
     let first_seen = |key| known.iter().find(|slot| slot.is(key)).map_or(fetched_at, |slot| slot.first_seen);
     let slots: Vec<_> = keys.iter().filter_map(|key| Slot::new(key, first_seen(key))).collect();
-    let now = monotonic_now();
+    let now = clock::monotonic();
     {
         let mut memory = MEMORY.exclusive();
         memory.replace(&slots);
@@ -108,7 +108,7 @@ pub(in crate::keys) fn is_empty() -> bool {
 pub(in crate::keys) fn restore(snapshot: &Snapshot, age: Millis) {
     let slot = |remembered: &Remembered| Slot::new(&remembered.key, remembered.first_seen);
     let slots: Vec<_> = snapshot.keys.iter().filter_map(slot).collect();
-    let now = monotonic_now();
+    let now = clock::monotonic();
     {
         let mut memory = MEMORY.exclusive();
         if !memory.is_of(&snapshot.origin) {
@@ -140,7 +140,7 @@ pub(in crate::keys) fn note_failure(
 ) {
     let fault = Bytes::cut(fault);
     let retry_after = retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-    let now = monotonic_now();
+    let now = clock::monotonic();
     {
         let mut memory = MEMORY.exclusive();
         memory.fault = fault;
@@ -154,7 +154,7 @@ pub(in crate::keys) fn note_failure(
 
 /// What is to be said about the keys.
 pub(in crate::keys) fn state(timing: &Timing) -> State {
-    MEMORY.share().freshness.state(monotonic_now(), timing)
+    MEMORY.share().freshness.state(clock::monotonic(), timing)
 }
 
 /// Wakes whoever waits.
