@@ -194,7 +194,7 @@ fn answer_for_keys(manners: &Manners, path: &str, state: &State) -> Option<Strin
             thread::sleep(*delay);
             Some(key_document(path, state))
         }
-        Manners::Good | Manners::HangUp => Some(key_document(path, state)),
+        Manners::Good | Manners::HangUp | Manners::Plain => Some(key_document(path, state)),
         Manners::Status(status, lines) => Some(response(*status, lines, "{\"error\":\"no\"}")),
         Manners::Body(body) => Some(response(200, "", body)),
         Manners::Cut => {

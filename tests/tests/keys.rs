@@ -26,11 +26,12 @@ pub(crate) fn process(cluster: &Cluster, title: &str) -> Option<i32> {
     })
 }
 
-pub(crate) fn signal(pid: i32, signal: i32) {
+/// False: there is no such process any more.
+pub(crate) fn signal(pid: i32, signal: i32) -> bool {
     #[expect(unsafe_code, reason = "sends a signal")]
     // SAFETY: a process this test has started.
     unsafe {
-        libc::kill(pid, signal);
+        libc::kill(pid, signal) == 0
     }
 }
 
@@ -315,6 +316,22 @@ fn another_tenants_keys_are_unusable_at_once() {
     cluster.await_log(mark, "fetching the signing keys failed");
     assert_eq!(message(try_login(&cluster, &KEY)), UNAVAILABLE);
     assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.signing_keys"), "0");
+}
+
+#[test]
+fn a_login_in_flight_never_mixes_two_authorities() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let mut at_the_prompt = [(); 2].map(|()| crate::prompt::at_the_prompt(&cluster, "ann"));
+    // Another authority, which has the old key and a new one.
+    let other = Provider::start(&WORKSHOP.authority, vec![Arc::clone(&KEY), Arc::clone(&NEW_KEY)], 0);
+    cluster.set("azure_ad_auth.authority_url", &other.url());
+    assert!(eventually(|| cluster.sql("SELECT keys FROM azure_ad_auth.key_status") == "2"));
+    // Judged by the rules of one, they are not let in by the keys of the other, whichever signed.
+    for (client, key) in at_the_prompt.iter_mut().zip([&*KEY, &*NEW_KEY]) {
+        assert_eq!(message(client.answer(&key.token(&user_v1(unix_now())))), UNAVAILABLE);
+        assert_eq!(try_login(&cluster, key), Outcome::Ready);
+    }
 }
 
 #[test]

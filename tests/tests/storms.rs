@@ -1,7 +1,7 @@
 //! Many logins at once: none is lost while keys come and go, and those of strangers cost next to nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use trial::issuer::*;
 use crate::keys::{UNVERIFIED, message, process, signal};
 use crate::{KEY, NEW_KEY, WORKSHOP, link, provider};
 
-/// Clients at a time.
+/// Clients at a time, in a storm.
 const CLIENTS: usize = 8;
 
 /// A server that logs what a user's would, because a storm at the finest level fills disks.
@@ -34,15 +34,15 @@ fn calm_scene(settings: &str) -> (Cluster, Provider) {
     (cluster, provider)
 }
 
-/// So many logins by several clients; each is told its number. The outcomes that were not expected.
-fn log_in(count: usize, login: impl Fn(usize) -> Outcome + Sync) -> Vec<Outcome> {
+/// So many logins by so many clients at a time; each is told its number.
+fn log_in(clients: usize, count: usize, login: impl Fn(usize) -> Outcome + Sync) -> Vec<Outcome> {
     let next = AtomicUsize::new(0);
     let client = || {
         let numbers = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::SeqCst)));
         numbers.take_while(|number| *number < count).map(&login).collect::<Vec<_>>()
     };
     thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
+        let clients: Vec<_> = (0..clients).map(|_| scope.spawn(client)).collect();
         clients.into_iter().flat_map(|client| client.join().expect("a thread")).collect()
     })
 }
@@ -57,7 +57,7 @@ fn of_thousands_of_logins_none_is_lost_to_a_refresh_or_a_rotation() {
     let (cluster, provider) = calm_scene("azure_ad_auth.key_refresh_interval = 2s");
     let old = KEY.token(&user_v1(unix_now()));
     let new = NEW_KEY.token(&user_v1(unix_now()));
-    let outcomes = log_in(LOGINS, |number| {
+    let outcomes = log_in(CLIENTS, LOGINS, |number| {
         if number == LOGINS / 2 {
             provider.publish(vec![Arc::clone(&KEY), Arc::clone(&NEW_KEY)]);
         }
@@ -78,28 +78,17 @@ fn of_thousands_of_logins_none_is_lost_to_a_refresh_or_a_rotation() {
 
 #[test]
 fn nobody_notices_that_the_worker_is_told_to_go_hundreds_of_times() {
+    const TIMES: usize = 300;
     let (cluster, provider) = calm_scene("azure_ad_auth.key_refresh_interval = 1s");
     let token = KEY.token(&user_v1(unix_now()));
-    let (done, told) = (AtomicBool::new(false), AtomicUsize::new(0));
     let mark = cluster.log_mark();
     let outcomes = thread::scope(|scope| {
-        // At every moment of its life: before it has its handlers, while it reads, fetches, publishes, writes, sleeps, leaves.
-        scope.spawn(|| {
-            let mut pause = 0;
-            while !done.load(Ordering::SeqCst) {
-                pause = (pause + 7) % 60;
-                if let Some(worker) = process(&cluster, "azure_ad_auth key refresh") {
-                    signal(worker, libc::SIGTERM);
-                    told.fetch_add(1, Ordering::SeqCst);
-                }
-                thread::sleep(Duration::from_millis(pause));
-            }
-        });
+        let told = scope.spawn(|| tell_workers_to_go(&cluster, TIMES));
         let mut outcomes = Vec::new();
-        while told.load(Ordering::SeqCst) < 200 {
-            outcomes.extend(log_in(100, |_| cluster.login("ann", &token)));
+        while !told.is_finished() {
+            outcomes.extend(log_in(2, 40, |_| cluster.login("ann", &token)));
         }
-        done.store(true, Ordering::SeqCst);
+        told.join().expect("a thread");
         outcomes
     });
     assert_eq!(refused(outcomes), [], "{}", ours(&cluster.log()));
@@ -109,6 +98,27 @@ fn nobody_notices_that_the_worker_is_told_to_go_hundreds_of_times() {
     provider.publish(vec![Arc::clone(&NEW_KEY)]);
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
     assert_eq!(cluster.login("ann", &NEW_KEY.token(&user_v1(unix_now()))), Outcome::Ready);
+}
+
+/// At every moment of their lives: before they have their handlers, while they read, fetch, publish, write, sleep; and again
+/// and again while they leave.
+fn tell_workers_to_go(cluster: &Cluster, times: usize) {
+    let mut told = 0;
+    for moment in (0..60).step_by(7).cycle() {
+        if told >= times {
+            return;
+        }
+        let mut worker = None;
+        assert!(eventually(|| {
+            worker = process(cluster, "azure_ad_auth key refresh");
+            worker.is_some()
+        }));
+        thread::sleep(Duration::from_millis(moment));
+        while worker.is_some_and(|worker| signal(worker, libc::SIGTERM)) {
+            told += 1;
+            thread::sleep(Duration::from_micros(300));
+        }
+    }
 }
 
 #[test]
@@ -125,7 +135,7 @@ fn a_thousand_tokens_of_unknown_keys_cost_one_fetch_and_a_few_lines() {
     let before = provider.requests();
     let mark = cluster.log_mark();
     // Every fifth login is somebody's who may get in.
-    let outcomes = log_in(STORM * 5 / 4, |number| match number % 5 {
+    let outcomes = log_in(CLIENTS, STORM * 5 / 4, |number| match number % 5 {
         4 => cluster.login("ann", &good),
         _ => cluster.login("ann", &tokens[number % tokens.len()]),
     });
@@ -157,7 +167,7 @@ fn what_a_verified_token_is_refused_for_is_always_logged() {
     let (cluster, _provider) = calm_scene("");
     let token = KEY.token(&with(user_v1(unix_now()), "aud", json!("api://other")));
     let mark = cluster.log_mark();
-    assert_eq!(refused(log_in(STORM, |_| cluster.login("ann", &token))).len(), STORM);
+    assert_eq!(refused(log_in(CLIENTS, STORM, |_| cluster.login("ann", &token))).len(), STORM);
     let lines = || cluster.log_since(mark).matches("refused code=wrong_audience ").count();
     assert!(eventually(|| lines() == STORM), "{}", lines());
 }
