@@ -3,6 +3,7 @@
 mod api;
 mod cache;
 mod fetch;
+mod handover;
 mod snapshot;
 mod worker;
 

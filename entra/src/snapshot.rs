@@ -112,6 +112,7 @@ impl Snapshot {
         let members = json::parse_object(unseal(bytes)?, limits::MAX_KEY_DOCUMENT_VALUES)
             .map_err(SnapshotFault::Json)?;
         let origin = members.get("origin").and_then(Json::as_text);
+        let origin = origin.filter(|origin| origin.len() <= limits::MAX_ORIGIN_BYTES);
         let origin = origin.ok_or(SnapshotFault::Member("origin"))?.to_owned();
         let fetched_at = time(&members, "fetched_at").ok_or(SnapshotFault::Member("fetched_at"))?;
         let Some(Json::Array(entries)) = members.get("keys") else {

@@ -61,6 +61,7 @@ fn other_files_are_not_snapshots() {
     for (member, value) in [
         ("origin", json!(1)),
         ("origin", Value::Null),
+        ("origin", json!("x".repeat(limits::MAX_ORIGIN_BYTES + 1))),
         ("fetched_at", json!("1700000000")),
         ("fetched_at", json!(-1)),
         ("fetched_at", Value::Null),

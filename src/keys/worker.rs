@@ -9,24 +9,19 @@
 //! - The postmaster dies: so does it, at once.
 //! - Server in binary upgrade mode: it is not registered.
 //!
-//! The fetch runs in a thread of its own, which calls nothing of PostgreSQL and hands its outcome over under a mutex. When
-//! the worker leaves while the thread lives, the process ends without running destructors that the thread might still use.
+//! The fetch runs beside the main loop, in a thread of its own. When the worker leaves while the thread lives, the process
+//! ends without running destructors that the thread might still use.
 
 use std::hash::{BuildHasher, RandomState};
-use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use entra::{KeySet, Snapshot, State};
-use parking_lot::Mutex;
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use super::fetch::{FetchFault, fetch};
+use super::fetch::FetchFault;
+use super::handover::Handover;
 use super::{cache, snapshot};
 use crate::clock;
 use crate::preloaded::{self, WorkerMain};
@@ -86,35 +81,9 @@ unsafe extern "C-unwind" fn leave(code: i32, _argument: pg_sys::Datum) {
     unsafe { libc::_exit(code) }
 }
 
-/// What a fetch brought.
-struct Outcome {
-    /// Which fetch: one that was overtaken by new settings counts for nothing.
-    run: u64,
-    keys: Result<KeySet, FetchFault>,
-}
-
-/// What is handed from a fetching thread to the main one.
-#[derive(Default)]
-struct Handover {
-    outcome: Mutex<Option<Outcome>>,
-}
-
-impl Handover {
-    /// Leaves an outcome to be taken, unless that of a later fetch is there already.
-    fn put(&self, outcome: Outcome) {
-        let mut place = self.outcome.lock();
-        if place.as_ref().is_none_or(|there| there.run <= outcome.run) {
-            *place = Some(outcome);
-        }
-    }
-}
-
 struct Worker {
     origin: Option<KeyOrigin>,
-    handover: Arc<Handover>,
-    /// A byte in it: a fetch has ended. The thread writes, the main loop waits for it.
-    bell: UnixStream,
-    rope: UnixStream,
+    handover: Handover,
     /// The number of the running fetch.
     run: u64,
     running_since: Option<Instant>,
@@ -139,14 +108,9 @@ impl Said {
 
 impl Worker {
     fn new() -> std::io::Result<Self> {
-        let (bell, rope) = UnixStream::pair()?;
-        bell.set_nonblocking(true)?;
-        rope.set_nonblocking(true)?;
         Ok(Self {
             origin: None,
-            handover: Arc::default(),
-            bell,
-            rope,
+            handover: Handover::new()?,
             run: 0,
             running_since: None,
             said: Said::default(),
@@ -231,29 +195,15 @@ impl Worker {
 
     fn start(&mut self, origin: KeyOrigin) {
         self.run += 1;
-        let (run, handover) = (self.run, Arc::clone(&self.handover));
-        let work = move |mut rope: UnixStream| {
-            // A fault of ours or of a library must not leave everyone waiting for an outcome.
-            let keys = catch_unwind(AssertUnwindSafe(|| fetch(&origin)))
-                .unwrap_or_else(|_| Err(FetchFault::from("a fault while fetching".to_owned())));
-            handover.put(Outcome { run, keys });
-            // A full pipe means the bell has rung already.
-            let _ = rope.write(&[1]);
-        };
         cache::begin();
-        let spawned = self
-            .rope
-            .try_clone()
-            .and_then(|rope| without_signals(|| std::thread::Builder::new().spawn(move || work(rope))));
-        match spawned {
-            Ok(_) => self.running_since = Some(Instant::now()),
+        match self.handover.start(self.run, origin) {
+            Ok(()) => self.running_since = Some(Instant::now()),
             Err(fault) => self.failed(&FetchFault::from(format!("a fetch cannot be started: {fault}"))),
         }
     }
 
     fn take_outcome(&mut self) {
-        let _ = self.bell.read(&mut [0; 16]);
-        let Some(outcome) = self.handover.outcome.lock().take() else { return };
+        let Some(outcome) = self.handover.take() else { return };
         if outcome.run != self.run || self.running_since.take().is_none() {
             return;
         }
@@ -310,7 +260,7 @@ impl Worker {
             pg_sys::WaitLatchOrSocket(
                 pg_sys::MyLatch,
                 events.cast_signed(),
-                self.bell.as_raw_fd(),
+                self.handover.bell(),
                 i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX),
                 pg_sys::PG_WAIT_EXTENSION,
             );
@@ -325,22 +275,6 @@ impl Worker {
 fn reload() {
     // SAFETY: in the main loop, outside of any transaction, as every process of the server does it.
     unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) }
-}
-
-/// Runs something with all signals blocked; a thread started by it keeps them blocked, so that the server's handlers run
-/// in the main thread only.
-#[expect(unsafe_code, reason = "no safe wrapper")]
-fn without_signals<T>(run: impl FnOnce() -> T) -> T {
-    // SAFETY: both sets are initialised before they are used, and this thread gets its own back.
-    unsafe {
-        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
-            (std::mem::zeroed(), std::mem::zeroed());
-        libc::sigfillset(&raw mut all);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-        let result = run();
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
-        result
-    }
 }
 
 fn log(text: &str) {

@@ -75,7 +75,6 @@ unsafe impl PGRXSharedMemory for Meters {}
 static METERS: PgAtomic<Meters> = unsafe { PgAtomic::new(c"azure_ad_auth_refusals") };
 
 /// Requests the counters. In the postmaster only, while it loads its libraries.
-#[expect(unsafe_code, reason = "the macro's own unsafe")]
 pub(crate) fn init_shared_memory() {
     pg_shmem_init!(METERS);
 }

@@ -16,6 +16,7 @@ mod keys;
 mod library;
 mod links;
 mod moving;
+mod outage;
 mod prompt;
 mod proxy;
 mod refusals;

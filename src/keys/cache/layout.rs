@@ -4,9 +4,6 @@ use entra::{Freshness, Key, Remembered, limits};
 use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init};
 
-/// Longest fingerprint of an origin: a tenant and up to two addresses and a path of a thousand bytes each.
-const MAX_FINGERPRINT_BYTES: usize = 4_096;
-
 /// Longest text about what went wrong.
 const MAX_NOTE_BYTES: usize = 512;
 
@@ -109,7 +106,7 @@ impl Slot {
 #[repr(C)]
 pub(super) struct KeyMemory {
     /// Whose keys these are.
-    pub(super) fingerprint: Bytes<MAX_FINGERPRINT_BYTES>,
+    pub(super) fingerprint: Bytes<{ limits::MAX_ORIGIN_BYTES }>,
     keys: [Slot; limits::MAX_KEYS],
     key_count: usize,
     /// When the keys were fetched, Unix seconds, for people; what ages is `freshness`.
