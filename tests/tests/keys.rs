@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use trial::client::Outcome;
-use trial::cluster::{Cluster, Setup, eventually, free_port};
+use trial::cluster::{Cluster, Setup, eventually};
 use trial::expect::{admitted, ours};
 use trial::idp::{Manners, Provider};
 use trial::issuer::*;
