@@ -149,7 +149,7 @@ fn every_path_of_a_server_that_lets_nobody_in_as_the_first_connection() {
     let (cluster, provider) = crossroads();
     // No keys from now on, none kept, and nobody waits for them.
     provider.behave(Manners::Status(503, ""));
-    fs::remove_file(cluster.data().join("azure_ad_auth.keys")).expect("a snapshot");
+    fs::remove_file(cluster.key_snapshot()).expect("a snapshot");
     cluster.set("azure_ad_auth.unknown_key_wait", "0");
     take_all(
         &cluster,

@@ -141,7 +141,7 @@ fn a_login_waits_for_the_first_fetch() {
     link(&cluster, "ann", PERSON, "user");
     cluster.await_keys();
     cluster.stop("fast");
-    fs::remove_file(cluster.data().join("azure_ad_auth.keys")).expect("a snapshot");
+    fs::remove_file(cluster.key_snapshot()).expect("a snapshot");
     cluster.start();
     let logins: Vec<_> = thread::scope(|scope| {
         let login = || try_login(&cluster, &KEY);

@@ -21,14 +21,10 @@ use crate::{KEY, NEW_KEY, link, scene};
 /// Nobody is to be refused because a busy machine is slow.
 const PATIENT: &str = "azure_ad_auth.unknown_key_wait = 20s";
 
-fn file(cluster: &Cluster) -> PathBuf {
-    cluster.data().join("azure_ad_auth.keys")
-}
-
 fn with_ann(settings: &str) -> (Cluster, Provider) {
     let (cluster, provider) = scene(settings);
     link(&cluster, "ann", PERSON, "user");
-    assert!(eventually(|| file(&cluster).exists()));
+    assert!(eventually(|| cluster.key_snapshot().exists()));
     (cluster, provider)
 }
 
@@ -66,7 +62,7 @@ fn a_restart_during_an_outage_loses_no_login() {
         assert_eq!(seen(&cluster), before, "they are as old as they were");
         assert_eq!(cluster.sql("SELECT state FROM azure_ad_auth.key_status"), "failing");
     }
-    let mode = fs::metadata(file(&cluster)).expect("a snapshot").permissions().mode();
+    let mode = fs::metadata(cluster.key_snapshot()).expect("a snapshot").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
@@ -95,7 +91,7 @@ fn a_key_that_was_withdrawn_does_not_come_back() {
     let (cluster, provider) = with_ann("");
     provider.publish(vec![Arc::clone(&NEW_KEY)]);
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
-    let kept = || fs::read_to_string(file(&cluster)).is_ok_and(|text| !text.contains("\"key-1\""));
+    let kept = || fs::read_to_string(cluster.key_snapshot()).is_ok_and(|text| !text.contains("\"key-1\""));
     assert!(eventually(kept));
     outage(&provider);
     cluster.restart();
@@ -108,10 +104,10 @@ fn restored_keys_are_not_used_beyond_their_age() {
     let (cluster, provider) = with_ann(PATIENT);
     outage(&provider);
     cluster.stop("fast");
-    let bytes = fs::read(file(&cluster)).expect("a snapshot");
+    let bytes = fs::read(cluster.key_snapshot()).expect("a snapshot");
     let mut snapshot = Snapshot::parse(&bytes).expect("a snapshot");
     snapshot.fetched_at -= 86_400 - 20;
-    fs::write(file(&cluster), snapshot.to_bytes()).expect("a snapshot");
+    fs::write(cluster.key_snapshot(), snapshot.to_bytes()).expect("a snapshot");
     cluster.start();
     assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
     cluster.set("azure_ad_auth.unknown_key_wait", "0");
@@ -124,7 +120,7 @@ fn restored_keys_are_not_used_beyond_their_age() {
 #[test]
 fn what_is_not_a_good_snapshot_is_ignored_and_replaced() {
     let (cluster, provider) = with_ann("azure_ad_auth.unknown_key_wait = 0");
-    let good = fs::read(file(&cluster)).expect("a snapshot");
+    let good = fs::read(cluster.key_snapshot()).expect("a snapshot");
     let snapshot = Snapshot::parse(&good).expect("a snapshot");
     let at = |fetched_at| Snapshot { fetched_at, ..snapshot.clone() }.to_bytes();
     let foreign = Snapshot { origin: "elsewhere".to_owned(), ..snapshot.clone() }.to_bytes();
@@ -143,7 +139,7 @@ fn what_is_not_a_good_snapshot_is_ignored_and_replaced() {
     ] {
         outage(&provider);
         cluster.stop("fast");
-        fs::write(file(&cluster), content).expect("a file");
+        fs::write(cluster.key_snapshot(), content).expect("a file");
         let mark = cluster.log_mark();
         cluster.start();
         cluster.await_log(mark, "fetching the signing keys failed");
@@ -155,7 +151,7 @@ fn what_is_not_a_good_snapshot_is_ignored_and_replaced() {
         provider.behave(Manners::Good);
         assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
         assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
-        let replaced = || fs::read(file(&cluster)).is_ok_and(|bytes| Snapshot::parse(&bytes).is_ok());
+        let replaced = || fs::read(cluster.key_snapshot()).is_ok_and(|bytes| Snapshot::parse(&bytes).is_ok());
         assert!(eventually(replaced), "{said}");
     }
 }
@@ -163,14 +159,15 @@ fn what_is_not_a_good_snapshot_is_ignored_and_replaced() {
 #[test]
 fn what_is_no_file_is_not_read_and_costs_no_login() {
     let (cluster, provider) = with_ann("azure_ad_auth.unknown_key_wait = 0");
-    let elsewhere = cluster.folder().write("elsewhere", fs::read(file(&cluster)).expect("a snapshot"));
+    let elsewhere =
+        cluster.folder().write("elsewhere", fs::read(cluster.key_snapshot()).expect("a snapshot"));
     let link: fn(&PathBuf, &PathBuf) = |file, elsewhere| symlink(elsewhere, file).expect("a link");
     let folder: fn(&PathBuf, &PathBuf) = |file, _| fs::create_dir(file).expect("a folder");
     for (make, said) in [(link, "symbolic link"), (folder, "not a regular file")] {
         outage(&provider);
         cluster.stop("fast");
-        let _ = fs::remove_file(file(&cluster));
-        make(&file(&cluster), &elsewhere);
+        let _ = fs::remove_file(cluster.key_snapshot());
+        make(&cluster.key_snapshot(), &elsewhere);
         let mark = cluster.log_mark();
         cluster.start();
         cluster.await_log(mark, "azure_ad_auth.keys is not used: ");
@@ -194,12 +191,12 @@ fn a_snapshot_that_cannot_be_written_is_told_once_and_leaves_none_behind() {
         assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
     }
     cluster.await_log(mark, "azure_ad_auth.keys cannot be written: ");
-    assert!(eventually(|| !file(&cluster).exists()), "it might have a key that is withdrawn one day");
+    assert!(eventually(|| !cluster.key_snapshot().exists()), "it might have a key that is withdrawn one day");
     assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
     assert_eq!(cluster.log_since(mark).matches("cannot be written").count(), 1);
     fs::remove_dir(&unfinished).expect("the folder");
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
-    assert!(eventually(|| file(&cluster).exists()));
+    assert!(eventually(|| cluster.key_snapshot().exists()));
 }
 
 #[test]
@@ -207,7 +204,7 @@ fn a_standby_made_during_an_outage_takes_tokens() {
     let (cluster, provider) = with_ann("wal_level = replica\nhot_standby = on");
     outage(&provider);
     let standby = cluster.standby();
-    assert!(file(&standby).exists(), "a base backup has it");
+    assert!(standby.key_snapshot().exists(), "a base backup has it");
     // Fetched under the settings of the primary, whose ca_file lies elsewhere: those of a standby are usually the same.
     let shared = format!("azure_ad_auth.ca_file = '{}'\n", cluster.path("ca.pem").display());
     let configuration = standby.data().join("postgresql.conf");
@@ -217,9 +214,9 @@ fn a_standby_made_during_an_outage_takes_tokens() {
     assert_eq!(standby.sql("SELECT pg_is_in_recovery()"), "t");
     assert!(eventually(|| try_login(&standby, &KEY) == Outcome::Ready));
     // It keeps one of its own.
-    fs::remove_file(file(&standby)).expect("a snapshot");
+    fs::remove_file(standby.key_snapshot()).expect("a snapshot");
     provider.behave(Manners::Good);
-    assert!(eventually(|| file(&standby).exists()), "as soon as a fetch succeeds");
+    assert!(eventually(|| standby.key_snapshot().exists()), "as soon as a fetch succeeds");
 }
 
 #[test]
