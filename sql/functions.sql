@@ -72,9 +72,19 @@ COMMENT ON FUNCTION refresh_keys() IS
 
 CREATE FUNCTION list_signing_keys(
   OUT key_id text, OUT issuer text, OUT fetched_at double precision, OUT expires_at double precision,
-  OUT source text)
+  OUT source text, OUT first_seen double precision)
 RETURNS SETOF record
 LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'list_signing_keys_wrapper';
 REVOKE ALL ON FUNCTION list_signing_keys() FROM PUBLIC;
 COMMENT ON FUNCTION list_signing_keys() IS 'what the view signing_keys shows';
+
+CREATE FUNCTION list_key_status(
+  OUT source text, OUT state text, OUT fetching boolean, OUT keys integer, OUT last_success double precision,
+  OUT last_attempt double precision, OUT last_error text, OUT next_attempt double precision, OUT fetches bigint,
+  OUT failures bigint, OUT on_demand_fetches bigint, OUT worker_pid integer, OUT worker_heartbeat double precision)
+RETURNS SETOF record
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'list_key_status_wrapper';
+REVOKE ALL ON FUNCTION list_key_status() FROM PUBLIC;
+COMMENT ON FUNCTION list_key_status() IS 'what the view key_status shows';

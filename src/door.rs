@@ -6,11 +6,12 @@ pub(crate) mod seal;
 
 use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use entra::{Code, Principal, Refusal, Token, Untrusted, Unverified, Uuid};
 use pgrx::prelude::*;
 
+use crate::clock::unix_now;
 use crate::keys::{self, Found};
 use crate::principal::catalog::{self, Role, Standing};
 use crate::report::Denial;
@@ -135,16 +136,16 @@ fn judge(text: &[u8], rules: &Rules, name: &str) -> Result<Token, Denial> {
     let deadline = Instant::now() + settings::unknown_key_wait();
     let mut worth_waiting = None;
     loop {
-        let found = keys::find(token.key_id(), &origin.fingerprint);
-        if let Found::Key(key) = found {
+        let lookup = keys::find(token.key_id(), &origin.fingerprint);
+        if let Found::Key(key) = lookup.found {
             return fenced(|| token.verify(&key, policy, unix_now()))
                 .map_err(|refusal| denial_by(refusal, name));
         }
         // Only a token that would pass with the right key may make anything happen, or keep a process waiting.
         let worth_waiting =
             *worth_waiting.get_or_insert_with(|| fenced(|| token.could_pass(policy, unix_now())).is_ok());
-        if !(worth_waiting && keys::await_fetch(deadline)) {
-            return Err(match found {
+        if !(worth_waiting && lookup.await_another(&origin.fingerprint, deadline)) {
+            return Err(match lookup.found {
                 Found::Unavailable(facts) => Denial::new(Code::KeysUnavailable, name, facts),
                 _ => Denial::of(&Refusal::UnknownKey { key_id: Untrusted::new(token.key_id()) }, name),
             });
@@ -177,13 +178,4 @@ fn denial_by(refusal: Option<Refusal>, name: &str) -> Denial {
             Denial::new(Code::Internal, name, vec![("problem", "a fault while judging the token".to_owned())])
         }
     }
-}
-
-/// Unix seconds. A clock before 1970 makes every token not valid yet.
-fn unix_now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_secs()).ok())
-        .unwrap_or_default()
 }

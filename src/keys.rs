@@ -3,13 +3,15 @@
 mod api;
 mod cache;
 mod fetch;
+mod handover;
+mod snapshot;
 mod worker;
 
 use std::time::{Duration, Instant};
 
 use entra::Key;
 
-pub(crate) use cache::{KeyRow, init_shared_memory, unknown_setting};
+pub(crate) use cache::{init_shared_memory, unknown_setting};
 pub(crate) use worker::{azure_ad_auth_worker_main as worker_main, register as register_worker};
 
 use crate::settings;
@@ -24,30 +26,37 @@ pub(crate) enum Found {
     Unavailable(Vec<(&'static str, String)>),
 }
 
+/// What a look into key memory gave.
+pub(crate) struct Lookup {
+    /// What was found.
+    pub(crate) found: Found,
+    /// The generation it was found in.
+    generation: u64,
+}
+
 /// Looks a key up, among keys of the origin with this fingerprint only.
-pub(crate) fn find(key_id: &str, fingerprint: &str) -> Found {
+pub(crate) fn find(key_id: &str, fingerprint: &str) -> Lookup {
     cache::find(key_id, fingerprint, &settings::timing())
 }
 
-/// Asks for a fetch, or joins one that runs, and waits for its end. False: none may start, or the time is up.
-pub(crate) fn await_fetch(deadline: Instant) -> bool {
-    cache::ask(&settings::timing()).is_some_and(|seen| cache::await_attempt(seen, deadline))
+impl Lookup {
+    /// Asks for a fetch, or joins one that runs, and waits until it is worth looking again. False: no fetch may start, or
+    /// the time is up.
+    pub(crate) fn await_another(&self, fingerprint: &str, deadline: Instant) -> bool {
+        cache::ask(self.generation, fingerprint, &settings::timing())
+            && cache::await_news(self.generation, deadline)
+    }
 }
 
 /// Fetches now and waits for it, up to `patience`.
 ///
 /// # Errors
 /// What went wrong, in words.
-pub(crate) fn refresh(patience: Duration) -> Result<usize, String> {
+fn refresh(patience: Duration) -> Result<usize, String> {
     let seen = cache::force();
-    if cache::await_attempt(seen, Instant::now() + patience) {
+    if cache::await_end(seen, Instant::now() + patience) {
         cache::outcome()
     } else {
         Err("no fetch ended in time; see the server log".to_owned())
     }
-}
-
-/// The keys at hand, whether they may still be used or not.
-pub(crate) fn rows() -> Vec<KeyRow> {
-    cache::rows()
 }

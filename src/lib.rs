@@ -12,6 +12,7 @@
 )]
 
 mod chain;
+mod clock;
 mod door;
 mod fault;
 mod keys;
@@ -57,6 +58,7 @@ pub extern "C-unwind" fn _PG_init() {
         return;
     }
     keys::init_shared_memory();
+    report::init_shared_memory();
     keys::register_worker();
     principal::ddl::install();
     door::seal::install();

@@ -6,15 +6,18 @@
 //! destructors that wipe the token. Neither ever has a token or a piece of its signature in it.
 
 mod denial;
+mod flood;
 
 use std::ffi::CStr;
 use std::fmt::Write;
 
+use entra::Code;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::wire;
 pub(crate) use denial::Denial;
+pub(crate) use flood::init_shared_memory;
 
 /// The circumstances of a login attempt, for the log.
 #[derive(Debug, Clone)]
@@ -46,13 +49,31 @@ pub(crate) fn silence_backtraces() {
     }
 }
 
-/// Logs the facts of a refusal.
+/// Logs the facts of a refusal, unless there have been too many of the kind.
 pub(crate) fn log_denial(attempt: &Attempt, denial: &Denial) {
+    let (admitted, left_out) = flood::admits(denial.code);
+    if let Some(count) = left_out {
+        log_count(denial.code, count);
+    }
+    if !admitted {
+        return;
+    }
     let mut line = opening(&format!("refused code={}", denial.code), attempt);
     for (name, value) in &denial.facts {
         pair(&mut line, name, value);
     }
     log(line);
+}
+
+/// Logs how many refusals have not been logged, where nobody has said it yet.
+pub(crate) fn log_left_out() {
+    for (code, count) in flood::unsaid() {
+        log_count(code, count);
+    }
+}
+
+fn log_count(code: Code, count: u64) {
+    log(format!("azure_ad_auth: left out code={code} lines={count}"));
 }
 
 /// Refuses the client. Does not return; destructors run.

@@ -33,9 +33,13 @@ pub struct Timing {
 pub enum State {
     /// Nothing was ever fetched from this source.
     Empty,
-    /// Usable, and the last fetch succeeded.
+    /// Usable, the last fetch succeeded, and the next is not due.
     Fresh,
-    /// Usable, but fetching fails.
+    /// Usable, and a fetch is to start now.
+    Due,
+    /// Usable, and a fetch is running after one that succeeded.
+    InFlight,
+    /// Usable, but fetching fails, and is tried again ever more slowly.
     Failing,
     /// Not usable: no fetch succeeded for too long.
     TooOld,
@@ -48,6 +52,8 @@ impl State {
         match self {
             Self::Empty => "empty",
             Self::Fresh => "fresh",
+            Self::Due => "due",
+            Self::InFlight => "in flight",
             Self::Failing => "failing",
             Self::TooOld => "too old",
         }
@@ -57,8 +63,10 @@ impl State {
 /// What a login that lacks a key is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// A fetch is running or will start now: wait for its end.
+    /// A fetch is running or due: wait for its end.
     Wait,
+    /// A fetch will start because of this login: wait for its end.
+    Start,
     /// No fetch may start yet: be refused.
     Refuse,
 }
@@ -120,6 +128,8 @@ impl Freshness {
             None => State::Empty,
             Some(_) if !self.usable(now, timing) => State::TooOld,
             Some(_) if self.failures > 0 => State::Failing,
+            Some(_) if self.is_running() => State::InFlight,
+            Some(_) if self.due(now) => State::Due,
             Some(_) => State::Fresh,
         }
     }
@@ -146,6 +156,13 @@ impl Freshness {
     #[must_use]
     pub const fn is_running(&self) -> bool {
         self.running_since.is_some()
+    }
+
+    /// Keys of an earlier life of the server are at hand, fetched `age` ago. A fetch is due as before.
+    ///
+    /// They are not taken if the clock does not reach back so far: they would count as younger than they are.
+    pub const fn restored(&mut self, now: Millis, age: Millis) {
+        self.succeeded_at = now.checked_sub(age);
     }
 
     /// A fetch starts.
@@ -192,7 +209,7 @@ impl Freshness {
         }
         self.on_demand_from = now.saturating_add(timing.cooldown);
         self.wanted = true;
-        Answer::Wait
+        Answer::Start
     }
 
     /// An administrator wants a fetch that starts after now, whatever the cooldown says.
@@ -299,7 +316,7 @@ mod tests {
     #[test]
     fn an_unknown_key_causes_one_fetch_per_cooldown() {
         let mut freshness = fetched(0);
-        assert_eq!(freshness.ask(MINUTE, &TIMING), Answer::Wait);
+        assert_eq!(freshness.ask(MINUTE, &TIMING), Answer::Start);
         assert!(freshness.due(MINUTE), "the fetch is wanted");
         assert_eq!(freshness.ask(MINUTE, &TIMING), Answer::Wait, "shared before it starts");
         freshness.begin(MINUTE);
@@ -308,7 +325,7 @@ mod tests {
         assert_eq!(freshness.ask(MINUTE, &TIMING), Answer::Refuse);
         assert_eq!(freshness.ask(6 * MINUTE - 1, &TIMING), Answer::Refuse);
         assert!(!freshness.due(6 * MINUTE - 1));
-        assert_eq!(freshness.ask(6 * MINUTE, &TIMING), Answer::Wait);
+        assert_eq!(freshness.ask(6 * MINUTE, &TIMING), Answer::Start);
     }
 
     #[test]
@@ -357,5 +374,63 @@ mod tests {
         freshness.abandon();
         assert!(freshness.due(HOUR));
         assert!(freshness.usable(HOUR, &TIMING));
+    }
+
+    #[test]
+    fn restored_keys_have_the_age_they_had() {
+        let mut freshness = Freshness::new();
+        freshness.restored(100 * HOUR, 23 * HOUR);
+        assert_eq!(freshness.state(100 * HOUR, &TIMING), State::Due, "and are fetched anew at once");
+        assert!(freshness.usable(101 * HOUR, &TIMING));
+        assert!(!freshness.usable(101 * HOUR + 1, &TIMING));
+        // A machine that has just started does not know a time so long ago.
+        let mut freshness = Freshness::new();
+        freshness.restored(HOUR, HOUR + 1);
+        assert_eq!(freshness.state(HOUR, &TIMING), State::Empty);
+    }
+
+    /// What happens at a minute of the day, and what is to be seen then.
+    type Event = (Millis, fn(&mut Freshness, Millis), State);
+
+    const NOTHING: fn(&mut Freshness, Millis) = |_, _| {};
+    const BEGIN: fn(&mut Freshness, Millis) = |freshness, now| freshness.begin(now);
+    const SUCCEED: fn(&mut Freshness, Millis) = |freshness, now| freshness.succeeded(now, &TIMING);
+    const FAIL: fn(&mut Freshness, Millis) = |freshness, now| freshness.failed(now, &TIMING, None, 500);
+    const ASK: fn(&mut Freshness, Millis) = |freshness, now| {
+        let _ = freshness.ask(now, &TIMING);
+    };
+
+    #[test]
+    fn a_start_a_rotation_an_outage_of_two_days_and_its_end() {
+        let day: [Event; 22] = [
+            (0, NOTHING, State::Empty),
+            (0, BEGIN, State::Empty),
+            (0, FAIL, State::Empty),
+            (1, BEGIN, State::Empty),
+            (1, SUCCEED, State::Fresh),
+            (60, NOTHING, State::Fresh),
+            (61, NOTHING, State::Due),
+            (61, BEGIN, State::InFlight),
+            (62, SUCCEED, State::Fresh),
+            // A token of a new key: one fetch for it, and none for the next.
+            (90, ASK, State::Due),
+            (90, BEGIN, State::InFlight),
+            (90, ASK, State::InFlight),
+            (90, SUCCEED, State::Fresh),
+            (91, ASK, State::Fresh),
+            (150, BEGIN, State::InFlight),
+            (150, FAIL, State::Failing),
+            (152, BEGIN, State::Failing),
+            (152, FAIL, State::Failing),
+            (90 + 24 * 60, NOTHING, State::Failing),
+            (91 + 24 * 60, NOTHING, State::TooOld),
+            (49 * 60, BEGIN, State::TooOld),
+            (49 * 60, SUCCEED, State::Fresh),
+        ];
+        let mut freshness = Freshness::new();
+        for (step, (minute, happens, expected)) in day.into_iter().enumerate() {
+            happens(&mut freshness, minute * MINUTE);
+            assert_eq!(freshness.state(minute * MINUTE, &TIMING), expected, "step {step}, minute {minute}");
+        }
     }
 }

@@ -125,6 +125,11 @@ impl KeySet {
         let Some(Json::Array(entries)) = members.get("keys") else {
             return Err(KeySetFault::NoKeys);
         };
+        Self::of(entries)
+    }
+
+    /// What of these entries can be used.
+    pub(crate) fn of(entries: &[Json]) -> Result<Self, KeySetFault> {
         let mut keys = BTreeMap::<String, Option<Key>>::new();
         let mut dropped = 0;
         for entry in entries {

@@ -36,6 +36,7 @@ mod roca;
 mod self_test;
 mod shown;
 mod signature;
+mod snapshot;
 mod token;
 
 pub use authority::{Cloud, KeySource, check_url, parse_authority, parse_key_source};
@@ -52,6 +53,7 @@ pub use principal::{Principal, PrincipalKind};
 pub use refusal::{Bound, Code, FormatFault, IssuerOf, Refusal};
 pub use self_test::self_test;
 pub use shown::Untrusted;
+pub use snapshot::{Remembered, Snapshot, SnapshotFault};
 pub use token::{Groups, Part, Token, TokenKind, Unverified};
 pub use uuid::Uuid;
 

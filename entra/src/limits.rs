@@ -24,6 +24,12 @@ pub const MAX_KEY_DOCUMENT_BYTES: usize = 1_048_576;
 /// Most values in a key document: the keys we keep, a dozen members each, and as many that we drop.
 pub const MAX_KEY_DOCUMENT_VALUES: usize = 16_384;
 
+/// Largest snapshot of keys, in bytes: as many keys as are kept, each with the longest id and issuer, take half of it.
+pub const MAX_SNAPSHOT_BYTES: usize = 2 * 1_048_576;
+
+/// Longest text that says whose keys are kept, in bytes: a tenant, up to two addresses and a path of a thousand each.
+pub const MAX_ORIGIN_BYTES: usize = 4_096;
+
 /// Most keys kept. A tenant has 5 to 10; Microsoft asks for room for 10 to 1,000
 /// ("Signing key rollover in the Microsoft identity platform").
 pub const MAX_KEYS: usize = 256;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pgrx::prelude::*;
 
+use super::cache;
 use crate::fault::{Fault, or_raise};
 use crate::preloaded;
 use crate::settings;
@@ -28,7 +29,6 @@ fn refresh_keys() -> i32 {
 
 /// The keys at hand.
 #[pg_extern(sql = false)]
-#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in a double")]
 fn list_signing_keys() -> TableIterator<
     'static,
     (
@@ -37,18 +37,74 @@ fn list_signing_keys() -> TableIterator<
         name!(fetched_at, f64),
         name!(expires_at, f64),
         name!(source, String),
+        name!(first_seen, f64),
     ),
 > {
     or_raise(preloaded::require());
-    let source = match settings::key_origin().map(|origin| origin.source) {
-        Ok(entra::KeySource::Urls(urls)) => urls.join(", "),
-        Ok(entra::KeySource::File(path)) => path,
-        Err(_) => String::new(),
-    };
-    let lifetime = settings::timing().max_age as f64 / 1_000.0;
-    let rows = super::rows().into_iter().map(|key| {
-        let fetched_at = key.fetched_at as f64;
-        (key.key_id, key.issuer, fetched_at, fetched_at + lifetime, source.clone())
+    let source = source().unwrap_or_default();
+    let lifetime = Duration::from_millis(settings::timing().max_age).as_secs_f64();
+    let rows = cache::rows().into_iter().map(|key| {
+        let fetched_at = seconds(key.fetched_at);
+        let first_seen = seconds(key.first_seen);
+        (key.key_id, key.issuer, fetched_at, fetched_at + lifetime, source.clone(), first_seen)
     });
     TableIterator::new(rows.collect::<Vec<_>>())
+}
+
+/// How fetching goes.
+#[pg_extern(sql = false)]
+#[expect(clippy::type_complexity, reason = "the columns of a view")]
+fn list_key_status() -> TableIterator<
+    'static,
+    (
+        name!(source, Option<String>),
+        name!(state, String),
+        name!(fetching, bool),
+        name!(keys, i32),
+        name!(last_success, Option<f64>),
+        name!(last_attempt, Option<f64>),
+        name!(last_error, Option<String>),
+        name!(next_attempt, Option<f64>),
+        name!(fetches, i64),
+        name!(failures, i64),
+        name!(on_demand_fetches, i64),
+        name!(worker_pid, Option<i32>),
+        name!(worker_heartbeat, Option<f64>),
+    ),
+> {
+    or_raise(preloaded::require());
+    let status = cache::status(&settings::timing());
+    TableIterator::once((
+        source(),
+        status.state.as_str().to_owned(),
+        status.fetching,
+        i32::try_from(status.keys).unwrap_or(i32::MAX),
+        status.last_success.map(seconds),
+        status.last_attempt.map(seconds),
+        status.last_error,
+        status.next_attempt.map(seconds),
+        count(status.fetches),
+        count(status.failures),
+        count(status.on_demand),
+        status.worker_pid,
+        status.heartbeat.map(seconds),
+    ))
+}
+
+/// Where the keys come from; none: the settings do not say.
+fn source() -> Option<String> {
+    match settings::key_origin().ok()?.source {
+        entra::KeySource::Urls(urls) => Some(urls.join(", ")),
+        entra::KeySource::File(path) => Some(path),
+    }
+}
+
+/// As to_timestamp() takes them.
+#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in a double")]
+const fn seconds(unix_seconds: i64) -> f64 {
+    unix_seconds as f64
+}
+
+fn count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -1,11 +1,12 @@
-//! How to reach Microsoft: one bounded request after the other, or a file. Knows no PostgreSQL and no shared memory.
+//! How to reach Microsoft: a bounded request for each document, or a file. Knows no PostgreSQL and no shared memory.
 //!
-//! Runs in a thread of its own beside the worker's main loop, so that a provider that hangs holds up nobody.
+//! Runs in threads of its own beside the worker's main loop, so that a provider that hangs holds up nobody.
 
 use std::fs::OpenOptions;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use entra::{KeySet, KeySource, Untrusted, limits};
@@ -52,10 +53,9 @@ pub(super) fn fetch(origin: &KeyOrigin) -> Result<KeySet, FetchFault> {
         KeySource::Urls(urls) => {
             let agent = agent(origin)?;
             let mut joined: Option<KeySet> = None;
-            for url in urls {
-                let document = get(&agent, url)?;
+            for (url, document) in urls.iter().zip(get_all(&agent, urls)) {
                 let about = |fault| FetchFault::from(format!("{url}: {fault}"));
-                let keys = KeySet::parse(&document).map_err(about)?;
+                let keys = KeySet::parse(&document?).map_err(about)?;
                 joined = Some(match joined {
                     None => keys,
                     Some(others) => others.join(keys).map_err(about)?,
@@ -112,6 +112,15 @@ fn trust_anchors(ca_file: Option<&str>) -> Result<Vec<Certificate<'static>>, Fet
         return Err(problem.to_owned().into());
     }
     Ok(anchors)
+}
+
+/// Gets all at the same time: logins may be waiting.
+fn get_all(agent: &Agent, urls: &[String]) -> Vec<Result<Vec<u8>, FetchFault>> {
+    let fault = |_| Err(FetchFault::from("a fault while fetching".to_owned()));
+    thread::scope(|scope| {
+        let gets: Vec<_> = urls.iter().map(|url| scope.spawn(|| get(agent, url))).collect();
+        gets.into_iter().map(|get| get.join().unwrap_or_else(fault)).collect()
+    })
 }
 
 fn get(agent: &Agent, url: &str) -> Result<Vec<u8>, FetchFault> {

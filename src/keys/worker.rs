@@ -1,6 +1,7 @@
 //! The background worker that keeps key memory fresh.
 //!
 //! - Starts from consistent recovery on, so on a standby too; connects to no database.
+//! - At its start: keys that are in memory stay in use; if there are none, those of the snapshot are taken; then it fetches.
 //! - SIGHUP: reads the settings, drops keys of another origin, fetches.
 //! - SIGTERM: leaves with exit code 1 at once, also in the middle of a fetch; the postmaster starts it again a second later,
 //!   or not at all when it is itself shutting down. Exit code 0 would mean "never again".
@@ -8,26 +9,23 @@
 //! - The postmaster dies: so does it, at once.
 //! - Server in binary upgrade mode: it is not registered.
 //!
-//! The fetch runs in a thread of its own, which calls nothing of PostgreSQL and hands its outcome over under a mutex. When
-//! the worker leaves while the thread lives, the process ends without running destructors that the thread might still use.
+//! The fetch runs beside the main loop, in a thread of its own. When the worker leaves while the thread lives, the process
+//! ends without running destructors that the thread might still use.
 
 use std::hash::{BuildHasher, RandomState};
-use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use entra::{KeySet, State};
-use parking_lot::Mutex;
+use entra::{KeySet, Snapshot, State};
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use super::cache;
-use super::fetch::{FetchFault, fetch};
+use super::fetch::FetchFault;
+use super::handover::Handover;
+use super::{cache, snapshot};
+use crate::clock;
 use crate::preloaded::{self, WorkerMain};
+use crate::report;
 use crate::settings::{self, KeyOrigin};
 
 /// A fetch that takes longer has been lost: each request has a limit of its own, but a file may lie on a disk that is gone.
@@ -83,55 +81,40 @@ unsafe extern "C-unwind" fn leave(code: i32, _argument: pg_sys::Datum) {
     unsafe { libc::_exit(code) }
 }
 
-/// What a fetch brought.
-struct Outcome {
-    /// Which fetch: one that was overtaken by new settings counts for nothing.
+struct Worker {
+    origin: Option<KeyOrigin>,
+    handover: Handover,
+    /// The number of the running fetch.
     run: u64,
-    keys: Result<KeySet, FetchFault>,
+    running_since: Option<Instant>,
+    /// What was last said in the log about fetching.
+    said: Said,
+    /// What was last said in the log about the snapshot.
+    said_of_snapshot: Said,
 }
 
-/// What is handed from a fetching thread to the main one.
+/// A thing is said once, until there is another to say.
 #[derive(Default)]
-struct Handover {
-    outcome: Mutex<Option<Outcome>>,
-}
+struct Said(Option<String>);
 
-impl Handover {
-    /// Leaves an outcome to be taken, unless that of a later fetch is there already.
-    fn put(&self, outcome: Outcome) {
-        let mut place = self.outcome.lock();
-        if place.as_ref().is_none_or(|there| there.run <= outcome.run) {
-            *place = Some(outcome);
+impl Said {
+    fn say(&mut self, text: String) {
+        if self.0.as_ref() != Some(&text) {
+            log(&text);
+            self.0 = Some(text);
         }
     }
 }
 
-struct Worker {
-    origin: Option<KeyOrigin>,
-    handover: Arc<Handover>,
-    /// A byte in it: a fetch has ended. The thread writes, the main loop waits for it.
-    bell: UnixStream,
-    rope: UnixStream,
-    /// The number of the running fetch.
-    run: u64,
-    running_since: Option<Instant>,
-    /// What was last said in the log.
-    said: Option<String>,
-}
-
 impl Worker {
     fn new() -> std::io::Result<Self> {
-        let (bell, rope) = UnixStream::pair()?;
-        bell.set_nonblocking(true)?;
-        rope.set_nonblocking(true)?;
         Ok(Self {
             origin: None,
-            handover: Arc::default(),
-            bell,
-            rope,
+            handover: Handover::new()?,
             run: 0,
             running_since: None,
-            said: None,
+            said: Said::default(),
+            said_of_snapshot: Said::default(),
         })
     }
 
@@ -140,7 +123,8 @@ impl Worker {
         loop {
             self.take_outcome();
             self.give_up_if_lost();
-            let outlook = cache::outlook();
+            report::log_left_out();
+            let outlook = cache::look();
             if let (Some(origin), true, None) = (&self.origin, outlook.due, self.running_since) {
                 self.start(origin.clone());
             }
@@ -171,38 +155,55 @@ impl Worker {
         if dropped {
             self.running_since = None;
             self.run += 1;
-            self.said = None;
+            self.said = Said::default();
         }
         let fingerprint = origin.as_ref().map(|origin| origin.fingerprint.as_str()).unwrap_or_default();
         cache::origin_is(fingerprint, dropped, unknown.as_deref());
+        if origin.is_some() && cache::is_empty() {
+            self.restore(fingerprint);
+        }
         self.origin = origin;
+    }
+
+    /// Takes the keys of an earlier life of the server, if they are of this origin and young enough.
+    fn restore(&mut self, fingerprint: &str) {
+        let usable = |snapshot: Snapshot| {
+            let age = snapshot.age(fingerprint, clock::unix_now(), settings::timing().max_age);
+            age.map(|age| (snapshot, age)).map_err(|fault| fault.to_string())
+        };
+        match snapshot::read().and_then(|found| found.map(usable).transpose()) {
+            Ok(None) => {}
+            Ok(Some((snapshot, age))) => {
+                cache::restore(&snapshot, age);
+                let (count, age) = (snapshot.keys.len(), age / 1_000);
+                log(&format!("{count} signing keys, fetched {age} s ago, were found in {}", snapshot::FILE));
+            }
+            Err(fault) => self.said_of_snapshot.say(format!("{} is not used: {fault}", snapshot::FILE)),
+        }
+    }
+
+    /// Keeps the keys for the next life of the server.
+    fn keep(&mut self) {
+        match snapshot::write(&cache::snapshot()) {
+            Ok(()) => self.said_of_snapshot = Said::default(),
+            Err(fault) => self.said_of_snapshot.say(format!(
+                "{} cannot be written: {fault}; a server that starts during an outage will have no keys",
+                snapshot::FILE
+            )),
+        }
     }
 
     fn start(&mut self, origin: KeyOrigin) {
         self.run += 1;
-        let (run, handover) = (self.run, Arc::clone(&self.handover));
-        let work = move |mut rope: UnixStream| {
-            // A fault of ours or of a library must not leave everyone waiting for an outcome.
-            let keys = catch_unwind(AssertUnwindSafe(|| fetch(&origin)))
-                .unwrap_or_else(|_| Err(FetchFault::from("a fault while fetching".to_owned())));
-            handover.put(Outcome { run, keys });
-            // A full pipe means the bell has rung already.
-            let _ = rope.write(&[1]);
-        };
         cache::begin();
-        let spawned = self
-            .rope
-            .try_clone()
-            .and_then(|rope| without_signals(|| std::thread::Builder::new().spawn(move || work(rope))));
-        match spawned {
-            Ok(_) => self.running_since = Some(Instant::now()),
+        match self.handover.start(self.run, origin) {
+            Ok(()) => self.running_since = Some(Instant::now()),
             Err(fault) => self.failed(&FetchFault::from(format!("a fetch cannot be started: {fault}"))),
         }
     }
 
     fn take_outcome(&mut self) {
-        let _ = self.bell.read(&mut [0; 16]);
-        let Some(outcome) = self.handover.outcome.lock().take() else { return };
+        let Some(outcome) = self.handover.take() else { return };
         if outcome.run != self.run || self.running_since.take().is_none() {
             return;
         }
@@ -230,7 +231,8 @@ impl Worker {
                 keys.dropped()
             );
         }
-        self.say(text);
+        self.said.say(text);
+        self.keep();
     }
 
     fn failed(&mut self, fault: &FetchFault) {
@@ -239,17 +241,11 @@ impl Worker {
         cache::note_failure(&fault.problem, fault.retry_after, jitter, &timing);
         let consequence = match cache::state(&timing) {
             State::Empty | State::TooOld => "no Azure AD login is possible until it succeeds",
-            State::Fresh | State::Failing => "logins go on with the keys at hand",
+            State::Fresh | State::Due | State::InFlight | State::Failing => {
+                "logins go on with the keys at hand"
+            }
         };
-        self.say(format!("fetching the signing keys failed: {}; {consequence}", fault.problem));
-    }
-
-    /// Says a thing once, until there is another to say.
-    fn say(&mut self, text: String) {
-        if self.said.as_ref() != Some(&text) {
-            log(&text);
-            self.said = Some(text);
-        }
+        self.said.say(format!("fetching the signing keys failed: {}; {consequence}", fault.problem));
     }
 
     /// The one place that waits: for the latch, the bell, the time, or the postmaster's death.
@@ -264,7 +260,7 @@ impl Worker {
             pg_sys::WaitLatchOrSocket(
                 pg_sys::MyLatch,
                 events.cast_signed(),
-                self.bell.as_raw_fd(),
+                self.handover.bell(),
                 i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX),
                 pg_sys::PG_WAIT_EXTENSION,
             );
@@ -279,22 +275,6 @@ impl Worker {
 fn reload() {
     // SAFETY: in the main loop, outside of any transaction, as every process of the server does it.
     unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) }
-}
-
-/// Runs something with all signals blocked; a thread started by it keeps them blocked, so that the server's handlers run
-/// in the main thread only.
-#[expect(unsafe_code, reason = "no safe wrapper")]
-fn without_signals<T>(run: impl FnOnce() -> T) -> T {
-    // SAFETY: both sets are initialised before they are used, and this thread gets its own back.
-    unsafe {
-        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
-            (std::mem::zeroed(), std::mem::zeroed());
-        libc::sigfillset(&raw mut all);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-        let result = run();
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
-        result
-    }
 }
 
 fn log(text: &str) {

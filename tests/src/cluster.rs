@@ -235,6 +235,11 @@ impl Cluster {
         self.folder.path().join("data")
     }
 
+    /// The file in which the keys outlive the server.
+    pub fn key_snapshot(&self) -> PathBuf {
+        self.data().join("azure_ad_auth.keys")
+    }
+
     /// Where its Unix-domain socket and other files lie.
     pub fn folder(&self) -> &Folder {
         &self.folder

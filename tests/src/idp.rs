@@ -30,6 +30,8 @@ pub enum Manners {
     Cut,
     /// Hangs up before the TLS handshake.
     HangUp,
+    /// Answers in clear where a TLS handshake is expected.
+    Plain,
     /// Sends its body a byte at a time, and never ends.
     Drip,
     /// Never ends the head of its answer.
@@ -118,6 +120,14 @@ fn serve(connection: TcpStream, state: &State, tls: Arc<ServerConfig>) {
         state.requests.fetch_add(1, Ordering::SeqCst);
         return;
     }
+    if *lock(&state.manners) == Manners::Plain {
+        state.requests.fetch_add(1, Ordering::SeqCst);
+        let mut connection = connection;
+        // What the client said first is read, or closing would reset the connection before the answer is.
+        let _ = connection.read(&mut [0; 4_096]);
+        let _ = connection.write_all(response(400, "", "no TLS here").as_bytes());
+        return;
+    }
     let Ok(session) = ServerConnection::new(tls) else { return };
     let mut stream = StreamOwned::new(session, connection);
     while let Some(path) = read_request(&mut stream) {
@@ -184,7 +194,7 @@ fn answer_for_keys(manners: &Manners, path: &str, state: &State) -> Option<Strin
             thread::sleep(*delay);
             Some(key_document(path, state))
         }
-        Manners::Good | Manners::HangUp => Some(key_document(path, state)),
+        Manners::Good | Manners::HangUp | Manners::Plain => Some(key_document(path, state)),
         Manners::Status(status, lines) => Some(response(*status, lines, "{\"error\":\"no\"}")),
         Manners::Body(body) => Some(response(200, "", body)),
         Manners::Cut => {

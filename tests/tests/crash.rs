@@ -147,8 +147,9 @@ fn every_path_as_the_first_connection() {
 #[test]
 fn every_path_of_a_server_that_lets_nobody_in_as_the_first_connection() {
     let (cluster, provider) = crossroads();
-    // No keys from now on, and nobody waits for them.
+    // No keys from now on, none kept, and nobody waits for them.
     provider.behave(Manners::Status(503, ""));
+    fs::remove_file(cluster.key_snapshot()).expect("a snapshot");
     cluster.set("azure_ad_auth.unknown_key_wait", "0");
     take_all(
         &cluster,

@@ -17,13 +17,17 @@ mod keys;
 mod library;
 mod links;
 mod moving;
+mod outage;
 mod prompt;
 mod proxy;
 mod refusals;
 mod seal;
 mod server_refusals;
 mod settings;
+mod snapshot;
 mod statements;
+mod status;
+mod storms;
 mod turns;
 mod waiting;
 

@@ -1,0 +1,206 @@
+//! The last good keys as bytes that outlive the server's memory.
+//!
+//! A first line with the version and a checksum, then a JSON object: whose keys these are (`origin`), when they were fetched,
+//! and the keys as a key document has them. They are read by the same rules as a key document: what would not be taken
+//! from the network is not taken from here. The checksum is for damage; who can write the file can write the checksum.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use crate::freshness::Millis;
+use crate::json::{self, Json, JsonFault, Object};
+use crate::keyset::{Key, KeySet, KeySetFault};
+use crate::limits;
+
+/// How every version begins.
+const TITLE: &str = "azure_ad_auth signing keys, version ";
+
+/// What the title is followed by, before the checksum as eight hexadecimal digits and a newline.
+const VERSION: &str = "1, crc32 ";
+
+/// A key, and since when it is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// The key.
+    pub key: Key,
+    /// When it was first seen, in Unix seconds.
+    pub first_seen: i64,
+}
+
+/// The keys of one fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// All that decides whose keys these are, as one text.
+    pub origin: String,
+    /// When they were fetched, in Unix seconds.
+    pub fetched_at: i64,
+    /// The keys.
+    pub keys: Vec<Remembered>,
+}
+
+/// Why a snapshot is not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SnapshotFault {
+    /// Larger than [`limits::MAX_SNAPSHOT_BYTES`].
+    TooLarge,
+    /// Does not begin as one.
+    NotASnapshot,
+    /// Of another version of the format.
+    OtherVersion,
+    /// The checksum does not fit.
+    Damaged,
+    /// The checksum fits, and yet it is not JSON of the strict kind.
+    Json(JsonFault),
+    /// The checksum fits, and yet a member is missing or is not what it should be.
+    Member(&'static str),
+    /// None of its keys can be used.
+    Keys(KeySetFault),
+    /// Of another tenant, address or file.
+    Foreign,
+    /// Its time lies ahead, by so many seconds.
+    FromTheFuture(i64),
+    /// Fetched so many seconds ago.
+    TooOld(i64),
+}
+
+impl fmt::Display for SnapshotFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge => write!(f, "it has more than {} bytes", limits::MAX_SNAPSHOT_BYTES),
+            Self::NotASnapshot => f.write_str("it is not a snapshot of keys"),
+            Self::OtherVersion => f.write_str("another version of azure_ad_auth wrote it"),
+            Self::Damaged => f.write_str("it is damaged: the checksum does not fit"),
+            Self::Json(fault) => write!(f, "it cannot be read: {fault}"),
+            Self::Member(name) => write!(f, "it lacks a usable \"{name}\""),
+            Self::Keys(fault) => fault.fmt(f),
+            Self::Foreign => f.write_str("its keys were fetched under other settings"),
+            Self::FromTheFuture(seconds) => {
+                write!(f, "its keys were fetched {seconds} s from now: a clock is, or was, wrong")
+            }
+            Self::TooOld(seconds) => write!(f, "its keys are {seconds} s old"),
+        }
+    }
+}
+
+impl Snapshot {
+    /// The bytes to be kept.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let keys: Vec<_> = self.keys.iter().map(entry).collect();
+        let content = json!({ "origin": self.origin, "fetched_at": self.fetched_at, "keys": keys });
+        Self::seal(content.to_string().as_bytes())
+    }
+
+    /// Puts the title and the checksum before a content, whatever that is.
+    #[must_use]
+    pub fn seal(content: &[u8]) -> Vec<u8> {
+        let title = format!("{TITLE}{VERSION}{:08x}\n", crc32(content));
+        [title.as_bytes(), content].concat()
+    }
+
+    /// Reads what [`Snapshot::to_bytes`] made. Keys that cannot be used are left out.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(bytes: &[u8]) -> Result<Self, SnapshotFault> {
+        if bytes.len() > limits::MAX_SNAPSHOT_BYTES {
+            return Err(SnapshotFault::TooLarge);
+        }
+        let members = json::parse_object(unseal(bytes)?, limits::MAX_KEY_DOCUMENT_VALUES)
+            .map_err(SnapshotFault::Json)?;
+        let origin = members.get("origin").and_then(Json::as_text);
+        let origin = origin.filter(|origin| origin.len() <= limits::MAX_ORIGIN_BYTES);
+        let origin = origin.ok_or(SnapshotFault::Member("origin"))?.to_owned();
+        let fetched_at = time(&members, "fetched_at").ok_or(SnapshotFault::Member("fetched_at"))?;
+        let Some(Json::Array(entries)) = members.get("keys") else {
+            return Err(SnapshotFault::Member("keys"));
+        };
+        let keys = KeySet::of(entries).map_err(SnapshotFault::Keys)?;
+        let remembered = |key: &Key| Remembered {
+            key: key.clone(),
+            first_seen: first_seen(entries, key.id()).unwrap_or(fetched_at).min(fetched_at),
+        };
+        Ok(Self { origin, fetched_at, keys: keys.iter().map(remembered).collect() })
+    }
+
+    /// How old the keys are at `now`, in Unix seconds, if they may be used for `origin`.
+    ///
+    /// # Errors
+    /// Why they may not.
+    pub fn age(&self, origin: &str, now: i64, max_age: Millis) -> Result<Millis, SnapshotFault> {
+        if self.origin != origin {
+            return Err(SnapshotFault::Foreign);
+        }
+        let age = now.saturating_sub(self.fetched_at);
+        // A clock that was put right meanwhile; more than that, and nobody knows how old they are.
+        if age < -limits::MAX_CLOCK_SKEW_SECONDS {
+            return Err(SnapshotFault::FromTheFuture(age.saturating_neg()));
+        }
+        let millis = u64::try_from(age).unwrap_or(0).saturating_mul(1_000);
+        if millis > max_age { Err(SnapshotFault::TooOld(age)) } else { Ok(millis) }
+    }
+}
+
+/// An entry of a key document, and when the key was first seen.
+fn entry(remembered: &Remembered) -> Value {
+    let Remembered { key, first_seen } = remembered;
+    let number = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let mut entry = json!({
+        "kty": "RSA", "kid": key.id(), "n": number(key.modulus()), "e": number(key.exponent()),
+        "first_seen": first_seen,
+    });
+    if let (Some(members), Some(issuer)) = (entry.as_object_mut(), key.issuer()) {
+        members.insert("issuer".to_owned(), issuer.into());
+    }
+    entry
+}
+
+fn first_seen(entries: &[Json], key_id: &str) -> Option<i64> {
+    entries.iter().find_map(|entry| match entry {
+        Json::Object(members) if members.get("kid").and_then(Json::as_text) == Some(key_id) => {
+            time(members, "first_seen")
+        }
+        _ => None,
+    })
+}
+
+/// Unix seconds; nothing before 1970 was fetched.
+fn time(members: &Object, name: &str) -> Option<i64> {
+    match members.get(name) {
+        Some(Json::Integer(seconds)) if *seconds >= 0 => Some(*seconds),
+        _ => None,
+    }
+}
+
+/// What follows the first line, if that is right.
+fn unseal(bytes: &[u8]) -> Result<&[u8], SnapshotFault> {
+    let rest = bytes.strip_prefix(TITLE.as_bytes()).ok_or(SnapshotFault::NotASnapshot)?;
+    let rest = rest.strip_prefix(VERSION.as_bytes()).ok_or(SnapshotFault::OtherVersion)?;
+    let (checksum, rest) = rest.split_at_checked(8).ok_or(SnapshotFault::Damaged)?;
+    let content = rest.strip_prefix(b"\n").ok_or(SnapshotFault::Damaged)?;
+    if checksum == format!("{:08x}", crc32(content)).as_bytes() {
+        Ok(content)
+    } else {
+        Err(SnapshotFault::Damaged)
+    }
+}
+
+/// CRC-32 of ISO 3309, as zlib and PNG have it.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0_u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checksum_is_the_usual_one() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    }
+}

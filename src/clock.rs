@@ -1,0 +1,27 @@
+//! The two clocks: one that only goes forward, for ages and windows, and the one people read.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use entra::Millis;
+
+/// Added to the machine's clock, so that keys restored after a restart of the machine may be older than its uptime: more
+/// than the longest `key_max_age`.
+const BEFORE_BOOT: Millis = 100 * 86_400_000;
+
+/// Milliseconds of a clock that never goes back, is the same in every process, and counts the time a machine sleeps.
+#[expect(unsafe_code, reason = "std's clock cannot be shared between processes")]
+pub(crate) fn monotonic() -> Millis {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: fills the structure it is given.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+    BEFORE_BOOT + time.tv_sec.unsigned_abs() * 1_000 + time.tv_nsec.unsigned_abs() / 1_000_000
+}
+
+/// Unix seconds. A clock before 1970 makes every token not valid yet.
+pub(crate) fn unix_now() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_secs()).ok())
+        .unwrap_or_default()
+}

@@ -1,0 +1,79 @@
+//! What there is to see in key memory.
+
+use entra::{State, Timing};
+
+use super::layout::{MEMORY, Slot};
+use crate::clock;
+
+/// A key at hand.
+pub(in crate::keys) struct KeyRow {
+    /// `kid`.
+    pub(in crate::keys) key_id: String,
+    /// `issuer`, where the document has it.
+    pub(in crate::keys) issuer: Option<String>,
+    /// The last successful fetch, which had it. Unix seconds.
+    pub(in crate::keys) fetched_at: i64,
+    /// The first fetch that had it. Unix seconds.
+    pub(in crate::keys) first_seen: i64,
+}
+
+/// The keys at hand, whether they may still be used or not.
+pub(in crate::keys) fn rows() -> Vec<KeyRow> {
+    let memory = MEMORY.share();
+    let row = |slot: &Slot| {
+        let (key_id, issuer) = slot.names();
+        KeyRow { key_id, issuer, fetched_at: memory.fetched_at, first_seen: slot.first_seen }
+    };
+    memory.slots().iter().map(row).collect()
+}
+
+/// How fetching goes. Times are Unix seconds.
+pub(in crate::keys) struct Status {
+    /// What is to be said about the keys.
+    pub(in crate::keys) state: State,
+    /// A fetch is running.
+    pub(in crate::keys) fetching: bool,
+    /// Keys at hand, whether they may still be used or not.
+    pub(in crate::keys) keys: usize,
+    /// When the keys at hand were fetched.
+    pub(in crate::keys) last_success: Option<i64>,
+    /// When the last fetch began.
+    pub(in crate::keys) last_attempt: Option<i64>,
+    /// What went wrong last; none after a success.
+    pub(in crate::keys) last_error: Option<String>,
+    /// When the next fetch is due; none while one is running.
+    pub(in crate::keys) next_attempt: Option<i64>,
+    /// Fetches that have ended since the server started.
+    pub(in crate::keys) fetches: u64,
+    /// Those of them that failed.
+    pub(in crate::keys) failures: u64,
+    /// Fetches caused by logins with unknown keys.
+    pub(in crate::keys) on_demand: u64,
+    /// The worker, while there is one.
+    pub(in crate::keys) worker_pid: Option<i32>,
+    /// When a worker last went round its loop.
+    pub(in crate::keys) heartbeat: Option<i64>,
+}
+
+/// How fetching goes.
+pub(in crate::keys) fn status(timing: &Timing) -> Status {
+    let (now, wall) = (clock::monotonic(), clock::unix_now());
+    let at = |seconds: i64| (seconds > 0).then_some(seconds);
+    let memory = MEMORY.share();
+    let fetching = memory.freshness.is_running();
+    let wait = i64::try_from(memory.freshness.idle_for(now).div_ceil(1_000)).unwrap_or(i64::MAX);
+    Status {
+        state: memory.freshness.state(now, timing),
+        fetching,
+        keys: memory.slots().len(),
+        last_success: memory.freshness.age(now).and_then(|_| at(memory.fetched_at)),
+        last_attempt: at(memory.tally.begun_at),
+        last_error: (!memory.fault.is_empty()).then(|| memory.fault.text()),
+        next_attempt: (!fetching).then(|| wall.saturating_add(wait)),
+        fetches: memory.tally.ended,
+        failures: memory.tally.failed,
+        on_demand: memory.tally.on_demand,
+        worker_pid: (memory.worker.pid != 0).then_some(memory.worker.pid),
+        heartbeat: at(memory.worker.heartbeat),
+    }
+}

@@ -1,0 +1,114 @@
+//! Keeps a flood of refusals from becoming a flood of log lines.
+//!
+//! Whoever reaches the port can cause the refusals of [`LIMITED`] as often as they like: they are made before a signature was
+//! verified. Of each such code so many lines are logged in each window of time, in all sessions together; the rest are
+//! counted, and the count is logged with the next line of that code, or by the key worker. All other refusals are always logged,
+//! and every client is answered the same way.
+//!
+//! Lives in shared memory of its own, without a lock: each counter stands for itself.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use entra::Code;
+use pgrx::prelude::*;
+use pgrx::{PGRXSharedMemory, PgAtomic, pg_shmem_init};
+
+use crate::clock;
+
+/// Refusals made before a signature was verified.
+const LIMITED: [Code; 5] = [
+    Code::InvalidFormat,
+    Code::UnsupportedAlgorithm,
+    Code::KeysUnavailable,
+    Code::UnknownKey,
+    Code::BadSignature,
+];
+
+/// Lines of one code in one window.
+const LINES: u64 = 60;
+
+/// Milliseconds of a window.
+const WINDOW: u64 = 30_000;
+
+/// The counters of one code.
+#[derive(Default)]
+#[repr(C)]
+struct Meter {
+    /// The number of the last window with a line, and in the lower half the number of lines in it.
+    lines: AtomicU64,
+    /// Lines left out since that was last said.
+    left_out: AtomicU64,
+}
+
+impl Meter {
+    /// Whether one more line may be logged; if not, it is counted.
+    fn admits(&self, window: u64) -> bool {
+        let one_more = |seen: u64| {
+            let (last, lines) = (seen >> 32, seen & u64::from(u32::MAX));
+            // A session that read the clock earlier than another one counts with it.
+            if last < window { Some(window << 32 | 1) } else { (lines < LINES).then_some(seen + 1) }
+        };
+        let admitted = self.lines.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok();
+        if !admitted {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+        }
+        admitted
+    }
+
+    /// How many lines have been left out up to now, if their window is over. Nobody else is told.
+    fn settle(&self, window: u64) -> Option<u64> {
+        let over = self.lines.load(Ordering::Relaxed) >> 32 < window;
+        over.then(|| self.left_out.swap(0, Ordering::Relaxed)).filter(|count| *count > 0)
+    }
+}
+
+#[derive(Default)]
+#[repr(C)]
+struct Meters([Meter; LIMITED.len()]);
+
+#[expect(unsafe_code, reason = "a promise to pgrx")]
+// SAFETY: numbers that every process changes by atomic instructions only.
+unsafe impl PGRXSharedMemory for Meters {}
+
+#[expect(unsafe_code, reason = "a promise to pgrx")]
+// SAFETY: nothing else in shared memory has this name.
+static METERS: PgAtomic<Meters> = unsafe { PgAtomic::new(c"azure_ad_auth_refusals") };
+
+/// Requests the counters. In the postmaster only, while it loads its libraries.
+pub(crate) fn init_shared_memory() {
+    pg_shmem_init!(METERS);
+}
+
+/// Whether a refusal is to be logged; and how many lines of its code were left out before it, if that is to be said now.
+pub(super) fn admits(code: Code) -> (bool, Option<u64>) {
+    // Codes that are always logged are those of sessions without our shared memory, too.
+    let Some(place) = LIMITED.iter().position(|limited| *limited == code) else { return (true, None) };
+    let Some(meter) = METERS.get().0.get(place) else { return (true, None) };
+    let window = clock::monotonic() / WINDOW;
+    let left_out = meter.settle(window);
+    (meter.admits(window), left_out)
+}
+
+/// What was left out and nobody has said yet.
+pub(super) fn unsaid() -> impl Iterator<Item = (Code, u64)> {
+    let window = clock::monotonic() / WINDOW;
+    let meters = LIMITED.into_iter().zip(&METERS.get().0);
+    meters.filter_map(move |(code, meter)| meter.settle(window).map(|count| (code, count)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LINES, Meter};
+
+    #[test]
+    fn a_window_has_its_lines_and_the_next_says_what_was_left_out() {
+        let meter = Meter::default();
+        let logged = (0..1_000).filter(|_| meter.admits(7)).count();
+        assert_eq!(u64::try_from(logged), Ok(LINES));
+        assert_eq!(meter.settle(7), None, "there may be more to come");
+        assert!(!meter.admits(6), "a late session counts with the others");
+        assert_eq!(meter.settle(8), Some(1_001 - LINES));
+        assert_eq!(meter.settle(8), None, "it is said once");
+        assert!(meter.admits(8));
+    }
+}

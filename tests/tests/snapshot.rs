@@ -1,0 +1,233 @@
+//! The keys outlive the server: a file in the data directory, for a start during an outage.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+
+use entra::Snapshot;
+use serde_json::json;
+use trial::client::Outcome;
+use trial::cluster::{Cluster, eventually};
+use trial::expect::ours;
+use trial::idp::{Manners, Provider};
+use trial::issuer::*;
+use trial::scratch::give;
+
+use crate::keys::{UNAVAILABLE, UNVERIFIED, message, process, signal, signal_worker, try_login};
+use crate::{KEY, NEW_KEY, link, scene};
+
+/// Nobody is to be refused because a busy machine is slow.
+const PATIENT: &str = "azure_ad_auth.unknown_key_wait = 20s";
+
+fn with_ann(settings: &str) -> (Cluster, Provider) {
+    let (cluster, provider) = scene(settings);
+    link(&cluster, "ann", PERSON, "user");
+    assert!(eventually(|| cluster.key_snapshot().exists()));
+    (cluster, provider)
+}
+
+fn outage(provider: &Provider) {
+    provider.behave(Manners::Status(503, ""));
+}
+
+/// Many logins at once, as after a restart, all of which are to get in.
+fn crowd(cluster: &Cluster, key: &Signer) {
+    let outcomes: Vec<_> = thread::scope(|scope| {
+        let logins: Vec<_> = (0..16).map(|_| scope.spawn(|| try_login(cluster, key))).collect();
+        logins.into_iter().map(|login| login.join().expect("a thread")).collect()
+    });
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Ready), "{}", ours(&cluster.log()));
+}
+
+fn seen(cluster: &Cluster) -> String {
+    cluster
+        .sql("SELECT key_id, first_seen, last_seen, fetched_at, expires_at FROM azure_ad_auth.signing_keys")
+}
+
+#[test]
+fn a_restart_during_an_outage_loses_no_login() {
+    let (cluster, provider) = with_ann(PATIENT);
+    let before = seen(&cluster);
+    outage(&provider);
+    for mode in ["fast", "immediate"] {
+        let mark = cluster.log_mark();
+        cluster.stop(mode);
+        cluster.start();
+        crowd(&cluster, &KEY);
+        let said = ours(&cluster.log_since(mark));
+        assert!(said.contains("1 signing keys, fetched "), "{said}");
+        cluster.await_log(mark, "fetching the signing keys failed");
+        assert_eq!(seen(&cluster), before, "they are as old as they were");
+        assert_eq!(cluster.sql("SELECT state FROM azure_ad_auth.key_status"), "failing");
+    }
+    let mode = fs::metadata(cluster.key_snapshot()).expect("a snapshot").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_crash_during_an_outage_loses_the_sessions_and_no_login_after_it() {
+    let (cluster, provider) = with_ann(PATIENT);
+    outage(&provider);
+    for round in 0..4 {
+        let mut session = cluster.client();
+        let parameters = [("user", "ann"), ("database", "postgres")];
+        assert_eq!(session.login(&parameters, &KEY.token(&user_v1(unix_now()))), Outcome::Ready);
+        let mark = cluster.log_mark();
+        if round % 2 == 0 {
+            signal_worker(&cluster, libc::SIGKILL);
+        } else {
+            signal(process(&cluster, "ann postgres").expect("a session"), libc::SIGKILL);
+        }
+        cluster.await_log(mark, "all server processes terminated; reinitializing");
+        cluster.await_log(mark, "database system is ready to accept connections");
+        crowd(&cluster, &KEY);
+    }
+}
+
+#[test]
+fn a_key_that_was_withdrawn_does_not_come_back() {
+    let (cluster, provider) = with_ann("");
+    provider.publish(vec![Arc::clone(&NEW_KEY)]);
+    assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
+    let kept = || fs::read_to_string(cluster.key_snapshot()).is_ok_and(|text| !text.contains("\"key-1\""));
+    assert!(eventually(kept));
+    outage(&provider);
+    cluster.restart();
+    assert!(eventually(|| try_login(&cluster, &NEW_KEY) == Outcome::Ready));
+    assert_eq!(message(try_login(&cluster, &KEY)), UNVERIFIED);
+}
+
+#[test]
+fn restored_keys_are_not_used_beyond_their_age() {
+    let (cluster, provider) = with_ann(PATIENT);
+    outage(&provider);
+    cluster.stop("fast");
+    let bytes = fs::read(cluster.key_snapshot()).expect("a snapshot");
+    let mut snapshot = Snapshot::parse(&bytes).expect("a snapshot");
+    snapshot.fetched_at -= 86_400 - 20;
+    fs::write(cluster.key_snapshot(), snapshot.to_bytes()).expect("a snapshot");
+    cluster.start();
+    assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+    cluster.set("azure_ad_auth.unknown_key_wait", "0");
+    let refused =
+        || matches!(try_login(&cluster, &KEY), Outcome::Refused(error) if error.message == UNAVAILABLE);
+    assert!(eventually(refused));
+    assert_eq!(cluster.sql("SELECT state FROM azure_ad_auth.key_status"), "too old");
+}
+
+#[test]
+fn what_is_not_a_good_snapshot_is_ignored_and_replaced() {
+    let (cluster, provider) = with_ann("azure_ad_auth.unknown_key_wait = 0");
+    let good = fs::read(cluster.key_snapshot()).expect("a snapshot");
+    let snapshot = Snapshot::parse(&good).expect("a snapshot");
+    let at = |fetched_at| Snapshot { fetched_at, ..snapshot.clone() }.to_bytes();
+    let foreign = Snapshot { origin: "elsewhere".to_owned(), ..snapshot.clone() }.to_bytes();
+    let text = String::from_utf8_lossy(&good).into_owned();
+    let weak = json!({"origin": snapshot.origin, "fetched_at": snapshot.fetched_at,
+                      "keys": [with(KEY.jwk(), "n", json!("AQAB"))]});
+    for (content, said) in [
+        (b"".to_vec(), "it is not a snapshot of keys"),
+        (good[..good.len() - 1].to_vec(), "it is damaged: the checksum does not fit"),
+        (text.replace("key-1", "key-7").into_bytes(), "it is damaged: the checksum does not fit"),
+        (text.replace("version 1", "version 9").into_bytes(), "another version of azure_ad_auth wrote it"),
+        (foreign, "its keys were fetched under other settings"),
+        (at(unix_now() + 3_600), "a clock is, or was, wrong"),
+        (at(unix_now() - 90_000), "its keys are 9000"),
+        (Snapshot::seal(weak.to_string().as_bytes()), "the key document has no usable key (1 were dropped)"),
+    ] {
+        outage(&provider);
+        cluster.stop("fast");
+        fs::write(cluster.key_snapshot(), content).expect("a file");
+        let mark = cluster.log_mark();
+        cluster.start();
+        cluster.await_log(mark, "fetching the signing keys failed");
+        let line = format!("azure_ad_auth.keys is not used: {said}");
+        let log = ours(&cluster.log_since(mark));
+        assert_eq!(log.matches("azure_ad_auth.keys is not used: ").count(), 1, "{log}");
+        assert!(log.contains(&line) || log.contains(said), "{said}: {log}");
+        assert_eq!(message(try_login(&cluster, &KEY)), UNAVAILABLE, "{said}");
+        provider.behave(Manners::Good);
+        assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
+        assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+        let replaced = || fs::read(cluster.key_snapshot()).is_ok_and(|bytes| Snapshot::parse(&bytes).is_ok());
+        assert!(eventually(replaced), "{said}");
+    }
+}
+
+#[test]
+fn what_is_no_file_is_not_read_and_costs_no_login() {
+    let (cluster, provider) = with_ann("azure_ad_auth.unknown_key_wait = 0");
+    let elsewhere =
+        cluster.folder().write("elsewhere", fs::read(cluster.key_snapshot()).expect("a snapshot"));
+    let link: fn(&PathBuf, &PathBuf) = |file, elsewhere| symlink(elsewhere, file).expect("a link");
+    let folder: fn(&PathBuf, &PathBuf) = |file, _| fs::create_dir(file).expect("a folder");
+    for (make, said) in [(link, "symbolic link"), (folder, "not a regular file")] {
+        outage(&provider);
+        cluster.stop("fast");
+        let _ = fs::remove_file(cluster.key_snapshot());
+        make(&cluster.key_snapshot(), &elsewhere);
+        let mark = cluster.log_mark();
+        cluster.start();
+        cluster.await_log(mark, "azure_ad_auth.keys is not used: ");
+        assert!(cluster.log_since(mark).contains(said), "{}", ours(&cluster.log_since(mark)));
+        assert_eq!(message(try_login(&cluster, &KEY)), UNAVAILABLE);
+        provider.behave(Manners::Good);
+        assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
+        assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+    }
+    assert!(elsewhere.exists(), "a link is replaced, not followed");
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_written_is_told_once_and_leaves_none_behind() {
+    let (cluster, _provider) = with_ann("");
+    let unfinished = cluster.data().join("azure_ad_auth.keys.tmp");
+    fs::create_dir(&unfinished).expect("a folder in the way");
+    give(&unfinished);
+    let mark = cluster.log_mark();
+    for _ in 0..3 {
+        assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
+    }
+    cluster.await_log(mark, "azure_ad_auth.keys cannot be written: ");
+    assert!(eventually(|| !cluster.key_snapshot().exists()), "it might have a key that is withdrawn one day");
+    assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+    assert_eq!(cluster.log_since(mark).matches("cannot be written").count(), 1);
+    fs::remove_dir(&unfinished).expect("the folder");
+    assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
+    assert!(eventually(|| cluster.key_snapshot().exists()));
+}
+
+#[test]
+fn a_standby_made_during_an_outage_takes_tokens() {
+    let (cluster, provider) = with_ann("wal_level = replica\nhot_standby = on");
+    outage(&provider);
+    let standby = cluster.standby();
+    assert!(standby.key_snapshot().exists(), "a base backup has it");
+    // Fetched under the settings of the primary, whose ca_file lies elsewhere: those of a standby are usually the same.
+    let shared = format!("azure_ad_auth.ca_file = '{}'\n", cluster.path("ca.pem").display());
+    let configuration = standby.data().join("postgresql.conf");
+    let settings = fs::read_to_string(&configuration).expect("postgresql.conf");
+    fs::write(&configuration, settings + &shared).expect("postgresql.conf");
+    standby.start();
+    assert_eq!(standby.sql("SELECT pg_is_in_recovery()"), "t");
+    assert!(eventually(|| try_login(&standby, &KEY) == Outcome::Ready));
+    // It keeps one of its own.
+    fs::remove_file(standby.key_snapshot()).expect("a snapshot");
+    provider.behave(Manners::Good);
+    assert!(eventually(|| standby.key_snapshot().exists()), "as soon as a fetch succeeds");
+}
+
+#[test]
+fn a_mistaken_change_of_settings_during_an_outage_can_be_taken_back() {
+    let (cluster, provider) = with_ann("azure_ad_auth.unknown_key_wait = 0");
+    outage(&provider);
+    let mark = cluster.log_mark();
+    cluster.set("azure_ad_auth.key_source", "https://127.0.0.1:1/keys");
+    cluster.await_log(mark, "azure_ad_auth.keys is not used: its keys were fetched under other settings");
+    assert_eq!(message(try_login(&cluster, &KEY)), UNAVAILABLE);
+    cluster.sql("ALTER SYSTEM RESET azure_ad_auth.key_source");
+    cluster.reload();
+    assert!(eventually(|| try_login(&cluster, &KEY) == Outcome::Ready));
+}

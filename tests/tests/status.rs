@@ -1,0 +1,105 @@
+//! What the views say of the keys, and what the log says of fetching them.
+
+use std::sync::Arc;
+
+use trial::client::Outcome;
+use trial::cluster::{Cluster, eventually};
+use trial::idp::Manners;
+use trial::issuer::*;
+
+use crate::keys::{UNVERIFIED, message, signal_worker, try_login};
+use crate::{KEY, NEW_KEY, link, scene};
+
+fn status(cluster: &Cluster, columns: &str) -> String {
+    cluster.sql(&format!("SELECT {columns} FROM azure_ad_auth.key_status"))
+}
+
+#[test]
+fn a_day_in_the_life_of_the_keys() {
+    let (cluster, provider) = scene("azure_ad_auth.unknown_key_wait = 20s");
+    link(&cluster, "ann", PERSON, "user");
+    let urls = ["v2.0/keys", "keys"].map(|path| format!("{}/{TENANT}/discovery/{path}", provider.url()));
+    let columns = "source, state, fetching, keys, last_error IS NULL, failures, on_demand_fetches";
+    assert_eq!(status(&cluster, columns), format!("{}|fresh|f|1|t|0|0", urls.join(", ")));
+    let times = "last_success >= last_attempt AND last_success <= now(), next_attempt - last_success, \
+                 worker_heartbeat > now() - interval '2 min'";
+    let times = status(&cluster, times);
+    assert!(times.starts_with("t|00:59:5") || times.starts_with("t|01:00:0"), "{times}");
+    assert!(times.ends_with("|t"), "{times}");
+    // A fetch for an unknown key, and one that fails.
+    let fetches: u64 = status(&cluster, "fetches").parse().expect("a number");
+    assert_eq!(message(try_login(&cluster, &NEW_KEY)), UNVERIFIED);
+    provider.behave(Manners::Status(500, ""));
+    assert!(!cluster.sql_as("postgres", "SELECT azure_ad_auth.refresh_keys()").success);
+    let columns = "state, keys, last_error, failures > 0, on_demand_fetches";
+    assert_eq!(status(&cluster, columns), format!("failing|1|{}: answered with status 500|t|1", urls[0]));
+    assert!(status(&cluster, "fetches").parse::<u64>().expect("a number") >= fetches + 2);
+    // One that hangs: it is what the operator knew before, and running.
+    provider.behave(Manners::Hang);
+    cluster.sql("SELECT pg_reload_conf()");
+    assert!(eventually(|| status(&cluster, "state, fetching, next_attempt IS NULL") == "failing|t|t"));
+    provider.behave(Manners::Good);
+    assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
+    assert_eq!(status(&cluster, "state, last_error IS NULL"), "fresh|t");
+    // And one after a success.
+    provider.behave(Manners::Hang);
+    cluster.sql("SELECT pg_reload_conf()");
+    assert!(eventually(|| status(&cluster, "state, fetching") == "in flight|t"));
+    // Another source: nothing of it yet.
+    cluster.set("azure_ad_auth.key_source", "/nowhere/keys.json");
+    assert!(eventually(|| status(&cluster, "source, state, keys") == "/nowhere/keys.json|empty|0"));
+    cluster.set("azure_ad_auth.tenant_id", "");
+    assert_eq!(status(&cluster, "source IS NULL"), "t");
+}
+
+#[test]
+fn the_worker_is_seen_to_come_and_go() {
+    let (cluster, _provider) = scene("");
+    let before: i32 = status(&cluster, "worker_pid").parse().expect("a process id");
+    assert_eq!(Some(before), crate::keys::process(&cluster, "azure_ad_auth key refresh"));
+    signal_worker(&cluster, libc::SIGTERM);
+    let another = || status(&cluster, "worker_pid").parse::<i32>().is_ok_and(|pid| pid != before);
+    assert!(eventually(another));
+    assert!(eventually(|| status(&cluster, "state") == "fresh"));
+}
+
+#[test]
+fn a_key_has_been_seen_since_it_came_and_until_it_went() {
+    let (cluster, provider) = scene("");
+    let first = cluster.sql("SELECT first_seen FROM azure_ad_auth.signing_keys WHERE key_id = 'key-1'");
+    cluster.sql("SELECT pg_sleep(1.1)");
+    provider.publish(vec![Arc::clone(&KEY), Arc::clone(&NEW_KEY)]);
+    assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "2");
+    let row = "SELECT first_seen = last_seen, last_seen = fetched_at, expires_at - last_seen, first_seen \
+               FROM azure_ad_auth.signing_keys ORDER BY key_id";
+    let rows = cluster.sql(row);
+    let rows: Vec<_> = rows.lines().collect();
+    assert_eq!(rows[0], format!("f|t|1 day|{first}"), "the old key");
+    assert!(rows[1].starts_with("t|t|1 day|"), "the new key: {}", rows[1]);
+    // The same id with other numbers is another key.
+    let impostor = Arc::new(Signer::new("key-1"));
+    provider.publish(vec![impostor]);
+    assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
+    assert_eq!(cluster.sql(row).lines().next().map(|row| &row[..2]), Some("t|"));
+}
+
+#[test]
+fn the_log_says_a_change_once() {
+    let (cluster, provider) = scene("azure_ad_auth.key_refresh_interval = 1s");
+    link(&cluster, "ann", PERSON, "user");
+    let mark = cluster.log_mark();
+    let failures = || status(&cluster, "failures").parse::<u64>().expect("a number");
+    for code in [500, 404, 500] {
+        provider.behave(Manners::Status(code, ""));
+        let before = failures();
+        assert!(eventually(|| failures() >= before + 3));
+        assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+    }
+    provider.behave(Manners::Good);
+    let fetches = || status(&cluster, "fetches - failures").parse::<u64>().expect("a number");
+    let before = fetches();
+    assert!(eventually(|| fetches() >= before + 3));
+    let log = cluster.log_since(mark);
+    assert_eq!(log.matches("fetching the signing keys failed").count(), 3);
+    assert_eq!(log.matches("1 signing keys are at hand").count(), 1);
+}

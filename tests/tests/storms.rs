@@ -1,0 +1,173 @@
+//! Many logins at once: none is lost while keys come and go, and those of strangers cost next to nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+use trial::client::Outcome;
+use trial::cluster::{Cluster, Setup, eventually};
+use trial::expect::{lacks_token, ours};
+use trial::idp::Provider;
+use trial::issuer::*;
+
+use crate::keys::{UNVERIFIED, message, process, signal};
+use crate::{KEY, NEW_KEY, WORKSHOP, link, provider};
+
+/// Clients at a time, in a storm.
+const CLIENTS: usize = 8;
+
+/// A server that logs what a user's would, because a storm at the finest level fills disks.
+fn calm_scene(settings: &str) -> (Cluster, Provider) {
+    let provider = provider();
+    let settings = format!(
+        "azure_ad_auth.authority_url = '{}'\nazure_ad_auth.unknown_key_wait = 20s\nlog_min_messages = log\n\
+         log_statement = none\n{settings}",
+        provider.url()
+    );
+    let cluster = Cluster::new(&WORKSHOP, &Setup { settings, ..Setup::default() });
+    cluster.start();
+    cluster.found();
+    cluster.await_keys();
+    link(&cluster, "ann", PERSON, "user");
+    (cluster, provider)
+}
+
+/// So many logins by so many clients at a time; each is told its number.
+fn log_in(clients: usize, count: usize, login: impl Fn(usize) -> Outcome + Sync) -> Vec<Outcome> {
+    let next = AtomicUsize::new(0);
+    let client = || {
+        let numbers = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::SeqCst)));
+        numbers.take_while(|number| *number < count).map(&login).collect::<Vec<_>>()
+    };
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..clients).map(|_| scope.spawn(client)).collect();
+        clients.into_iter().flat_map(|client| client.join().expect("a thread")).collect()
+    })
+}
+
+fn refused(outcomes: Vec<Outcome>) -> Vec<Outcome> {
+    outcomes.into_iter().filter(|outcome| *outcome != Outcome::Ready).collect()
+}
+
+#[test]
+fn of_thousands_of_logins_none_is_lost_to_a_refresh_or_a_rotation() {
+    const LOGINS: usize = 8_000;
+    let (cluster, provider) = calm_scene("azure_ad_auth.key_refresh_interval = 2s");
+    let old = KEY.token(&user_v1(unix_now()));
+    let new = NEW_KEY.token(&user_v1(unix_now()));
+    let outcomes = log_in(CLIENTS, LOGINS, |number| {
+        if number == LOGINS / 2 {
+            provider.publish(vec![Arc::clone(&KEY), Arc::clone(&NEW_KEY)]);
+        }
+        // The first ones after the rotation were sent off before it.
+        let token = if number > LOGINS / 2 + CLIENTS { &new } else { &old };
+        if number == LOGINS * 3 / 4 {
+            provider.publish(vec![Arc::clone(&NEW_KEY)]);
+        }
+        cluster.login("ann", token)
+    });
+    assert_eq!(outcomes.len(), LOGINS);
+    assert_eq!(refused(outcomes), [], "{}", ours(&cluster.log()));
+    assert_eq!(
+        cluster.sql("SELECT state IN ('fresh', 'due', 'in flight') FROM azure_ad_auth.key_status"),
+        "t"
+    );
+}
+
+#[test]
+fn nobody_notices_that_the_worker_is_told_to_go_hundreds_of_times() {
+    const TIMES: usize = 300;
+    let (cluster, provider) = calm_scene("azure_ad_auth.key_refresh_interval = 1s");
+    let token = KEY.token(&user_v1(unix_now()));
+    let mark = cluster.log_mark();
+    let outcomes = thread::scope(|scope| {
+        let told = scope.spawn(|| tell_workers_to_go(&cluster, TIMES));
+        let mut outcomes = Vec::new();
+        while !told.is_finished() {
+            outcomes.extend(log_in(2, 40, |_| cluster.login("ann", &token)));
+        }
+        told.join().expect("a thread");
+        outcomes
+    });
+    assert_eq!(refused(outcomes), [], "{}", ours(&cluster.log()));
+    let log = cluster.log_since(mark);
+    assert!(!log.contains("terminated by signal") && !log.contains("PANIC"), "{}", ours(&log));
+    // And it is as it was.
+    provider.publish(vec![Arc::clone(&NEW_KEY)]);
+    assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
+    assert_eq!(cluster.login("ann", &NEW_KEY.token(&user_v1(unix_now()))), Outcome::Ready);
+}
+
+/// At every moment of their lives: before they have their handlers, while they read, fetch, publish, write, sleep; and again
+/// and again while they leave.
+fn tell_workers_to_go(cluster: &Cluster, times: usize) {
+    let mut told = 0;
+    for moment in (0..60).step_by(7).cycle() {
+        if told >= times {
+            return;
+        }
+        let mut worker = None;
+        assert!(eventually(|| {
+            worker = process(cluster, "azure_ad_auth key refresh");
+            worker.is_some()
+        }));
+        thread::sleep(Duration::from_millis(moment));
+        while worker.is_some_and(|worker| signal(worker, libc::SIGTERM)) {
+            told += 1;
+            thread::sleep(Duration::from_micros(300));
+        }
+    }
+}
+
+#[test]
+fn a_thousand_tokens_of_unknown_keys_cost_one_fetch_and_a_few_lines() {
+    const STORM: usize = 1_000;
+    let (cluster, provider) = calm_scene("");
+    let good = KEY.token(&user_v1(unix_now()));
+    let tokens: Vec<_> = (0..10)
+        .map(|number| {
+            let header = with(NEW_KEY.header(), "kid", json!(format!("storm-{number}")));
+            NEW_KEY.token_of(header.to_string().as_bytes(), user_v1(unix_now()).to_string().as_bytes())
+        })
+        .collect();
+    let before = provider.requests();
+    let mark = cluster.log_mark();
+    // Every fifth login is somebody's who may get in.
+    let outcomes = log_in(CLIENTS, STORM * 5 / 4, |number| match number % 5 {
+        4 => cluster.login("ann", &good),
+        _ => cluster.login("ann", &tokens[number % tokens.len()]),
+    });
+    let (admitted, others): (Vec<_>, Vec<_>) =
+        outcomes.into_iter().partition(|outcome| *outcome == Outcome::Ready);
+    assert_eq!((admitted.len(), others.len()), (STORM / 4, STORM));
+    assert!(others.into_iter().all(|outcome| message(outcome) == UNVERIFIED), "each is told why");
+    assert!(provider.requests() <= before + 2, "one fetch: the documents of both versions");
+    assert_eq!(cluster.sql("SELECT on_demand_fetches FROM azure_ad_auth.key_status"), "1");
+    // What was not logged was counted; the worker says so when it next has a look.
+    let count = || {
+        cluster.sql("SELECT pg_reload_conf()");
+        let log = cluster.log_since(mark);
+        let lines = log.matches("refused code=unknown_key ").count();
+        let left_out = log.split("left out code=unknown_key lines=").skip(1);
+        let left_out = left_out.filter_map(|rest| rest.split_whitespace().next()?.parse::<usize>().ok());
+        (lines, lines + left_out.sum::<usize>())
+    };
+    assert!(eventually(|| count().1 == STORM), "{:?}", count());
+    assert!((60..STORM / 2).contains(&count().0), "{:?}", count());
+    for token in &tokens {
+        lacks_token(&cluster, token);
+    }
+}
+
+#[test]
+fn what_a_verified_token_is_refused_for_is_always_logged() {
+    const STORM: usize = 150;
+    let (cluster, _provider) = calm_scene("");
+    let token = KEY.token(&with(user_v1(unix_now()), "aud", json!("api://other")));
+    let mark = cluster.log_mark();
+    assert_eq!(refused(log_in(CLIENTS, STORM, |_| cluster.login("ann", &token))).len(), STORM);
+    let lines = || cluster.log_since(mark).matches("refused code=wrong_audience ").count();
+    assert!(eventually(|| lines() == STORM), "{}", lines());
+}
