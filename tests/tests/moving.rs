@@ -203,7 +203,7 @@ fn pg_upgrade_keeps_everything() {
     // What administrators made before 16 is handed over to them.
     let marked = before.major < 16 && after.major >= 16;
     let repaired = new.sql("SELECT azure_ad_auth.repair()");
-    assert_eq!(repaired.lines().count(), if marked { 2 } else { 0 }, "{repaired}");
+    assert_eq!(repaired.lines().count(), if marked { 3 } else { 0 }, "{repaired}");
     let unmarked = |facts: &str| {
         let kept: Vec<_> = facts.lines().filter(|line| !line.ends_with("azure_ad_authmanaged")).collect();
         kept.join("\n")
