@@ -78,7 +78,7 @@ fn of_thousands_of_logins_none_is_lost_to_a_refresh_or_a_rotation() {
 
 #[test]
 fn nobody_notices_that_the_worker_is_told_to_go_hundreds_of_times() {
-    const TIMES: usize = 300;
+    const TIMES: usize = 200;
     let (cluster, provider) = calm_scene("azure_ad_auth.key_refresh_interval = 1s");
     let token = KEY.token(&user_v1(unix_now()));
     let mark = cluster.log_mark();
