@@ -91,11 +91,11 @@ pub(crate) fn check_adoptable(role: &Role) -> Outcome<()> {
 }
 
 /// Members of the two roles that are not linked would be let in by `+azure_ad_user` without anyone to be.
-fn check_members_are_linked() -> Outcome<()> {
-    let Some((user, admin)) = link::anchors() else { return Ok(()) };
-    for anchor in [&user, &admin] {
-        for member in membership::members_of(anchor) {
-            if member.id != admin.id && !matches!(catalog::link_of(member.id), Link::Bound(_)) {
+pub(crate) fn check_members_are_linked() -> Outcome<()> {
+    for anchor in [USER_ROLE, ADMIN_ROLE].into_iter().filter_map(catalog::role_named) {
+        for member in membership::members_of(&anchor) {
+            if member.name.as_c_str() != ADMIN_ROLE && !matches!(catalog::link_of(member.id), Link::Bound(_))
+            {
                 let (anchor, member) = (anchor.display_name(), member.display_name());
                 return Err(Fault::not_now(format!(
                     "role \"{member}\" is a member of role \"{anchor}\" but is not linked to a directory object"

@@ -28,7 +28,7 @@ fn set_admin(role_name: &str, object_id: pgrx::Uuid, object_type: &str) {
     or_raise((|| {
         preloaded::require()?;
         rights::require_superuser("set the Azure AD administrator")?;
-        lock::claim_association()?;
+        lock::claim_administrators()?;
         // What the role demands of tokens stays: taking over is no way around a second factor or a revocation.
         let old = find(role_name)?.map(|role| catalog::link_of(role.id));
         let old = if let Some(Link::Bound(label)) = old { label } else { Label::default() };
@@ -41,7 +41,7 @@ fn set_admin(role_name: &str, object_id: pgrx::Uuid, object_type: &str) {
         let label = label(&wanted, old.not_before)?;
         for other in administrators() {
             if other.display_name() != role_name {
-                demote(&other)?;
+                link::demote(&other)?;
             }
         }
         let role = find(role_name)?.map_or_else(|| create(role_name, true), Ok)?;
@@ -58,16 +58,17 @@ fn remove_admin(role_name: Option<&str>) {
     or_raise((|| {
         preloaded::require()?;
         rights::require_superuser("remove an Azure AD administrator")?;
-        lock::claim_association()?;
+        lock::claim_end_of_administrators()?;
         let administrators = administrators();
         match role_name {
-            None => administrators.iter().try_for_each(demote),
+            None => administrators.iter().try_for_each(link::demote)?,
             Some(name) => administrators
                 .iter()
                 .find(|role| role.display_name() == name)
                 .ok_or_else(|| Fault::undefined(format!("role \"{name}\" is not an Azure AD administrator")))
-                .and_then(demote),
+                .and_then(link::demote)?,
         }
+        as_superuser(|| association::settle(&mut Vec::new()))
     })());
 }
 
@@ -113,7 +114,7 @@ fn update_principal(
         preloaded::require()?;
         let role_name = given(role_name)?;
         let mut wanted = wanted(object_id, object_type, is_admin, is_mfa)?;
-        let (role, old) = linked(role_name, wanted.admin)?;
+        let (role, old) = linked(role_name, |role| lock::claim_to_link(role, wanted.admin))?;
         wanted.kind = wanted.kind.or(old.kind);
         link::link(&role, &label(&wanted, old.not_before)?)?;
         Ok(format!("Updated role for \"{role_name}\""))
@@ -125,7 +126,7 @@ fn update_principal(
 fn drop_principal(role_name: &str) {
     or_raise((|| {
         preloaded::require()?;
-        let (role, _) = linked(role_name, false)?;
+        let (role, _) = linked(role_name, lock::claim_to_unlink)?;
         link::unlink(&role).map(drop)
     })());
 }
@@ -235,11 +236,11 @@ fn find(name: &str) -> Outcome<Option<Role>> {
 }
 
 /// A linked role that the current user may change; nobody else does meanwhile.
-fn linked(name: &str, to_admin: bool) -> Outcome<(Role, Label)> {
+fn linked(name: &str, lock: impl Fn(&Role) -> Outcome<Role>) -> Outcome<(Role, Label)> {
     let Some(role) = find(name)? else {
         return Err(Fault::undefined(format!("role \"{name}\" does not exist")));
     };
-    let role = claim(&role, to_admin)?;
+    let role = claim(&role, lock)?;
     match catalog::link_of(role.id) {
         Link::Bound(label) => Ok((role, label)),
         _ => Err(Fault::undefined(format!("role \"{name}\" is not linked to a directory object"))),
@@ -248,9 +249,9 @@ fn linked(name: &str, to_admin: bool) -> Outcome<(Role, Label)> {
 
 /// Locks a role that the current user may change. Asked before, lest somebody else's statement wait for one that is refused, and
 /// after, when nothing about the role changes any more.
-fn claim(role: &Role, to_admin: bool) -> Outcome<Role> {
+fn claim(role: &Role, lock: impl Fn(&Role) -> Outcome<Role>) -> Outcome<Role> {
     rights::may_change(role)?;
-    let role = lock::claim(role, to_admin)?;
+    let role = lock(role)?;
     rights::may_change(&role)?;
     Ok(role)
 }
@@ -277,7 +278,7 @@ fn adopt(role: &Role, label: &Label) -> Outcome<()> {
         return Ok(());
     }
     link::check_linkable(role)?;
-    let role = &claim(role, label.admin)?;
+    let role = &claim(role, |role| lock::claim_to_link(role, label.admin))?;
     // By whom we have waited for, if by anyone.
     match is_linked_so(role) {
         Some(true) => Ok(()),
@@ -297,11 +298,4 @@ fn adopt(role: &Role, label: &Label) -> Outcome<()> {
 
 fn administrators() -> Vec<Role> {
     link::anchors().map_or_else(Vec::new, |(_, admin)| membership::members_of(&admin))
-}
-
-fn demote(role: &Role) -> Outcome<()> {
-    match catalog::link_of(role.id) {
-        Link::Bound(label) => link::link(role, &Label { admin: false, ..label }).map(drop),
-        _ => link::settle(role).map(drop),
-    }
 }

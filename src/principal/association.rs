@@ -12,7 +12,7 @@ use crate::fault::{Fault, Outcome, notice};
 /// The lock makes two sessions that set the first administrator, or remove the last, take turns; it comes before the look.
 pub(crate) fn settle(done: &mut Done) -> Outcome<()> {
     let Some((_, admin)) = link::anchors() else { return Ok(()) };
-    lock::lock(&admin)?;
+    lock::claim_end_of_administrators()?;
     let tenants = administrators_tenants(&admin)?;
     let found = catalog::associated_tenant();
     if found == tenants.first().copied() && tenants.len() <= 1 {

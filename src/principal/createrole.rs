@@ -14,7 +14,7 @@ pub(crate) fn check(statement: &Statement) -> Outcome<()> {
     }
     let Some(user) = rights::user_of_administrator() else { return Ok(()) };
     match statement {
-        Statement::Membership { granted, is_grant: true, .. } => may_grant(&user, granted),
+        Statement::Membership { granted, .. } => may_grant(&user, granted),
         Statement::Create(creation) => {
             may_grant(&user, &creation.parents)?;
             if creation.create_role { Err(may_not_give_createrole()) } else { Ok(()) }
@@ -24,7 +24,7 @@ pub(crate) fn check(statement: &Statement) -> Outcome<()> {
             let other = role.role().is_some_and(|role| !rights::is_administrator(&role));
             if *create_role && other { Err(may_not_give_createrole()) } else { Ok(()) }
         }
-        Statement::Configure { role } | Statement::Rename { role } => {
+        Statement::Configure { role } | Statement::Rename { role, .. } => {
             may_touch(&user, std::slice::from_ref(role))
         }
         Statement::Drop { roles } => may_touch(&user, roles),
@@ -32,21 +32,31 @@ pub(crate) fn check(statement: &Statement) -> Outcome<()> {
     }
 }
 
-/// GRANT and IN ROLE: what one has, as everywhere else.
+/// GRANT, REVOKE and IN ROLE: what one has, as everywhere else, and what administrators have made, if it is no more than that.
 fn may_grant(user: &Role, roles: &[Named]) -> Outcome<()> {
-    let foreign = roles.iter().filter_map(Named::role).find(|role| !catalog::is_member(user.id, role.id));
-    let Some(foreign) = foreign else { return Ok(()) };
+    let theirs = |role: &Role| {
+        let made = managed::is_marked(role) && !role.create_role && !rights::is_administrator(role);
+        made && rights::foreign_parent(user.id, role).is_none()
+    };
+    let foreign = |role: &Role| !catalog::is_member(user.id, role.id) && !theirs(role);
+    let Some(foreign) = roles.iter().filter_map(Named::role).find(foreign) else { return Ok(()) };
     Err(Fault::denied(format!("permission denied to grant role \"{}\"", foreign.display_name()))
         .detail("Azure AD administrators may grant roles they are members of."))
 }
 
-/// Azure AD roles, and what administrators have made. Other administrators are a superuser's to change.
+/// Azure AD roles, and what administrators have made. Other administrators are a superuser's to change, and so is what a
+/// superuser has given more than the one who made it has.
 fn may_touch(user: &Role, roles: &[Named]) -> Outcome<()> {
     for role in roles.iter().filter_map(Named::role).filter(|role| role.id != user.id) {
+        let is_linked = matches!(catalog::link_of(role.id), Link::Bound(_));
         let reason = if rights::is_administrator(&role) {
-            "It is another administrator; only a superuser may change that one."
-        } else if !managed::is_marked(&role) && !matches!(catalog::link_of(role.id), Link::Bound(_)) {
-            "It is no Azure AD role, and no Azure AD administrator has made it."
+            "It is another administrator; only a superuser may change that one.".to_owned()
+        } else if !rights::is_managed(&role) {
+            rights::NOT_MANAGED.to_owned()
+        } else if role.create_role {
+            "It has CREATEROLE, which administers every role before PostgreSQL 16.".to_owned()
+        } else if let Some(parent) = rights::foreign_parent(user.id, &role).filter(|_| !is_linked) {
+            format!("It is a member of role \"{}\", of which you are none.", parent.display_name())
         } else {
             continue;
         };

@@ -47,7 +47,7 @@ fn judge(call: UtilityCall) {
         pass_on(part);
     }
     make_visible();
-    or_raise(carry_out(&statement, &requests).and_then(|()| after(&statement)));
+    or_raise(finish(&statement, &requests));
 }
 
 #[expect(unsafe_code, reason = "passes a call of core's on")]
@@ -74,6 +74,12 @@ fn parts(call: &UtilityCall, statement: &Statement, requests: &[Request]) -> Vec
     parts.into_iter().map(|planned| UtilityCall { planned, ..call.clone() }).collect()
 }
 
+fn finish(statement: &Statement, requests: &[Request]) -> Outcome<()> {
+    lock::after(statement)?;
+    carry_out(statement, requests)?;
+    after(statement)
+}
+
 /// What was asked for. A role that an administrator has created belongs to all of them, before it is linked.
 fn carry_out(statement: &Statement, requests: &[Request]) -> Outcome<()> {
     if let Statement::Create(creation) = statement {
@@ -88,25 +94,27 @@ fn make_visible() {
     unsafe { pg_sys::CommandCounterIncrement() }
 }
 
-/// What must not even begin, and what is asked for. What it is about is locked against being linked or unlinked, so that
-/// whoever comes second sees what the first has done.
+/// What must not even begin, and what is asked for.
 fn before(statement: &Statement, source: &CStr) -> Outcome<Vec<Request>> {
-    lock::involved(statement)?;
+    lock::before(statement)?;
     let requests = request::of(statement, source)?;
     createrole::check(statement)?;
     let (roles, what) = match statement {
         Statement::Drop { roles } => (roles.as_slice(), "dropped"),
-        Statement::Rename { role } => (std::slice::from_ref(role), "renamed"),
+        Statement::Rename { role, .. } => (std::slice::from_ref(role), "renamed"),
         Statement::Own { roles } => (roles.as_slice(), "subject of DROP OWNED or REASSIGN OWNED"),
+        Statement::Alter { role, .. } | Statement::Configure { role } => {
+            role.role().iter().try_for_each(lock::claim_anchor)?;
+            return Ok(requests);
+        }
         _ => return Ok(requests),
     };
-    let anchor = roles.iter().filter_map(Named::role).find(is_anchor);
-    match anchor {
-        Some(anchor) if link::anchors().is_some() && as_superuser(anchors::any_link) => {
-            Err(verify::anchor_in_use(&anchor, what))
-        }
-        _ => Ok(requests),
+    let Some(anchor) = roles.iter().filter_map(Named::role).find(is_anchor) else { return Ok(requests) };
+    lock::claim_anchor(&anchor)?;
+    if link::anchors().is_some() && as_superuser(anchors::any_link) {
+        return Err(verify::anchor_in_use(&anchor, what));
     }
+    Ok(requests)
 }
 
 /// What must hold after a statement.
@@ -124,6 +132,7 @@ fn after(statement: &Statement) -> Outcome<()> {
             let role = Named::Name(creation.role.clone());
             verify::roles_are_sound(&creation.members, role.role().as_ref())?;
             verify::roles_are_sound(std::slice::from_ref(&role), None)?;
+            verify::administrators_have_no_members(&creation.parents)?;
             verify::nobody_lifts_a_guard(&[role])
         }
         Statement::Membership { granted, members, is_grant, options_only } => {
@@ -133,6 +142,9 @@ fn after(statement: &Statement) -> Outcome<()> {
             after_membership(granted, members, *is_grant)
         }
         Statement::Parameter => as_superuser(reach::check_parameters),
+        Statement::Rename { to, .. } if to.role().is_some_and(|role| is_anchor(&role)) => {
+            verify::members_are_linked()
+        }
         Statement::Rename { .. } | Statement::Own { .. } => Ok(()),
     }
 }
@@ -155,7 +167,11 @@ fn after_membership(granted: &[Named], members: &[Named], is_grant: bool) -> Out
             verify::anchors_are_joined(members)?;
         }
     }
-    if is_grant { verify::nobody_lifts_a_guard(members) } else { Ok(()) }
+    if !is_grant {
+        return Ok(());
+    }
+    verify::administrators_have_no_members(granted)?;
+    verify::nobody_lifts_a_guard(members)
 }
 
 fn settle(role: &Named) -> Outcome<()> {

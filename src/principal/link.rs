@@ -10,11 +10,11 @@ use entra::Label;
 use pgrx::prelude::*;
 
 use super::catalog::{self, ADMIN_ROLE, INTERNAL_PROVIDER, Link, PROVIDER, Role, USER_ROLE};
-use super::lock::claim;
+use super::lock::{claim_to_link, claim_to_unlink};
 use super::membership::{self, Membership};
 use super::reach::check_reach;
 use super::superuser::{as_superuser, quoted, run};
-use super::{association, preload, rights, sessions};
+use super::{association, managed, preload, rights, sessions};
 use crate::fault::{Fault, Outcome, notice};
 
 /// What [`settle`] had to do, in words.
@@ -22,7 +22,7 @@ pub(crate) type Done = Vec<String>;
 
 /// Links a role to what `label` names, or rebinds it. The caller has the right to.
 pub(crate) fn link(role: &Role, label: &Label) -> Outcome<Done> {
-    let role = &claim(role, label.admin)?;
+    let role = &claim_to_link(role, label.admin)?;
     set_label(role, PROVIDER, Some(&label.to_string()));
     set_label(role, INTERNAL_PROVIDER, None);
     if label.mfa {
@@ -38,7 +38,7 @@ pub(crate) fn link(role: &Role, label: &Label) -> Outcome<Done> {
 
 /// Unlinks a role, which stays. The caller has the right to.
 pub(crate) fn unlink(role: &Role) -> Outcome<Done> {
-    let role = &claim(role, false)?;
+    let role = &claim_to_unlink(role)?;
     set_label(role, PROVIDER, None);
     set_label(role, INTERNAL_PROVIDER, None);
     settle(role)
@@ -53,37 +53,46 @@ pub(crate) fn notice_no_login(role: &Role) {
     );
 }
 
+/// Makes an administrator a plain Azure AD user. What that does to the association is for the caller to settle.
+pub(crate) fn demote(role: &Role) -> Outcome<()> {
+    let role = &claim_to_unlink(role)?;
+    if let Link::Bound(label) = catalog::link_of(role.id) {
+        set_label(role, PROVIDER, Some(&Label { admin: false, ..label }.to_string()));
+    }
+    as_superuser(|| settle_role(role, &mut Done::new()))
+}
+
 /// Makes everything agree with the role's labels.
 pub(crate) fn settle(role: &Role) -> Outcome<Done> {
     as_superuser(|| {
         let mut done = Done::new();
         let was_admin = holds_admin_role(role);
-        match catalog::link_of(role.id) {
-            Link::Bound(label) => make_linked(role, &label, &mut done)?,
-            Link::None => make_unlinked(role, &mut done)?,
-            Link::Unbound => {
-                make_unlinked(role, &mut done)?;
-                notice(
-                    format!(
-                        "role \"{}\" is not linked: its label names no directory object",
-                        role.display_name()
-                    ),
-                    Some("A label of the provider pgaadauth-int, or an oid in this one, links it."),
-                );
-            }
-            Link::Unreadable(fault) => {
-                return Err(Fault::invalid(format!(
-                    "the label of role \"{}\" is not valid",
-                    role.display_name()
-                ))
-                .detail(fault.to_string()));
-            }
-        }
+        settle_role(role, &mut done)?;
         if was_admin || holds_admin_role(role) {
             association::settle(&mut done)?;
         }
         Ok(done)
     })
+}
+
+fn settle_role(role: &Role, done: &mut Done) -> Outcome<()> {
+    let name = role.display_name();
+    match catalog::link_of(role.id) {
+        Link::Bound(label) => make_linked(role, &label, done),
+        Link::None => make_unlinked(role, done),
+        Link::Unbound => {
+            make_unlinked(role, done)?;
+            notice(
+                format!("role \"{name}\" is not linked: its label names no directory object"),
+                Some("A label of the provider pgaadauth-int, or an oid in this one, links it."),
+            );
+            Ok(())
+        }
+        Link::Unreadable(fault) => {
+            Err(Fault::invalid(format!("the label of role \"{name}\" is not valid"))
+                .detail(fault.to_string()))
+        }
+    }
 }
 
 /// Whether a role is a direct member of `azure_ad_admin`.
@@ -126,9 +135,13 @@ fn make_linked(role: &Role, label: &Label, done: &mut Done) -> Outcome<()> {
     let (wanted, other) = if label.admin { (&admin, &user) } else { (&user, &admin) };
     let was_admin = !membership::between(role, &admin).is_empty();
     revoke(role, other, |_| true, done);
-    if label.admin {
-        // A role cannot be a member of its own member.
+    if label.admin && !membership::between(&admin, role).is_empty() {
+        // A role cannot be a member of its own member. As a plain user it is theirs again.
+        managed::mark(role);
         revoke(&admin, role, |_| true, done);
+    }
+    if label.admin {
+        check_no_members(role)?;
     }
     revoke(role, wanted, |row| !is_ours(row, role), done);
     if membership::between(role, wanted).is_empty() {
@@ -139,6 +152,7 @@ fn make_linked(role: &Role, label: &Label, done: &mut Done) -> Outcome<()> {
     } else if was_admin && !label.admin {
         alter(role, "NOCREATEROLE NOCREATEDB", done);
         notice(format!("role \"{}\" is no longer an Azure AD administrator", role.display_name()), None);
+        managed::give_back(role);
     }
     if preload::set(role) {
         done.push(format!("set {} of role \"{}\"", preload::PARAMETER, role.display_name()));
@@ -158,6 +172,7 @@ fn make_unlinked(role: &Role, done: &mut Done) -> Outcome<()> {
     revoke(role, &admin, |_| true, done);
     if was_admin {
         alter(role, "NOCREATEROLE NOCREATEDB", done);
+        managed::give_back(role);
     }
     preload::remove(role);
     check_not_inherited(role, &user)?;
@@ -184,6 +199,19 @@ pub(crate) fn check_linkable(role: &Role) -> Outcome<()> {
             .hint(format!("ALTER ROLE {} NOSUPERUSER NOREPLICATION NOBYPASSRLS;", quoted(&name))));
     }
     Ok(())
+}
+
+/// Whoever is a member of an administrator's role could act as it.
+pub(crate) fn check_no_members(role: &Role) -> Outcome<()> {
+    let Some(member) = membership::members_of(role).into_iter().next() else { return Ok(()) };
+    let (role, member) = (role.display_name(), member.display_name());
+    Err(Fault::denied(format!("role \"{role}\" administers Azure AD roles and cannot have members"))
+        .detail(format!("Role \"{member}\" would be an administrator too, and nobody would see it."))
+        .hint(format!(
+            "REVOKE {} FROM {}; a further administrator: create_principal() with is_admin.",
+            quoted(&role),
+            quoted(&member)
+        )))
 }
 
 /// A member without a link would be matched by `+azure_ad_user` in pg_hba.conf, and has no guard.

@@ -1,72 +1,153 @@
 //! Who takes turns with whom: locks on roles, held to the end of the transaction.
 //!
-//! Always in this order, so that nobody waits in a circle: `azure_ad_admin`, where the association may change; then roles, by oid.
+//! | who | how firmly | waits for |
+//! |---|---|---|
+//! | a statement about a role, once core has let it through | [`HELD`] | who links the role |
+//! | who unlinks a role, rebinds it, or makes it a member of an Azure AD role | [`ENDED`] | another such, who links it |
+//! | who links a role | [`BEGUN`] | all of these |
+//!
+//! So nobody can keep a role from being unlinked by a transaction that is left open. Administrators are locked in the same
+//! way, by `azure_ad_admin`, and before any other role; roles by oid. Nobody who has no right to what they ask for gets a lock.
 
 use std::ffi::CStr;
 
 use pgrx::prelude::*;
 
-use super::catalog::{self, Role, is_anchor};
+use super::catalog::{self, Link, Role, is_anchor};
 use super::statement::{Named, Statement};
 use super::{link, rights};
 use crate::fault::{Fault, Outcome};
 
-/// Locks a role that is to be linked, rebound or unlinked; before it the association, if the role is an administrator or is to
-/// become one. The role as it then is.
-pub(crate) fn claim(role: &Role, to_admin: bool) -> Outcome<Role> {
+const HELD: u32 = pg_sys::RowExclusiveLock;
+/// What SECURITY LABEL and, from 16 on, GRANT take by themselves.
+const ENDED: u32 = pg_sys::ShareUpdateExclusiveLock;
+const BEGUN: u32 = pg_sys::ShareRowExclusiveLock;
+
+/// Locks a role that is to be linked or rebound, and so that it stays as it is who administers. The role as it then is.
+pub(crate) fn claim_to_link(role: &Role, to_admin: bool) -> Outcome<Role> {
     require_writable();
-    hold_association(|| to_admin || link::holds_admin_role(role))?;
-    lock(role)
+    let promotes = || to_admin && !link::holds_admin_role(role);
+    hold_association(|| if to_admin { Some(BEGUN) } else { end_of_administrator(role) })?;
+    let role = lock(role, ENDED)?;
+    if promotes() || !matches!(catalog::link_of(role.id), Link::Bound(_)) {
+        lock(&role, BEGUN)
+    } else {
+        Ok(role)
+    }
 }
 
-/// Locks the roles by which a statement could break what a link depends on, and more firmly those it links or unlinks.
-///
-/// Granted roles as core itself locks them from 16 on; the two roles not at all: they are everybody's.
-pub(crate) fn involved(statement: &Statement) -> Outcome<()> {
+/// Locks a role that is to be unlinked. The role as it then is.
+pub(crate) fn claim_to_unlink(role: &Role) -> Outcome<Role> {
+    require_writable();
+    hold_association(|| end_of_administrator(role))?;
+    lock(role, ENDED)
+}
+
+/// Before core has looked at a statement: what it links or unlinks, or the one role it changes.
+pub(crate) fn before(statement: &Statement) -> Outcome<()> {
     if link::anchors().is_none() || recovering() {
         return Ok(());
     }
-    let none: &[Named] = &[];
-    let (firm, granted, others) = match statement {
-        Statement::Membership { granted, members, .. } if granted.iter().any(is_one_of_the_two) => {
-            (members.as_slice(), granted.as_slice(), none)
+    match statement {
+        Statement::Membership { granted, members, options_only: false, .. }
+            if granted.iter().any(is_one_of_the_two) =>
+        {
+            rights::may_administer()?;
+            let members = roles(members);
+            hold_association(|| members.iter().find_map(end_of_administrator))?;
+            members.iter().try_for_each(|role| lock(role, ENDED).map(drop))
         }
-        Statement::Membership { granted, members, is_grant: true, .. } => {
-            (none, granted.as_slice(), members.as_slice())
+        Statement::Create(creation) if creation.parents.iter().any(is_one_of_the_two) => {
+            rights::may_administer()?;
+            hold_association(|| None)
         }
-        Statement::Create(creation) => (none, creation.parents.as_slice(), creation.members.as_slice()),
+        Statement::Label { role, unlinks, admin } => {
+            rights::may_administer()?;
+            let Some(role) = role.role().filter(|role| !is_anchor(role)) else { return Ok(()) };
+            if *unlinks { claim_to_unlink(&role) } else { claim_to_link(&role, *admin) }.map(drop)
+        }
+        // What a link writes to is not written to meanwhile.
         Statement::Alter { role, .. } | Statement::Configure { role } => {
-            (none, none, std::slice::from_ref(role))
+            roles(std::slice::from_ref(role)).iter().try_for_each(|role| lock(role, HELD).map(drop))
         }
         // Whoever drops other roles waits for nobody.
-        Statement::Drop { roles } if any_administrator(roles) => return claim_association(),
-        // Core locks the role.
-        Statement::Label { role, admin } => {
-            return hold_association(|| *admin || any_administrator(std::slice::from_ref(role)));
+        Statement::Drop { roles: dropped } => {
+            let ends = roles(dropped).iter().find_map(end_of_administrator);
+            ends.map_or(Ok(()), claim_association)
         }
+        _ => Ok(()),
+    }
+}
+
+/// After core has let a statement through: the memberships by which it could break what a link depends on. Whoever has linked one of
+/// them meanwhile has committed by now, and is seen.
+pub(crate) fn after(statement: &Statement) -> Outcome<()> {
+    let (granted, others) = match statement {
+        Statement::Membership { granted, members, is_grant: true, .. } => {
+            (granted.as_slice(), members.as_slice())
+        }
+        Statement::Create(creation) => (creation.parents.as_slice(), creation.members.as_slice()),
         _ => return Ok(()),
     };
-    let links =
-        matches!(statement, Statement::Create(creation) if creation.parents.iter().any(is_one_of_the_two));
-    if links || !firm.is_empty() {
-        hold_association(|| any_administrator(firm))?;
+    if link::anchors().is_none() {
+        return Ok(());
     }
-    let roles = |named: &[Named], is_firm| {
-        let roles = named.iter().filter_map(Named::role).filter(|role| !is_anchor(role));
-        roles.map(|role| (role, is_firm)).collect::<Vec<_>>()
-    };
-    let mut involved =
-        [roles(firm, true), roles(granted, rights::HAS_ADMIN_OPTION_RULES), roles(others, false)].concat();
-    involved.sort_by_key(|(role, is_firm)| (role.id.to_u32(), !is_firm));
-    involved.iter().try_for_each(|(role, is_firm)| if *is_firm { lock(role) } else { hold(role) }.map(drop))
+    let granted = roles(granted);
+    granted.iter().try_for_each(|role| lock(role, HELD).map(drop))?;
+    let is_azure = |role: &Role| matches!(catalog::link_of(role.id), Link::Bound(_));
+    let how = if granted.iter().any(is_azure) { ENDED } else { HELD };
+    roles(others).iter().try_for_each(|role| lock(role, how).map(drop))
+}
+
+/// The two roles stay as they are while others are linked: whoever changes one waits for links under way, and is waited for.
+pub(crate) fn claim_anchor(anchor: &Role) -> Outcome<()> {
+    let may = rights::is_superuser() || rights::has_create_role();
+    if may && is_anchor(anchor) && !recovering() { claim_association(BEGUN) } else { Ok(()) }
+}
+
+/// Locks the administrators, of whom there will be others.
+pub(crate) fn claim_administrators() -> Outcome<()> {
+    require_writable();
+    claim_association(BEGUN)
+}
+
+/// Locks the administrators, of whom there will be fewer.
+pub(crate) fn claim_end_of_administrators() -> Outcome<()> {
+    require_writable();
+    claim_association(ENDED)
+}
+
+fn claim_association(how: u32) -> Outcome<()> {
+    link::anchors().map_or(Ok(()), |(_, admin)| lock(&admin, how).map(drop))
+}
+
+/// Keeps new administrators from coming, and where `change` says how administrators are about to change, locks them so.
+fn hold_association(change: impl Fn() -> Option<u32>) -> Outcome<()> {
+    let Some((_, admin)) = link::anchors() else { return Ok(()) };
+    if change().is_none() {
+        lock(&admin, HELD)?;
+        // Somebody may just have become one.
+        if change().is_none() {
+            return Ok(());
+        }
+        release(&admin, HELD);
+    }
+    lock(&admin, change().unwrap_or(ENDED)).map(drop)
+}
+
+fn end_of_administrator(role: &Role) -> Option<u32> {
+    link::holds_admin_role(role).then_some(ENDED)
+}
+
+/// By oid, the two roles left out: they are everybody's.
+fn roles(named: &[Named]) -> Vec<Role> {
+    let mut roles: Vec<_> = named.iter().filter_map(Named::role).filter(|role| !is_anchor(role)).collect();
+    roles.sort_by_key(|role| role.id.to_u32());
+    roles
 }
 
 fn is_one_of_the_two(named: &Named) -> bool {
     named.role().is_some_and(|role| is_anchor(&role))
-}
-
-fn any_administrator(roles: &[Named]) -> bool {
-    roles.iter().filter_map(Named::role).any(|role| link::holds_admin_role(&role))
 }
 
 #[expect(unsafe_code, reason = "no safe wrapper")]
@@ -86,50 +167,21 @@ fn require_writable() {
     }
 }
 
-/// Keeps administrators as they are while others are linked; or, where that is about to change, locks the association.
-fn hold_association(changes: impl Fn() -> bool) -> Outcome<()> {
-    let Some((_, admin)) = link::anchors() else { return Ok(()) };
-    if !changes() {
-        hold(&admin)?;
-        // Now nobody makes the role an administrator any more; somebody just may have.
-        if !changes() {
-            return Ok(());
-        }
-        release(&admin);
-    }
-    lock(&admin).map(drop)
-}
-
-/// Locks the association with a tenant. Whoever changes administrators takes this lock before any other.
-pub(crate) fn claim_association() -> Outcome<()> {
-    link::anchors().map_or(Ok(()), |(_, admin)| lock(&admin).map(drop))
-}
-
-/// Locks a role as SECURITY LABEL does, so that two sessions link it one after the other.
-pub(crate) fn lock(role: &Role) -> Outcome<Role> {
-    lock_in(role, pg_sys::ShareUpdateExclusiveLock)
-}
-
-/// Keeps a role from being linked or unlinked meanwhile, and nobody from anything else.
-pub(crate) fn hold(role: &Role) -> Outcome<Role> {
-    lock_in(role, pg_sys::ShareLock)
-}
-
 #[expect(unsafe_code, reason = "no safe wrapper")]
-fn lock_in(role: &Role, mode: u32) -> Outcome<Role> {
+fn lock(role: &Role, how: u32) -> Outcome<Role> {
     // SAFETY: within a transaction, whose end releases the lock.
     unsafe {
-        pg_sys::LockSharedObject(pg_sys::AuthIdRelationId, role.id, 0, mode.cast_signed());
+        pg_sys::LockSharedObject(pg_sys::AuthIdRelationId, role.id, 0, how.cast_signed());
     }
     catalog::role_of(role.id)
         .ok_or_else(|| Fault::undefined(format!("role \"{}\" was concurrently dropped", role.display_name())))
 }
 
-/// Gives back what [`hold`] has just taken.
+/// Gives back what [`lock`] has just taken.
 #[expect(unsafe_code, reason = "no safe wrapper")]
-fn release(role: &Role) {
+fn release(role: &Role, how: u32) {
     // SAFETY: within the transaction that holds the lock.
     unsafe {
-        pg_sys::UnlockSharedObject(pg_sys::AuthIdRelationId, role.id, 0, pg_sys::ShareLock.cast_signed());
+        pg_sys::UnlockSharedObject(pg_sys::AuthIdRelationId, role.id, 0, how.cast_signed());
     }
 }

@@ -1,8 +1,8 @@
-//! Roles that administrators have made, before PostgreSQL 16.
+//! Roles that administrators have made.
 //!
-//! There CREATEROLE changes every role, and nothing says who made which. So these carry a label of a third provider, and
-//! administrators change no other roles but those that are linked. From 16 on the ADMIN option says it: what an upgrade
-//! brings along is handed over by `repair()`.
+//! Before PostgreSQL 16 CREATEROLE changes every role, and nothing says who made which. So these carry a label of a third
+//! provider, and administrators change no other roles but those that are linked. From 16 on the ADMIN option says it: what an
+//! upgrade brings along is handed over by `repair()`; only a role that is an administrator itself has the label meanwhile.
 
 use std::ffi::{CStr, c_char};
 
@@ -11,7 +11,7 @@ use pgrx::prelude::*;
 use super::catalog::{self, Role};
 use super::link::{self, Done};
 use super::superuser::{quoted, run};
-use super::{rights, scan};
+use super::{reach, rights, scan};
 use crate::fault::{Fault, Outcome, or_raise};
 
 /// The label provider.
@@ -58,13 +58,24 @@ pub(super) fn hand_over(done: &mut Done) {
     if !rights::HAS_ADMIN_OPTION_RULES {
         return;
     }
-    for role in marked() {
-        give(&role);
-        link::set_label(&role, PROVIDER, None);
+    // An administrator's role is nobody else's while it is one; and what has become a superuser's is that.
+    let theirs = |role: &Role| {
+        !rights::is_administrator(role) && !role.is_privileged() && !reach::is_above_guard(role)
+    };
+    for role in marked().iter().filter(|role| theirs(role)) {
+        give_back(role);
         done.push(format!(
             "granted \"{}\" to role \"azure_ad_admin\" with admin option",
             role.display_name()
         ));
+    }
+}
+
+/// A marked role is given to all administrators, from 16 on; before, the mark is what says so. Only within `as_superuser`.
+pub(super) fn give_back(role: &Role) {
+    if rights::HAS_ADMIN_OPTION_RULES && is_marked(role) {
+        give(role);
+        link::set_label(role, PROVIDER, None);
     }
 }
 

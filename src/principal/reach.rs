@@ -28,6 +28,11 @@ pub(crate) fn check_reach(role: &Role) -> Outcome<()> {
     }
 }
 
+/// Whether a role, or one that it is a member of, could lift the guard of its members.
+pub(super) fn is_above_guard(role: &Role) -> bool {
+    could_lift_guard(role) || membership::ancestors_of(role).iter().any(could_lift_guard)
+}
+
 fn could_lift_guard(role: &Role) -> bool {
     role.superuser || may_set_parameter(role)
 }

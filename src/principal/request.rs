@@ -64,8 +64,6 @@ pub(super) fn of(statement: &Statement, source: &CStr) -> Outcome<Vec<Request>> 
         Statement::Create(creation) if names(&creation.parents, USER_ROLE) => {
             Ok(vec![of_creation(creation, source)?])
         }
-        // By whom and for which role is judged by the provider; core says no before that, and does not say why.
-        Statement::Label { .. } => rights::may_administer().map(|()| Vec::new()),
         Statement::Membership { options_only: true, .. } => Ok(Vec::new()),
         Statement::Membership { granted, members, is_grant, .. } => {
             let mut requests = Vec::new();

@@ -1,8 +1,8 @@
 //! Statements without the part that is done here: copies of their trees, for core and for the hooks before ours.
 //!
 //! A membership in `azure_ad_user` comes with a link and goes with it, and an object id is no password; so neither may reach
-//! core. The rest of the statement does, and so does a statement of which nothing is left: core then does nothing, but its
-//! checks are made, and a hook that writes an audit trail sees it.
+//! core. The rest of the statement does, and so does a statement of which nothing is left: core then does nothing, but a hook
+//! that writes an audit trail sees it.
 
 #![expect(clippy::cast_ptr_alignment, reason = "a node is allocated as what its tag says")]
 
@@ -26,11 +26,11 @@ pub(super) unsafe fn plain_creation(planned: *mut pg_sys::PlannedStmt) -> *mut p
         create.options = retain(create.options, |item| {
             let option = &mut *item.cast::<pg_sys::DefElem>();
             let name = CStr::from_ptr(option.defname);
-            if name != c"addroleto" {
-                return name != c"password";
+            if name == c"addroleto" {
+                // The option stays, be it empty: given twice, core refuses it.
+                option.arg = retain(option.arg.cast(), |item| !is_user_role(role_spec(item))).cast();
             }
-            option.arg = retain(option.arg.cast(), |item| !is_user_role(role_spec(item))).cast();
-            !option.arg.is_null()
+            name != c"password"
         });
         copy
     }

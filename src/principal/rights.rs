@@ -30,21 +30,35 @@ pub(crate) fn may_change(role: &Role) -> Outcome<()> {
     if !HAS_ADMIN_OPTION_RULES && role.create_role {
         return denied("It has CREATEROLE, which administers every role before PostgreSQL 16.".to_owned());
     }
+    if !HAS_ADMIN_OPTION_RULES && !is_managed(role) {
+        return denied(NOT_MANAGED.to_owned());
+    }
     if !core_lets_change_password(user, role.id) {
         return denied(format!(
             "Only roles with the CREATEROLE attribute{} may change it.",
             if HAS_ADMIN_OPTION_RULES { " and the ADMIN option on it" } else { "" }
         ));
     }
-    let foreign = membership::ancestors_of(role)
-        .into_iter()
-        .find(|parent| !catalog::is_anchor(parent) && !holds(user, parent.id));
-    match foreign {
+    match foreign_parent(user, role) {
         Some(parent) => {
             denied(format!("It is a member of role \"{}\", of which you are none.", parent.display_name()))
         }
         None => Ok(()),
     }
+}
+
+/// Why an administrator may not change a role, before 16.
+pub(crate) const NOT_MANAGED: &str = "It is no Azure AD role, and no Azure AD administrator has made it.";
+
+/// Whether a role is for administrators to change, before 16.
+pub(crate) fn is_managed(role: &Role) -> bool {
+    managed::is_marked(role) || matches!(catalog::link_of(role.id), Link::Bound(_))
+}
+
+/// A role that `role` is a member of, and `user` cannot act as.
+pub(crate) fn foreign_parent(user: pg_sys::Oid, role: &Role) -> Option<Role> {
+    let foreign = |parent: &Role| !catalog::is_anchor(parent) && !holds(user, parent.id);
+    membership::ancestors_of(role).into_iter().find(foreign)
 }
 
 /// The current user may link roles at all; which ones is another question.
@@ -58,7 +72,7 @@ pub(crate) fn may_create() -> Outcome<()> {
         return Ok(());
     }
     let user = require_administrator()?;
-    if has_create_role(user) {
+    if user_has_create_role(user) {
         return Ok(());
     }
     Err(Fault::denied("permission denied to create role")
@@ -108,12 +122,9 @@ pub(crate) fn user_of_administrator() -> Option<Role> {
     catalog::role_of(current_user().0).filter(|user| !user.superuser && (came_as || is_administrator(user)))
 }
 
-/// Whether a role is a member of `azure_ad_admin`, directly or not.
-///
-/// Directly is looked at first: the other way leads through every role that administrators have made, from 16 on.
+/// Whether a role administers Azure AD roles. Directly: an administrator's role has no members.
 pub(crate) fn is_administrator(role: &Role) -> bool {
     link::holds_admin_role(role)
-        || catalog::role_named(catalog::ADMIN_ROLE).is_some_and(|admin| catalog::is_member(role.id, admin.id))
 }
 
 /// The role created by an administrator belongs to all administrators, not to the one who made it. Core makes whoever
@@ -165,8 +176,13 @@ fn current_user() -> (pg_sys::Oid, bool) {
     unsafe { (pg_sys::GetUserId(), pg_sys::InSecurityRestrictedOperation()) }
 }
 
+/// Whether the current user may change roles.
+pub(crate) fn has_create_role() -> bool {
+    user_has_create_role(current_user().0)
+}
+
 #[expect(unsafe_code, reason = "no safe wrapper")]
-fn has_create_role(user: pg_sys::Oid) -> bool {
+fn user_has_create_role(user: pg_sys::Oid) -> bool {
     // SAFETY: reads the catalog cache.
     unsafe { pg_sys::has_createrole_privilege(user) }
 }
@@ -175,5 +191,5 @@ fn has_create_role(user: pg_sys::Oid) -> bool {
 #[expect(unsafe_code, reason = "no safe wrapper")]
 fn core_lets_change_password(user: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     // SAFETY: reads the catalog cache.
-    has_create_role(user) && (!HAS_ADMIN_OPTION_RULES || unsafe { pg_sys::is_admin_of_role(user, role) })
+    user_has_create_role(user) && (!HAS_ADMIN_OPTION_RULES || unsafe { pg_sys::is_admin_of_role(user, role) })
 }

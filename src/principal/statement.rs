@@ -23,14 +23,14 @@ pub(crate) enum Statement {
     /// DROP ROLE.
     Drop { roles: Vec<Named> },
     /// ALTER ROLE … RENAME.
-    Rename { role: Named },
+    Rename { role: Named, to: Named },
     /// DROP OWNED, REASSIGN OWNED.
     Own { roles: Vec<Named> },
     /// GRANT … ON PARAMETER.
     #[cfg_attr(feature = "pg14", expect(dead_code, reason = "there is no such statement before 15"))]
     Parameter,
-    /// SECURITY LABEL … ON ROLE; and whether it names an administrator.
-    Label { role: Named, admin: bool },
+    /// SECURITY LABEL … ON ROLE; whether IS NULL, and whether it names an administrator.
+    Label { role: Named, unlinks: bool, admin: bool },
 }
 
 /// A role about to be created.
@@ -152,6 +152,7 @@ unsafe fn read_generic(node: *mut pg_sys::Node) -> Option<Statement> {
                     rename.renameType == pg_sys::ObjectType::OBJECT_ROLE && !rename.subname.is_null();
                 is_role.then(|| Statement::Rename {
                     role: Named::Name(CStr::from_ptr(rename.subname).to_owned()),
+                    to: Named::Name(CStr::from_ptr(rename.newname).to_owned()),
                 })
             }
             pg_sys::NodeTag::T_SecLabelStmt => {
@@ -165,8 +166,11 @@ unsafe fn read_generic(node: *mut pg_sys::Node) -> Option<Statement> {
                 let admin =
                     text.is_some_and(|text| text.split(|byte| *byte == b',').any(|item| item == b"admin"));
                 // The object of SECURITY LABEL … ON ROLE is a String node.
-                string_of(label.object)
-                    .map(|name| Statement::Label { role: Named::Name(name.to_owned()), admin })
+                string_of(label.object).map(|name| Statement::Label {
+                    role: Named::Name(name.to_owned()),
+                    unlinks: text.is_none(),
+                    admin,
+                })
             }
             #[cfg(not(feature = "pg14"))]
             pg_sys::NodeTag::T_GrantStmt => {

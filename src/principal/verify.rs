@@ -5,7 +5,7 @@ use pgrx::prelude::*;
 use super::catalog::{self, Link, Role, is_anchor};
 use super::statement::Named;
 use super::superuser::{as_superuser, quoted};
-use super::{anchors, membership, reach};
+use super::{anchors, link, membership, reach};
 use crate::fault::{Fault, Outcome};
 
 /// Roles are as a link, or the lack of one, asks for. `through` is a role they may have become members of.
@@ -79,6 +79,20 @@ fn unless(role: &Role, whole: impl FnOnce() -> bool) -> Outcome<()> {
     as_superuser(
         || if whole() || !anchors::any_link() { Ok(()) } else { Err(anchor_in_use(role, "changed")) },
     )
+}
+
+/// Roles that have been granted: those of administrators are nobody's.
+pub(super) fn administrators_have_no_members(granted: &[Named]) -> Outcome<()> {
+    granted
+        .iter()
+        .filter_map(Named::role)
+        .filter(link::holds_admin_role)
+        .try_for_each(|role| link::check_no_members(&role))
+}
+
+/// A role that has become one of the two by its name has no members that are not linked.
+pub(super) fn members_are_linked() -> Outcome<()> {
+    as_superuser(anchors::check_members_are_linked)
 }
 
 pub(super) fn nobody_lifts_a_guard(roles: &[Named]) -> Outcome<()> {

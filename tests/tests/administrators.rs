@@ -80,10 +80,10 @@ fn what_an_administrator_may_not() {
         denied(&mut admin, &create("local"), &change("local"), "and the ADMIN option on it");
         cluster.sql("GRANT writer TO admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE");
     } else {
-        assert!(
-            admin.query(&create("local")).is_ok(),
-            "CREATEROLE may change every role's password before 16"
-        );
+        let detail = "It is no Azure AD role, and no Azure AD administrator has made it.";
+        denied(&mut admin, &create("local"), &change("local"), detail);
+        // As if an administrator had made it.
+        cluster.sql("SECURITY LABEL FOR azure_ad_auth ON ROLE writer IS 'managed'");
     }
     denied(&mut admin, &create("writer"), &change("writer"), "It is a member of role \"pg_write_all_data\"");
     denied(
