@@ -5,7 +5,7 @@ use trial::cluster::Cluster;
 use trial::expect::admitted;
 use trial::issuer::*;
 
-use crate::links::{ADMIN, LINKED, SECOND_ADMIN, UNLINKED, denied, facts, session, token_of};
+use crate::links::{ADMIN, LINKED, SECOND_ADMIN, UNLINKED, denied, facts, fails, session, token_of};
 use crate::{link, scene};
 
 const REFUSED: &str = "permission denied to administer Azure AD roles";
@@ -243,4 +243,107 @@ fn an_administrator_changes_only_what_is_linked_or_made_by_one() {
         assert!(admin.query("ALTER ROLE ann CONNECTION LIMIT 5").is_ok());
     }
     assert_eq!(password_session(&cluster, "local").query("SELECT 1"), Ok(vec![Some("1".to_owned())]));
+}
+
+#[test]
+fn an_administrators_role_has_no_members() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let message = "role \"admin\" administers Azure AD roles and cannot have members";
+    let hint = "HINT:  REVOKE admin FROM ann;";
+    fails(&cluster, "GRANT admin TO ann", message, hint);
+    fails(&cluster, "ALTER GROUP admin ADD USER ann", message, hint);
+    let create = format!(
+        "SET aad_validate_oids_in_tenant = off; CREATE USER ben PASSWORD '{PERSON}' IN ROLE azure_ad_user, admin"
+    );
+    fails(&cluster, &create, message, "HINT:  REVOKE admin FROM ben;");
+    cluster.sql("CREATE ROLE deputy LOGIN");
+    link(&cluster, "deputy", SECOND_ADMIN, "user");
+    cluster.sql("GRANT deputy TO ann");
+    let promote = format!(
+        "SELECT azure_ad_auth.update_principal('deputy', '{SECOND_ADMIN}', 'user', is_admin => true)"
+    );
+    fails(
+        &cluster,
+        &promote,
+        "role \"deputy\" administers Azure AD roles and cannot have members",
+        "HINT:  REVOKE deputy FROM ann;",
+    );
+    cluster.sql("REVOKE deputy FROM ann");
+    cluster.sql(&promote);
+    assert_eq!(cluster.sql("SELECT pg_has_role('ann', 'azure_ad_admin', 'MEMBER')"), "f");
+}
+
+#[test]
+fn who_is_no_administrator_any_more_is_theirs_again() {
+    let (cluster, _provider) = scene("");
+    let mut admin = session(&cluster, "admin", ADMIN);
+    for statement in ["CREATE ROLE deputy LOGIN", "CREATE ROLE plain LOGIN"] {
+        assert!(admin.query(statement).is_ok(), "{statement}");
+    }
+    cluster.sql(&format!("SELECT azure_ad_auth.create_principal('deputy', '{SECOND_ADMIN}', 'user', true)"));
+    denied(
+        &mut admin,
+        "SELECT azure_ad_auth.drop_principal('deputy')",
+        "permission denied to change the link of role \"deputy\"",
+        "It is another administrator",
+    );
+    assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.repair()"), "0");
+    cluster.sql("SELECT azure_ad_auth.remove_admin('deputy')");
+    for statement in [
+        "ALTER ROLE deputy CONNECTION LIMIT 5",
+        "SELECT azure_ad_auth.drop_principal('deputy')",
+        "DROP ROLE deputy",
+    ] {
+        let result = admin.query(statement);
+        assert!(result.is_ok(), "{statement}: {result:?}");
+    }
+}
+
+#[test]
+fn before_16_what_a_superuser_has_given_more_is_a_superusers() {
+    let (cluster, _provider) = scene("");
+    let mut admin = session(&cluster, "admin", ADMIN);
+    for statement in ["CREATE ROLE deploy LOGIN", "CREATE ROLE readers", "CREATE ROLE plain LOGIN"] {
+        assert!(admin.query(statement).is_ok(), "{statement}");
+    }
+    cluster.sql("CREATE ROLE monitoring LOGIN; GRANT pg_monitor TO monitoring");
+    let mut since_16 = vec![];
+    for statement in ["GRANT readers TO plain", "REVOKE readers FROM plain"] {
+        let result = admin.query(statement);
+        assert!(result.is_ok(), "{statement}: {result:?}");
+    }
+    cluster.sql("GRANT pg_execute_server_program TO deploy");
+    for statement in [
+        "ALTER ROLE deploy PASSWORD 'mine'",
+        "GRANT deploy TO plain",
+        "REVOKE pg_monitor FROM monitoring",
+        "ALTER ROLE deploy RENAME TO his",
+    ] {
+        match admin.query(statement) {
+            Err(error) => assert_eq!(error.sqlstate, "42501", "{statement}: {error:?}"),
+            // The ADMIN option is what core goes by.
+            Ok(_) => since_16.push(statement),
+        }
+    }
+    assert!(cluster.workshop.installation.major >= 16 || since_16.is_empty(), "{since_16:?}");
+    assert_eq!(cluster.sql("SELECT pg_has_role('monitoring', 'pg_monitor', 'MEMBER')"), "t");
+}
+
+#[test]
+fn the_two_roles_do_not_come_back_with_members_under_their_names() {
+    let (cluster, _provider) = scene("");
+    cluster.sql("SELECT azure_ad_auth.drop_principal('admin')");
+    cluster.sql("ALTER ROLE azure_ad_user RENAME TO foo; GRANT foo TO postgres");
+    let message =
+        "role \"postgres\" is a member of role \"azure_ad_user\" but is not linked to a directory object";
+    fails(
+        &cluster,
+        "ALTER ROLE foo RENAME TO azure_ad_user",
+        message,
+        "HINT:  REVOKE azure_ad_user FROM postgres;",
+    );
+    cluster.sql("REVOKE foo FROM postgres; ALTER ROLE foo RENAME TO azure_ad_user");
+    cluster.sql(&format!("SELECT azure_ad_auth.set_admin('admin', '{ADMIN}')"));
+    admitted(&cluster, "admin", &token_of(ADMIN));
 }

@@ -285,7 +285,9 @@ fn the_administrators_life() {
     assert_eq!(association(&cluster), associated);
     admitted(&cluster, "admin", &token_of(ADMIN));
     // Replaced, the old one stays as a plain Azure AD user.
-    cluster.sql(&format!("SELECT azure_ad_auth.set_admin('admin2', '{SECOND_ADMIN}')"));
+    let output =
+        cluster.sql_as("postgres", &format!("SELECT azure_ad_auth.set_admin('admin2', '{SECOND_ADMIN}')"));
+    assert!(output.success && !output.stderr.contains("disabled"), "{}", output.stderr);
     assert_eq!(facts(&cluster, "admin"), LINKED);
     assert_eq!(facts(&cluster, "admin2"), ADMINISTRATOR);
     admitted(&cluster, "admin", &token_of(ADMIN));
