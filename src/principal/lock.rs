@@ -49,12 +49,15 @@ pub(crate) fn before(statement: &Statement) -> Outcome<()> {
         return Ok(());
     }
     match statement {
-        Statement::Membership { granted, members, options_only: false, .. }
+        Statement::Membership { granted, members, is_grant, options_only: false }
             if granted.iter().any(is_one_of_the_two) =>
         {
             rights::may_administer()?;
             let members = roles(members);
-            hold_association(|| members.iter().find_map(end_of_administrator))?;
+            let promotes = *is_grant && granted.iter().any(|role| role.is(catalog::ADMIN_ROLE));
+            hold_association(|| {
+                promotes.then_some(BEGUN).or_else(|| members.iter().find_map(end_of_administrator))
+            })?;
             members.iter().try_for_each(|role| lock(role, ENDED).map(drop))
         }
         Statement::Create(creation) if creation.parents.iter().any(is_one_of_the_two) => {

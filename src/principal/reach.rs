@@ -47,13 +47,18 @@ fn reaches(linked: &Role, top: &Role) -> Fault {
         .detail(detail)
         .hint(format!("Revoke SET ON PARAMETER {parameter} where the role has it from."));
     }
-    let top = top.display_name();
+    // What can be revoked is the last step there, which need not be a membership of the linked role itself.
+    let leads_there = |member: &Role| {
+        member.id == linked.id || membership::ancestors_of(linked).iter().any(|above| above.id == member.id)
+    };
+    let step = membership::members_of(top).into_iter().find(leads_there).unwrap_or_else(|| linked.clone());
+    let (top, step) = (top.display_name(), step.display_name());
     Fault::denied(format!(
         "role \"{name}\" is linked to a directory object and cannot be a member of role \"{top}\", which is a superuser \
          or has SET on parameter \"{parameter}\""
     ))
     .detail(detail)
-    .hint(format!("REVOKE {} FROM {};", quoted(&top), quoted(&name)))
+    .hint(format!("REVOKE {} FROM {};", quoted(&top), quoted(&step)))
 }
 
 /// Before 15 only superusers may.

@@ -107,7 +107,7 @@ fn who_comes_second_sees_what_the_first_has_done() {
         match (outcome, error) {
             (Ok(_), None) => {}
             (Err(found), Some(expected)) => {
-                assert!(found.message.starts_with(expected), "{second}: {found:?}")
+                assert!(found.message.starts_with(expected), "{second}: {found:?}");
             }
             other => panic!("{first}; {second}: {other:?}"),
         }
