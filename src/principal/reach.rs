@@ -1,5 +1,6 @@
 //! Whom a linked role may reach: nobody who could lift its guard.
 
+#[cfg(not(feature = "pg14"))]
 use pgrx::prelude::*;
 
 use super::catalog::{self, Link, Role};

@@ -5,7 +5,7 @@ use trial::expect::admitted;
 use trial::issuer::*;
 
 use crate::links::{ADMIN, LINKED, SECOND_ADMIN, UNLINKED, denied, facts, session, token_of};
-use crate::{link, scene};
+use crate::{KEY, link, scene};
 
 #[test]
 fn an_administrator_who_logged_in_with_a_token() {
@@ -66,6 +66,24 @@ fn a_member_of_an_administrator_group() {
     admitted(&cluster, "ben", &token_of(APPLICATION));
     assert!(member.query("SELECT azure_ad_auth.drop_principal('ben')").is_ok());
     assert_eq!(facts(&cluster, "ben"), UNLINKED);
+}
+
+#[test]
+fn an_application_that_administers() {
+    let (cluster, _provider) = scene("");
+    cluster.sql(&format!("SELECT azure_ad_auth.set_admin('pipeline', '{APPLICATION}', 'service')"));
+    let mut client = cluster.client();
+    let outcome =
+        client.login(&[("user", "pipeline"), ("database", "postgres")], &KEY.token(&app_v2(unix_now())));
+    assert_eq!(outcome, Outcome::Ready);
+    for statement in [
+        "SET aad_validate_oids_in_tenant = off",
+        &format!("CREATE USER ann PASSWORD '{PERSON}' IN ROLE azure_ad_user"),
+    ] {
+        let result = client.query(statement);
+        assert!(result.is_ok(), "{statement}: {result:?}");
+    }
+    admitted(&cluster, "ann", &token_of(PERSON));
 }
 
 #[test]
