@@ -1,10 +1,8 @@
 //! The two roles: `azure_ad_user`, which marks Azure AD roles, and `azure_ad_admin`, its member with ADMIN OPTION.
 
-use std::collections::BTreeSet;
-
 use pgrx::prelude::*;
 
-use super::catalog::{self, ADMIN_ROLE, Link, Role, USER_ROLE};
+use super::catalog::{self, ADMIN_ROLE, Role, USER_ROLE};
 use super::link::{self, Done};
 use super::membership;
 use super::superuser::{as_superuser, quoted, run};
@@ -25,7 +23,7 @@ pub(crate) fn establish() -> Outcome<Done> {
         check_members_are_linked()?;
         for role in &labelled_roles() {
             done.extend(link::settle(role)?);
-            if matches!(catalog::link_of(role.id), Link::Bound(_)) && preload::refresh(role) {
+            if catalog::is_linked(role.id) && preload::refresh(role) {
                 done.push(format!("refreshed session_preload_libraries of role \"{}\"", role.display_name()));
             }
         }
@@ -94,8 +92,7 @@ pub(crate) fn check_adoptable(role: &Role) -> Outcome<()> {
 pub(crate) fn check_members_are_linked() -> Outcome<()> {
     for anchor in [USER_ROLE, ADMIN_ROLE].into_iter().filter_map(catalog::role_named) {
         for member in membership::members_of(&anchor) {
-            if member.name.as_c_str() != ADMIN_ROLE && !matches!(catalog::link_of(member.id), Link::Bound(_))
-            {
+            if member.name.as_c_str() != ADMIN_ROLE && !catalog::is_linked(member.id) {
                 let (anchor, member) = (anchor.display_name(), member.display_name());
                 return Err(Fault::not_now(format!(
                     "role \"{member}\" is a member of role \"{anchor}\" but is not linked to a directory object"
@@ -113,19 +110,11 @@ pub(crate) fn check_members_are_linked() -> Outcome<()> {
 
 /// Roles with a label of ours, the two excepted.
 pub(crate) fn labelled_roles() -> Vec<Role> {
-    let ids = scan::SHARED_LABELS.rows(&[], |label| {
-        let ours = [catalog::PROVIDER, catalog::INTERNAL_PROVIDER];
-        let provider = label.get::<String>(3)?;
-        let is_ours = ours.iter().any(|name| name.to_bytes() == provider.as_bytes());
-        let is_role = label.get::<pg_sys::Oid>(2)? == pg_sys::AuthIdRelationId;
-        label.get::<pg_sys::Oid>(1).filter(|_| is_role && is_ours)
-    });
-    let ids: BTreeSet<_> = ids.into_iter().map(pg_sys::Oid::to_u32).collect();
-    let roles = ids.into_iter().map(pg_sys::Oid::from).filter_map(catalog::role_of);
-    roles.filter(|role| !catalog::is_anchor(role)).collect()
+    let roles = scan::labelled_by(&[catalog::PROVIDER, catalog::INTERNAL_PROVIDER]);
+    roles.into_iter().filter(|role| !catalog::is_anchor(role)).collect()
 }
 
 /// Whether any role is linked. Only within `as_superuser`.
 pub(crate) fn any_link() -> bool {
-    labelled_roles().iter().any(|role| matches!(catalog::link_of(role.id), Link::Bound(_)))
+    labelled_roles().iter().any(|role| catalog::is_linked(role.id))
 }

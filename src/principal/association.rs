@@ -43,7 +43,7 @@ pub(crate) fn settle(done: &mut Done) -> Outcome<()> {
 
 /// Whether there is an association and no administrator any more.
 pub(crate) fn is_void() -> bool {
-    let linked = |role: &Role| matches!(catalog::link_of(role.id), Link::Bound(_));
+    let linked = |role: &Role| catalog::is_linked(role.id);
     catalog::associated_tenant().is_some()
         && link::anchors().is_some_and(|(_, admin)| !membership::members_of(&admin).iter().any(linked))
 }

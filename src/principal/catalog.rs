@@ -190,6 +190,11 @@ pub(crate) fn link_of(role: pg_sys::Oid) -> Link {
     }
 }
 
+/// Whether a role's labels name a directory object.
+pub(crate) fn is_linked(role: pg_sys::Oid) -> bool {
+    matches!(link_of(role), Link::Bound(_))
+}
+
 /// Whether it is `azure_ad_user` or `azure_ad_admin`.
 pub(crate) fn is_anchor(role: &Role) -> bool {
     [USER_ROLE, ADMIN_ROLE].contains(&role.name.as_c_str())

@@ -2,7 +2,7 @@
 //!
 //! From 16 on the ADMIN option says who administers which role, and core keeps to it.
 
-use super::catalog::{self, Link, Role};
+use super::catalog::{self, Role};
 use super::statement::{Named, Statement};
 use super::{managed, rights};
 use crate::fault::{Fault, Outcome};
@@ -35,8 +35,8 @@ pub(crate) fn check(statement: &Statement) -> Outcome<()> {
 /// GRANT, REVOKE and IN ROLE: what one has, as everywhere else, and what administrators have made, if it is no more than that.
 fn may_grant(user: &Role, roles: &[Named]) -> Outcome<()> {
     let theirs = |role: &Role| {
-        let made = managed::is_marked(role) && !role.create_role && !rights::is_administrator(role);
-        made && rights::foreign_parent(user.id, role).is_none()
+        let made = managed::is_marked(role) && rights::why_not_theirs(role).is_none();
+        made && rights::foreign_membership(user.id, role).is_none()
     };
     let foreign = |role: &Role| !catalog::is_member(user.id, role.id) && !theirs(role);
     let Some(foreign) = roles.iter().filter_map(Named::role).find(foreign) else { return Ok(()) };
@@ -48,16 +48,9 @@ fn may_grant(user: &Role, roles: &[Named]) -> Outcome<()> {
 /// superuser has given more than the one who made it has.
 fn may_touch(user: &Role, roles: &[Named]) -> Outcome<()> {
     for role in roles.iter().filter_map(Named::role).filter(|role| role.id != user.id) {
-        let is_linked = matches!(catalog::link_of(role.id), Link::Bound(_));
-        let reason = if rights::is_administrator(&role) {
-            "It is another administrator; only a superuser may change that one.".to_owned()
-        } else if !rights::is_managed(&role) {
-            rights::NOT_MANAGED.to_owned()
-        } else if role.create_role {
-            "It has CREATEROLE, which administers every role before PostgreSQL 16.".to_owned()
-        } else if let Some(parent) = rights::foreign_parent(user.id, &role).filter(|_| !is_linked) {
-            format!("It is a member of role \"{}\", of which you are none.", parent.display_name())
-        } else {
+        // A linked one has no password, and a rebind is judged by itself.
+        let foreign = || rights::foreign_membership(user.id, &role).filter(|_| !catalog::is_linked(role.id));
+        let Some(reason) = rights::why_not_theirs(&role).map(str::to_owned).or_else(foreign) else {
             continue;
         };
         return Err(Fault::denied(format!("permission denied to change role \"{}\"", role.display_name()))

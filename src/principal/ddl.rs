@@ -9,7 +9,7 @@ use std::ffi::CStr;
 
 use pgrx::prelude::*;
 
-use super::catalog::{self, Link, is_anchor};
+use super::catalog::{self, is_anchor};
 use super::request::{self, Request};
 use super::statement::{self, Named, Statement};
 use super::superuser::{as_superuser, is_own_statement};
@@ -181,7 +181,7 @@ fn settle(role: &Named) -> Outcome<()> {
 
 /// Memberships in the two roles have no options.
 fn settle_if_linked(role: &Named) -> Outcome<()> {
-    let linked = role.role().is_some_and(|role| matches!(catalog::link_of(role.id), Link::Bound(_)));
+    let linked = role.role().is_some_and(|role| catalog::is_linked(role.id));
     if linked { settle(role) } else { Ok(()) }
 }
 
@@ -191,7 +191,7 @@ fn after_configure(role: &Named) -> Outcome<()> {
     if is_anchor(&role) {
         return verify::anchor_is_intact(&role);
     }
-    if matches!(catalog::link_of(role.id), Link::Bound(_)) {
+    if catalog::is_linked(role.id) {
         as_superuser(|| preload::set(&role));
     }
     Ok(())

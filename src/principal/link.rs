@@ -218,7 +218,7 @@ pub(crate) fn check_no_members(role: &Role) -> Outcome<()> {
 fn check_members(role: &Role, admin: &Role) -> Outcome<()> {
     let unlinked = membership::members_of(role)
         .into_iter()
-        .find(|member| member.id != admin.id && !matches!(catalog::link_of(member.id), Link::Bound(_)));
+        .find(|member| member.id != admin.id && !catalog::is_linked(member.id));
     let Some(member) = unlinked else { return Ok(()) };
     let (role, member) = (role.display_name(), member.display_name());
     Err(Fault::not_now(format!(

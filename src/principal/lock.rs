@@ -13,7 +13,7 @@ use std::ffi::CStr;
 
 use pgrx::prelude::*;
 
-use super::catalog::{self, Link, Role, is_anchor};
+use super::catalog::{self, Role, is_anchor};
 use super::statement::{Named, Statement};
 use super::{link, rights};
 use crate::fault::{Fault, Outcome};
@@ -29,11 +29,7 @@ pub(crate) fn claim_to_link(role: &Role, to_admin: bool) -> Outcome<Role> {
     let promotes = || to_admin && !link::holds_admin_role(role);
     hold_association(|| if to_admin { Some(BEGUN) } else { end_of_administrator(role) })?;
     let role = lock(role, ENDED)?;
-    if promotes() || !matches!(catalog::link_of(role.id), Link::Bound(_)) {
-        lock(&role, BEGUN)
-    } else {
-        Ok(role)
-    }
+    if promotes() || !catalog::is_linked(role.id) { lock(&role, BEGUN) } else { Ok(role) }
 }
 
 /// Locks a role that is to be unlinked. The role as it then is.
@@ -97,7 +93,7 @@ pub(crate) fn after(statement: &Statement) -> Outcome<()> {
     }
     let granted = roles(granted);
     granted.iter().try_for_each(|role| lock(role, HELD).map(drop))?;
-    let is_azure = |role: &Role| matches!(catalog::link_of(role.id), Link::Bound(_));
+    let is_azure = |role: &Role| catalog::is_linked(role.id);
     let how = if granted.iter().any(is_azure) { ENDED } else { HELD };
     roles(others).iter().try_for_each(|role| lock(role, how).map(drop))
 }

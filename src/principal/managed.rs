@@ -62,7 +62,7 @@ pub(super) fn hand_over(done: &mut Done) {
     let theirs = |role: &Role| {
         !rights::is_administrator(role) && !role.is_privileged() && !reach::is_above_guard(role)
     };
-    for role in marked().iter().filter(|role| theirs(role)) {
+    for role in scan::labelled_by(&[PROVIDER]).iter().filter(|role| theirs(role)) {
         give_back(role);
         done.push(format!(
             "granted \"{}\" to role \"azure_ad_admin\" with admin option",
@@ -81,17 +81,9 @@ pub(super) fn give_back(role: &Role) {
 
 /// There are no administrators any more: `azure_ad_admin` has been dropped.
 pub(super) fn forget() {
-    for role in marked() {
+    for role in scan::labelled_by(&[PROVIDER]) {
         link::set_label(&role, PROVIDER, None);
     }
-}
-
-fn marked() -> Vec<Role> {
-    let ids = scan::SHARED_LABELS.rows(&[], |label| {
-        let ours = label.get::<String>(3)?.as_bytes() == PROVIDER.to_bytes();
-        label.get::<pg_sys::Oid>(1).filter(|_| ours)
-    });
-    ids.into_iter().filter_map(catalog::role_of).collect()
 }
 
 /// Administrators manage the role and cannot act as it. Only within `as_superuser`.

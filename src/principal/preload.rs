@@ -10,7 +10,7 @@ use pgrx::prelude::*;
 
 use super::catalog::Role;
 use super::scan;
-use super::superuser::{query, quoted, run};
+use super::superuser::{literal, query, quoted, run};
 
 /// The setting.
 pub(crate) const PARAMETER: &str = "session_preload_libraries";
@@ -82,7 +82,7 @@ fn place(role: &Role, database: Option<&str>) -> String {
 }
 
 fn write(role: &Role, database: Option<&str>, libraries: &[String]) {
-    let list: Vec<_> = libraries.iter().map(|library| format!("'{}'", library.replace('\'', "''"))).collect();
+    let list: Vec<_> = libraries.iter().map(|library| literal(library)).collect();
     run(&format!("ALTER ROLE {} SET {PARAMETER} TO {}", place(role, database), list.join(", ")));
 }
 

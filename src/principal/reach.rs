@@ -3,7 +3,7 @@
 #[cfg(not(feature = "pg14"))]
 use pgrx::prelude::*;
 
-use super::catalog::{self, Link, Role};
+use super::catalog::{self, Role};
 use super::superuser::quoted;
 use super::{anchors, membership, preload};
 use crate::fault::{Fault, Outcome};
@@ -22,7 +22,7 @@ pub(crate) fn check_reach(role: &Role) -> Outcome<()> {
     let Some(top) = above.into_iter().find(could_lift_guard) else { return Ok(()) };
     let mut below = membership::descendants_of(role);
     below.push(role.clone());
-    let linked = |role: &Role| matches!(catalog::link_of(role.id), Link::Bound(_));
+    let linked = |role: &Role| catalog::is_linked(role.id);
     match below.into_iter().find(linked) {
         Some(linked) => Err(reaches(&linked, &top)),
         None => Ok(()),

@@ -12,8 +12,8 @@ use entra::Label;
 
 use super::catalog::{self, ADMIN_ROLE, Link, Role, USER_ROLE, is_anchor};
 use super::statement::{self, Creation, Named, Password, Statement};
-use super::superuser::quoted;
-use super::verify::not_linked;
+use super::superuser::{literal, quoted};
+use super::verify::{must_be_linked, not_linked};
 use super::{association, link, rights};
 use crate::fault::{Fault, Outcome};
 use crate::settings;
@@ -120,15 +120,12 @@ fn of_creation(creation: &Creation, source: &CStr) -> Outcome<Request> {
 
 /// As long as no directory can be asked for the object of a name.
 fn no_object(name: &str) -> Fault {
-    Fault::not_now(format!(
-        "role \"{name}\" cannot be a member of role \"azure_ad_user\" because it is not linked to a directory object"
-    ))
-    .detail("The directory cannot be asked for the object id of a name.")
+    must_be_linked(name, "azure_ad_user").detail("The directory cannot be asked for the object id of a name.")
     .hint(format!(
         "Give the object id: SET aad_validate_oids_in_tenant = off; CREATE ROLE {quoted} LOGIN PASSWORD '<object id>' \
-         IN ROLE azure_ad_user; or SELECT azure_ad_auth.create_principal('{escaped}', '<object id>', 'user');",
+         IN ROLE azure_ad_user; or SELECT azure_ad_auth.create_principal({literal}, '<object id>', 'user');",
         quoted = quoted(name),
-        escaped = name.replace('\'', "''"),
+        literal = literal(name),
     ))
 }
 
@@ -148,7 +145,7 @@ fn of_grant(anchor: &Role, member: Role) -> Outcome<Request> {
 }
 
 fn of_revoke(anchor: &Role, member: Role) -> Outcome<Option<Request>> {
-    if !matches!(catalog::link_of(member.id), Link::Bound(_)) {
+    if !catalog::is_linked(member.id) {
         return Ok(None);
     }
     if anchor.name.as_c_str() == ADMIN_ROLE {
@@ -157,9 +154,9 @@ fn of_revoke(anchor: &Role, member: Role) -> Outcome<Option<Request>> {
             "role \"{name}\" is linked to a directory object and stays a member of role \"azure_ad_admin\""
         ))
         .hint(format!(
-            "To make it a plain Azure AD user: SELECT azure_ad_auth.remove_admin('{escaped}'); to unlink it: SELECT \
-             azure_ad_auth.drop_principal('{escaped}');",
-            escaped = name.replace('\'', "''"),
+            "To make it a plain Azure AD user: SELECT azure_ad_auth.remove_admin({literal}); to unlink it: SELECT \
+             azure_ad_auth.drop_principal({literal});",
+            literal = literal(&name),
         )));
     }
     rights::may_change(&member)?;

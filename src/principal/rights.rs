@@ -24,14 +24,8 @@ pub(crate) fn may_change(role: &Role) -> Outcome<()> {
     if role.id == user || role.id == session::role() {
         return denied("A role cannot change its own link.".to_owned());
     }
-    if is_administrator(role) {
-        return denied("It is another administrator; only a superuser may change that one.".to_owned());
-    }
-    if !HAS_ADMIN_OPTION_RULES && role.create_role {
-        return denied("It has CREATEROLE, which administers every role before PostgreSQL 16.".to_owned());
-    }
-    if !HAS_ADMIN_OPTION_RULES && !is_managed(role) {
-        return denied(NOT_MANAGED.to_owned());
+    if let Some(reason) = why_not_theirs(role) {
+        return denied(reason.to_owned());
     }
     if !core_lets_change_password(user, role.id) {
         return denied(format!(
@@ -39,26 +33,29 @@ pub(crate) fn may_change(role: &Role) -> Outcome<()> {
             if HAS_ADMIN_OPTION_RULES { " and the ADMIN option on it" } else { "" }
         ));
     }
-    match foreign_parent(user, role) {
-        Some(parent) => {
-            denied(format!("It is a member of role \"{}\", of which you are none.", parent.display_name()))
-        }
-        None => Ok(()),
+    foreign_membership(user, role).map_or(Ok(()), denied)
+}
+
+/// Why a role is not for administrators to change. From 16 on the ADMIN option says the rest.
+pub(crate) fn why_not_theirs(role: &Role) -> Option<&'static str> {
+    if is_administrator(role) {
+        Some("It is another administrator; only a superuser may change that one.")
+    } else if HAS_ADMIN_OPTION_RULES {
+        None
+    } else if role.create_role {
+        Some("It has CREATEROLE, which administers every role before PostgreSQL 16.")
+    } else if !managed::is_marked(role) && !catalog::is_linked(role.id) {
+        Some("It is no Azure AD role, and no Azure AD administrator has made it.")
+    } else {
+        None
     }
 }
 
-/// Why an administrator may not change a role, before 16.
-pub(crate) const NOT_MANAGED: &str = "It is no Azure AD role, and no Azure AD administrator has made it.";
-
-/// Whether a role is for administrators to change, before 16.
-pub(crate) fn is_managed(role: &Role) -> bool {
-    managed::is_marked(role) || matches!(catalog::link_of(role.id), Link::Bound(_))
-}
-
-/// A role that `role` is a member of, and `user` cannot act as.
-pub(crate) fn foreign_parent(user: pg_sys::Oid, role: &Role) -> Option<Role> {
+/// That `role` is a member of another one that `user` cannot act as, in words.
+pub(crate) fn foreign_membership(user: pg_sys::Oid, role: &Role) -> Option<String> {
     let foreign = |parent: &Role| !catalog::is_anchor(parent) && !holds(user, parent.id);
-    membership::ancestors_of(role).into_iter().find(foreign)
+    let parent = membership::ancestors_of(role).into_iter().find(foreign)?;
+    Some(format!("It is a member of role \"{}\", of which you are none.", parent.display_name()))
 }
 
 /// The current user may link roles at all; which ones is another question.

@@ -3,7 +3,12 @@
 //! Read as they are now, own changes included, whatever the snapshot of the transaction says: under REPEATABLE READ a query
 //! would show a role as it was when the transaction began. Not for logins: see `catalog`.
 
+use std::collections::BTreeSet;
+use std::ffi::CStr;
+
 use pgrx::prelude::*;
+
+use super::catalog::{self, Role};
 
 /// A shared catalog: its oid, and that of an index that begins with the columns it is looked up by.
 pub(super) struct Catalog {
@@ -15,7 +20,7 @@ pub(super) struct Catalog {
 pub(super) const ROLE_SETTINGS: Catalog = Catalog::new(2964, 2965);
 
 /// pg_shseclabel and its index on (objoid, classoid, provider) (catalog/pg_shseclabel.h).
-pub(super) const SHARED_LABELS: Catalog = Catalog::new(3592, 3593);
+const SHARED_LABELS: Catalog = Catalog::new(3592, 3593);
 
 /// pg_database and its index on oid (catalog/pg_database.h).
 pub(super) const DATABASES: Catalog = Catalog::new(1262, 2672);
@@ -56,6 +61,18 @@ impl Catalog {
         }
         found
     }
+}
+
+/// The roles that have a label of one of these providers, each once.
+pub(super) fn labelled_by(providers: &[&CStr]) -> Vec<Role> {
+    let ids = SHARED_LABELS.rows(&[], |label| {
+        let provider = label.get::<String>(3)?;
+        let ours = providers.iter().any(|name| name.to_bytes() == provider.as_bytes());
+        let is_role = label.get::<pg_sys::Oid>(2)? == pg_sys::AuthIdRelationId;
+        label.get::<pg_sys::Oid>(1).filter(|_| is_role && ours)
+    });
+    let ids: BTreeSet<_> = ids.into_iter().map(pg_sys::Oid::to_u32).collect();
+    ids.into_iter().map(pg_sys::Oid::from).filter_map(catalog::role_of).collect()
 }
 
 /// A row, while it is being looked at.

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use pgrx::prelude::*;
 
-use super::catalog::{self, Link};
+use super::catalog;
 use crate::fault::Fault;
 
 thread_local! {
@@ -56,7 +56,7 @@ unsafe extern "C-unwind" fn on_transaction_event(
 /// Whether there are any, at the last moment at which the catalogs can be read; a savepoint may have brought a link back.
 fn still_unlinked() -> bool {
     UNLINKED.with_borrow_mut(|roles| {
-        roles.retain(|role| !matches!(catalog::link_of(*role), Link::Bound(_)));
+        roles.retain(|role| !catalog::is_linked(*role));
         !roles.is_empty()
     })
 }

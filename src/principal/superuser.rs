@@ -103,3 +103,8 @@ pub(crate) fn quoted(name: &str) -> String {
         std::ffi::CStr::from_ptr(pg_sys::quote_identifier(name.as_ptr())).to_string_lossy().into_owned()
     }
 }
+
+/// A text as it is written in a statement.
+pub(crate) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

@@ -2,9 +2,9 @@
 
 use pgrx::prelude::*;
 
-use super::catalog::{self, Link, Role, is_anchor};
+use super::catalog::{self, Role, is_anchor};
 use super::statement::Named;
-use super::superuser::{as_superuser, quoted};
+use super::superuser::{as_superuser, literal, quoted};
 use super::{anchors, link, membership, reach};
 use crate::fault::{Fault, Outcome};
 
@@ -15,7 +15,7 @@ pub(super) fn roles_are_sound(roles: &[Named], through: Option<&Role>) -> Outcom
         if is_anchor(&role) {
             continue;
         }
-        if matches!(catalog::link_of(role.id), Link::Bound(_)) {
+        if catalog::is_linked(role.id) {
             verify_linked(&role)?;
         } else if catalog::is_member(role.id, user.id) {
             let through = through.filter(|through| catalog::is_member(through.id, user.id));
@@ -30,18 +30,25 @@ fn parent_in(role: &Role, user: &Role) -> Option<Role> {
     membership::parents_of(role).into_iter().find(|parent| catalog::is_member(parent.id, user.id))
 }
 
-pub(super) fn not_linked(role: &Role, through: &Role) -> Fault {
-    let (role, through) = (role.display_name(), through.display_name());
+/// One role cannot be a member of another; what to do about it is for the caller to say.
+pub(super) fn must_be_linked(role: &str, through: &str) -> Fault {
     Fault::not_now(format!(
         "role \"{role}\" cannot be a member of role \"{through}\" because it is not linked to a directory object"
     ))
-    .detail(format!("Role \"{through}\" is an Azure AD role, and only Azure AD roles may be members of one."))
-    .hint(format!(
-        "Link it first: SELECT azure_ad_auth.create_principal('{quoted}', object_id); or \
+}
+
+pub(super) fn not_linked(role: &Role, through: &Role) -> Fault {
+    let (role, through) = (role.display_name(), through.display_name());
+    must_be_linked(&role, &through)
+        .detail(format!(
+            "Role \"{through}\" is an Azure AD role, and only Azure AD roles may be members of one."
+        ))
+        .hint(format!(
+            "Link it first: SELECT azure_ad_auth.create_principal({literal}, object_id); or \
          SECURITY LABEL FOR pgaadauth ON ROLE {name} IS 'aadauth,oid=<object id>,type=user';",
-        quoted = role.replace('\'', "''"),
-        name = quoted(&role),
-    ))
+            literal = literal(&role),
+            name = quoted(&role),
+        ))
 }
 
 /// A linked role has nothing by which it could step around its guard or its token.

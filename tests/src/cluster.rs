@@ -342,6 +342,13 @@ impl Cluster {
         RawClient::unix(self.folder.path(), self.port).expect("a connection")
     }
 
+    /// A session of the superuser, over the socket.
+    pub fn superuser(&self) -> RawClient {
+        let mut client = self.socket_client();
+        assert_eq!(client.login(&[("user", "postgres"), ("database", "postgres")], ""), Outcome::Ready);
+        client
+    }
+
     /// Logs in over TLS with the raw client.
     pub fn login(&self, role: &str, token: &str) -> Outcome {
         self.client().login(&[("user", role), ("database", "postgres")], token)

@@ -103,8 +103,7 @@ fn set_role_makes_nobody_an_administrator_who_did_not_come_as_one() {
     let (cluster, _provider) = scene("");
     open_to_all(&cluster);
     // A superuser who steps down, and stays down.
-    let mut client = cluster.socket_client();
-    assert_eq!(client.login(&[("user", "postgres"), ("database", "postgres")], ""), Outcome::Ready);
+    let mut client = cluster.superuser();
     for step in ["SET ROLE admin", "SET SESSION AUTHORIZATION admin"] {
         assert!(client.query(step).is_ok());
         all_denied(&cluster, &mut client, NO_TOKEN);

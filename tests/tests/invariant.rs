@@ -1,18 +1,11 @@
 //! What makes the guard sound, against whoever would break it: by a chain of roles, from another session, or in time.
 
-use trial::client::{Outcome, RawClient, ServerError};
+use trial::client::{RawClient, ServerError};
 use trial::cluster::Cluster;
 use trial::issuer::*;
 
 use crate::links::{ADMIN, SECOND_ADMIN, session};
 use crate::{link, scene};
-
-/// A session of the superuser.
-fn superuser(cluster: &Cluster) -> RawClient {
-    let mut client = cluster.socket_client();
-    assert_eq!(client.login(&[("user", "postgres"), ("database", "postgres")], ""), Outcome::Ready);
-    client
-}
 
 fn run(client: &mut RawClient, statement: &str) {
     let result = client.query(statement);
@@ -87,7 +80,7 @@ fn a_linked_role_reaches_nobody_who_could_lift_its_guard() {
 fn a_snapshot_hides_no_member() {
     let (cluster, _provider) = scene("");
     cluster.sql("CREATE ROLE cand LOGIN");
-    let mut first = superuser(&cluster);
+    let mut first = cluster.superuser();
     run(&mut first, "BEGIN ISOLATION LEVEL REPEATABLE READ");
     run(&mut first, "SELECT 1");
     cluster.sql("GRANT cand TO pg_monitor");
@@ -100,7 +93,7 @@ fn a_snapshot_hides_no_member() {
 fn statements_about_other_roles_wait_for_nobody() {
     let (cluster, _provider) = scene("");
     cluster.sql("CREATE ROLE a; CREATE ROLE b; CREATE ROLE c; CREATE ROLE d; CREATE ROLE x LOGIN; CREATE ROLE y LOGIN");
-    let mut first = superuser(&cluster);
+    let mut first = cluster.superuser();
     run(&mut first, "BEGIN");
     for statement in [
         "GRANT a TO x",
@@ -110,7 +103,7 @@ fn statements_about_other_roles_wait_for_nobody() {
     ] {
         run(&mut first, statement);
     }
-    let mut second = superuser(&cluster);
+    let mut second = cluster.superuser();
     run(&mut second, "SET lock_timeout = '10s'");
     for statement in ["GRANT c TO x", "GRANT d TO y", "DROP ROLE c"] {
         run(&mut second, statement);
@@ -157,11 +150,11 @@ fn sessions_that_link_and_grant_take_turns() {
     link(&cluster, "team", GROUP, "group");
     link(&cluster, "ann", PERSON, "user");
     // A grant under way, and a link that it would break.
-    let mut first = superuser(&cluster);
+    let mut first = cluster.superuser();
     run(&mut first, "BEGIN");
     run(&mut first, "GRANT cand TO local");
     let statement = format!("SELECT azure_ad_auth.create_principal('cand', '{PERSON}', 'user')");
-    let outcome = meanwhile(&cluster, superuser(&cluster), &statement, || run(&mut first, "COMMIT"));
+    let outcome = meanwhile(&cluster, cluster.superuser(), &statement, || run(&mut first, "COMMIT"));
     let message = "role \"cand\" cannot be linked because role \"local\" is a member of it";
     assert_eq!(outcome.expect_err("linked").message, message);
     // The other way round.
@@ -169,14 +162,14 @@ fn sessions_that_link_and_grant_take_turns() {
     run(&mut first, "BEGIN");
     run(&mut first, &statement);
     let outcome =
-        meanwhile(&cluster, superuser(&cluster), "GRANT cand TO local", || run(&mut first, "COMMIT"));
+        meanwhile(&cluster, cluster.superuser(), "GRANT cand TO local", || run(&mut first, "COMMIT"));
     let fault = outcome.expect_err("granted");
     assert!(fault.message.starts_with("role \"local\" cannot be a member of role \"cand\""), "{fault:?}");
     // A grant under way between two linked roles, of which one is unlinked.
     run(&mut first, "BEGIN");
     run(&mut first, "GRANT team TO ann");
     let unlink = "SELECT azure_ad_auth.drop_principal('ann')";
-    let outcome = meanwhile(&cluster, superuser(&cluster), unlink, || run(&mut first, "COMMIT"));
+    let outcome = meanwhile(&cluster, cluster.superuser(), unlink, || run(&mut first, "COMMIT"));
     let message = "role \"ann\" cannot be unlinked while it is a member of role \"team\"";
     assert_eq!(outcome.expect_err("unlinked").message, message);
     // A setting that comes while a role is being linked has the guard.
@@ -184,7 +177,7 @@ fn sessions_that_link_and_grant_take_turns() {
     run(&mut first, "BEGIN");
     run(&mut first, &format!("SELECT azure_ad_auth.create_principal('late', '{PERSON}', 'user')"));
     let set = "ALTER ROLE late IN DATABASE postgres SET session_preload_libraries = 'auto_explain'";
-    let outcome = meanwhile(&cluster, superuser(&cluster), set, || run(&mut first, "COMMIT"));
+    let outcome = meanwhile(&cluster, cluster.superuser(), set, || run(&mut first, "COMMIT"));
     assert!(outcome.is_ok(), "{outcome:?}");
     let guards = "SELECT count(*) FROM pg_db_role_setting WHERE setrole = 'late'::regrole AND setconfig::text ~ 'azure_ad_auth'";
     assert_eq!(cluster.sql(guards), "2");
@@ -194,11 +187,11 @@ fn sessions_that_link_and_grant_take_turns() {
 fn the_last_two_administrators_go_at_once() {
     let (cluster, _provider) = scene("");
     cluster.sql(&format!("SELECT azure_ad_auth.create_principal('admin2', '{SECOND_ADMIN}', 'user', true)"));
-    let mut first = superuser(&cluster);
+    let mut first = cluster.superuser();
     run(&mut first, "BEGIN");
     run(&mut first, "SELECT azure_ad_auth.remove_admin('admin')");
     let statement = "SELECT azure_ad_auth.remove_admin('admin2')";
-    let outcome = meanwhile(&cluster, superuser(&cluster), statement, || run(&mut first, "COMMIT"));
+    let outcome = meanwhile(&cluster, cluster.superuser(), statement, || run(&mut first, "COMMIT"));
     assert!(outcome.is_ok(), "{outcome:?}");
     let association = "SELECT count(*) FROM pg_shseclabel WHERE objoid = 'azure_ad_admin'::regrole";
     assert_eq!(cluster.sql(association), "0");
@@ -212,7 +205,7 @@ fn the_last_two_administrators_go_at_once() {
     run(&mut first, "BEGIN");
     run(&mut first, "DROP ROLE admin");
     cluster.sql("DROP ROLE other");
-    let outcome = meanwhile(&cluster, superuser(&cluster), "DROP ROLE admin2", || run(&mut first, "COMMIT"));
+    let outcome = meanwhile(&cluster, cluster.superuser(), "DROP ROLE admin2", || run(&mut first, "COMMIT"));
     assert!(outcome.is_ok(), "{outcome:?}");
     assert_eq!(cluster.sql(association), "0");
 }
@@ -333,7 +326,7 @@ fn before_16_an_administrator_gives_no_more_than_he_holds() {
     }
     run(&mut admin, "CREATE ROLE fine LOGIN NOCREATEROLE");
     run(&mut admin, "ALTER ROLE admin SET work_mem = '1MB'");
-    let mut other = superuser(&cluster);
+    let mut other = cluster.superuser();
     run(&mut other, "GRANT pg_write_all_data TO plain");
 }
 
@@ -365,7 +358,7 @@ fn a_chain_of_roles_gives_an_administrator_no_more_than_he_holds() {
 fn who_ends_sessions_commits_at_once() {
     let (cluster, _provider) = scene("max_prepared_transactions = 1");
     link(&cluster, "ann", PERSON, "user");
-    let mut client = superuser(&cluster);
+    let mut client = cluster.superuser();
     run(&mut client, "BEGIN");
     run(&mut client, "SELECT azure_ad_auth.drop_principal('ann')");
     let fault = error(&mut client, "PREPARE TRANSACTION 'later'");

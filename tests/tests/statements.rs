@@ -1,6 +1,6 @@
 //! Statements that link and unlink, in the words of Azure's Single Server.
 
-use trial::client::{Outcome, RawClient};
+use trial::client::Outcome;
 use trial::cluster::Cluster;
 use trial::expect::{admitted, ours};
 use trial::issuer::*;
@@ -45,8 +45,7 @@ fn a_role_created_in_azure_ad_user_is_linked() {
     assert_eq!(cluster.sql("SELECT pg_has_role('a4', 'readers', 'MEMBER')"), "t");
     assert_eq!(cluster.sql("SELECT rolconnlimit FROM pg_roles WHERE rolname = 'a3'"), "3");
     // The same by the extended protocol, and by a plan that is kept: its tree is not ours to change.
-    let mut client = cluster.socket_client();
-    assert_eq!(client.login(&[("user", "postgres"), ("database", "postgres")], ""), Outcome::Ready);
+    let mut client = cluster.superuser();
     for statement in [
         "SET aad_validate_oids_in_tenant = off",
         &format!("CREATE USER b1 PASSWORD '{PERSON}' IN ROLE azure_ad_user"),
@@ -360,19 +359,13 @@ fn other_hooks_see_the_statements() {
     }
 }
 
-fn superuser(cluster: &Cluster) -> RawClient {
-    let mut client = cluster.socket_client();
-    assert_eq!(client.login(&[("user", "postgres"), ("database", "postgres")], ""), Outcome::Ready);
-    client
-}
-
 #[test]
 fn an_old_snapshot_hides_nothing_from_a_link() {
     let (cluster, _provider) = scene("");
     cluster.sql("CREATE ROLE ann LOGIN");
     cluster.sql("CREATE DATABASE second");
     for level in ["REPEATABLE READ", "SERIALIZABLE"] {
-        let mut client = superuser(&cluster);
+        let mut client = cluster.superuser();
         for statement in
             [format!("BEGIN ISOLATION LEVEL {level}"), "SELECT count(*) FROM pg_authid".to_owned()]
         {
@@ -392,7 +385,7 @@ fn an_old_snapshot_hides_nothing_from_a_link() {
     // Nor that the two roles are in use.
     let (other, _provider) = scene("");
     other.sql("SELECT azure_ad_auth.drop_principal('admin')");
-    let mut client = superuser(&other);
+    let mut client = other.superuser();
     for statement in ["BEGIN ISOLATION LEVEL SERIALIZABLE", "SELECT count(*) FROM pg_authid"] {
         assert!(client.query(statement).is_ok());
     }

@@ -10,17 +10,30 @@ use trial::issuer::*;
 use crate::links::{ADMIN, LINKED, SECOND_ADMIN, UNLINKED, facts, token_of};
 use crate::{KEY, link, scene};
 
-fn superuser(cluster: &Cluster) -> RawClient {
-    let mut client = cluster.socket_client();
-    assert_eq!(client.login(&[("user", "postgres"), ("database", "postgres")], ""), Outcome::Ready);
-    client
-}
-
 /// A role is whole, linked or not: never something in between.
 fn is_whole(cluster: &Cluster, role: &str) -> bool {
     let facts = facts(cluster, role);
     let labels = cluster.sql(&format!("SELECT count(*) FROM pg_shseclabel WHERE objoid = '{role}'::regrole"));
     (facts == LINKED && labels == "1") || (facts == UNLINKED && labels == "0")
+}
+
+/// Four sessions run the same statements, each from another one on; an error must be one of those expected.
+fn at_once(cluster: &Cluster, statements: &[String], count: usize, expected: &[&str]) {
+    thread::scope(|scope| {
+        for first in 0..4 {
+            scope.spawn(move || {
+                let mut client = cluster.superuser();
+                for statement in statements.iter().cycle().skip(first * 2).take(count) {
+                    if let Err(error) = client.query(statement) {
+                        assert!(
+                            expected.iter().any(|text| error.message.contains(text)),
+                            "{statement}: {error:?}"
+                        );
+                    }
+                }
+            });
+        }
+    });
 }
 
 #[test]
@@ -39,24 +52,9 @@ fn sessions_that_link_and_unlink_one_role_leave_it_whole() {
         "SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL".to_owned(),
         "GRANT azure_ad_user TO ann".to_owned(),
     ];
-    thread::scope(|scope| {
-        for first in 0..4 {
-            let (cluster, statements) = (&cluster, &statements);
-            scope.spawn(move || {
-                let mut client = superuser(cluster);
-                for statement in statements.iter().cycle().skip(first * 2).take(140) {
-                    // Only for want of what another session has just done, or undone.
-                    if let Err(error) = client.query(statement) {
-                        let expected = ["is not linked to a directory object", "is already linked"];
-                        assert!(
-                            expected.iter().any(|text| error.message.contains(text)),
-                            "{statement}: {error:?}"
-                        );
-                    }
-                }
-            });
-        }
-    });
+    // Only for want of what another session has just done, or undone.
+    let expected = ["is not linked to a directory object", "is already linked"];
+    at_once(&cluster, &statements, 140, &expected);
     assert!(is_whole(&cluster, "ann"), "{}", facts(&cluster, "ann"));
     assert!(!ours(&cluster.log()).contains("deadlock"), "{}", ours(&cluster.log()));
     cluster.sql("SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL");
@@ -93,7 +91,7 @@ fn who_comes_second_sees_what_the_first_has_done() {
         if linked {
             link(&cluster, "ann", PERSON, "user");
         }
-        let (mut one, mut two) = (superuser(&cluster), superuser(&cluster));
+        let (mut one, mut two) = (cluster.superuser(), cluster.superuser());
         assert!(one.query("BEGIN").is_ok());
         let result = one.query(&first);
         assert!(result.is_ok(), "{first}: {result:?}");
@@ -134,22 +132,7 @@ fn administrators_come_and_go_without_a_circle() {
             "SECURITY LABEL FOR pgaadauth ON ROLE admin2 IS 'aadauth,oid={SECOND_ADMIN},type=user,tenant_id={TENANT}'"
         ),
     ];
-    thread::scope(|scope| {
-        for first in 0..4 {
-            let (cluster, statements) = (&cluster, &statements);
-            scope.spawn(move || {
-                let mut client = superuser(cluster);
-                for statement in statements.iter().cycle().skip(first * 2).take(84) {
-                    if let Err(error) = client.query(statement) {
-                        assert!(
-                            error.message.contains("is not an Azure AD administrator"),
-                            "{statement}: {error:?}"
-                        );
-                    }
-                }
-            });
-        }
-    });
+    at_once(&cluster, &statements, 84, &["is not an Azure AD administrator"]);
     assert!(!ours(&cluster.log()).contains("deadlock"), "{}", ours(&cluster.log()));
     let association = "SELECT count(*) FROM pg_shseclabel WHERE objoid = 'azure_ad_admin'::regrole";
     let administrators = "SELECT count(*) > 0 FROM azure_ad_auth.principals WHERE is_admin";
@@ -185,7 +168,7 @@ fn logins_while_a_role_comes_and_goes_end_one_way_or_the_other() {
     thread::scope(|scope| {
         let cluster = &cluster;
         let changes = scope.spawn(move || {
-            let mut client = superuser(cluster);
+            let mut client = cluster.superuser();
             for _ in 0..60 {
                 for statement in [
                     format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')").as_str(),
@@ -243,13 +226,13 @@ fn ten_thousand_roles_in_one_transaction() {
 
 /// A session of a role that has no rights, waiting for nobody.
 fn nobody(cluster: &Cluster) -> RawClient {
-    let mut client = superuser(cluster);
+    let mut client = cluster.superuser();
     assert!(client.query("SET SESSION AUTHORIZATION nopriv").is_ok());
     client
 }
 
 fn all_run(cluster: &Cluster, statements: &[&str]) {
-    let mut client = superuser(cluster);
+    let mut client = cluster.superuser();
     assert!(client.query("SET lock_timeout = '20s'").is_ok());
     for statement in statements {
         let result = client.query(statement);
@@ -298,7 +281,7 @@ fn nobody_keeps_himself_from_being_unlinked() {
     let mut holders: Vec<_> = ["evil", "admin", "owner"]
         .into_iter()
         .map(|role| {
-            let mut client = superuser(&cluster);
+            let mut client = cluster.superuser();
             // As somebody whose first statement has been made: the seal asks for the token of the session's own role.
             assert!(client.query(&format!("SET ROLE {role}")).is_ok());
             assert!(client.query("BEGIN").is_ok());
@@ -314,7 +297,7 @@ fn nobody_keeps_himself_from_being_unlinked() {
         assert!(result.is_ok(), "{statement}: {result:?}");
     }
     // A link under way too; but from 16 on core lets one transaction at a time change who is in azure_ad_user.
-    let mut linking = superuser(&cluster);
+    let mut linking = cluster.superuser();
     if cluster.workshop.installation.major < 16 {
         for statement in
             ["BEGIN", &format!("SELECT azure_ad_auth.create_principal('late', '{PERSON}', 'user')")]
@@ -322,7 +305,7 @@ fn nobody_keeps_himself_from_being_unlinked() {
             assert!(linking.query(statement).is_ok());
         }
     }
-    let mut client = superuser(&cluster);
+    let mut client = cluster.superuser();
     assert!(client.query("SET lock_timeout = '20s'").is_ok());
     for statement in ["SELECT azure_ad_auth.drop_principal('victim')", "SELECT azure_ad_auth.remove_admin()"]
     {
@@ -341,7 +324,7 @@ fn nobody_keeps_himself_from_being_unlinked() {
 fn statements_about_local_roles_do_not_wait_for_each_other() {
     let (cluster, _provider) = scene("");
     cluster.sql("CREATE ROLE la; CREATE ROLE lb; CREATE ROLE lc; CREATE ROLE lr; CREATE ROLE ls");
-    let mut first = superuser(&cluster);
+    let mut first = cluster.superuser();
     for statement in ["BEGIN", "GRANT lr TO la", "GRANT lr TO lb", "ALTER ROLE lc CREATEDB"] {
         assert!(first.query(statement).is_ok());
     }
