@@ -20,6 +20,7 @@
     clippy::string_slice
 )]
 
+mod advertised;
 mod authority;
 mod claims;
 mod freshness;
