@@ -108,28 +108,30 @@ mod tests {
         assert_eq!(report::timestamp(i64::MAX), "9999-12-31 23:59:59+00");
     }
 
+    // These tests run beside each other, each in a transaction of its own: a role of one has no name of another's.
+
     #[pg_test]
     fn roles_are_what_their_labels_and_memberships_make_them() {
         let standing = |name: &str| {
             let name = CString::new(name).unwrap();
             catalog::standing_of(&catalog::role_named(&name).unwrap())
         };
-        Spi::run("CREATE ROLE plain; CREATE ROLE ann LOGIN").unwrap();
-        Spi::run("SELECT azure_ad_auth.create_principal('ann', gen_random_uuid(), 'user')").unwrap();
+        Spi::run("CREATE ROLE plain; CREATE ROLE bea LOGIN").unwrap();
+        Spi::run("SELECT azure_ad_auth.create_principal('bea', gen_random_uuid(), 'user')").unwrap();
         assert!(matches!(standing("plain"), Standing::Local));
-        assert!(matches!(standing("ann"), Standing::Linked(_)));
+        assert!(matches!(standing("bea"), Standing::Linked(_)));
         assert!(matches!(standing("azure_ad_user"), Standing::Anchor));
         assert!(matches!(standing("azure_ad_admin"), Standing::Anchor));
-        Spi::run("SECURITY LABEL FOR pgaadauth ON ROLE ann IS 'aadauth,mfa'").unwrap();
-        let ann = catalog::role_named(c"ann").unwrap();
-        assert!(matches!(catalog::link_of(ann.id), Link::Unbound));
-        assert!(matches!(standing("ann"), Standing::Local));
+        Spi::run("SECURITY LABEL FOR pgaadauth ON ROLE bea IS 'aadauth,mfa'").unwrap();
+        let bea = catalog::role_named(c"bea").unwrap();
+        assert!(matches!(catalog::link_of(bea.id), Link::Unbound));
+        assert!(matches!(standing("bea"), Standing::Local));
     }
 
     #[pg_test]
     fn settling_twice_does_nothing_the_second_time() {
         Spi::run("SELECT azure_ad_auth.set_admin('boss', gen_random_uuid())").unwrap();
-        Spi::run("SELECT azure_ad_auth.create_principal('ann', gen_random_uuid(), 'group')").unwrap();
+        Spi::run("SELECT azure_ad_auth.create_principal('cora', gen_random_uuid(), 'group')").unwrap();
         let steps = "SELECT count(*) FROM azure_ad_auth.repair()";
         assert_eq!(Spi::get_one::<i64>(steps), Ok(Some(0)));
     }
@@ -137,16 +139,16 @@ mod tests {
     #[pg_test]
     fn savepoints_take_back_whole_links() {
         let linked =
-            || Spi::get_one::<i64>("SELECT count(*) FROM azure_ad_auth.principals WHERE role_name = 'ann'");
+            || Spi::get_one::<i64>("SELECT count(*) FROM azure_ad_auth.principals WHERE role_name = 'dora'");
         Spi::run(
             "DO $$ BEGIN \
-               PERFORM azure_ad_auth.create_principal('ann', gen_random_uuid(), 'user'); \
-               BEGIN PERFORM azure_ad_auth.drop_principal('ann'); RAISE 'no'; EXCEPTION WHEN others THEN END; \
+               PERFORM azure_ad_auth.create_principal('dora', gen_random_uuid(), 'user'); \
+               BEGIN PERFORM azure_ad_auth.drop_principal('dora'); RAISE 'no'; EXCEPTION WHEN others THEN END; \
              END $$",
         )
         .unwrap();
         assert_eq!(linked(), Ok(Some(1)));
-        let member = "SELECT pg_has_role('ann', 'azure_ad_user', 'MEMBER')";
+        let member = "SELECT pg_has_role('dora', 'azure_ad_user', 'MEMBER')";
         assert_eq!(Spi::get_one::<bool>(member), Ok(Some(true)));
     }
 
@@ -154,26 +156,26 @@ mod tests {
     fn a_statement_links_and_the_object_id_is_no_password() {
         let object = "22222222-aaaa-bbbb-cccc-000000000002";
         Spi::run("SET LOCAL aad_validate_oids_in_tenant = off").unwrap();
-        Spi::run(&format!("CREATE USER ann PASSWORD '{object}' IN ROLE azure_ad_user")).unwrap();
-        let ann = catalog::role_named(c"ann").unwrap();
-        assert!(matches!(catalog::link_of(ann.id), Link::Bound(label) if label.kind.is_none()));
-        assert!(!catalog::has_password(ann.id));
-        Spi::run("REVOKE azure_ad_user FROM ann").unwrap();
-        assert!(matches!(catalog::link_of(ann.id), Link::None));
+        Spi::run(&format!("CREATE USER eva PASSWORD '{object}' IN ROLE azure_ad_user")).unwrap();
+        let eva = catalog::role_named(c"eva").unwrap();
+        assert!(matches!(catalog::link_of(eva.id), Link::Bound(label) if label.kind.is_none()));
+        assert!(!catalog::has_password(eva.id));
+        Spi::run("REVOKE azure_ad_user FROM eva").unwrap();
+        assert!(matches!(catalog::link_of(eva.id), Link::None));
     }
 
     #[pg_test(
-        error = "role \"local\" cannot be a member of role \"ann\" because it is not linked to a directory object"
+        error = "role \"local\" cannot be a member of role \"fay\" because it is not linked to a directory object"
     )]
     fn a_member_without_a_link() {
         Spi::run("CREATE ROLE local").unwrap();
-        Spi::run("SELECT azure_ad_auth.create_principal('ann', gen_random_uuid(), 'user')").unwrap();
-        Spi::run("GRANT ann TO local").unwrap();
+        Spi::run("SELECT azure_ad_auth.create_principal('fay', gen_random_uuid(), 'user')").unwrap();
+        Spi::run("GRANT fay TO local").unwrap();
     }
 
     #[pg_test(error = "invalid label for provider pgaadauth")]
     fn a_label_with_a_mistake() {
-        Spi::run("CREATE ROLE ann; SECURITY LABEL FOR pgaadauth ON ROLE ann IS 'aadauth,type=person'")
+        Spi::run("CREATE ROLE gail; SECURITY LABEL FOR pgaadauth ON ROLE gail IS 'aadauth,type=person'")
             .unwrap();
     }
 

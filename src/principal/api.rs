@@ -86,9 +86,13 @@ fn create_principal(
         let role_name = given(role_name)?;
         let wanted = wanted(object_id, object_type, is_admin, is_mfa)?;
         let label = label(&wanted, None)?;
+        if find(role_name)?.is_none() {
+            rights::may_create()?;
+            lock::claim_to_create(wanted.admin)?;
+        }
+        // By now somebody else may have created it.
         match find(role_name)? {
             None => {
-                rights::may_create()?;
                 let role = create(role_name, wanted.admin)?;
                 if !wanted.admin {
                     rights::grant_to_administrators(&role);

@@ -32,6 +32,13 @@ pub(crate) fn claim_to_link(role: &Role, to_admin: bool) -> Outcome<Role> {
     if promotes() || !catalog::is_linked(role.id) { lock(&role, BEGUN) } else { Ok(role) }
 }
 
+/// Before a role is created that is to be linked: administrators are locked first, or whoever has them locked and creates a
+/// role of the same name would wait for us, and we for them.
+pub(crate) fn claim_to_create(to_admin: bool) -> Outcome<()> {
+    require_writable();
+    hold_association(|| to_admin.then_some(BEGUN))
+}
+
 /// Locks a role that is to be unlinked. The role as it then is.
 pub(crate) fn claim_to_unlink(role: &Role) -> Outcome<Role> {
     require_writable();

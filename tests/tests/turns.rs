@@ -63,6 +63,26 @@ fn sessions_that_link_and_unlink_one_role_leave_it_whole() {
 }
 
 #[test]
+fn a_role_is_created_by_two_sessions_of_which_one_has_set_the_administrator() {
+    let (cluster, _provider) = scene("");
+    let create = format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')");
+    let (mut one, mut two) = (cluster.superuser(), cluster.superuser());
+    assert!(one.query("BEGIN").is_ok());
+    assert!(one.query(&format!("SELECT azure_ad_auth.set_admin('boss', '{APPLICATION}')")).is_ok());
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| two.query(&create));
+        assert!(eventually(|| cluster.sql("SELECT count(*) FROM pg_locks WHERE NOT granted") == "1"));
+        // The other one waits for the administrators, and has nothing that we could wait for.
+        let created = one.query(&create);
+        assert!(created.is_ok(), "{created:?}");
+        assert!(one.query("COMMIT").is_ok());
+        let second = waiter.join().expect("a thread");
+        assert!(second.is_ok(), "{second:?}");
+    });
+    assert!(is_whole(&cluster, "ann"), "{}", facts(&cluster, "ann"));
+}
+
+#[test]
 fn who_comes_second_sees_what_the_first_has_done() {
     let (cluster, _provider) = scene("");
     cluster.sql("CREATE ROLE ann LOGIN");
