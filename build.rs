@@ -18,7 +18,9 @@ const HEADERS: &str = r#"
 #include "libpq/libpq.h"
 #include "libpq/libpq-be.h"
 #include "libpq/pqformat.h"
+#include "postmaster/postmaster.h"
 #if PG_VERSION_NUM >= 180000
+#include "libpq/oauth.h"
 #include "tcop/backend_startup.h"
 #endif
 "#;
@@ -88,8 +90,8 @@ fn bind(headers: &Path, flags: &[String]) -> Result<(), Box<dyn Error>> {
         .header_contents("server.h", HEADERS)
         .clang_arg(format!("-I{}", headers.display()))
         .clang_args(flags)
-        .allowlist_type("Port|HbaLine|UserAuth|ClientConnectionInfo|LogConnectionOption")
-        .allowlist_var("PqCommMethods|MyClientConnectionInfo|ClientAuthentication_hook|log_connections")
+        .allowlist_type("Port|HbaLine|UserAuth|ClientConnectionInfo|LogConnectionOption|OAuthValidatorCallbacks")
+        .allowlist_var("PqCommMethods|MyClientConnectionInfo|ClientAuthentication_hook|log_connections|MyProcPort|ClientAuthInProgress|PG_OAUTH_VALIDATOR_MAGIC")
         .allowlist_function("sendAuthRequest|pq_beginmessage|pq_endmessage|appendBinaryStringInfo|pq_startmsgread|pq_getbyte|pq_getmessage|hba_authname")
         .default_enum_style(bindgen::EnumVariation::Consts)
         .use_core()

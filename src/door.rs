@@ -1,8 +1,13 @@
 //! How a token reaches us, and the one path from there to admission.
 
 pub(crate) mod guard;
-pub(crate) mod password;
+pub(crate) mod hook;
+#[cfg(feature = "pg18")]
+mod oauth;
+mod pam;
+mod password;
 pub(crate) mod seal;
+mod verdict;
 
 use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,35 +15,78 @@ use std::time::Instant;
 
 use entra::{Code, Principal, Refusal, Token, Untrusted, Unverified, Uuid};
 use pgrx::prelude::*;
+use zeroize::Zeroizing;
 
 use crate::clock::unix_now;
 use crate::keys::{self, Found};
 use crate::principal::catalog::{self, Role, Standing};
 use crate::report::Denial;
 use crate::settings::{self, Rules};
+use crate::wire::{Connection, Method};
+
+/// By which way a token reaches us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Door {
+    /// A `trust` line, behind which the hook asks.
+    Password,
+    /// A `pam` line: this library as PAM's module.
+    Pam,
+    /// An `oauth` line: this library as PostgreSQL's validator.
+    OAuth,
+}
+
+impl Door {
+    /// The door behind a method of pg_hba.conf, if there can be one.
+    const fn behind(method: Method) -> Option<Self> {
+        match method {
+            Method::Trust => Some(Self::Password),
+            Method::Pam => Some(Self::Pam),
+            Method::OAuth => Some(Self::OAuth),
+            Method::Other => None,
+        }
+    }
+
+    /// For the log.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Pam => "pam",
+            Self::OAuth => "oauth",
+        }
+    }
+}
 
 /// Who wants in, as established before the token was asked for.
-pub(crate) struct Visitor {
+struct Visitor {
     /// The role's name, as the client gave it.
-    pub(crate) name: CString,
-    /// The role that had this name then.
-    pub(crate) role: pg_sys::Oid,
+    name: CString,
+    /// The role that had this name then; invalid: none had.
+    role: pg_sys::Oid,
     /// Nobody on the way can read along.
-    pub(crate) protected: bool,
+    protected: bool,
 }
 
 impl Visitor {
+    /// Whoever is at the other end of a connection.
+    fn of(connection: Connection) -> Self {
+        let name = connection.role_name();
+        let role = catalog::role_named(&name).map_or(pg_sys::InvalidOid, |role| role.id);
+        Self { name, role, protected: connection.is_tls() || connection.is_unix_socket() }
+    }
+
     fn display_name(&self) -> String {
         self.name.to_string_lossy().into_owned()
     }
 }
 
 /// Why a visitor stays outside.
-pub(crate) enum Refused {
+enum Refused {
     /// For a reason of ours.
     Denied(Denial),
     /// The role has no LOGIN: core's own reason, in core's own words.
     NoLogin,
+    /// The client hung up instead of sending a token: silently, as core does.
+    HungUp,
 }
 
 impl From<Denial> for Refused {
@@ -48,16 +96,47 @@ impl From<Denial> for Refused {
 }
 
 /// A visitor let in.
-pub(crate) struct Admission {
-    pub(crate) role: pg_sys::Oid,
+struct Admission {
+    role: pg_sys::Oid,
     /// The object the role was linked to when it was let in.
-    pub(crate) object_id: Uuid,
+    object_id: Uuid,
     /// What was believed.
-    pub(crate) token: Token,
+    token: Token,
+}
+
+/// The whole way from a visitor to a decision: checks, asks for the token, and judges it. The token is wiped when this returns or
+/// raises.
+fn attend(
+    visitor: &Visitor,
+    ask: impl FnOnce() -> Result<Zeroizing<Vec<u8>>, Refused>,
+) -> Result<Admission, Refused> {
+    let role = catalog::role_of(visitor.role);
+    let standing = role.as_ref().map(catalog::standing_of);
+    if let (Some(role), Some(Standing::Anchor)) = (&role, &standing) {
+        return Err(anchor_refused(visitor, role));
+    }
+    let rules = rules_for(visitor)?;
+    match (&role, standing) {
+        (Some(role), Some(Standing::Linked(_) | Standing::Inherited)) => {
+            check_standing(visitor, &rules, role)?;
+        }
+        // What a role is that is none of ours, or whether there is one, is not for a stranger to learn.
+        _ => check_association(visitor, &rules)?,
+    }
+    admit(visitor, &rules, &ask()?)
+}
+
+fn anchor_refused(visitor: &Visitor, role: &Role) -> Refused {
+    if role.can_login {
+        let problem = "this role stands for all Azure AD roles and is nobody's".to_owned();
+        Denial::new(Code::NotLinked, &visitor.display_name(), vec![("problem", problem)]).into()
+    } else {
+        Refused::NoLogin
+    }
 }
 
 /// What the visitor is judged by; the first two reasons to ask for no token.
-pub(crate) fn rules_for(visitor: &Visitor) -> Result<Rules, Denial> {
+fn rules_for(visitor: &Visitor) -> Result<Rules, Denial> {
     let name = visitor.display_name();
     if settings::require_tls() && !visitor.protected {
         return Err(Denial::new(Code::TlsRequired, &name, vec![]));
@@ -71,21 +150,8 @@ pub(crate) fn rules_for(visitor: &Visitor) -> Result<Rules, Denial> {
 
 /// What does not depend on the token: decided before it is asked for, so that none is sent in vain, and again after it
 /// has arrived, because the client decides how long that takes.
-pub(crate) fn check_standing(visitor: &Visitor, rules: &Rules, role: &Role) -> Result<(), Refused> {
-    let name = visitor.display_name();
-    let deny = |code, facts| Err(Refused::Denied(Denial::new(code, &name, facts)));
-    match catalog::associated_tenant() {
-        None => return deny(Code::NoAdmin, vec![]),
-        Some(tenant) if tenant != rules.policy.tenant() => {
-            let facts = vec![
-                ("problem", "the administrators are of another tenant".to_owned()),
-                ("expected", rules.policy.tenant().to_string()),
-                ("found", tenant.to_string()),
-            ];
-            return deny(Code::NotConfigured, facts);
-        }
-        Some(_) => {}
-    }
+fn check_standing(visitor: &Visitor, rules: &Rules, role: &Role) -> Result<(), Refused> {
+    check_association(visitor, rules)?;
     if role.is_privileged() {
         let attributes = [
             (role.superuser, "superuser"),
@@ -93,7 +159,8 @@ pub(crate) fn check_standing(visitor: &Visitor, rules: &Rules, role: &Role) -> R
             (role.bypass_rls, "bypassrls"),
         ];
         let held: Vec<_> = attributes.iter().filter(|(held, _)| *held).map(|(_, name)| *name).collect();
-        return deny(Code::PrivilegedRole, vec![("attributes", held.join(","))]);
+        let facts = vec![("attributes", held.join(","))];
+        return Err(Denial::new(Code::PrivilegedRole, &visitor.display_name(), facts).into());
     }
     if !role.can_login {
         return Err(Refused::NoLogin);
@@ -101,25 +168,46 @@ pub(crate) fn check_standing(visitor: &Visitor, rules: &Rules, role: &Role) -> R
     Ok(())
 }
 
+/// Whether there is an administrator, of the configured tenant.
+fn check_association(visitor: &Visitor, rules: &Rules) -> Result<(), Denial> {
+    let name = visitor.display_name();
+    match catalog::associated_tenant() {
+        None => Err(Denial::new(Code::NoAdmin, &name, vec![])),
+        Some(tenant) if tenant != rules.policy.tenant() => {
+            let facts = vec![
+                ("problem", "the administrators are of another tenant".to_owned()),
+                ("expected", rules.policy.tenant().to_string()),
+                ("found", tenant.to_string()),
+            ];
+            Err(Denial::new(Code::NotConfigured, &name, facts))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
 /// Judges a token for a visitor.
 ///
 /// First what the token is worth, which may wait for keys; then, with everything committed meanwhile taken in, whether the
 /// name is still that of the role it was, and whether that role is linked to the token's object.
-pub(crate) fn admit(visitor: &Visitor, rules: &Rules, text: &[u8]) -> Result<Admission, Refused> {
+fn admit(visitor: &Visitor, rules: &Rules, text: &[u8]) -> Result<Admission, Refused> {
     let name = visitor.display_name();
     let token = judge(text, rules, &name)?;
     catalog::accept_changes();
+    let not_linked = || Refused::from(Denial::new(Code::NotLinked, &name, about(&token)));
+    if visitor.role == pg_sys::InvalidOid {
+        return Err(not_linked());
+    }
     let Some(role) = catalog::role_named(&visitor.name).filter(|role| role.id == visitor.role) else {
         let problem = "the role was renamed or dropped while its token was awaited".to_owned();
         return Err(Denial::new(Code::NotLinked, &name, vec![("problem", problem)]).into());
     };
+    let standing = catalog::standing_of(&role);
+    if matches!(standing, Standing::Local) {
+        return Err(not_linked());
+    }
     check_standing(visitor, rules, &role)?;
-    let Standing::Linked(label) = catalog::standing_of(&role) else {
-        return Err(Denial::new(Code::NotLinked, &name, about(&token)).into());
-    };
-    let Some(principal) = Principal::of(&label) else {
-        return Err(Denial::new(Code::NotLinked, &name, about(&token)).into());
-    };
+    let Standing::Linked(label) = standing else { return Err(not_linked()) };
+    let principal = Principal::of(&label).ok_or_else(not_linked)?;
     fenced(|| principal.accepts(&token)).map_err(|refusal| denial_by(refusal, &name))?;
     Ok(Admission { role: role.id, object_id: principal.object_id, token })
 }

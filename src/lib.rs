@@ -62,7 +62,7 @@ pub extern "C-unwind" fn _PG_init() {
     keys::register_worker();
     principal::ddl::install();
     door::seal::install();
-    door::password::install();
+    door::hook::install();
 }
 
 #[expect(unsafe_code, reason = "reads flags of the server")]

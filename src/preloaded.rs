@@ -56,6 +56,11 @@ pub(crate) fn worker_of_another_file() -> Option<WorkerMain> {
     }
 }
 
+/// Whether the postmaster loaded this file. Calls nothing: may be asked in any program.
+pub(crate) fn is_this_file() -> bool {
+    THIS_FILE.get()
+}
+
 /// Where the library is.
 #[expect(unsafe_code, reason = "no safe wrapper")]
 pub(crate) fn status() -> Preloaded {

@@ -12,7 +12,7 @@ use std::ffi::CStr;
 use std::fmt::Write;
 
 use entra::Code;
-use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::prelude::*;
 
 use crate::wire;
@@ -85,6 +85,11 @@ pub(crate) fn refuse(denial: Denial) -> ! {
     }
     report.report(PgLogLevel::ERROR);
     unreachable!("an ERROR does not return")
+}
+
+/// Raises an error of PostgreSQL's that was held back. Does not return; destructors run.
+pub(crate) fn raise_again(error: CaughtError) -> ! {
+    error.rethrow()
 }
 
 /// Ends a session that is already open, and with it the process. Whoever calls has nothing left to drop.

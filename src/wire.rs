@@ -3,6 +3,8 @@
 //! What PostgreSQL does in auth.c for a password is done here for a token, because a ClientAuthentication hook comes after
 //! the method of pg_hba.conf and is given nothing but the connection.
 
+pub(crate) mod pam;
+
 use std::ffi::{CStr, CString, c_int};
 
 use pgrx::prelude::*;
@@ -28,6 +30,10 @@ mod server {
 }
 
 pub(crate) use server::{ClientAuthentication_hook, ClientAuthentication_hook_type, Port};
+#[cfg(feature = "pg18")]
+pub(crate) use server::{
+    OAuthValidatorCallbacks, PG_OAUTH_VALIDATOR_MAGIC, ValidatorModuleResult, ValidatorModuleState,
+};
 
 /// The success of a method, and what a hook is told of one (libpq/libpq.h of the front end calls them so too).
 pub(crate) const STATUS_OK: c_int = 0;
@@ -54,6 +60,10 @@ const EOF: c_int = -1;
 pub(crate) enum Method {
     /// Lets everyone in; the method that is ours to guard.
     Trust,
+    /// Asks PAM, which may ask us.
+    Pam,
+    /// Asks a validator, which may be us. PostgreSQL 18.
+    OAuth,
     /// Any other.
     Other,
 }
@@ -84,6 +94,14 @@ impl Connection {
         Self { port }
     }
 
+    /// The connection that this backend is about to authenticate; none later, and none in any other process.
+    pub(crate) fn being_authenticated() -> Option<Self> {
+        // SAFETY: plain values of the main thread, which is the one that authenticates.
+        let (port, now) = unsafe { (server::MyProcPort, server::ClientAuthInProgress) };
+        // SAFETY: set before the method is run; it is the `Port` the hook will be called with.
+        (now && !port.is_null()).then(|| unsafe { Self::new(port) })
+    }
+
     /// The role name the client asked for. Core has cut it to 63 bytes.
     pub(crate) fn role_name(self) -> CString {
         // SAFETY: see new(); core refuses a startup packet without a user name, so it is set.
@@ -92,7 +110,27 @@ impl Connection {
 
     /// The method that matched.
     pub(crate) fn method(self) -> Method {
-        if self.auth_method() == server::UserAuth_uaTrust { Method::Trust } else { Method::Other }
+        match self.auth_method() {
+            server::UserAuth_uaTrust => Method::Trust,
+            server::UserAuth_uaPAM => Method::Pam,
+            #[cfg(feature = "pg18")]
+            server::UserAuth_uaOAuth => Method::OAuth,
+            _ => Method::Other,
+        }
+    }
+
+    /// Where an `oauth` line sends clients to acquire a token.
+    #[cfg(feature = "pg18")]
+    pub(crate) fn advertised_issuer(self) -> String {
+        // SAFETY: see new(); set in every line of this method, and null in others.
+        unsafe { text_of((*(*self.port).hba).oauth_issuer) }
+    }
+
+    /// What an `oauth` line has clients ask for.
+    #[cfg(feature = "pg18")]
+    pub(crate) fn advertised_scope(self) -> String {
+        // SAFETY: as above.
+        unsafe { text_of((*(*self.port).hba).oauth_scope) }
     }
 
     /// The method's name, as in pg_hba.conf.
@@ -182,6 +220,18 @@ impl Connection {
             }
         }
     }
+}
+
+/// # Safety
+/// Null, or a C string that stays for now.
+#[cfg(feature = "pg18")]
+#[expect(unsafe_code, reason = "a C string of the server's")]
+unsafe fn text_of(text: *const std::ffi::c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: see above.
+    unsafe { CStr::from_ptr(text).to_string_lossy().into_owned() }
 }
 
 /// The text of a message, whose last byte must be its only NUL.

@@ -29,7 +29,7 @@ fn renew(cluster: &Cluster, birth: Birth) {
     cluster.start();
 }
 
-/// A path of the hook: its number in the header of door/password.rs, and a login that takes it.
+/// A path of the hook: its number in the header of door/hook.rs, and a login that takes it.
 type Path = (&'static str, fn(&Cluster, &str));
 
 const PATHS: [Path; 18] = [

@@ -1,0 +1,184 @@
+//! The decision about a connection: PostgreSQL's ClientAuthentication hook, which is called once a method of pg_hba.conf has had
+//! its say, and can only refuse. A token arrives by one of three doors:
+//!
+//! - password: the line says `trust`, and the hook itself asks for the token, in [`super::password`];
+//! - pam: the line says `pam`, and PAM has asked this library, in [`super::pam`];
+//! - oauth: the line says `oauth`, and PostgreSQL 18 has asked this library, in [`super::oauth`].
+//!
+//! Behind the last two the verdict is there before the hook is called; [`super::verdict`] keeps it so long.
+//!
+//! A connection is accepted, as far as this library is concerned, if
+//!
+//! A1. it asks for a role that is none of ours: whatever the method decided stands;
+//! A2. it asks for a linked role, was matched by a door's method, and brought a token by that door that [`super::admit`] accepts;
+//! A3. it asks for a role that is an Azure AD role by inheritance only and another method than `trust` authenticated it;
+//!     a warning is logged. No GRANT can lock out a superuser.
+//!
+//! A connection is refused, with a line in the log, if
+//!
+//! R1. the method refused it and no verdict of ours says why: its reason stands and nothing is added;
+//! R2. it asks for `azure_ad_user` or `azure_ad_admin`;
+//! R3. it asks for a linked role and was matched by another method, even one that would let it in; a success of `pam` or
+//!     `oauth` that is not ours is one (`wrong_method`);
+//! R4. it is not protected by TLS or a Unix-domain socket (`tls_required`);
+//! R5. the settings are incomplete or wrong, or name another tenant than the administrators', or the `oauth` line sends clients to
+//!     another one (`not_configured`);
+//! R6. there is no administrator (`no_admin`);
+//! R7. the role is privileged (`privileged_role`) or has no LOGIN;
+//!
+//!     and only after these is the token asked for (by `oauth` it is there already):
+//!
+//! R8. the client hangs up: silently, as core does;
+//! R9. the answer is no password message, or has a NUL in it: core's own errors;
+//! R10. the token is not believed, or the keys to judge it are missing;
+//! R11. the name no longer belongs to the role it belonged to when the token was asked for, or R4 to R7 hold now;
+//! R12. the role is not linked, or not to this token's object; by `pam` and `oauth` that includes roles that are none of ours, and
+//!      names that are no role's.
+//!
+//! Hooks that were installed before ours see the true result: OK only after A1 to A3, EOF after R8, ERROR otherwise. Hooks
+//! installed after ours call us and see nothing of a refusal, which is why azure_ad_auth is named last in
+//! shared_preload_libraries.
+
+use std::cell::Cell;
+use std::ffi::c_int;
+
+use entra::Code;
+use pgrx::prelude::*;
+
+use super::verdict::{self, Objection, Verdict};
+use super::{Admission, Door, Refused, Visitor, anchor_refused, attend, password};
+use crate::principal::catalog::{self, Role, Standing};
+use crate::report::{self, Attempt, Denial};
+use crate::session::{self, Passage};
+use crate::wire::{self, Connection, Method, Port, STATUS_EOF, STATUS_ERROR, STATUS_OK};
+
+thread_local! {
+    /// The hook that was there before ours. Set once, in the postmaster, and inherited by every backend.
+    static PREVIOUS: Cell<wire::ClientAuthentication_hook_type> = const { Cell::new(None) };
+}
+
+/// Installs the hook.
+#[expect(unsafe_code, reason = "installs a C hook")]
+pub(crate) fn install() {
+    // SAFETY: runs once, in the postmaster, before any backend is forked.
+    unsafe {
+        PREVIOUS.set(wire::ClientAuthentication_hook);
+        wire::ClientAuthentication_hook = Some(on_client_authentication);
+    }
+}
+
+#[pg_guard]
+#[expect(unsafe_code, reason = "the signature of the hook")]
+unsafe extern "C-unwind" fn on_client_authentication(port: *mut Port, status: c_int) {
+    // SAFETY: core calls the hook with the connection it is authenticating.
+    let connection = unsafe { Connection::new(port) };
+    receive(connection, status);
+}
+
+/// Decides about a connection after the method of pg_hba.conf has.
+fn receive(connection: Connection, status: c_int) {
+    let method = connection.method();
+    let door = Door::behind(method);
+    let verdict = verdict::take(door);
+    let visitor = Visitor::of(connection);
+    let attempt = Attempt {
+        role: visitor.display_name(),
+        door: door.unwrap_or(Door::Password).name(),
+        method: connection.method_name(),
+    };
+    match status {
+        STATUS_OK => {}
+        STATUS_ERROR => return method_refused(connection, &attempt, verdict),
+        _ => return call_previous(connection, status),
+    }
+    let Some(role) = catalog::role_of(visitor.role) else {
+        // A role that does not exist, which core says next.
+        return call_previous(connection, STATUS_OK);
+    };
+    match (catalog::standing_of(&role), method) {
+        (Standing::Local, _) => let_pass(connection, &role, method),
+        (Standing::Inherited, Method::Pam | Method::OAuth | Method::Other) => {
+            report::warn_inherited(&attempt);
+            let_pass(connection, &role, method);
+        }
+        (Standing::Anchor, _) => refuse(connection, &attempt, anchor_refused(&visitor, &role)),
+        (Standing::Linked(_) | Standing::Inherited, Method::Trust) => {
+            match attend(&visitor, || password::ask(connection)) {
+                Ok(admission) => welcome(connection, &attempt, &admission),
+                Err(refused) => refuse(connection, &attempt, refused),
+            }
+        }
+        (Standing::Linked(_), Method::Pam | Method::OAuth | Method::Other) => {
+            method_admitted(connection, &attempt, &role, verdict);
+        }
+    }
+}
+
+/// A2, R3: a method other than `trust` lets a linked role in. That counts only if it was we who said so.
+fn method_admitted(connection: Connection, attempt: &Attempt, role: &Role, verdict: Option<Verdict>) {
+    match verdict {
+        Some(Ok(admission)) if admission.role == role.id => {
+            welcome(connection, attempt, &admission);
+        }
+        Some(Ok(_)) => {
+            let problem = "the role was renamed or dropped after its token was accepted".to_owned();
+            let denial = Denial::new(Code::NotLinked, &attempt.role, vec![("problem", problem)]);
+            refuse(connection, attempt, denial.into())
+        }
+        Some(Err(objection)) => explain(connection, attempt, objection),
+        None => refuse(connection, attempt, Denial::new(Code::WrongMethod, &attempt.role, vec![]).into()),
+    }
+}
+
+/// R1, or what a door behind the method has decided.
+fn method_refused(connection: Connection, attempt: &Attempt, verdict: Option<Verdict>) {
+    match verdict {
+        // Somebody else refused it all the same: another module of PAM's, or the map of identities.
+        None | Some(Ok(_)) => call_previous(connection, STATUS_ERROR),
+        Some(Err(objection)) => explain(connection, attempt, objection),
+    }
+}
+
+/// Says what a door has against the client.
+fn explain(connection: Connection, attempt: &Attempt, objection: Objection) -> ! {
+    match objection {
+        Objection::Refused(refused) => refuse(connection, attempt, refused),
+        Objection::Failed(error) => {
+            call_previous(connection, STATUS_ERROR);
+            report::raise_again(*error)
+        }
+    }
+}
+
+/// A1, A3: the method's decision stands.
+fn let_pass(connection: Connection, role: &Role, method: Method) {
+    session::note(Passage::Method { role: role.id, trusted: method == Method::Trust });
+    call_previous(connection, STATUS_OK);
+}
+
+/// A2.
+fn welcome(connection: Connection, attempt: &Attempt, admission: &Admission) {
+    session::note(Passage::Token { role: admission.role, object_id: admission.object_id });
+    connection.set_identity(&admission.token.object_id.to_string());
+    call_previous(connection, STATUS_OK);
+    report::log_admission(attempt, &admission.token);
+}
+
+/// Logs, tells the hooks before ours, and raises.
+fn refuse(connection: Connection, attempt: &Attempt, refused: Refused) -> ! {
+    if let Refused::Denied(denial) = &refused {
+        report::log_denial(attempt, denial);
+    }
+    let status = if matches!(refused, Refused::HungUp) { STATUS_EOF } else { STATUS_ERROR };
+    call_previous(connection, status);
+    match refused {
+        Refused::Denied(denial) => report::refuse(denial),
+        Refused::NoLogin => report::refuse_nologin(&attempt.role),
+        Refused::HungUp => wire::end_quietly(),
+    }
+}
+
+/// Tells the hook that was there before ours.
+pub(super) fn call_previous(connection: Connection, status: c_int) {
+    wire::call_previous(PREVIOUS.get(), connection, status);
+}

@@ -1,0 +1,111 @@
+//! The third door, from PostgreSQL 18 on: an `oauth` line in pg_hba.conf, and this library as the validator of
+//! OAUTHBEARER tokens (PostgreSQL documentation, "OAuth Validator Modules").
+//!
+//! PostgreSQL loads the validator into the backend. Where the postmaster has loaded it before, that is the same one; where not, it
+//! has no state and admits nobody.
+
+use std::ffi::{CStr, CString, c_char};
+
+use entra::Code;
+use pgrx::prelude::*;
+use zeroize::Zeroizing;
+
+use super::verdict::{self, Objection};
+use super::{Door, Refused, Visitor, attend};
+use crate::preloaded::{self, Preloaded};
+use crate::report::{self, Attempt, Denial};
+use crate::settings;
+use crate::wire::{
+    Connection, OAuthValidatorCallbacks, PG_OAUTH_VALIDATOR_MAGIC, ValidatorModuleResult,
+    ValidatorModuleState,
+};
+
+/// The layout of what is exchanged comes from the server's own libpq/oauth.h, as build.rs found it.
+static CALLBACKS: OAuthValidatorCallbacks = OAuthValidatorCallbacks {
+    magic: PG_OAUTH_VALIDATOR_MAGIC,
+    startup_cb: None,
+    shutdown_cb: None,
+    validate_cb: Some(validate),
+};
+
+/// Hands PostgreSQL our function.
+#[unsafe(no_mangle)]
+#[expect(unsafe_code, reason = "called by PostgreSQL, by name")]
+extern "C" fn _PG_oauth_validator_module_init() -> *const OAuthValidatorCallbacks {
+    &raw const CALLBACKS
+}
+
+/// Judges a token. The identity is set for those let in only: PostgreSQL logs it as authenticated at once.
+#[pg_guard]
+#[expect(unsafe_code, reason = "the signature of the callback")]
+unsafe extern "C-unwind" fn validate(
+    _state: *const ValidatorModuleState,
+    token: *const c_char,
+    _role: *const c_char,
+    result: *mut ValidatorModuleResult,
+) -> bool {
+    // SAFETY: PostgreSQL calls with a C string that stays as it is until we return, and with a result of its own, set to zero.
+    unsafe {
+        (*result).authorized = false;
+        let Some(connection) = Connection::being_authenticated() else { return true };
+        let text = CStr::from_ptr(token).to_bytes();
+        let Some(object_id) = judge(connection, text) else { return true };
+        (*result).authn_id = pg_sys::pstrdup(object_id.as_ptr());
+        (*result).authorized = true;
+    }
+    true
+}
+
+/// The object that was let in.
+fn judge(connection: Connection, text: &[u8]) -> Option<CString> {
+    verdict::forget();
+    let visitor = Visitor::of(connection);
+    if let Some(problem) = unfit() {
+        let name = visitor.display_name();
+        let denial = Denial::new(Code::NotConfigured, &name, vec![("problem", problem.to_owned())]);
+        let attempt = Attempt { role: name, door: Door::OAuth.name(), method: connection.method_name() };
+        report::log_denial(&attempt, &denial);
+        return None;
+    }
+    let verdict = attend(&visitor, || {
+        check_line(connection, &visitor)?;
+        Ok(Zeroizing::new(text.to_vec()))
+    })
+    .map_err(Objection::Refused);
+    let object_id = match &verdict {
+        Ok(admission) => CString::new(admission.token.object_id.to_string()).ok(),
+        Err(_) => None,
+    };
+    verdict::note(Door::OAuth, verdict);
+    object_id
+}
+
+/// Why this library cannot judge: then its hook is not there to say so either.
+fn unfit() -> Option<&'static str> {
+    match preloaded::status() {
+        Preloaded::ThisFile => None,
+        Preloaded::AnotherFile => {
+            Some("the azure_ad_auth library was replaced after the server started; restart the server")
+        }
+        Preloaded::No => Some(
+            "azure_ad_auth is not in shared_preload_libraries; add it there and restart the server, \
+             or take the oauth line out of pg_hba.conf",
+        ),
+    }
+}
+
+/// A line that sends clients to another tenant, or has them ask for tokens for something else, admits nobody.
+fn check_line(connection: Connection, visitor: &Visitor) -> Result<(), Refused> {
+    let name = visitor.display_name();
+    let policy = settings::rules().map_err(|fault| Denial::misconfigured(&fault, &name))?.policy;
+    let (issuer, scope) = (connection.advertised_issuer(), connection.advertised_scope());
+    let (problem, found) = if !policy.fits_advertised_issuer(&issuer) {
+        ("the issuer of the oauth line in pg_hba.conf is not one whose tokens are accepted", issuer)
+    } else if !policy.fits_advertised_scope(&scope) {
+        ("the scope of the oauth line in pg_hba.conf names no accepted audience", scope)
+    } else {
+        return Ok(());
+    };
+    let facts = vec![("problem", problem.to_owned()), ("found", found)];
+    Err(Denial::new(Code::NotConfigured, &name, facts).into())
+}
