@@ -60,6 +60,8 @@ pub enum Outcome {
 pub enum Asked {
     /// A password in clear text.
     Password,
+    /// A token by OAUTHBEARER (RFC 7628).
+    Bearer,
     /// Another method, by its number.
     Other(i32),
     /// Nothing: it has made up its mind.
@@ -69,6 +71,9 @@ pub enum Asked {
 /// A connection.
 pub struct RawClient {
     line: Box<dyn Line>,
+    /// The server has offered OAUTHBEARER.
+    bearer: bool,
+    bearer_error: Option<String>,
 }
 
 impl RawClient {
@@ -80,7 +85,7 @@ impl RawClient {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        let Some(tls) = tls else { return Ok(Self { line: Box::new(stream) }) };
+        let Some(tls) = tls else { return Ok(Self::over(stream)) };
         stream.write_all(&[&8_i32.to_be_bytes()[..], &SSL_REQUEST.to_be_bytes()[..]].concat())?;
         let mut answer = [0];
         stream.read_exact(&mut answer)?;
@@ -89,7 +94,7 @@ impl RawClient {
         }
         let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
         let session = ClientConnection::new(tls, name).map_err(io::Error::other)?;
-        Ok(Self { line: Box::new(StreamOwned::new(session, stream)) })
+        Ok(Self::over(StreamOwned::new(session, stream)))
     }
 
     /// Connects by a Unix-domain socket.
@@ -99,7 +104,11 @@ impl RawClient {
     pub fn unix(folder: &Path, port: u16) -> io::Result<Self> {
         let stream = UnixStream::connect(folder.join(format!(".s.PGSQL.{port}")))?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { line: Box::new(stream) })
+        Ok(Self::over(stream))
+    }
+
+    fn over(line: impl Line + 'static) -> Self {
+        Self { line: Box::new(line), bearer: false, bearer_error: None }
     }
 
     /// Sends the startup packet.
@@ -140,6 +149,32 @@ impl RawClient {
         self.send(b'p', &[password.as_bytes(), &[0]].concat())
     }
 
+    /// Sends the first message of OAUTHBEARER, whatever is in it.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn send_bearer_message(&mut self, data: &[u8]) -> io::Result<()> {
+        let length = i32::try_from(data.len()).map_err(io::Error::other)?;
+        self.send(b'p', &[b"OAUTHBEARER\0", &length.to_be_bytes()[..], data].concat())
+    }
+
+    /// Sends a token in the way it was asked for.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn send_token(&mut self, token: &str) -> io::Result<()> {
+        if self.bearer {
+            self.send_bearer_message(format!("n,,\x01auth=Bearer {token}\x01\x01").as_bytes())
+        } else {
+            self.send_password(token)
+        }
+    }
+
+    /// What the server said of a token it refused by OAUTHBEARER: JSON, as RFC 7628 has it in section 3.2.2.
+    pub fn bearer_error(&self) -> Option<&str> {
+        self.bearer_error.as_deref()
+    }
+
     /// Reads one message; none when the server has hung up.
     fn read(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut head = [0; 5];
@@ -150,7 +185,8 @@ impl RawClient {
         Some((head[0], body))
     }
 
-    /// Reads until the server asks for something or has made up its mind.
+    /// Reads until the server asks for something or has made up its mind. OAUTHBEARER's error, which comes before the
+    /// refusal, is kept and acknowledged.
     pub fn asked(&mut self) -> Asked {
         loop {
             match self.read() {
@@ -158,6 +194,15 @@ impl RawClient {
                 Some((b'R', body)) => match body.first_chunk().map(|code| i32::from_be_bytes(*code)) {
                     Some(0) => {}
                     Some(3) => return Asked::Password,
+                    Some(10) if body[4..].split(|byte| *byte == 0).any(|name| name == b"OAUTHBEARER") => {
+                        self.bearer = true;
+                        return Asked::Bearer;
+                    }
+                    Some(11) if self.bearer => {
+                        self.bearer_error = Some(String::from_utf8_lossy(&body[4..]).into_owned());
+                        // If it fails, the next message cannot be read either.
+                        let _ = self.send(b'p', &[1]);
+                    }
                     other => return Asked::Other(other.unwrap_or(-1)),
                 },
                 Some((b'E', body)) => return Asked::Nothing(Outcome::Refused(parse_error(&body))),
@@ -175,22 +220,22 @@ impl RawClient {
         }
     }
 
-    /// Starts, gives a password if one is asked for, and reads on to the outcome.
+    /// Starts, gives a password or token if one is asked for, and reads on to the outcome.
     pub fn login(&mut self, parameters: &[(&str, &str)], password: &str) -> Outcome {
         if self.start(parameters).is_err() {
             return Outcome::HungUp;
         }
         match self.asked() {
-            Asked::Password => self.answer(password),
+            Asked::Password | Asked::Bearer => self.answer(password),
             Asked::Other(method) => panic!("the server asks for authentication by method {method}"),
             Asked::Nothing(outcome) => outcome,
         }
     }
 
-    /// Gives the password that was asked for, and reads on to the outcome.
+    /// Gives the password or token that was asked for, and reads on to the outcome.
     pub fn answer(&mut self, password: &str) -> Outcome {
         // A server that refuses before it has read it all resets the connection; what it said can still be read.
-        let _ = self.send_password(password);
+        let _ = self.send_token(password);
         match self.asked() {
             Asked::Nothing(outcome) => outcome,
             asked => panic!("the server asks again: {asked:?}"),

@@ -12,17 +12,11 @@ use rustls::ClientConfig;
 
 use crate::ca::Authority;
 use crate::client::{Outcome, PsqlOutput, RawClient, psql};
+use crate::door::Door;
 use crate::idp::Provider;
 use crate::issuer::{AUDIENCE, TENANT};
+use crate::pam::{self, Service};
 use crate::scratch::{Folder, server_ids};
-
-/// Which lines pg_hba.conf has, unless a test says otherwise: the door, both encrypted and not, and passwords for others.
-pub const HBA: &str = "\
-local all,replication postgres trust
-local all +azure_ad_user trust
-host all +azure_ad_user 127.0.0.1/32 trust
-host all all 127.0.0.1/32 password
-";
 
 /// The programs of one PostgreSQL.
 #[derive(Debug, Clone)]
@@ -63,6 +57,12 @@ impl Installation {
     /// The path of a program.
     pub fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)
+    }
+
+    /// What pg_config says.
+    pub fn pg_config(&self, what: &str) -> String {
+        let output = succeed(self.command("pg_config").arg(what));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
     /// A command for a program of the server, run as the user the server runs as.
@@ -145,6 +145,10 @@ impl Default for Workshop {
 pub struct Cluster {
     /// What it was made from.
     pub workshop: Arc<Workshop>,
+    /// How Azure AD roles get in.
+    pub door: Door,
+    /// The service of the PAM door.
+    service: Option<Service>,
     folder: Folder,
     /// Where it listens.
     pub port: u16,
@@ -156,15 +160,20 @@ pub struct Cluster {
 pub struct Setup {
     /// Further lines of postgresql.conf.
     pub settings: String,
-    /// pg_hba.conf; empty: [`HBA`].
+    /// pg_hba.conf; empty: that of the door.
     pub hba: String,
     /// shared_preload_libraries; none: azure_ad_auth.
     pub preload: Option<String>,
 }
 
 impl Cluster {
-    /// Makes one with TLS, the library preloaded, and the tenant and audience of the tests. Does not start it.
+    /// Makes one as [`Cluster::at`] does, with the first door.
     pub fn new(workshop: &Arc<Workshop>, setup: &Setup) -> Self {
+        Self::at(Door::Password, workshop, setup)
+    }
+
+    /// Makes one with a door, TLS, the library preloaded, and the tenant and audience of the tests. Does not start it.
+    pub fn at(door: Door, workshop: &Arc<Workshop>, setup: &Setup) -> Self {
         let folder = Folder::new("cluster");
         let data = folder.path().join("data");
         let mut copy = Command::new("cp");
@@ -178,6 +187,8 @@ impl Cluster {
         folder.write("ca.pem", workshop.authority.pem());
         let cluster = Self {
             workshop: Arc::clone(workshop),
+            door,
+            service: (door == Door::Pam).then(|| Service::new(&pam::lines(&workshop.installation))),
             folder,
             port: free_port(),
             tls: workshop.authority.client(),
@@ -186,10 +197,20 @@ impl Cluster {
         cluster
     }
 
-    /// Makes one that fetches its keys from `provider`, starts it, creates the extension and sets an administrator.
+    /// Makes one as [`Cluster::running_at`] does, with the first door.
     pub fn running(workshop: &Arc<Workshop>, provider: &Provider, settings: &str) -> Self {
-        let settings = format!("azure_ad_auth.authority_url = '{}'\n{settings}", provider.url());
-        let cluster = Self::new(workshop, &Setup { settings, ..Setup::default() });
+        Self::running_at(
+            Door::Password,
+            workshop,
+            provider,
+            Setup { settings: settings.to_owned(), ..Setup::default() },
+        )
+    }
+
+    /// Makes one that fetches its keys from `provider`, starts it, creates the extension and sets an administrator.
+    pub fn running_at(door: Door, workshop: &Arc<Workshop>, provider: &Provider, setup: Setup) -> Self {
+        let settings = format!("azure_ad_auth.authority_url = '{}'\n{}", provider.url(), setup.settings);
+        let cluster = Self::at(door, workshop, &Setup { settings, ..setup });
         cluster.start();
         cluster.found();
         cluster.await_keys();
@@ -219,12 +240,27 @@ impl Cluster {
              log_line_prefix = '%m [%p] %q%u@%d '\nlog_min_messages = debug5\nlog_statement = all\n\
              shared_preload_libraries = '{preload}'\n\
              azure_ad_auth.tenant_id = '{TENANT}'\nazure_ad_auth.audience = '{AUDIENCE}'\n\
-             azure_ad_auth.ca_file = '{folder}/ca.pem'\n{more}\n",
+             azure_ad_auth.ca_file = '{folder}/ca.pem'\n{door}\n{more}\n",
             port = self.port,
+            door = self.door.settings(),
             more = setup.settings
         );
         self.write_data_file("postgresql.conf", &settings);
-        self.write_data_file("pg_hba.conf", if setup.hba.is_empty() { HBA } else { &setup.hba });
+        let hba = if setup.hba.is_empty() { Door::hba(&self.clause()) } else { setup.hba.clone() };
+        self.write_data_file("pg_hba.conf", &hba);
+    }
+
+    /// How the lines of its door end in pg_hba.conf.
+    pub fn clause(&self) -> String {
+        self.door.clause(self.service.as_ref().map_or("none", Service::name))
+    }
+
+    /// Replaces pg_hba.conf, and has the server read it if it runs.
+    pub fn change_hba(&self, content: &str) {
+        self.write_data_file("pg_hba.conf", content);
+        if self.data().join("postmaster.pid").exists() {
+            self.reload();
+        }
     }
 
     fn write_data_file(&self, name: &str, content: &str) {
@@ -392,6 +428,9 @@ impl Cluster {
         }
         let standby = Self {
             workshop: Arc::clone(&self.workshop),
+            door: self.door,
+            // The primary's.
+            service: None,
             folder,
             port: free_port(),
             tls: Arc::clone(&self.tls),
@@ -413,9 +452,7 @@ impl Cluster {
 
     /// The file the server loads as azure_ad_auth.
     pub fn sql_library(&self) -> PathBuf {
-        let mut pg_config = self.workshop.installation.command("pg_config");
-        let output = succeed(pg_config.arg("--pkglibdir"));
-        PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()).join("azure_ad_auth.so")
+        PathBuf::from(self.workshop.installation.pg_config("--pkglibdir")).join("azure_ad_auth.so")
     }
 
     /// The path of a file beside the data directory.

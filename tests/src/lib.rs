@@ -14,8 +14,10 @@
 pub mod ca;
 pub mod client;
 pub mod cluster;
+pub mod door;
 pub mod expect;
 pub mod idp;
 pub mod issuer;
+pub mod pam;
 pub mod proxy;
 pub mod scratch;

@@ -6,7 +6,7 @@ use trial::expect::admitted;
 use trial::issuer::*;
 
 use crate::links::{ADMIN, LINKED, SECOND_ADMIN, UNLINKED, denied, facts, fails, session, token_of};
-use crate::{link, scene};
+use crate::{at_every_door, link, scene};
 
 const REFUSED: &str = "permission denied to administer Azure AD roles";
 const NO_ADMINISTRATOR: &str = "Only superusers and members of role \"azure_ad_admin\" may.";
@@ -67,56 +67,59 @@ fn a_local_role_may_not_whatever_core_lets_it() {
 
 #[test]
 fn a_linked_role_that_is_no_administrator_may_not() {
-    let (cluster, _provider) = scene("");
-    open_to_all(&cluster);
-    link(&cluster, "ben", PERSON, "user");
-    cluster.sql("ALTER ROLE ben CREATEROLE");
-    all_denied(&cluster, &mut session(&cluster, "ben", PERSON), NO_ADMINISTRATOR);
+    at_every_door("", |_, cluster, _provider| {
+        open_to_all(&cluster);
+        link(&cluster, "ben", PERSON, "user");
+        cluster.sql("ALTER ROLE ben CREATEROLE");
+        all_denied(&cluster, &mut session(&cluster, "ben", PERSON), NO_ADMINISTRATOR);
+    });
 }
 
 #[test]
 fn an_administrators_rights_do_not_go_with_his_functions_to_a_password_session() {
-    let (cluster, _provider) = scene("");
-    open_to_all(&cluster);
-    cluster.sql("CREATE ROLE local LOGIN PASSWORD 'secret'; CREATE SCHEMA his AUTHORIZATION admin");
-    let mut admin = session(&cluster, "admin", ADMIN);
-    let function = "CREATE FUNCTION his.run(statement text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER \
+    at_every_door("", |_, cluster, _provider| {
+        open_to_all(&cluster);
+        cluster.sql("CREATE ROLE local LOGIN PASSWORD 'secret'; CREATE SCHEMA his AUTHORIZATION admin");
+        let mut admin = session(&cluster, "admin", ADMIN);
+        let function = "CREATE FUNCTION his.run(statement text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER \
                     AS $f$ BEGIN EXECUTE statement; END $f$";
-    for statement in [function, "GRANT USAGE ON SCHEMA his TO PUBLIC"] {
-        assert!(admin.query(statement).is_ok(), "{statement}");
-    }
-    let mut local = password_session(&cluster, "local");
-    assert!(local.query("SET aad_validate_oids_in_tenant = off").is_ok());
-    for statement in attempts() {
-        let call = format!("SELECT his.run('{}')", statement.replace('\'', "''"));
-        denied(&mut local, &call, REFUSED, NO_TOKEN);
-        let prepared = format!("PREPARE p AS {call}; EXECUTE p; DEALLOCATE p");
-        denied(&mut local, &prepared, REFUSED, NO_TOKEN);
-        assert!(local.query("DEALLOCATE ALL").is_ok());
-    }
-    assert_eq!(facts(&cluster, "ann"), LINKED);
-    assert_eq!(facts(&cluster, "victim"), UNLINKED);
+        for statement in [function, "GRANT USAGE ON SCHEMA his TO PUBLIC"] {
+            assert!(admin.query(statement).is_ok(), "{statement}");
+        }
+        let mut local = password_session(&cluster, "local");
+        assert!(local.query("SET aad_validate_oids_in_tenant = off").is_ok());
+        for statement in attempts() {
+            let call = format!("SELECT his.run('{}')", statement.replace('\'', "''"));
+            denied(&mut local, &call, REFUSED, NO_TOKEN);
+            let prepared = format!("PREPARE p AS {call}; EXECUTE p; DEALLOCATE p");
+            denied(&mut local, &prepared, REFUSED, NO_TOKEN);
+            assert!(local.query("DEALLOCATE ALL").is_ok());
+        }
+        assert_eq!(facts(&cluster, "ann"), LINKED);
+        assert_eq!(facts(&cluster, "victim"), UNLINKED);
+    });
 }
 
 #[test]
 fn set_role_makes_nobody_an_administrator_who_did_not_come_as_one() {
-    let (cluster, _provider) = scene("");
-    open_to_all(&cluster);
-    // A superuser who steps down, and stays down.
-    let mut client = cluster.superuser();
-    for step in ["SET ROLE admin", "SET SESSION AUTHORIZATION admin"] {
-        assert!(client.query(step).is_ok());
-        all_denied(&cluster, &mut client, NO_TOKEN);
-        assert!(client.query("RESET SESSION AUTHORIZATION").is_ok());
-        assert!(client.query("RESET ROLE").is_ok());
-    }
-    // An administrator who steps down has no more than what he steps down to.
-    cluster.sql("CREATE ROLE plain; GRANT plain TO admin");
-    let mut admin = session(&cluster, "admin", ADMIN);
-    assert!(admin.query("SET ROLE plain").is_ok());
-    all_denied(&cluster, &mut admin, NO_ADMINISTRATOR);
-    assert!(admin.query("RESET ROLE").is_ok());
-    assert!(admin.query(&attempts()[0]).is_ok());
+    at_every_door("", |_, cluster, _provider| {
+        open_to_all(&cluster);
+        // A superuser who steps down, and stays down.
+        let mut client = cluster.superuser();
+        for step in ["SET ROLE admin", "SET SESSION AUTHORIZATION admin"] {
+            assert!(client.query(step).is_ok());
+            all_denied(&cluster, &mut client, NO_TOKEN);
+            assert!(client.query("RESET SESSION AUTHORIZATION").is_ok());
+            assert!(client.query("RESET ROLE").is_ok());
+        }
+        // An administrator who steps down has no more than what he steps down to.
+        cluster.sql("CREATE ROLE plain; GRANT plain TO admin");
+        let mut admin = session(&cluster, "admin", ADMIN);
+        assert!(admin.query("SET ROLE plain").is_ok());
+        all_denied(&cluster, &mut admin, NO_ADMINISTRATOR);
+        assert!(admin.query("RESET ROLE").is_ok());
+        assert!(admin.query(&attempts()[0]).is_ok());
+    });
 }
 
 #[test]
@@ -136,40 +139,42 @@ fn an_event_trigger_lends_nobody_a_superusers_rights() {
 
 #[test]
 fn an_administrator_does_it_in_every_dialect() {
-    let (cluster, _provider) = scene("");
-    let mut admin = session(&cluster, "admin", ADMIN);
-    for statement in [
-        "SET aad_validate_oids_in_tenant = off",
-        &format!("CREATE USER a PASSWORD '{PERSON}' IN ROLE azure_ad_user"),
-        &format!("DO $$ BEGIN CREATE USER b PASSWORD '{PERSON}' IN ROLE azure_ad_user; END $$"),
-        "CREATE ROLE c LOGIN",
-        &format!("SECURITY LABEL FOR pgaadauth ON ROLE c IS 'aadauth,oid={PERSON},type=user'"),
-        &format!("SELECT pgaadauth_create_principal_with_oid('d', '{PERSON}', 'user', false, false)"),
-    ] {
-        let result = admin.query(statement);
-        assert!(result.is_ok(), "{statement}: {result:?}");
-    }
-    for role in ["a", "b", "c", "d"] {
-        assert_eq!(facts(&cluster, role), LINKED, "{role}");
-        admitted(&cluster, role, &token_of(PERSON));
-    }
-    // What he made another administrator manages, one who comes later too.
-    cluster.sql(&format!("SELECT azure_ad_auth.create_principal('admin2', '{SECOND_ADMIN}', 'user', true)"));
-    let mut second = session(&cluster, "admin2", SECOND_ADMIN);
-    for statement in [
-        "REVOKE azure_ad_user FROM a",
-        "ALTER GROUP azure_ad_user DROP USER b",
-        "SECURITY LABEL FOR pgaadauth ON ROLE c IS NULL",
-        "SELECT azure_ad_auth.drop_principal('d')",
-        "ALTER ROLE a CONNECTION LIMIT 5",
-        "ALTER ROLE b PASSWORD 'secret'",
-        "ALTER ROLE c RENAME TO e",
-        "DROP ROLE a, b, e, d",
-    ] {
-        let result = second.query(statement);
-        assert!(result.is_ok(), "{statement}: {result:?}");
-        assert!(!trial::expect::ours(&cluster.log()).contains("WARNING"), "{statement}");
-    }
+    at_every_door("", |_, cluster, _provider| {
+        let mut admin = session(&cluster, "admin", ADMIN);
+        for statement in [
+            "SET aad_validate_oids_in_tenant = off",
+            &format!("CREATE USER a PASSWORD '{PERSON}' IN ROLE azure_ad_user"),
+            &format!("DO $$ BEGIN CREATE USER b PASSWORD '{PERSON}' IN ROLE azure_ad_user; END $$"),
+            "CREATE ROLE c LOGIN",
+            &format!("SECURITY LABEL FOR pgaadauth ON ROLE c IS 'aadauth,oid={PERSON},type=user'"),
+            &format!("SELECT pgaadauth_create_principal_with_oid('d', '{PERSON}', 'user', false, false)"),
+        ] {
+            let result = admin.query(statement);
+            assert!(result.is_ok(), "{statement}: {result:?}");
+        }
+        for role in ["a", "b", "c", "d"] {
+            assert_eq!(facts(&cluster, role), LINKED, "{role}");
+            admitted(&cluster, role, &token_of(PERSON));
+        }
+        // What he made another administrator manages, one who comes later too.
+        cluster
+            .sql(&format!("SELECT azure_ad_auth.create_principal('admin2', '{SECOND_ADMIN}', 'user', true)"));
+        let mut second = session(&cluster, "admin2", SECOND_ADMIN);
+        for statement in [
+            "REVOKE azure_ad_user FROM a",
+            "ALTER GROUP azure_ad_user DROP USER b",
+            "SECURITY LABEL FOR pgaadauth ON ROLE c IS NULL",
+            "SELECT azure_ad_auth.drop_principal('d')",
+            "ALTER ROLE a CONNECTION LIMIT 5",
+            "ALTER ROLE b PASSWORD 'secret'",
+            "ALTER ROLE c RENAME TO e",
+            "DROP ROLE a, b, e, d",
+        ] {
+            let result = second.query(statement);
+            assert!(result.is_ok(), "{statement}: {result:?}");
+            assert!(!trial::expect::ours(&cluster.log()).contains("WARNING"), "{statement}");
+        }
+    });
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod azure;
 mod chain;
 mod crash;
 mod documents;
+mod doors;
 mod entitlement;
 mod guard;
 mod invariant;
@@ -17,7 +18,9 @@ mod keys;
 mod library;
 mod links;
 mod moving;
+mod oauth;
 mod outage;
+mod pam;
 mod prompt;
 mod proxy;
 mod refusals;
@@ -31,10 +34,12 @@ mod storms;
 mod turns;
 mod waiting;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::sync::{Arc, LazyLock};
 
 use trial::cluster::{Cluster, Setup, Workshop};
+use trial::door::Door;
 use trial::idp::Provider;
 use trial::issuer::Signer;
 
@@ -47,6 +52,8 @@ static WORKSHOP: LazyLock<Arc<Workshop>> = LazyLock::new(|| {
     }
     Arc::new(Workshop::new())
 });
+
+const EVERY_DOOR: [Door; 3] = [Door::Password, Door::Pam, Door::OAuth];
 
 /// The provider's key, made once: making one takes a while.
 static KEY: LazyLock<Arc<Signer>> = LazyLock::new(|| Arc::new(Signer::new("key-1")));
@@ -67,20 +74,55 @@ fn provider() -> Provider {
 
 /// A server with the extension, an administrator, and a provider that publishes [`KEY`].
 fn scene(settings: &str) -> (Cluster, Provider) {
-    let provider = provider();
-    let cluster = Cluster::running(&WORKSHOP, &provider, settings);
-    (cluster, provider)
+    scene_at(Door::Password, settings)
+}
+
+/// The same with a door.
+fn scene_at(door: Door, settings: &str) -> (Cluster, Provider) {
+    scene_with_at(door, Setup { settings: settings.to_owned(), ..Setup::default() })
 }
 
 /// The same with another pg_hba.conf, or other libraries.
 fn scene_with(setup: Setup) -> (Cluster, Provider) {
+    scene_with_at(Door::Password, setup)
+}
+
+fn scene_with_at(door: Door, setup: Setup) -> (Cluster, Provider) {
     let provider = provider();
-    let settings = format!("azure_ad_auth.authority_url = '{}'\n{}", provider.url(), setup.settings);
-    let cluster = Cluster::new(&WORKSHOP, &Setup { settings, ..setup });
-    cluster.start();
-    cluster.found();
-    cluster.await_keys();
+    let cluster = Cluster::running_at(door, &WORKSHOP, &provider, setup);
     (cluster, provider)
+}
+
+/// Whether the chosen installation has a door. Which ones it must have is in `doors.rs`.
+fn has(door: Door) -> bool {
+    Door::all(&WORKSHOP.installation).contains(&door)
+}
+
+/// Runs a case at those of some doors that the installation has, and names the door at which it fails.
+fn at_doors(doors: &[Door], case: impl Fn(Door)) {
+    for &door in doors.iter().filter(|door| has(**door)) {
+        if let Err(fault) = catch_unwind(AssertUnwindSafe(|| case(door))) {
+            let text = fault.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| fault.downcast_ref::<&str>().copied()).unwrap_or_default();
+            panic!("at the {} door: {text}", door.name());
+        }
+    }
+}
+
+/// Runs a case at every door, each with a scene of its own.
+fn at_every_door(settings: &str, case: impl Fn(Door, Cluster, Provider)) {
+    at_doors(&EVERY_DOOR, |door| {
+        let (cluster, provider) = scene_at(door, settings);
+        case(door, cluster, provider);
+    });
+}
+
+/// Runs a case at the doors that ask for a password, each with a scene of its own.
+fn at_every_prompt(settings: &str, case: impl Fn(Door, Cluster, Provider)) {
+    at_doors(&[Door::Password, Door::Pam], |door| {
+        let (cluster, provider) = scene_at(door, settings);
+        case(door, cluster, provider);
+    });
 }
 
 fn link(cluster: &Cluster, role: &str, object: &str, kind: &str) {

@@ -1,17 +1,18 @@
-//! The prompt is a pause that the client controls: R8, R9, R11.
+//! The prompt is a pause that the client controls: R8, R9, R11. By OAUTHBEARER it is the one after the server's offer.
 
 use trial::client::{Asked, Outcome, RawClient, psql};
 use trial::cluster::{Cluster, eventually};
+use trial::door::Door;
 use trial::expect::{Refusal, check_refusal, lacks_token, ours};
 use trial::issuer::*;
 
-use crate::{KEY, link, scene};
+use crate::{KEY, at_every_door, at_every_prompt, link};
 
 /// A client that has been asked for its token.
 pub(crate) fn at_the_prompt(cluster: &Cluster, role: &str) -> RawClient {
     let mut client = cluster.client();
     client.start(&[("user", role), ("database", "postgres")]).expect("a connection");
-    assert_eq!(client.asked(), Asked::Password);
+    assert_eq!(client.asked(), cluster.door.asks());
     client
 }
 
@@ -23,178 +24,212 @@ const ANN: &str = "Azure AD authentication failed for role \"ann\"";
 
 #[test]
 fn r8_a_client_that_hangs_up_leaves_no_noise() {
-    let (cluster, _provider) = scene("");
-    link(&cluster, "ann", PERSON, "user");
-    let mark = cluster.log_mark();
-    // As psql does that has no password to send, and as a client that just goes away.
-    let connection = format!("host=localhost port={} user=ann dbname=postgres sslmode=require", cluster.port);
-    let output = psql(&cluster.workshop.installation.program("psql"), &connection, None, "SELECT 1");
-    assert!(output.stderr.contains("no password supplied"), "{}", output.stderr);
-    drop(at_the_prompt(&cluster, "ann"));
-    let gone = eventually(|| {
-        cluster.sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'") == "1"
+    at_every_prompt("", |_, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        let mark = cluster.log_mark();
+        // As psql does that has no password to send, and as a client that just goes away.
+        let connection =
+            format!("host=localhost port={} user=ann dbname=postgres sslmode=require", cluster.port);
+        let output = psql(&cluster.workshop.installation.program("psql"), &connection, None, "SELECT 1");
+        assert!(output.stderr.contains("no password supplied"), "{}", output.stderr);
+        drop(at_the_prompt(&cluster, "ann"));
+        let gone = eventually(|| {
+            cluster.sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'") == "1"
+        });
+        assert!(gone);
+        let said = ours(&cluster.log_since(mark));
+        let said: Vec<_> = said.lines().filter(|line| line.contains("ann@")).collect();
+        // What PostgreSQL itself notices is a connection that was reset, and from 17 on that `trust` has matched; nobody says
+        // that a login has failed.
+        assert!(
+            !said.iter().any(|line| line.contains("FATAL") || line.contains("azure_ad_auth:")),
+            "{said:?}"
+        );
     });
-    assert!(gone);
-    let said = ours(&cluster.log_since(mark));
-    let said: Vec<_> = said.lines().filter(|line| line.contains("ann@")).collect();
-    // What PostgreSQL itself notices is a connection that was reset, and from 17 on that `trust` has matched; nobody says
-    // that a login has failed.
-    assert!(!said.iter().any(|line| line.contains("FATAL") || line.contains("azure_ad_auth:")), "{said:?}");
 }
 
 #[test]
 fn r9_messages_that_are_no_password() {
-    let (cluster, _provider) = scene("");
-    link(&cluster, "ann", PERSON, "user");
-    let token = KEY.token(&user_v1(unix_now()));
-    let expect = |mut client: RawClient, message: &str| match client.asked() {
-        Asked::Nothing(Outcome::Refused(error)) => {
-            assert_eq!((error.sqlstate.as_str(), error.message.as_str()), ("08P01", message));
-        }
-        other => panic!("{other:?}"),
-    };
-    let mut client = at_the_prompt(&cluster, "ann");
-    client.send(b'Q', b"SELECT 1\0").expect("a connection");
-    expect(client, "expected password response, got message type 81");
-    for body in [format!("{token}\0x\0"), format!("x\0{token}\0"), token.clone()] {
+    at_every_prompt("", |_, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        let token = KEY.token(&user_v1(unix_now()));
+        let expect = |mut client: RawClient, message: &str| match client.asked() {
+            Asked::Nothing(Outcome::Refused(error)) => {
+                assert_eq!((error.sqlstate.as_str(), error.message.as_str()), ("08P01", message));
+            }
+            other => panic!("{other:?}"),
+        };
         let mut client = at_the_prompt(&cluster, "ann");
-        client.send(b'p', body.as_bytes()).expect("a connection");
-        expect(client, "invalid password packet size");
-    }
-    lacks_token(&cluster, &token);
+        client.send(b'Q', b"SELECT 1\0").expect("a connection");
+        expect(client, "expected password response, got message type 81");
+        for body in [format!("{token}\0x\0"), format!("x\0{token}\0"), token.clone()] {
+            let mut client = at_the_prompt(&cluster, "ann");
+            client.send(b'p', body.as_bytes()).expect("a connection");
+            expect(client, "invalid password packet size");
+        }
+        lacks_token(&cluster, &token);
+    });
 }
 
 #[test]
 fn r9_nothing_for_a_password() {
-    let (cluster, _provider) = scene("");
-    link(&cluster, "ann", PERSON, "user");
-    let mut client = at_the_prompt(&cluster, "ann");
-    let mark = cluster.log_mark();
-    client.send(b'p', b"").expect("a connection");
-    match client.asked() {
-        Asked::Nothing(Outcome::Refused(error)) => {
-            let said = (error.severity.as_str(), error.sqlstate.as_str(), error.message.as_str());
-            assert_eq!(said, ("FATAL", "08P01", "invalid password packet size"));
-            assert_eq!((error.detail, error.hint), (None, None));
+    at_every_prompt("", |door, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        let mut client = at_the_prompt(&cluster, "ann");
+        let mark = cluster.log_mark();
+        client.send(b'p', b"").expect("a connection");
+        match client.asked() {
+            Asked::Nothing(Outcome::Refused(error)) => {
+                let said = (error.severity.as_str(), error.sqlstate.as_str(), error.message.as_str());
+                assert_eq!(said, ("FATAL", "08P01", "invalid password packet size"));
+                assert_eq!((error.detail, error.hint), (None, None));
+            }
+            other => panic!("{other:?}"),
         }
-        other => panic!("{other:?}"),
-    }
-    assert!(cluster.log_since(mark).contains("FATAL:  invalid password packet size"));
-    let mut client = at_the_prompt(&cluster, "ann");
-    let mark = cluster.log_mark();
-    client.send(b'p', &[0]).expect("a connection");
-    let Asked::Nothing(outcome) = client.asked() else { panic!("the server asks again") };
-    let message = "the access token has an invalid format (1 part instead of 3, 0 bytes)";
-    check_refusal(&cluster, mark, "ann", "", &outcome, &failed("invalid_format", message, &["length=0"]));
+        assert!(cluster.log_since(mark).contains("FATAL:  invalid password packet size"));
+        let mut client = at_the_prompt(&cluster, "ann");
+        let mark = cluster.log_mark();
+        client.send(b'p', &[0]).expect("a connection");
+        let Asked::Nothing(outcome) = client.asked() else { panic!("the server asks again") };
+        if door == Door::Pam {
+            // There core reads the message.
+            let Outcome::Refused(error) = outcome else { panic!("{outcome:?}") };
+            let said = (error.sqlstate.as_str(), error.message.as_str());
+            return assert_eq!(said, ("28P01", "empty password returned by client"));
+        }
+        let message = "the access token has an invalid format (1 part instead of 3, 0 bytes)";
+        check_refusal(&cluster, mark, "ann", "", &outcome, &failed("invalid_format", message, &["length=0"]));
+    });
 }
 
 #[test]
 fn r9_a_message_nobody_would_send_is_not_even_read() {
-    let (cluster, _provider) = scene("");
-    link(&cluster, "ann", PERSON, "user");
-    let mut client = at_the_prompt(&cluster, "ann");
-    assert_eq!(client.answer(&"A".repeat(200_000)), Outcome::HungUp);
+    at_every_prompt("", |_, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        let mut client = at_the_prompt(&cluster, "ann");
+        assert_eq!(client.answer(&"A".repeat(200_000)), Outcome::HungUp);
+    });
 }
 
 #[test]
 fn a_password_sent_before_it_is_asked_for_counts_as_in_core() {
-    let (cluster, _provider) = scene("");
-    link(&cluster, "ann", PERSON, "user");
-    let mut client = cluster.client();
-    client.start(&[("user", "ann"), ("database", "postgres")]).expect("a connection");
-    client.send_password(&KEY.token(&user_v1(unix_now()))).expect("a connection");
-    assert_eq!(client.asked(), Asked::Password);
-    assert_eq!(client.asked(), Asked::Nothing(Outcome::Ready));
+    at_every_prompt("", |_, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        let mut client = cluster.client();
+        client.start(&[("user", "ann"), ("database", "postgres")]).expect("a connection");
+        client.send_password(&KEY.token(&user_v1(unix_now()))).expect("a connection");
+        assert_eq!(client.asked(), Asked::Password);
+        assert_eq!(client.asked(), Asked::Nothing(Outcome::Ready));
+    });
 }
 
 #[test]
 fn the_authentication_timeout_ends_a_prompt() {
-    let (cluster, _provider) = scene("authentication_timeout = 1s");
-    link(&cluster, "ann", PERSON, "user");
-    match at_the_prompt(&cluster, "ann").asked() {
-        Asked::Nothing(Outcome::Refused(error)) => {
-            assert_eq!(error.message, "canceling authentication due to timeout");
+    at_every_door("authentication_timeout = 1s", |_, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        match at_the_prompt(&cluster, "ann").asked() {
+            Asked::Nothing(Outcome::Refused(error)) => {
+                assert_eq!(error.message, "canceling authentication due to timeout");
+            }
+            Asked::Nothing(Outcome::HungUp) => {}
+            other => panic!("{other:?}"),
         }
-        Asked::Nothing(Outcome::HungUp) => {}
-        other => panic!("{other:?}"),
+    });
+}
+
+/// What is found of a name that has come to another role. By OAUTHBEARER the server takes no notice of a client before it has
+/// the token; there it is the link that does not fit.
+const fn other_role(door: Door) -> (&'static str, &'static str) {
+    match door {
+        Door::Password | Door::Pam => ("not_linked", "problem="),
+        Door::OAuth => ("oid_mismatch", "expected="),
     }
 }
 
 #[test]
 fn r11_a_rename_during_the_prompt() {
-    let (cluster, _provider) = scene("");
-    link(&cluster, "ann", PERSON, "user");
-    link(&cluster, "boss", APPLICATION, "user");
-    let token = KEY.token(&user_v1(unix_now()));
-    let mut client = at_the_prompt(&cluster, "ann");
-    // Ann's token would now be offered for the role of her boss.
-    cluster.sql("ALTER ROLE ann RENAME TO ann_old; ALTER ROLE boss RENAME TO ann");
-    let mark = cluster.log_mark();
-    let outcome = client.answer(&token);
-    check_refusal(&cluster, mark, "ann", &token, &outcome, &failed("not_linked", ANN, &["problem="]));
+    at_every_door("", |door, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        link(&cluster, "boss", APPLICATION, "user");
+        let token = KEY.token(&user_v1(unix_now()));
+        let mut client = at_the_prompt(&cluster, "ann");
+        // Ann's token would now be offered for the role of her boss.
+        cluster.sql("ALTER ROLE ann RENAME TO ann_old; ALTER ROLE boss RENAME TO ann");
+        let mark = cluster.log_mark();
+        let outcome = client.answer(&token);
+        let (code, fact) = other_role(door);
+        check_refusal(&cluster, mark, "ann", &token, &outcome, &failed(code, ANN, &[fact]));
+    });
 }
 
 #[test]
 fn r11_a_role_dropped_and_created_again_during_the_prompt() {
-    let (cluster, _provider) = scene("");
-    link(&cluster, "ann", PERSON, "user");
-    let token = KEY.token(&user_v1(unix_now()));
-    let mut client = at_the_prompt(&cluster, "ann");
-    cluster.sql("DROP ROLE ann");
-    link(&cluster, "ann", PERSON, "user");
-    let mark = cluster.log_mark();
-    let outcome = client.answer(&token);
-    check_refusal(&cluster, mark, "ann", &token, &outcome, &failed("not_linked", ANN, &["problem="]));
-    trial::expect::admitted(&cluster, "ann", &token);
+    at_every_door("", |door, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        let token = KEY.token(&user_v1(unix_now()));
+        let mut client = at_the_prompt(&cluster, "ann");
+        cluster.sql("DROP ROLE ann");
+        link(&cluster, "ann", PERSON, "user");
+        let mark = cluster.log_mark();
+        let outcome = client.answer(&token);
+        if door == Door::OAuth {
+            // Nothing of the first role was known.
+            return assert_eq!(outcome, Outcome::Ready);
+        }
+        check_refusal(&cluster, mark, "ann", &token, &outcome, &failed("not_linked", ANN, &["problem="]));
+        trial::expect::admitted(&cluster, "ann", &token);
+    });
 }
 
 #[test]
 fn r11_what_was_checked_before_the_prompt_is_checked_again() {
-    let (cluster, _provider) = scene("");
-    let token = KEY.token(&user_v1(unix_now()));
-    let early = |code, message| Refusal { sqlstate: "28000", ..failed(code, message, &[]) };
-    let privileged = "role \"ann\" cannot use Azure AD authentication because it is a superuser, replication or BYPASSRLS role";
-    let disabled = "Azure AD authentication is disabled: the server has no Azure AD administrator";
-    let restore = "SELECT azure_ad_auth.set_admin('admin', '66666666-aaaa-bbbb-cccc-000000000006')";
-    let super_off =
-        "SET allow_system_table_mods = on; UPDATE pg_authid SET rolsuper = false WHERE rolname = 'ann'";
-    let super_on =
-        "SET allow_system_table_mods = on; UPDATE pg_authid SET rolsuper = true WHERE rolname = 'ann'";
-    link(&cluster, "ann", PERSON, "user");
-    for (during, expected, after) in [
-        ("SELECT azure_ad_auth.remove_admin()", early("no_admin", disabled), restore),
-        (super_on, early("privileged_role", privileged), super_off),
-        ("SELECT azure_ad_auth.drop_principal('ann')", failed("not_linked", ANN, &[]), "SELECT 1"),
-    ] {
-        let mut client = at_the_prompt(&cluster, "ann");
-        cluster.sql(during);
-        let mark = cluster.log_mark();
-        let outcome = client.answer(&token);
-        check_refusal(&cluster, mark, "ann", &token, &outcome, &expected);
-        cluster.sql(after);
-    }
-    let mut client = {
+    at_every_door("", |_, cluster, _provider| {
+        let token = KEY.token(&user_v1(unix_now()));
+        let early = |code, message| Refusal { sqlstate: "28000", ..failed(code, message, &[]) };
+        let privileged = "role \"ann\" cannot use Azure AD authentication because it is a superuser, replication or BYPASSRLS role";
+        let disabled = "Azure AD authentication is disabled: the server has no Azure AD administrator";
+        let restore = "SELECT azure_ad_auth.set_admin('admin', '66666666-aaaa-bbbb-cccc-000000000006')";
+        let super_off =
+            "SET allow_system_table_mods = on; UPDATE pg_authid SET rolsuper = false WHERE rolname = 'ann'";
+        let super_on =
+            "SET allow_system_table_mods = on; UPDATE pg_authid SET rolsuper = true WHERE rolname = 'ann'";
         link(&cluster, "ann", PERSON, "user");
-        at_the_prompt(&cluster, "ann")
-    };
-    cluster.sql("ALTER ROLE ann NOLOGIN");
-    match client.answer(&token) {
-        Outcome::Refused(error) => assert_eq!(error.message, "role \"ann\" is not permitted to log in"),
-        other => panic!("{other:?}"),
-    }
+        for (during, expected, after) in [
+            ("SELECT azure_ad_auth.remove_admin()", early("no_admin", disabled), restore),
+            (super_on, early("privileged_role", privileged), super_off),
+            ("SELECT azure_ad_auth.drop_principal('ann')", failed("not_linked", ANN, &[]), "SELECT 1"),
+        ] {
+            let mut client = at_the_prompt(&cluster, "ann");
+            cluster.sql(during);
+            let mark = cluster.log_mark();
+            let outcome = client.answer(&token);
+            check_refusal(&cluster, mark, "ann", &token, &outcome, &expected);
+            cluster.sql(after);
+        }
+        let mut client = {
+            link(&cluster, "ann", PERSON, "user");
+            at_the_prompt(&cluster, "ann")
+        };
+        cluster.sql("ALTER ROLE ann NOLOGIN");
+        match client.answer(&token) {
+            Outcome::Refused(error) => assert_eq!(error.message, "role \"ann\" is not permitted to log in"),
+            other => panic!("{other:?}"),
+        }
+    });
 }
 
 #[test]
 fn the_link_that_counts_is_the_one_at_the_end() {
-    let (cluster, _provider) = scene("");
-    link(&cluster, "ann", APPLICATION, "user");
-    let token = KEY.token(&user_v1(unix_now()));
-    let mut client = at_the_prompt(&cluster, "ann");
-    cluster.sql(&format!("SELECT azure_ad_auth.update_principal('ann', '{PERSON}', 'user')"));
-    assert_eq!(client.answer(&token), Outcome::Ready);
-    let mut client = at_the_prompt(&cluster, "ann");
-    cluster.sql(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}', 'user')"));
-    let mark = cluster.log_mark();
-    let outcome = client.answer(&token);
-    check_refusal(&cluster, mark, "ann", &token, &outcome, &failed("oid_mismatch", ANN, &[]));
+    at_every_door("", |_, cluster, _provider| {
+        link(&cluster, "ann", APPLICATION, "user");
+        let token = KEY.token(&user_v1(unix_now()));
+        let mut client = at_the_prompt(&cluster, "ann");
+        cluster.sql(&format!("SELECT azure_ad_auth.update_principal('ann', '{PERSON}', 'user')"));
+        assert_eq!(client.answer(&token), Outcome::Ready);
+        let mut client = at_the_prompt(&cluster, "ann");
+        cluster.sql(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}', 'user')"));
+        let mark = cluster.log_mark();
+        let outcome = client.answer(&token);
+        check_refusal(&cluster, mark, "ann", &token, &outcome, &failed("oid_mismatch", ANN, &[]));
+    });
 }

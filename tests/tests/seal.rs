@@ -4,10 +4,12 @@ use std::fs;
 
 use trial::client::{Answer, Asked, Outcome, RawClient};
 use trial::cluster::{Cluster, Setup, eventually};
+use trial::door::Door;
 use trial::expect::{lacks_token, ours};
 use trial::issuer::*;
 
-use crate::{KEY, link, neighbour, scene, tamper};
+use crate::prompt::at_the_prompt;
+use crate::{EVERY_DOOR, KEY, at_doors, at_every_door, link, neighbour, tamper};
 
 fn session(cluster: &Cluster, role: &str) -> RawClient {
     let mut client = cluster.client();
@@ -32,112 +34,118 @@ fn sealed(cluster: &Cluster, mark: usize, outcome: Answer, code: &str) {
 #[test]
 fn a_link_removed_between_admission_and_the_first_statement() {
     type Act = fn(&mut RawClient, u32) -> Answer;
-    let (cluster, _provider) = scene("");
-    let function: u32 = cluster.sql("SELECT 'pg_backend_pid'::regproc::oid").parse().expect("an oid");
-    let acts: [Act; 6] = [
-        |client, _| client.query("SELECT 1"),
-        |client, _| client.query("BEGIN"),
-        |client, _| client.query_extended("SELECT 1"),
-        |client, _| client.query_extended("BEGIN"),
-        |client, _| client.query("SET work_mem = '1MB'"),
-        |client, function| client.call(function),
-    ];
-    for act in acts {
-        link(&cluster, "ann", PERSON, "user");
-        let mut client = session(&cluster, "ann");
-        // Behind everyone's back, so that nothing but the seal can end the session.
-        tamper(&cluster, "DELETE FROM pg_shseclabel WHERE objoid = 'ann'::regrole");
-        let mark = cluster.log_mark();
-        sealed(&cluster, mark, act(&mut client, function), "not_linked");
-        cluster.sql("DROP ROLE ann");
-    }
+    at_every_door("", |_, cluster, _provider| {
+        let function: u32 = cluster.sql("SELECT 'pg_backend_pid'::regproc::oid").parse().expect("an oid");
+        let acts: [Act; 6] = [
+            |client, _| client.query("SELECT 1"),
+            |client, _| client.query("BEGIN"),
+            |client, _| client.query_extended("SELECT 1"),
+            |client, _| client.query_extended("BEGIN"),
+            |client, _| client.query("SET work_mem = '1MB'"),
+            |client, function| client.call(function),
+        ];
+        for act in acts {
+            link(&cluster, "ann", PERSON, "user");
+            let mut client = session(&cluster, "ann");
+            // Behind everyone's back, so that nothing but the seal can end the session.
+            tamper(&cluster, "DELETE FROM pg_shseclabel WHERE objoid = 'ann'::regrole");
+            let mark = cluster.log_mark();
+            sealed(&cluster, mark, act(&mut client, function), "not_linked");
+            cluster.sql("DROP ROLE ann");
+        }
+    });
 }
 
 #[test]
 fn a_link_changed_between_admission_and_the_first_statement() {
-    let (cluster, _provider) = scene("");
-    link(&cluster, "ann", PERSON, "user");
-    let mut client = session(&cluster, "ann");
-    cluster.sql(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}', 'user')"));
-    let mark = cluster.log_mark();
-    sealed(&cluster, mark, client.query("SELECT 1"), "oid_mismatch");
+    at_every_door("", |_, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        let mut client = session(&cluster, "ann");
+        cluster.sql(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}', 'user')"));
+        let mark = cluster.log_mark();
+        sealed(&cluster, mark, client.query("SELECT 1"), "oid_mismatch");
+    });
 }
 
 #[test]
 fn once_unsealed_a_session_goes_on() {
-    let (cluster, _provider) = scene("");
-    link(&cluster, "ann", PERSON, "user");
-    let mut client = session(&cluster, "ann");
-    assert!(client.query("SELECT 1").is_ok());
-    cluster.sql(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}', 'user')"));
-    assert!(client.query("SELECT 1").is_ok(), "who was let in rightly stays in");
+    at_every_door("", |_, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        let mut client = session(&cluster, "ann");
+        assert!(client.query("SELECT 1").is_ok());
+        cluster.sql(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}', 'user')"));
+        assert!(client.query("SELECT 1").is_ok(), "who was let in rightly stays in");
+    });
 }
 
 #[test]
 fn an_admitted_session_works_by_the_extended_protocol() {
-    let (cluster, _provider) = scene("");
-    link(&cluster, "ann", PERSON, "user");
-    let text = |text: &str| Ok(vec![Some(text.to_owned())]);
-    let mut client = session(&cluster, "ann");
-    assert_eq!(client.query_extended("BEGIN"), Ok(vec![]));
-    assert_eq!(client.query_extended("SELECT session_user"), text("ann"));
-    assert_eq!(
-        client.query_extended("SELECT 1 / 0").map_err(|error| error.sqlstate),
-        Err("22012".to_owned())
-    );
-    assert_eq!(client.query_extended("ROLLBACK"), Ok(vec![]));
-    assert_eq!(session(&cluster, "ann").query_extended("SELECT 1"), text("1"), "as its first action");
+    at_every_door("", |_, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        let text = |text: &str| Ok(vec![Some(text.to_owned())]);
+        let mut client = session(&cluster, "ann");
+        assert_eq!(client.query_extended("BEGIN"), Ok(vec![]));
+        assert_eq!(client.query_extended("SELECT session_user"), text("ann"));
+        assert_eq!(
+            client.query_extended("SELECT 1 / 0").map_err(|error| error.sqlstate),
+            Err("22012".to_owned())
+        );
+        assert_eq!(client.query_extended("ROLLBACK"), Ok(vec![]));
+        assert_eq!(session(&cluster, "ann").query_extended("SELECT 1"), text("1"), "as its first action");
+    });
 }
 
 #[test]
 fn parallel_workers_of_an_admitted_session_are_let_be() {
-    let (cluster, _provider) = scene("");
-    link(&cluster, "ann", PERSON, "user");
-    cluster.sql("CREATE TABLE big AS SELECT generate_series(1, 10000) AS x; GRANT SELECT ON big TO ann");
-    let force = if cluster.workshop.installation.major >= 16 {
-        "debug_parallel_query"
-    } else {
-        "force_parallel_mode"
-    };
-    let mut client = session(&cluster, "ann");
-    for setting in [
-        "parallel_setup_cost = 0",
-        "parallel_tuple_cost = 0",
-        "min_parallel_table_scan_size = 0",
-        "max_parallel_workers_per_gather = 2",
-        "parallel_leader_participation = off",
-        &format!("{force} = on"),
-    ] {
-        assert_eq!(client.query(&format!("SET {setting}")), Ok(vec![]), "{setting}");
-    }
-    let plan = client.query("EXPLAIN (ANALYZE, COSTS OFF) SELECT sum(x) FROM big").expect("a plan");
-    let plan: Vec<_> = plan.into_iter().flatten().collect();
-    let launched = plan.iter().find_map(|line| line.trim().strip_prefix("Workers Launched: "));
-    assert!(launched.is_some_and(|count| count != "0"), "{plan:#?}");
-    assert_eq!(client.query("SELECT sum(x) FROM big"), Ok(vec![Some("50005000".to_owned())]));
-    assert_eq!(client.query_extended("SELECT sum(x) FROM big"), Ok(vec![Some("50005000".to_owned())]));
+    at_every_door("", |_, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        cluster.sql("CREATE TABLE big AS SELECT generate_series(1, 10000) AS x; GRANT SELECT ON big TO ann");
+        let force = if cluster.workshop.installation.major >= 16 {
+            "debug_parallel_query"
+        } else {
+            "force_parallel_mode"
+        };
+        let mut client = session(&cluster, "ann");
+        for setting in [
+            "parallel_setup_cost = 0",
+            "parallel_tuple_cost = 0",
+            "min_parallel_table_scan_size = 0",
+            "max_parallel_workers_per_gather = 2",
+            "parallel_leader_participation = off",
+            &format!("{force} = on"),
+        ] {
+            assert_eq!(client.query(&format!("SET {setting}")), Ok(vec![]), "{setting}");
+        }
+        let plan = client.query("EXPLAIN (ANALYZE, COSTS OFF) SELECT sum(x) FROM big").expect("a plan");
+        let plan: Vec<_> = plan.into_iter().flatten().collect();
+        let launched = plan.iter().find_map(|line| line.trim().strip_prefix("Workers Launched: "));
+        assert!(launched.is_some_and(|count| count != "0"), "{plan:#?}");
+        assert_eq!(client.query("SELECT sum(x) FROM big"), Ok(vec![Some("50005000".to_owned())]));
+        assert_eq!(client.query_extended("SELECT sum(x) FROM big"), Ok(vec![Some("50005000".to_owned())]));
+    });
 }
 
 #[test]
 fn dropping_a_principal_ends_its_sessions_after_commit() {
-    let (cluster, _provider) = scene("");
-    link(&cluster, "ann", PERSON, "user");
-    let mut client = session(&cluster, "ann");
-    assert!(client.query("SELECT 1").is_ok());
-    cluster.sql("BEGIN; SELECT azure_ad_auth.drop_principal('ann'); ROLLBACK");
-    cluster.sql(
+    at_every_door("", |_, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        let mut client = session(&cluster, "ann");
+        assert!(client.query("SELECT 1").is_ok());
+        cluster.sql("BEGIN; SELECT azure_ad_auth.drop_principal('ann'); ROLLBACK");
+        cluster.sql(
         "DO $$ BEGIN PERFORM azure_ad_auth.drop_principal('ann'); RAISE 'no'; EXCEPTION WHEN others THEN END $$",
     );
-    assert!(client.query("SELECT 1").is_ok(), "what was rolled back ends nobody's session");
-    cluster.sql("SELECT azure_ad_auth.drop_principal('ann')");
-    assert!(eventually(|| client.query("SELECT 1").is_err()));
-    assert_eq!(cluster.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'ann'"), "1", "the role stays");
+        assert!(client.query("SELECT 1").is_ok(), "what was rolled back ends nobody's session");
+        cluster.sql("SELECT azure_ad_auth.drop_principal('ann')");
+        assert!(eventually(|| client.query("SELECT 1").is_err()));
+        assert_eq!(cluster.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'ann'"), "1", "the role stays");
+    });
 }
 
 /// A server with the neighbour's hook installed after ours, so that it is called first.
-fn with_neighbour(manners: &str) -> (Cluster, trial::idp::Provider) {
+fn with_neighbour(door: Door, manners: &str) -> (Cluster, trial::idp::Provider) {
     let provider = crate::provider();
-    let cluster = Cluster::new(&crate::WORKSHOP, &Setup::default());
+    let cluster = Cluster::at(door, &crate::WORKSHOP, &Setup::default());
     let file = cluster.path("wait").display().to_string();
     let settings = format!(
         "azure_ad_auth.authority_url = '{}'\nneighbour.manners = '{manners}'\nneighbour.file = '{file}'\n",
@@ -153,7 +161,7 @@ fn with_neighbour(manners: &str) -> (Cluster, trial::idp::Provider) {
 
 #[test]
 fn a_hook_that_does_not_call_ours_lets_nobody_do_anything() {
-    let (cluster, _provider) = with_neighbour("rude");
+    let (cluster, _provider) = with_neighbour(Door::Password, "rude");
     link(&cluster, "ann", PERSON, "user");
     let mut client = cluster.client();
     // The `trust` line has let the client in, and nobody asked for a token.
@@ -165,26 +173,26 @@ fn a_hook_that_does_not_call_ours_lets_nobody_do_anything() {
 
 #[test]
 fn a_rename_between_admission_and_the_session() {
-    let (cluster, _provider) = with_neighbour("slow");
-    link(&cluster, "ann", PERSON, "user");
-    link(&cluster, "boss", APPLICATION, "user");
-    let mut postgres = cluster.socket_client();
-    assert_eq!(postgres.login(&[("user", "postgres"), ("database", "postgres")], ""), Outcome::Ready);
-    let token = KEY.token(&user_v1(unix_now()));
-    let mut client = cluster.client();
-    client.start(&[("user", "ann"), ("database", "postgres")]).expect("a connection");
-    assert_eq!(client.asked(), Asked::Password);
-    fs::write(cluster.path("wait"), "").expect("a file");
-    let mark = cluster.log_mark();
-    client.send_password(&token).expect("a connection");
-    // Admitted by us and held up by the neighbour; core will look the name up again.
-    cluster.await_log(mark, "neighbour: role=ann status=0");
-    for statement in ["ALTER ROLE ann RENAME TO ann_old", "ALTER ROLE boss RENAME TO ann"] {
-        assert!(postgres.query(statement).is_ok());
-    }
-    fs::remove_file(cluster.path("wait")).expect("the file");
-    assert_eq!(client.asked(), Asked::Nothing(Outcome::Ready), "core has let Ann in as her boss");
-    let mark = cluster.log_mark();
-    sealed(&cluster, mark, client.query("SELECT 1"), "oid_mismatch");
-    lacks_token(&cluster, &token);
+    at_doors(&EVERY_DOOR, |door| {
+        let (cluster, _provider) = with_neighbour(door, "slow");
+        link(&cluster, "ann", PERSON, "user");
+        link(&cluster, "boss", APPLICATION, "user");
+        let mut postgres = cluster.socket_client();
+        assert_eq!(postgres.login(&[("user", "postgres"), ("database", "postgres")], ""), Outcome::Ready);
+        let token = KEY.token(&user_v1(unix_now()));
+        let mut client = at_the_prompt(&cluster, "ann");
+        fs::write(cluster.path("wait"), "").expect("a file");
+        let mark = cluster.log_mark();
+        client.send_token(&token).expect("a connection");
+        // Admitted by us and held up by the neighbour; core will look the name up again.
+        cluster.await_log(mark, "neighbour: role=ann status=0");
+        for statement in ["ALTER ROLE ann RENAME TO ann_old", "ALTER ROLE boss RENAME TO ann"] {
+            assert!(postgres.query(statement).is_ok());
+        }
+        fs::remove_file(cluster.path("wait")).expect("the file");
+        assert_eq!(client.asked(), Asked::Nothing(Outcome::Ready), "core has let Ann in as her boss");
+        let mark = cluster.log_mark();
+        sealed(&cluster, mark, client.query("SELECT 1"), "oid_mismatch");
+        lacks_token(&cluster, &token);
+    });
 }

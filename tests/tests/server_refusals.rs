@@ -1,13 +1,16 @@
-//! Refusals that the server decides, not the token: R2 to R7. They come before the token is asked for.
+//! Refusals that the server decides, not the token: R2 to R7. They come before the token is asked for, where it is asked for: by
+//! OAUTHBEARER it is there before anything can be decided.
 
 use serde_json::json;
 use trial::client::{Asked, Outcome, psql};
 use trial::cluster::{Cluster, Setup};
+use trial::door::Door;
 use trial::expect::{Refusal, check_log, check_refusal, refused};
 use trial::idp::Manners;
 use trial::issuer::*;
+use trial::pam::{self, Service};
 
-use crate::{KEY, link, scene, scene_with, tamper};
+use crate::{EVERY_DOOR, KEY, at_doors, at_every_door, link, scene_with, scene_with_at, tamper};
 
 /// How a client comes.
 #[derive(Clone, Copy)]
@@ -17,7 +20,8 @@ enum Route {
     Socket,
 }
 
-/// Starts a login, by the raw client and by psql, and expects it to be refused without a question.
+/// Starts a login, by the raw client and by psql, and expects it to be refused without a question; or with a good token where
+/// the server does not ask.
 fn refused_before_prompt(cluster: &Cluster, route: Route, role: &str, expected: &Refusal<'_>) {
     let mut client = match route {
         Route::Tls => cluster.client(),
@@ -25,7 +29,13 @@ fn refused_before_prompt(cluster: &Cluster, route: Route, role: &str, expected: 
         Route::Socket => cluster.socket_client(),
     };
     let mark = cluster.log_mark();
-    client.start(&[("user", role), ("database", "postgres")]).expect("a connection");
+    let parameters = [("user", role), ("database", "postgres")];
+    if cluster.door == Door::OAuth {
+        let token = KEY.token(&user_v1(unix_now()));
+        let outcome = client.login(&parameters, &token);
+        return check_refusal(cluster, mark, role, &token, &outcome, expected);
+    }
+    client.start(&parameters).expect("a connection");
     match client.asked() {
         Asked::Nothing(outcome) => check_refusal(cluster, mark, role, "", &outcome, expected),
         asked => panic!("the token was asked for: {asked:?}"),
@@ -72,204 +82,237 @@ fn r3_wrong_method() {
 
 #[test]
 fn r4_tls_required() {
-    let (cluster, _provider) = scene("");
-    link(&cluster, "ann", PERSON, "user");
-    let message = "Azure AD authentication requires an encrypted connection";
-    refused_before_prompt(&cluster, Route::Plain, "ann", &early("tls_required", message, &[]));
+    at_every_door("", |_, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        let message = "Azure AD authentication requires an encrypted connection";
+        refused_before_prompt(&cluster, Route::Plain, "ann", &early("tls_required", message, &[]));
+    });
 }
 
 const NOT_CONFIGURED: &str = "Azure AD authentication is not configured on this server";
 
 #[test]
 fn r5_not_configured() {
-    let (cluster, _provider) = scene("");
-    link(&cluster, "ann", PERSON, "user");
-    for (setting, value, fact) in [
-        ("tenant_id", "", "setting=azure_ad_auth.tenant_id"),
-        ("audience", "", "setting=azure_ad_auth.audience"),
-        ("tenant_id", OTHER_TENANT, "problem=\"the administrators are of another tenant\""),
-    ] {
-        cluster.set(&format!("azure_ad_auth.{setting}"), value);
-        refused_before_prompt(&cluster, Route::Tls, "ann", &early("not_configured", NOT_CONFIGURED, &[fact]));
-        cluster.sql(&format!("ALTER SYSTEM RESET azure_ad_auth.{setting}"));
-        cluster.reload();
-    }
-    cluster.await_keys();
-    trial::expect::admitted(&cluster, "ann", &KEY.token(&user_v1(unix_now())));
+    at_every_door("", |door, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        // The line's issuer is of another tenant as well, which may be said instead.
+        let foreign =
+            if door == Door::OAuth { "" } else { "problem=\"the administrators are of another tenant\"" };
+        for (setting, value, fact) in [
+            ("tenant_id", "", "setting=azure_ad_auth.tenant_id"),
+            ("audience", "", "setting=azure_ad_auth.audience"),
+            ("tenant_id", OTHER_TENANT, foreign),
+        ] {
+            cluster.set(&format!("azure_ad_auth.{setting}"), value);
+            refused_before_prompt(
+                &cluster,
+                Route::Tls,
+                "ann",
+                &early("not_configured", NOT_CONFIGURED, &[fact]),
+            );
+            cluster.sql(&format!("ALTER SYSTEM RESET azure_ad_auth.{setting}"));
+            cluster.reload();
+        }
+        cluster.await_keys();
+        trial::expect::admitted(&cluster, "ann", &KEY.token(&user_v1(unix_now())));
+    });
 }
 
 #[test]
 fn r6_no_admin() {
-    let (cluster, _provider) = scene("");
-    link(&cluster, "ann", PERSON, "user");
-    let message = "Azure AD authentication is disabled: the server has no Azure AD administrator";
-    let no_admin = early("no_admin", message, &[]);
-    cluster.sql("SELECT azure_ad_auth.remove_admin()");
-    for role in ["ann", "admin"] {
-        refused_before_prompt(&cluster, Route::Tls, role, &no_admin);
-    }
-    cluster.sql("SELECT azure_ad_auth.set_admin('admin', '66666666-aaaa-bbbb-cccc-000000000006')");
-    trial::expect::admitted(&cluster, "ann", &KEY.token(&user_v1(unix_now())));
-    cluster.sql("DROP ROLE admin");
-    refused_before_prompt(&cluster, Route::Tls, "ann", &no_admin);
+    at_every_door("", |_, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        let message = "Azure AD authentication is disabled: the server has no Azure AD administrator";
+        let no_admin = early("no_admin", message, &[]);
+        cluster.sql("SELECT azure_ad_auth.remove_admin()");
+        for role in ["ann", "admin"] {
+            refused_before_prompt(&cluster, Route::Tls, role, &no_admin);
+        }
+        cluster.sql("SELECT azure_ad_auth.set_admin('admin', '66666666-aaaa-bbbb-cccc-000000000006')");
+        trial::expect::admitted(&cluster, "ann", &KEY.token(&user_v1(unix_now())));
+        cluster.sql("DROP ROLE admin");
+        refused_before_prompt(&cluster, Route::Tls, "ann", &no_admin);
+    });
 }
 
 #[test]
 fn r7_privileged_role_and_nologin() {
-    let (cluster, _provider) = scene("");
-    link(&cluster, "ann", PERSON, "user");
-    let message = "role \"ann\" cannot use Azure AD authentication because it is a superuser, replication or BYPASSRLS role";
-    for (column, name) in
-        [("rolsuper", "superuser"), ("rolreplication", "replication"), ("rolbypassrls", "bypassrls")]
-    {
-        tamper(&cluster, &format!("UPDATE pg_authid SET {column} = true WHERE rolname = 'ann'"));
-        let fact = format!("attributes={name}");
-        refused_before_prompt(&cluster, Route::Tls, "ann", &early("privileged_role", message, &[&fact]));
-        tamper(&cluster, &format!("UPDATE pg_authid SET {column} = false WHERE rolname = 'ann'"));
-    }
-    cluster.sql("ALTER ROLE ann NOLOGIN");
-    let mut client = cluster.client();
-    client.start(&[("user", "ann"), ("database", "postgres")]).expect("a connection");
-    match client.asked() {
-        Asked::Nothing(Outcome::Refused(error)) => {
-            assert_eq!(error.message, "role \"ann\" is not permitted to log in", "core's own words");
-            assert_eq!(error.sqlstate, "28000");
+    at_every_door("", |door, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        let message = "role \"ann\" cannot use Azure AD authentication because it is a superuser, replication or BYPASSRLS role";
+        for (column, name) in
+            [("rolsuper", "superuser"), ("rolreplication", "replication"), ("rolbypassrls", "bypassrls")]
+        {
+            tamper(&cluster, &format!("UPDATE pg_authid SET {column} = true WHERE rolname = 'ann'"));
+            let fact = format!("attributes={name}");
+            refused_before_prompt(&cluster, Route::Tls, "ann", &early("privileged_role", message, &[&fact]));
+            tamper(&cluster, &format!("UPDATE pg_authid SET {column} = false WHERE rolname = 'ann'"));
         }
-        other => panic!("{other:?}"),
-    }
+        cluster.sql("ALTER ROLE ann NOLOGIN");
+        let parameters = [("user", "ann"), ("database", "postgres")];
+        let mut client = cluster.client();
+        let asked = if door == Door::OAuth {
+            Asked::Nothing(client.login(&parameters, &KEY.token(&user_v1(unix_now()))))
+        } else {
+            client.start(&parameters).expect("a connection");
+            client.asked()
+        };
+        match asked {
+            Asked::Nothing(Outcome::Refused(error)) => {
+                assert_eq!(error.message, "role \"ann\" is not permitted to log in", "core's own words");
+                assert_eq!(error.sqlstate, "28000");
+            }
+            other => panic!("{other:?}"),
+        }
+    });
 }
 
 #[test]
 fn of_several_reasons_the_first_is_given() {
-    let hba = |line: &str| format!("local all postgres trust\n{line}\n");
-    let method = hba("host all ann 127.0.0.1/32 password");
-    let (cluster, _provider) = scene_with(Setup { hba: method, ..Setup::default() });
-    cluster.sql("CREATE ROLE other PASSWORD 'secret'");
-    link(&cluster, "ann", PERSON, "user");
-    // Everything is wrong at once; then one thing after the other is mended.
-    cluster.sql("SELECT azure_ad_auth.remove_admin()");
-    tamper(
-        &cluster,
-        "UPDATE pg_authid SET rolsuper = true, rolcanlogin = false, \
+    at_doors(&EVERY_DOOR, |door| {
+        let hba = |line: &str| format!("local all postgres trust\n{line}\n");
+        let method = hba("host all ann 127.0.0.1/32 password");
+        let (cluster, _provider) = scene_with_at(door, Setup { hba: method, ..Setup::default() });
+        cluster.sql("CREATE ROLE other PASSWORD 'secret'");
+        link(&cluster, "ann", PERSON, "user");
+        // Everything is wrong at once; then one thing after the other is mended.
+        cluster.sql("SELECT azure_ad_auth.remove_admin()");
+        tamper(
+            &cluster,
+            "UPDATE pg_authid SET rolsuper = true, rolcanlogin = false, \
          rolpassword = (SELECT rolpassword FROM pg_authid WHERE rolname = 'other') WHERE rolname = 'ann'",
-    );
-    cluster.set("azure_ad_auth.audience", "");
-    let reason = |outcome: Outcome| match outcome {
-        Outcome::Refused(error) => error.message,
-        other => panic!("{other:?}"),
-    };
-    let parameters = [("user", "ann"), ("database", "postgres")];
-    let plain = || reason(cluster.plain_client().login(&parameters, "secret"));
-    assert!(plain().ends_with("can only log in with an access token"), "wrong_method");
-    std::fs::write(cluster.data().join("pg_hba.conf"), hba("host all +azure_ad_user 127.0.0.1/32 trust"))
-        .expect("pg_hba.conf");
-    cluster.reload();
-    assert_eq!(plain(), "Azure AD authentication requires an encrypted connection");
-    let encrypted = || reason(cluster.login("ann", "no token"));
-    assert_eq!(encrypted(), NOT_CONFIGURED);
-    cluster.set("azure_ad_auth.audience", AUDIENCE);
-    assert!(encrypted().ends_with("the server has no Azure AD administrator"));
-    cluster.sql("SELECT azure_ad_auth.set_admin('admin', '66666666-aaaa-bbbb-cccc-000000000006')");
-    assert!(encrypted().ends_with("a superuser, replication or BYPASSRLS role"));
-    tamper(&cluster, "UPDATE pg_authid SET rolsuper = false WHERE rolname = 'ann'");
-    assert_eq!(encrypted(), "role \"ann\" is not permitted to log in");
-    cluster.sql("ALTER ROLE ann LOGIN PASSWORD NULL");
-    assert!(encrypted().starts_with("the access token has an invalid format"));
+        );
+        cluster.set("azure_ad_auth.audience", "");
+        let reason = |outcome: Outcome| match outcome {
+            Outcome::Refused(error) => error.message,
+            other => panic!("{other:?}"),
+        };
+        let parameters = [("user", "ann"), ("database", "postgres")];
+        let plain = |password: &str| reason(cluster.plain_client().login(&parameters, password));
+        assert!(plain("secret").ends_with("can only log in with an access token"), "wrong_method");
+        cluster.change_hba(&hba(&format!("host all +azure_ad_user 127.0.0.1/32 {}", cluster.clause())));
+        assert_eq!(plain("no-token"), "Azure AD authentication requires an encrypted connection");
+        let encrypted = || reason(cluster.login("ann", "no-token"));
+        assert_eq!(encrypted(), NOT_CONFIGURED);
+        cluster.set("azure_ad_auth.audience", AUDIENCE);
+        assert!(encrypted().ends_with("the server has no Azure AD administrator"));
+        cluster.sql("SELECT azure_ad_auth.set_admin('admin', '66666666-aaaa-bbbb-cccc-000000000006')");
+        assert!(encrypted().ends_with("a superuser, replication or BYPASSRLS role"));
+        tamper(&cluster, "UPDATE pg_authid SET rolsuper = false WHERE rolname = 'ann'");
+        assert_eq!(encrypted(), "role \"ann\" is not permitted to log in");
+        cluster.sql("ALTER ROLE ann LOGIN PASSWORD NULL");
+        assert!(encrypted().starts_with("the access token has an invalid format"));
+    });
 }
 
 #[test]
 fn r2_nobody_is_azure_ad_user_or_azure_ad_admin() {
-    let (cluster, _provider) = scene("");
-    for role in ["azure_ad_user", "azure_ad_admin"] {
-        match cluster.login(role, &KEY.token(&user_v1(unix_now()))) {
-            Outcome::Refused(error) => {
-                assert_eq!(error.message, format!("role \"{role}\" is not permitted to log in"));
+    at_every_door("", |_, cluster, _provider| {
+        for role in ["azure_ad_user", "azure_ad_admin"] {
+            match cluster.login(role, &KEY.token(&user_v1(unix_now()))) {
+                Outcome::Refused(error) => {
+                    assert_eq!(error.message, format!("role \"{role}\" is not permitted to log in"));
+                }
+                other => panic!("{other:?}"),
             }
-            other => panic!("{other:?}"),
+            tamper(&cluster, &format!("UPDATE pg_authid SET rolcanlogin = true WHERE rolname = '{role}'"));
+            let message = format!("Azure AD authentication failed for role \"{role}\"");
+            let expected = Refusal { sqlstate: "28P01", ..early("not_linked", &message, &[]) };
+            refused_before_prompt(&cluster, Route::Tls, role, &expected);
         }
-        tamper(&cluster, &format!("UPDATE pg_authid SET rolcanlogin = true WHERE rolname = '{role}'"));
-        let message = format!("Azure AD authentication failed for role \"{role}\"");
-        let expected = Refusal { sqlstate: "28P01", ..early("not_linked", &message, &[]) };
-        refused_before_prompt(&cluster, Route::Tls, role, &expected);
-    }
+    });
 }
 
 #[test]
 fn r12_not_linked() {
-    let (cluster, _provider) = scene("");
-    link(&cluster, "ann", PERSON, "user");
-    // Left without its label, the role is an Azure AD role by membership only.
-    tamper(&cluster, "DELETE FROM pg_shseclabel WHERE objoid = 'ann'::regrole");
-    let message = "Azure AD authentication failed for role \"ann\"";
-    let fact = format!("oid={PERSON}");
-    let facts = [fact.as_str()];
-    let expected = Refusal { code: "not_linked", sqlstate: "28P01", message, hint: None, facts: &facts };
-    refused(&cluster, "ann", &KEY.token(&user_v1(unix_now())), &expected);
-    // What its token lacks is said first: nobody learns from here who is linked.
-    let expired = KEY.token(&with(user_v1(unix_now()), "exp", json!(1)));
-    let hint = Some("Acquire a new access token and try again.");
-    let expected =
-        Refusal { code: "expired", message: "the access token has expired", hint, facts: &[], ..expected };
-    refused(&cluster, "ann", &expired, &expected);
-    // A label that nobody could have set by this library counts for nothing.
-    tamper(
-        &cluster,
-        "INSERT INTO pg_shseclabel VALUES ('ann'::regrole, 'pg_authid'::regclass, 'pgaadauth', 'aadauth,oid=?')",
-    );
-    let expected = Refusal { code: "not_linked", sqlstate: "28P01", message, hint: None, facts: &[] };
-    refused(&cluster, "ann", &KEY.token(&user_v1(unix_now())), &expected);
+    at_every_door("", |_, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        // Left without its label, the role is an Azure AD role by membership only.
+        tamper(&cluster, "DELETE FROM pg_shseclabel WHERE objoid = 'ann'::regrole");
+        let message = "Azure AD authentication failed for role \"ann\"";
+        let fact = format!("oid={PERSON}");
+        let facts = [fact.as_str()];
+        let expected = Refusal { code: "not_linked", sqlstate: "28P01", message, hint: None, facts: &facts };
+        refused(&cluster, "ann", &KEY.token(&user_v1(unix_now())), &expected);
+        // What its token lacks is said first: nobody learns from here who is linked.
+        let expired = KEY.token(&with(user_v1(unix_now()), "exp", json!(1)));
+        let hint = Some("Acquire a new access token and try again.");
+        let expected = Refusal {
+            code: "expired",
+            message: "the access token has expired",
+            hint,
+            facts: &[],
+            ..expected
+        };
+        refused(&cluster, "ann", &expired, &expected);
+        // A label that nobody could have set by this library counts for nothing.
+        tamper(
+            &cluster,
+            "INSERT INTO pg_shseclabel VALUES ('ann'::regrole, 'pg_authid'::regclass, 'pgaadauth', 'aadauth,oid=?')",
+        );
+        let expected = Refusal { code: "not_linked", sqlstate: "28P01", message, hint: None, facts: &[] };
+        refused(&cluster, "ann", &KEY.token(&user_v1(unix_now())), &expected);
+    });
 }
 
 #[test]
 fn a_fault_of_ours() {
     // A library that differs from the real one in this: a login with the key id "panic" panics, with the token in its text.
     let library = std::env::var("FAULTY_LIBRARY").expect("FAULTY_LIBRARY: see tools/test");
-    let provider = crate::provider();
-    let cluster = Cluster::new(&crate::WORKSHOP, &Setup::default());
-    // Where the server's user can read it.
-    let copy = cluster.folder().write("faulty.so", std::fs::read(library).expect("the faulty library"));
-    let settings = format!("azure_ad_auth.authority_url = '{}'", provider.url());
-    let preload = Some(copy.display().to_string());
-    cluster.configure(&Setup { settings, preload, ..Setup::default() });
-    cluster.start();
-    cluster.sql("CREATE ROLE azure_ad_user; CREATE ROLE azure_ad_admin; GRANT azure_ad_user TO azure_ad_admin WITH ADMIN OPTION");
-    for (role, more) in [("ann", ""), ("admin", ",admin")] {
-        let label = format!("aadauth,oid={PERSON},type=user,tenant_id={TENANT}{more}");
-        cluster.sql(&format!(
-            "CREATE ROLE {role} LOGIN; SECURITY LABEL FOR pgaadauth ON ROLE {role} IS '{label}'"
-        ));
-    }
-    let header = with(KEY.header(), "kid", json!("panic")).to_string();
-    let token = KEY.token_of(header.as_bytes(), user_v1(unix_now()).to_string().as_bytes());
-    let expected = Refusal {
-        code: "internal",
-        sqlstate: "XX000",
-        message: "Azure AD authentication failed for role \"ann\"",
-        hint: None,
-        facts: &["problem=\"a fault while judging the token\""],
-    };
-    refused(&cluster, "ann", &token, &expected);
-    // The server has gone on, and others log in.
-    let good = KEY.token(&user_v1(unix_now()));
-    assert_eq!(cluster.login("ann", &good), Outcome::Ready);
+    at_doors(&EVERY_DOOR, |door| {
+        let provider = crate::provider();
+        let cluster = Cluster::at(door, &crate::WORKSHOP, &Setup::default());
+        // Where the server's user can read it.
+        let copy = cluster.folder().write("faulty.so", std::fs::read(&library).expect("the faulty library"));
+        let copy = copy.display().to_string();
+        let mut settings = format!("azure_ad_auth.authority_url = '{}'", provider.url());
+        if door == Door::OAuth {
+            settings += &format!("\noauth_validator_libraries = '{copy}'");
+        }
+        let service = (door == Door::Pam).then(|| Service::new(&pam::lines_of(&copy)));
+        let hba = Door::hba(&door.clause(service.as_ref().map_or("none", Service::name)));
+        cluster.configure(&Setup { settings, hba, preload: Some(copy) });
+        cluster.start();
+        cluster.sql("CREATE ROLE azure_ad_user; CREATE ROLE azure_ad_admin; GRANT azure_ad_user TO azure_ad_admin WITH ADMIN OPTION");
+        for (role, more) in [("ann", ""), ("admin", ",admin")] {
+            let label = format!("aadauth,oid={PERSON},type=user,tenant_id={TENANT}{more}");
+            cluster.sql(&format!(
+                "CREATE ROLE {role} LOGIN; SECURITY LABEL FOR pgaadauth ON ROLE {role} IS '{label}'"
+            ));
+        }
+        let header = with(KEY.header(), "kid", json!("panic")).to_string();
+        let token = KEY.token_of(header.as_bytes(), user_v1(unix_now()).to_string().as_bytes());
+        let expected = Refusal {
+            code: "internal",
+            sqlstate: "XX000",
+            message: "Azure AD authentication failed for role \"ann\"",
+            hint: None,
+            facts: &["problem=\"a fault while judging the token\""],
+        };
+        refused(&cluster, "ann", &token, &expected);
+        // The server has gone on, and others log in.
+        let good = KEY.token(&user_v1(unix_now()));
+        assert_eq!(cluster.login("ann", &good), Outcome::Ready);
+    });
 }
 
 #[test]
 fn r10_keys_unavailable() {
-    let (cluster, provider) = scene("azure_ad_auth.unknown_key_wait = 0");
-    link(&cluster, "ann", PERSON, "user");
-    provider.behave(Manners::Status(503, ""));
-    cluster.stop("fast");
-    std::fs::remove_file(cluster.key_snapshot()).expect("a snapshot");
-    let mark = cluster.log_mark();
-    cluster.start();
-    cluster.await_log(mark, "answered with status 503");
-    let expected = Refusal {
-        code: "keys_unavailable",
-        sqlstate: "57P03",
-        message: "the signing keys of the Azure AD tenant are not available; try again later",
-        hint: None,
-        facts: &["keys=empty", "problem=\"https://127.0.0.1"],
-    };
-    refused(&cluster, "ann", &KEY.token(&user_v1(unix_now())), &expected);
+    at_every_door("azure_ad_auth.unknown_key_wait = 0", |_, cluster, provider| {
+        link(&cluster, "ann", PERSON, "user");
+        provider.behave(Manners::Status(503, ""));
+        cluster.stop("fast");
+        std::fs::remove_file(cluster.key_snapshot()).expect("a snapshot");
+        let mark = cluster.log_mark();
+        cluster.start();
+        cluster.await_log(mark, "answered with status 503");
+        let expected = Refusal {
+            code: "keys_unavailable",
+            sqlstate: "57P03",
+            message: "the signing keys of the Azure AD tenant are not available; try again later",
+            hint: None,
+            facts: &["keys=empty", "problem=\"https://127.0.0.1"],
+        };
+        refused(&cluster, "ann", &KEY.token(&user_v1(unix_now())), &expected);
+    });
 }

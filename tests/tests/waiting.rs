@@ -14,74 +14,85 @@ use trial::issuer::*;
 
 use crate::keys::{UNVERIFIED, try_login};
 use crate::prompt::at_the_prompt;
-use crate::{KEY, NEW_KEY, link, scene};
+use crate::{KEY, NEW_KEY, at_every_door, link, scene};
+
 /// A client whose token is of a key that is being fetched. The provider hangs.
 fn waiting_for_a_key(cluster: &Cluster, provider: &Provider, token: &str) -> RawClient {
     let before = provider.requests();
     let mut client = at_the_prompt(cluster, "ann");
-    client.send_password(token).expect("a connection");
+    client.send_token(token).expect("a connection");
     assert!(eventually(|| provider.requests() > before), "no fetch has begun");
     client
 }
 
 #[test]
 fn a_wait_for_a_key_is_bounded_and_holds_up_nobody_else() {
-    let (cluster, provider) = scene("azure_ad_auth.unknown_key_wait = 4s");
-    link(&cluster, "ann", PERSON, "user");
-    provider.behave(Manners::Hang);
-    let token = NEW_KEY.token(&user_v1(unix_now()));
-    let mark = cluster.log_mark();
-    let mut waiting = waiting_for_a_key(&cluster, &provider, &token);
-    assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
-    assert!(!cluster.log_since(mark).contains("refused code="), "the first one still waits");
-    let Asked::Nothing(outcome) = waiting.asked() else { panic!("the server asks again") };
-    let facts = &["key_id=key-2"];
-    let expected = Refusal { code: "unknown_key", sqlstate: "28P01", message: UNVERIFIED, hint: None, facts };
-    check_refusal(&cluster, mark, "ann", &token, &outcome, &expected);
-    // It did not wait for the end of the fetch, which would have left a line in the log.
-    assert!(!cluster.log_since(mark).contains("fetching the signing keys failed"));
+    at_every_door("azure_ad_auth.unknown_key_wait = 4s", |_, cluster, provider| {
+        link(&cluster, "ann", PERSON, "user");
+        provider.behave(Manners::Hang);
+        let token = NEW_KEY.token(&user_v1(unix_now()));
+        let mark = cluster.log_mark();
+        let mut waiting = waiting_for_a_key(&cluster, &provider, &token);
+        assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+        assert!(!cluster.log_since(mark).contains("refused code="), "the first one still waits");
+        let Asked::Nothing(outcome) = waiting.asked() else { panic!("the server asks again") };
+        let facts = &["key_id=key-2"];
+        let expected =
+            Refusal { code: "unknown_key", sqlstate: "28P01", message: UNVERIFIED, hint: None, facts };
+        check_refusal(&cluster, mark, "ann", &token, &outcome, &expected);
+        // It did not wait for the end of the fetch, which would have left a line in the log.
+        assert!(!cluster.log_since(mark).contains("fetching the signing keys failed"));
+    });
 }
 
 #[test]
 fn the_authentication_timeout_ends_a_wait_for_a_key() {
-    let (cluster, provider) = scene("azure_ad_auth.unknown_key_wait = 30s\nauthentication_timeout = 2s");
-    link(&cluster, "ann", PERSON, "user");
-    provider.behave(Manners::Hang);
-    let token = NEW_KEY.token(&user_v1(unix_now()));
-    let mark = cluster.log_mark();
-    match waiting_for_a_key(&cluster, &provider, &token).asked() {
-        Asked::Nothing(Outcome::Refused(error)) => {
-            assert_eq!(error.message, "canceling authentication due to timeout");
-        }
-        Asked::Nothing(Outcome::HungUp) => {}
-        other => panic!("{other:?}"),
-    }
-    cluster.await_log(mark, "FATAL:  canceling authentication due to timeout");
-    assert!(!cluster.log_since(mark).contains("refused code="), "{}", ours(&cluster.log_since(mark)));
-    lacks_token(&cluster, &token);
-    assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+    at_every_door(
+        "azure_ad_auth.unknown_key_wait = 30s\nauthentication_timeout = 2s",
+        |_, cluster, provider| {
+            link(&cluster, "ann", PERSON, "user");
+            provider.behave(Manners::Hang);
+            let token = NEW_KEY.token(&user_v1(unix_now()));
+            let mark = cluster.log_mark();
+            match waiting_for_a_key(&cluster, &provider, &token).asked() {
+                Asked::Nothing(Outcome::Refused(error)) => {
+                    assert_eq!(error.message, "canceling authentication due to timeout");
+                }
+                Asked::Nothing(Outcome::HungUp) => {}
+                other => panic!("{other:?}"),
+            }
+            cluster.await_log(mark, "FATAL:  canceling authentication due to timeout");
+            assert!(!cluster.log_since(mark).contains("refused code="), "{}", ours(&cluster.log_since(mark)));
+            lacks_token(&cluster, &token);
+            assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+        },
+    );
 }
 
 #[test]
 fn the_server_stops_while_logins_wait() {
-    let (cluster, provider) = scene("azure_ad_auth.unknown_key_wait = 30s");
-    link(&cluster, "ann", PERSON, "user");
-    provider.behave(Manners::Hang);
-    let token = NEW_KEY.token(&user_v1(unix_now()));
-    let mut waiting = waiting_for_a_key(&cluster, &provider, &token);
-    let mut asked = at_the_prompt(&cluster, "ann");
-    let mark = cluster.log_mark();
-    cluster.stop("fast");
-    let log = cluster.log_since(mark);
-    assert!(log.contains("database system is shut down"), "{}", ours(&log));
-    // Neither waited for its own end.
-    for line in ["terminated by signal", "refused code=", "fetching the signing keys failed"] {
-        assert!(!log.contains(line), "{line}: {}", ours(&log));
-    }
-    for client in [&mut waiting, &mut asked] {
-        assert!(!matches!(client.asked(), Asked::Password | Asked::Nothing(Outcome::Ready)));
-    }
-    lacks_token(&cluster, &token);
+    at_every_door("azure_ad_auth.unknown_key_wait = 30s", |_, cluster, provider| {
+        link(&cluster, "ann", PERSON, "user");
+        provider.behave(Manners::Hang);
+        let token = NEW_KEY.token(&user_v1(unix_now()));
+        let mut waiting = waiting_for_a_key(&cluster, &provider, &token);
+        let mut asked = at_the_prompt(&cluster, "ann");
+        let mark = cluster.log_mark();
+        cluster.stop("fast");
+        let log = cluster.log_since(mark);
+        assert!(log.contains("database system is shut down"), "{}", ours(&log));
+        // Neither waited for its own end.
+        for line in ["terminated by signal", "refused code=", "fetching the signing keys failed"] {
+            assert!(!log.contains(line), "{line}: {}", ours(&log));
+        }
+        for client in [&mut waiting, &mut asked] {
+            assert!(!matches!(
+                client.asked(),
+                Asked::Password | Asked::Bearer | Asked::Nothing(Outcome::Ready)
+            ));
+        }
+        lacks_token(&cluster, &token);
+    });
 }
 
 #[test]
