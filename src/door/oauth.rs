@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::verdict::{self, Objection};
 use super::{Door, Refused, Visitor, attend};
 use crate::preloaded::{self, Preloaded};
+use crate::principal::catalog;
 use crate::report::{self, Attempt, Denial};
 use crate::settings;
 use crate::wire::{
@@ -59,6 +60,8 @@ unsafe extern "C-unwind" fn validate(
 /// The object that was let in.
 fn judge(connection: Connection, text: &[u8]) -> Option<CString> {
     verdict::forget();
+    // Since the line was chosen the client has had all the time it took.
+    catalog::accept_changes();
     let visitor = Visitor::of(connection);
     if let Some(problem) = unfit() {
         let name = visitor.display_name();
