@@ -1,7 +1,8 @@
 # azure_ad_auth: Azure AD (Microsoft Entra ID) token login for PostgreSQL
 #
 #   make demo                     a scratch server and a local identity provider show the whole story
-#   make demo KEEP=1              the same, and both stay until Ctrl-C
+#   make demo PAM=1               the same by PAM, where PostgreSQL has it
+#   make demo KEEP=1              both stay until Ctrl-C
 #   make test                     every test, on the PostgreSQL found
 #   make test PG_CONFIGS="…"      on several: the paths of their pg_config programs
 #   make install PG_CONFIG=…      builds the library for one server and installs it there
@@ -23,7 +24,7 @@ setup:
 
 demo: setup
 	tools/install debug "$(PG_CONFIG)"
-	PG_CONFIG="$(PG_CONFIG)" cargo run --quiet --package azure_ad_auth_tests --bin demo -- $(if $(KEEP),--keep)
+	PG_CONFIG="$(PG_CONFIG)" cargo run --quiet --package azure_ad_auth_tests --bin demo -- $(if $(KEEP),--keep) $(if $(PAM),--pam)
 
 test: setup
 	cargo test --package entra

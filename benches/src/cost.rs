@@ -1,6 +1,8 @@
 //! What one login costs, one at a time.
 
-use crate::logins::{KINDS, Logins, median};
+use trial::door::Door;
+
+use crate::logins::{Kind, Logins, median};
 use crate::roles::{FEW, MANY};
 
 /// Logins of each kind.
@@ -9,47 +11,77 @@ const LOGINS: usize = 600;
 /// The first ones warm caches that a server in use has warm.
 const WARM_UP: usize = 24;
 
-/// In which order the kinds come.
-const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 2, 0], [1, 0, 2], [2, 0, 1], [2, 1, 0]];
+/// Medians, in milliseconds, of logins of each kind.
+pub(crate) struct Medians(Vec<(Kind, f64)>);
 
-/// Medians, in milliseconds, of logins by `trust`, by SCRAM and by a token.
-pub(crate) fn measure(logins: &Logins<'_>) -> [f64; 3] {
-    let mut times = [const { Vec::new() }; 3];
-    for round in 0..LOGINS + WARM_UP {
-        // A backend ends while the next one begins; so each kind comes after each other one as often.
-        for place in ORDERS[round % ORDERS.len()] {
-            let time = logins.timed(KINDS[place]);
-            if round >= WARM_UP {
-                times[place].push(time);
+impl Medians {
+    /// Of logins in turn.
+    pub(crate) fn measure(logins: &Logins<'_>) -> Self {
+        let kinds = Kind::all(&logins.cluster.workshop.installation);
+        let mut times = vec![Vec::new(); kinds.len()];
+        for round in 0..LOGINS + WARM_UP {
+            // A backend ends while the next one begins; so each kind comes after each other one as often.
+            for place in order(kinds.len(), round) {
+                let time = logins.timed(kinds[place]);
+                if round >= WARM_UP {
+                    times[place].push(time);
+                }
             }
         }
+        Self(kinds.into_iter().zip(times.into_iter().map(median)).collect())
     }
-    times.map(median)
+
+    fn of(&self, kind: Kind) -> f64 {
+        self.0.iter().find(|(other, _)| *other == kind).map_or(0.0, |(_, median)| *median)
+    }
+
+    /// What a token by the first door costs more than `trust`.
+    fn more(&self) -> f64 {
+        self.of(Kind::Token(Door::Password)) - self.of(Kind::Trust)
+    }
 }
 
-pub(crate) fn report(logins: &Logins<'_>, medians: &[f64; 3]) {
-    let [trust, scram, token] = *medians;
+/// One of all the orders of so many things; after each number of rounds that is their count, all have had their turn.
+fn order(count: usize, round: usize) -> Vec<usize> {
+    let mut left: Vec<_> = (0..count).collect();
+    let mut number = round;
+    let mut order = Vec::with_capacity(count);
+    while !left.is_empty() {
+        order.push(left.remove(number % left.len()));
+        number /= left.len() + 1;
+    }
+    order
+}
+
+pub(crate) fn report(logins: &Logins<'_>, medians: &Medians) {
+    let (trust, scram) = (medians.of(Kind::Trust), medians.of(Kind::Scram));
     println!(
-        "\nPostgreSQL {}, {LOGINS} logins of each kind in turn, TLS on loopback, medians\n",
-        logins.cluster.workshop.installation.major
+        "\nPostgreSQL {}, {LOGINS} logins of each kind in turn, TLS on loopback, a token of {} bytes, medians\n",
+        logins.cluster.workshop.installation.major,
+        logins.token.len()
     );
     println!("| login by | ms | more than `trust`, ms | of SCRAM |");
     println!("| --- | --- | --- | --- |");
-    let named = format!("token of {} bytes", logins.token.len());
-    for (name, time) in [("`trust`", trust), ("SCRAM-SHA-256", scram), (&named, token)] {
-        println!("| {name} | {time:.2} | {:+.2} | {:.2} |", time - trust, time / scram);
+    for (kind, time) in &medians.0 {
+        println!("| {} | {time:.2} | {:+.2} | {:.2} |", kind.name(), time - trust, time / scram);
     }
+    println!();
     let verdict = |held: bool| if held { "held" } else { "MISSED" };
-    println!("\nbudget: a token costs at most `trust` + 0.5 ms: {}", verdict(token <= trust + 0.5));
-    println!("budget: a token costs less than SCRAM-SHA-256: {}", verdict(token < scram));
+    for (kind, time) in medians.0.iter().filter(|(kind, _)| matches!(kind, Kind::Token(_))) {
+        println!(
+            "budget: a {} costs at most `trust` + 0.5 ms: {}",
+            kind.name(),
+            verdict(*time <= trust + 0.5)
+        );
+        println!("budget: a {} costs less than SCRAM-SHA-256: {}", kind.name(), verdict(*time < scram));
+    }
 }
 
-pub(crate) fn report_growth(few: &[f64; 3], many: &[f64; 3]) {
-    let more = |[trust, _, token]: &[f64; 3]| token - trust;
+pub(crate) fn report_growth(few: &Medians, many: &Medians) {
     println!(
         "\nwith {MANY} linked roles: `trust` {:.2} ms, token {:+.2} ms more; with {FEW} it was {:+.2}",
-        many[0],
-        more(many),
-        more(few)
+        many.of(Kind::Trust),
+        many.more(),
+        few.more()
     );
 }

@@ -4,23 +4,13 @@ use std::time::{Duration, Instant};
 
 use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
 use trial::client::{Asked, Outcome, RawClient};
-use trial::cluster::Cluster;
+use trial::cluster::{Cluster, Installation};
+use trial::door::Door;
 
 /// The password of the role that has one.
 pub(crate) const SECRET: &str = "correct horse battery staple";
 
-/// Each kind has a role of its own.
-pub(crate) const HBA: &str = "\
-local all postgres trust
-hostssl all trusted 127.0.0.1/32 trust
-hostssl all secretive 127.0.0.1/32 scram-sha-256
-hostssl all +azure_ad_user 127.0.0.1/32 trust
-";
-
-/// The kinds, in the order of all tables.
-pub(crate) const KINDS: [Kind; 3] = [Kind::Trust, Kind::Scram, Kind::Token];
-
-/// How somebody logs in.
+/// How somebody logs in. Each kind has a role, and so a line, of its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// By a line of pg_hba.conf.
@@ -28,17 +18,47 @@ pub(crate) enum Kind {
     /// By a password.
     Scram,
     /// By a token.
-    Token,
+    Token(Door),
 }
 
 impl Kind {
+    /// Those that a server has, in the order of all tables.
+    pub(crate) fn all(installation: &Installation) -> Vec<Self> {
+        let doors = Door::all(installation).into_iter().map(Self::Token);
+        [Self::Trust, Self::Scram].into_iter().chain(doors).collect()
+    }
+
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Trust => "`trust`",
             Self::Scram => "SCRAM-SHA-256",
-            Self::Token => "token",
+            Self::Token(Door::Password) => "token, `trust`",
+            Self::Token(Door::Pam) => "token, `pam`",
+            Self::Token(Door::OAuth) => "token, `oauth`",
         }
     }
+
+    /// The role, which the doors' lines name.
+    pub(crate) const fn role(self) -> &'static str {
+        match self {
+            Self::Trust => "trusted",
+            Self::Scram => "secretive",
+            Self::Token(door) => door.name(),
+        }
+    }
+}
+
+/// pg_hba.conf.
+pub(crate) fn hba(installation: &Installation, service: &str) -> String {
+    let lines = Kind::all(installation).into_iter().map(|kind| {
+        let method = match kind {
+            Kind::Trust => "trust".to_owned(),
+            Kind::Scram => "scram-sha-256".to_owned(),
+            Kind::Token(door) => door.clause(service),
+        };
+        format!("hostssl all {} 127.0.0.1/32 {method}\n", kind.role())
+    });
+    format!("local all postgres trust\n{}", lines.collect::<String>())
 }
 
 /// Where to log in, and with what.
@@ -52,9 +72,9 @@ impl Logins<'_> {
     /// Logs in, and out.
     pub(crate) fn once(&self, kind: Kind) -> Outcome {
         match kind {
-            Kind::Trust => self.login("trusted", ""),
-            Kind::Scram => self.scram_login("secretive", SECRET),
-            Kind::Token => self.login("ann", self.token),
+            Kind::Trust => self.login(kind.role(), ""),
+            Kind::Scram => self.scram_login(kind.role(), SECRET),
+            Kind::Token(_) => self.login(kind.role(), self.token),
         }
     }
 

@@ -5,6 +5,7 @@ use std::thread;
 
 use trial::client::Outcome;
 use trial::cluster::eventually;
+use trial::door::Door;
 use trial::idp::{Manners, Provider};
 use trial::issuer::{Signer, unix_now, user_v1};
 
@@ -12,6 +13,9 @@ use crate::logins::{Kind, Logins, median};
 
 /// Logins of each kind in each weather.
 const LOGINS: usize = 300;
+
+/// By the door that every server has.
+const TOKEN: Kind = Kind::Token(Door::Password);
 
 /// Logins while keys are fetched.
 const CROWD: usize = 8_000;
@@ -49,7 +53,7 @@ fn in_a_storm(logins: &Logins<'_>) {
         let attacker = scope.spawn(|| {
             let mut refused = 0_u64;
             while !done.load(Ordering::SeqCst) {
-                assert_ne!(storm.once(Kind::Token), Outcome::Ready);
+                assert_ne!(storm.once(TOKEN), Outcome::Ready);
                 refused += 1;
             }
             refused
@@ -69,7 +73,7 @@ fn row(logins: &Logins<'_>, name: &str) {
     let (mut trust, mut token) = (Vec::new(), Vec::new());
     for _ in 0..LOGINS {
         trust.push(logins.timed(Kind::Trust));
-        token.push(logins.timed(Kind::Token));
+        token.push(logins.timed(TOKEN));
     }
     let (trust, token) = (median(trust), median(token));
     println!("| {name} | {trust:.2} | {token:.2} | {:+.2} |", token - trust);
@@ -80,7 +84,7 @@ pub(crate) fn report_refused(logins: &Logins<'_>) {
     logins.cluster.set("azure_ad_auth.key_refresh_interval", "1s");
     let each = CROWD / THREADS;
     let refused: usize = thread::scope(|scope| {
-        let login = || (0..each).filter(|_| logins.once(Kind::Token) != Outcome::Ready).count();
+        let login = || (0..each).filter(|_| logins.once(TOKEN) != Outcome::Ready).count();
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(login)).collect();
         threads.into_iter().map(|thread| thread.join().expect("a thread")).sum()
     });

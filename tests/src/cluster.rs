@@ -250,6 +250,11 @@ impl Cluster {
         self.write_data_file("pg_hba.conf", &hba);
     }
 
+    /// The service of the PAM door.
+    pub const fn service(&self) -> Option<&Service> {
+        self.service.as_ref()
+    }
+
     /// How the lines of its door end in pg_hba.conf.
     pub fn clause(&self) -> String {
         self.door.clause(self.service.as_ref().map_or("none", Service::name))

@@ -30,7 +30,8 @@ impl Service {
         &self.name
     }
 
-    fn path(&self) -> PathBuf {
+    /// Its file.
+    pub fn path(&self) -> PathBuf {
         Path::new("/etc/pam.d").join(&self.name)
     }
 }

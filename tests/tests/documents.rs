@@ -13,11 +13,13 @@ use std::process::Command;
 use entra::Code;
 use serde_json::json;
 use trial::cluster::{Cluster, Setup};
+use trial::door::Door;
 use trial::idp::Provider;
 use trial::issuer::*;
+use trial::pam::Service;
 use trial::scratch::Folder;
 
-use crate::{KEY, WORKSHOP, provider};
+use crate::{EVERY_DOOR, KEY, WORKSHOP, has, provider};
 
 const ADMIN: &str = "66666666-aaaa-bbbb-cccc-000000000006";
 /// What the accounts of the examples may ask tokens for.
@@ -30,6 +32,8 @@ struct Block {
     text: String,
     /// Whose shell it is.
     account: String,
+    /// The installation need not have this door; then nobody does what the block says.
+    door: Option<Door>,
 }
 
 fn root() -> PathBuf {
@@ -43,17 +47,23 @@ fn document(name: &str) -> String {
 fn blocks(document: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut account = "admin".to_owned();
+    let mut door = None;
     let mut open: Option<Block> = None;
     for line in document.lines() {
         let line = line.strip_prefix("> ").unwrap_or(line);
         if let Some(name) = line.strip_prefix("<!-- as: ").and_then(|rest| rest.strip_suffix(" -->")) {
             name.clone_into(&mut account);
+        } else if let Some(name) =
+            line.strip_prefix("<!-- needs: ").and_then(|rest| rest.strip_suffix(" -->"))
+        {
+            door = EVERY_DOOR.into_iter().find(|door| door.name() == name);
+            assert!(door.is_some() || name == "nothing", "no such door: {name}");
         } else if let Some(language) = line.strip_prefix("```") {
             if let Some(block) = open.take() {
                 blocks.push(block);
             } else {
                 let (language, text) = (language.to_owned(), String::new());
-                open = Some(Block { language, text, account: account.clone() });
+                open = Some(Block { language, text, account: account.clone(), door });
             }
         } else if let Some(block) = &mut open {
             let _ = writeln!(block.text, "{line}");
@@ -68,6 +78,8 @@ struct Reader {
     cluster: Cluster,
     _provider: Provider,
     folder: Folder,
+    /// What the documents call the service azure_ad_auth: the machine may have one of that name.
+    service: Option<Service>,
 }
 
 impl Reader {
@@ -84,7 +96,12 @@ impl Reader {
             kept.lines().filter(|line| !said.iter().any(|said| line.starts_with(said))).collect();
         fs::write(&file, kept.join("\n") + "\n").expect("postgresql.conf");
         cluster.start();
-        let reader = Self { cluster, _provider: provider, folder: Folder::new("reader") };
+        let reader = Self {
+            cluster,
+            _provider: provider,
+            folder: Folder::new("reader"),
+            service: has(Door::Pam).then(|| Service::new("")),
+        };
         reader.stand_ins();
         reader
     }
@@ -129,7 +146,11 @@ impl Reader {
                      cat \"{scratch}/$who$(printf %s \"$2\" | tr / _)\""
                 ),
             ),
-            ("sudo", "exec \"$@\"".to_owned()),
+            // To write for PAM takes a real one.
+            (
+                "sudo",
+                "if [ \"$(id -u)\" != 0 ] && [ \"$1\" = tee ]; then exec /usr/bin/sudo \"$@\"; fi\nexec \"$@\"".to_owned(),
+            ),
             ("systemctl", format!("[ \"$*\" = 'restart postgresql' ] && touch '{scratch}/restart'")),
             ("make", format!("exec /usr/bin/make --dry-run -C '{root}' \"$@\" >/dev/null")),
             ("cargo", format!("grep -q \"^pgrx = \\\"${{4#cargo-pgrx@}}\\\"\" '{root}/Cargo.toml'")),
@@ -150,7 +171,11 @@ impl Reader {
         let mut last = String::new();
         let blocks = blocks(&document(name));
         assert!(blocks.iter().any(|block| block.language == "sql"), "{name} has no SQL any more");
-        for block in blocks {
+        for mut block in blocks.into_iter().filter(|block| block.door.is_none_or(has)) {
+            for place in ["/etc/pam.d/", "pamservice="] {
+                let ours = format!("{place}{}", self.service.as_ref().map_or("none", Service::name));
+                block.text = block.text.replace(&format!("{place}azure_ad_auth"), &ours);
+            }
             match block.language.as_str() {
                 "sh" => last = self.shell(&block),
                 "sql" => self.sql(&block.text),
@@ -179,6 +204,7 @@ impl Reader {
         let path = self.cluster.data().join(name);
         let content = match name {
             "pg_hba.conf" => format!("local all postgres trust\n{content}"),
+            "pg_ident.conf" => content.to_owned(),
             "postgresql.conf" => fs::read_to_string(&path).expect("the file") + content,
             other => panic!("no such file: {other}"),
         };
@@ -235,6 +261,14 @@ fn principals_are_administered_as_described() {
         reader.cluster.sql(linked),
         "Database Readers, Database Team, admin@contoso.example, ann@contoso.example, billing"
     );
+}
+
+#[test]
+fn every_door_is_opened_as_described() {
+    let reader = Reader::beyond_the_readme();
+    reader.does("docs/doors.md");
+    let wrong = "SELECT * FROM azure_ad_auth.check_hba() WHERE verdict <> 'ok'";
+    assert_eq!(reader.cluster.sql(wrong), "");
 }
 
 #[test]

@@ -12,19 +12,25 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use trial::client::{PsqlOutput, psql_with};
 use trial::cluster::{Cluster, Setup, Workshop};
+use trial::door::Door;
 use trial::idp::Provider;
 use trial::issuer::{
     APPLICATION, AUDIENCE, GROUP, OTHER_TENANT, PERSON, Signer, TENANT, app_v2, unix_now, user_v1, user_v2,
     with,
 };
+use trial::pam;
 
 /// The administrator's object id.
 const ADMIN: &str = "66666666-aaaa-bbbb-cccc-000000000006";
 
-/// The lines of pg_hba.conf.
-const HBA: &str = "local   all postgres                     trust\n\
-                   hostssl all +azure_ad_user 127.0.0.1/32  trust\n\
-                   host    all all            127.0.0.1/32  scram-sha-256\n";
+/// The lines of pg_hba.conf, with the door's method.
+fn hba(clause: &str) -> String {
+    format!(
+        "local   all postgres                     trust\n\
+         hostssl all +azure_ad_user 127.0.0.1/32  {clause}\n\
+         host    all all            127.0.0.1/32  scram-sha-256\n"
+    )
+}
 
 /// Set by an interrupt.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -40,14 +46,16 @@ struct Story {
 }
 
 fn main() {
-    let keep = std::env::args().any(|argument| argument == "--keep");
+    let wanted = |option: &str| std::env::args().any(|argument| argument == option);
+    let keep = wanted("--keep");
+    let door = if wanted("--pam") { Door::Pam } else { Door::Password };
     #[expect(unsafe_code, reason = "std has no signals")]
     // SAFETY: the handler does nothing but set a flag.
     unsafe {
         libc::signal(libc::SIGINT, interrupt as *const () as libc::sighandler_t);
         libc::signal(libc::SIGTERM, interrupt as *const () as libc::sighandler_t);
     }
-    let story = Story::set_the_scene();
+    let story = Story::set_the_scene(door);
     story.the_administrator();
     story.everybody_else();
     story.who_does_not_get_in();
@@ -59,15 +67,19 @@ fn main() {
 }
 
 impl Story {
-    fn set_the_scene() -> Self {
+    fn set_the_scene(door: Door) -> Self {
         let workshop = Arc::new(Workshop::new());
+        assert!(Door::all(&workshop.installation).contains(&door), "this PostgreSQL was built without PAM");
         let key = Arc::new(Signer::new("Signing-Key-1"));
         let provider = Provider::start(&workshop.authority, vec![Arc::clone(&key)], 0);
         let settings = format!(
             "azure_ad_auth.authority_url = '{}'\nlog_min_messages = warning\nlog_statement = none\nlog_line_prefix = ''\n",
             provider.url()
         );
-        let cluster = Cluster::new(&workshop, &Setup { settings, hba: HBA.to_owned(), preload: None });
+        let setup = Setup { settings, ..Setup::default() };
+        let cluster = Cluster::at(door, &workshop, &setup);
+        let hba = hba(&cluster.clause());
+        cluster.change_hba(&hba);
         cluster.start();
         heading("A scratch server with TLS, and an identity provider that signs tokens as Azure AD does");
         println!("PostgreSQL {} on port {}", cluster.workshop.installation.major, cluster.port);
@@ -82,7 +94,11 @@ impl Story {
             println!("    {line}");
         }
         println!("pg_hba.conf:");
-        HBA.lines().for_each(|line| println!("    {line}"));
+        hba.lines().for_each(|line| println!("    {line}"));
+        if let Some(service) = cluster.service() {
+            println!("{}:", service.path().display());
+            pam::lines(&workshop.installation).lines().for_each(|line| println!("    {line}"));
+        }
         Self { cluster, provider, key }
     }
 
