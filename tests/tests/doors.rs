@@ -13,11 +13,13 @@ use crate::{KEY, WORKSHOP, at_every_door, link};
 
 /// What libpq acquires tokens with, where it was built with curl.
 pub(crate) fn flow_library(installation: &Installation) -> Option<PathBuf> {
-    let files = std::fs::read_dir(installation.pg_config("--libdir")).ok()?;
-    let is_it = |name: &str| name.starts_with("libpq-oauth") && name.ends_with(".so");
-    files
-        .filter_map(|file| Some(file.ok()?.path()))
-        .find(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_it))
+    let folder = installation.pg_config("--libdir");
+    let files = std::fs::read_dir(folder).ok()?.filter_map(|file| Some(file.ok()?.path()));
+    let named = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with("libpq-oauth"))
+    };
+    files.filter(named).find(|path| path.extension().is_some_and(|extension| extension == "so"))
 }
 
 /// Cases for a door run where it is there; so it must not be missing unnoticed.

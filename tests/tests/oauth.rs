@@ -169,7 +169,15 @@ fn messages_that_bring_no_token_let_nobody_in() {
         client.send(b'p', message.as_bytes()).expect("a connection");
         no_session(client, "twice, without a mechanism");
         lacks_token(&cluster, &token);
-        admitted(&cluster, "ann", &token);
+        // A client that could do channel binding, other keys, a scheme in small letters.
+        for data in [
+            format!("y,,\x01auth=Bearer {token}\x01\x01"),
+            format!("n,,\x01host=localhost\x01port=5432\x01auth=bearer  {token}\x01\x01"),
+        ] {
+            let mut client = at_the_prompt(&cluster, "ann");
+            client.send_bearer_message(data.as_bytes()).expect("a connection");
+            assert_eq!(client.asked(), Asked::Nothing(Outcome::Ready), "{data:?}");
+        }
     });
 }
 
