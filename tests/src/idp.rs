@@ -38,7 +38,21 @@ pub enum Manners {
     EndlessHead,
 }
 
+/// What has come of acquiring a token by the device flow (RFC 8628).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeviceFlow {
+    /// The client that began it last.
+    pub client: String,
+    /// The scope it asked for.
+    pub scope: String,
+    /// How often it has asked whether the user has signed in.
+    pub polls: usize,
+    token: String,
+}
+
 struct State {
+    port: u16,
+    device_flow: Mutex<DeviceFlow>,
     manners: Mutex<Manners>,
     keys: Mutex<Vec<Arc<Signer>>>,
     requests: AtomicUsize,
@@ -57,6 +71,8 @@ impl Provider {
         let listener = TcpListener::bind(("127.0.0.1", port)).expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let state = Arc::new(State {
+            port,
+            device_flow: Mutex::default(),
             manners: Mutex::new(Manners::Good),
             keys: Mutex::new(keys),
             requests: AtomicUsize::new(0),
@@ -78,7 +94,22 @@ impl Provider {
 
     /// Its address, as a setting takes it.
     pub fn url(&self) -> String {
-        format!("https://127.0.0.1:{}", self.port)
+        url(self.port)
+    }
+
+    /// The issuer that its discovery document names.
+    pub fn issuer(&self) -> String {
+        issuer(self.port)
+    }
+
+    /// The access token that a device flow ends with from now on.
+    pub fn grant(&self, token: &str) {
+        token.clone_into(&mut lock(&self.state.device_flow).token);
+    }
+
+    /// How the last device flow has gone.
+    pub fn device_flow(&self) -> DeviceFlow {
+        lock(&self.state.device_flow).clone()
     }
 
     /// Its port.
@@ -110,6 +141,14 @@ impl Drop for Provider {
     }
 }
 
+fn url(port: u16) -> String {
+    format!("https://127.0.0.1:{port}")
+}
+
+fn issuer(port: u16) -> String {
+    format!("{}/{TENANT}/v2.0", url(port))
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -130,13 +169,13 @@ fn serve(connection: TcpStream, state: &State, tls: Arc<ServerConfig>) {
     }
     let Ok(session) = ServerConnection::new(tls) else { return };
     let mut stream = StreamOwned::new(session, connection);
-    while let Some(path) = read_request(&mut stream) {
+    while let Some((path, form)) = read_request(&mut stream) {
         let manners = lock(&state.manners).clone();
         let answer = if path.contains("/discovery/") || path.contains("/keys") {
             state.requests.fetch_add(1, Ordering::SeqCst);
             answer_for_keys(&manners, &path, state)
         } else {
-            Some(response(404, "", "{}"))
+            Some(answer_to_client(&path, &form, state))
         };
         let Some(answer) = answer else {
             return detain(&mut stream, &manners, state);
@@ -169,9 +208,17 @@ fn detain(stream: &mut impl Write, manners: &Manners, state: &State) {
     }
 }
 
-/// The path of the next request; none when the client is done.
-fn read_request(stream: &mut impl Read) -> Option<String> {
-    read_head(stream)?.split(' ').nth(1).map(str::to_owned)
+/// The path and the body of the next request; none when the client is done.
+fn read_request(stream: &mut impl Read) -> Option<(String, String)> {
+    let head = read_head(stream)?;
+    let path = head.split(' ').nth(1)?.to_owned();
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+    });
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body).ok()?;
+    Some((path, String::from_utf8_lossy(&body).into_owned()))
 }
 
 /// The head of the next request; none when the client is done.
@@ -216,6 +263,73 @@ fn key_document(path: &str, state: &State) -> String {
         .map(|key| if v2 { key.jwk() } else { with(key.jwk(), "issuer", Value::Null) })
         .collect();
     response(200, "", &json!({ "keys": keys }).to_string())
+}
+
+const DEVICE_CODE: &str = "device-code-1";
+const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
+/// What a client that acquires a token is answered: OpenID Connect Discovery 1.0, then RFC 8628.
+fn answer_to_client(path: &str, form: &str, state: &State) -> String {
+    let base = format!("{}/{TENANT}", url(state.port));
+    let Some(path) = path.strip_prefix(&format!("/{TENANT}")) else { return response(404, "", "{}") };
+    let field = |name: &str| {
+        let mut fields = form.split('&').filter_map(|field| field.split_once('='));
+        fields.find(|(found, _)| *found == name).map(|(_, value)| decoded(value)).unwrap_or_default()
+    };
+    let refusal = |error: &str| response(400, "", &json!({ "error": error }).to_string());
+    let mut flow = lock(&state.device_flow);
+    let body = match path {
+        "/v2.0/.well-known/openid-configuration" => json!({
+            "issuer": issuer(state.port),
+            "token_endpoint": format!("{base}/oauth2/v2.0/token"),
+            "device_authorization_endpoint": format!("{base}/oauth2/v2.0/devicecode"),
+            "jwks_uri": format!("{base}/discovery/v2.0/keys"),
+            "grant_types_supported": ["authorization_code", DEVICE_GRANT],
+            "response_types_supported": ["code"],
+        }),
+        "/oauth2/v2.0/devicecode" => {
+            let token = std::mem::take(&mut flow.token);
+            *flow = DeviceFlow { client: field("client_id"), scope: field("scope"), polls: 0, token };
+            json!({
+                "device_code": DEVICE_CODE, "user_code": "ABCD1234",
+                "verification_uri": format!("{base}/devicelogin"), "interval": 1, "expires_in": 900,
+                "message": "sign in",
+            })
+        }
+        "/oauth2/v2.0/token" => {
+            let expected = [DEVICE_GRANT, DEVICE_CODE, &flow.client];
+            if ["grant_type", "device_code", "client_id"].map(field) != expected || flow.client.is_empty() {
+                return refusal("invalid_grant");
+            }
+            flow.polls += 1;
+            if flow.polls == 1 {
+                return refusal("authorization_pending");
+            }
+            json!({
+                "token_type": "Bearer", "scope": flow.scope, "expires_in": 3_600, "access_token": flow.token,
+            })
+        }
+        _ => return response(404, "", "{}"),
+    };
+    response(200, "", &body.to_string())
+}
+
+/// A value of a form as it was before it was encoded.
+fn decoded(value: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = value.as_bytes();
+    while let Some((first, more)) = rest.split_first() {
+        let code =
+            more.get(..2).and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
+        let (byte, taken) = match (first, code) {
+            (b'%', Some(byte)) => (byte, 3),
+            (b'+', _) => (b' ', 1),
+            _ => (*first, 1),
+        };
+        bytes.push(byte);
+        rest = rest.get(taken..).unwrap_or_default();
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn response(status: u16, lines: &str, body: &str) -> String {

@@ -265,10 +265,11 @@ fn a_fault_of_ours() {
         // Where the server's user can read it.
         let copy = cluster.folder().write("faulty.so", std::fs::read(&library).expect("the faulty library"));
         let copy = copy.display().to_string();
-        let mut settings = format!("azure_ad_auth.authority_url = '{}'", provider.url());
-        if door == Door::OAuth {
-            settings += &format!("\noauth_validator_libraries = '{copy}'");
-        }
+        let validator = match door {
+            Door::OAuth => format!("oauth_validator_libraries = '{copy}'"),
+            Door::Password | Door::Pam => String::new(),
+        };
+        let settings = format!("azure_ad_auth.authority_url = '{}'\n{validator}", provider.url());
         let service = (door == Door::Pam).then(|| Service::new(&pam::lines_of(&copy)));
         let hba = Door::hba(&door.clause(service.as_ref().map_or("none", Service::name)));
         cluster.configure(&Setup { settings, hba, preload: Some(copy) });
