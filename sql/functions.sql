@@ -88,3 +88,12 @@ LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'list_key_status_wrapper';
 REVOKE ALL ON FUNCTION list_key_status() FROM PUBLIC;
 COMMENT ON FUNCTION list_key_status() IS 'what the view key_status shows';
+
+CREATE FUNCTION check_hba(
+  OUT file_name text, OUT line integer, OUT door text, OUT verdict text, OUT reason text)
+RETURNS SETOF record
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'check_hba_wrapper';
+REVOKE ALL ON FUNCTION check_hba() FROM PUBLIC;
+COMMENT ON FUNCTION check_hba() IS
+  'the lines of pg_hba.conf that an Azure AD role can match, and what is wrong with them: ok, warning or danger, with reasons';

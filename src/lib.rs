@@ -15,6 +15,7 @@ mod chain;
 mod clock;
 mod door;
 mod fault;
+mod hba;
 mod keys;
 mod preloaded;
 mod principal;

@@ -19,5 +19,5 @@ mod rights;
 mod scan;
 mod sessions;
 mod statement;
-mod superuser;
+pub(crate) mod superuser;
 mod verify;

@@ -1,0 +1,237 @@
+//! Whole files, and the verdicts on their lines.
+
+use std::collections::BTreeMap;
+
+use super::line::{Reach, Rule};
+use super::pam_file::Service;
+use super::verdict::{Facts, Finding, Server, judge};
+
+/// Reads lines as the server does, if they are simple. `ann` and `admin` are Azure AD roles, `bob` and `postgres` are none.
+fn rules(text: &str) -> Vec<Rule> {
+    let list = |field: Option<&str>| field.unwrap_or_default().split(',').map(str::to_owned).collect();
+    let rule = |(number, line): (usize, &str)| {
+        let number = i32::try_from(number + 1).expect("a number");
+        if let Some(error) = line.strip_prefix("! ") {
+            return Rule { number, error: Some(error.to_owned()), file: "f".to_owned(), ..Rule::default() };
+        }
+        let mut fields = line.split_whitespace();
+        let connection = fields.next().expect("a type").to_owned();
+        let (databases, users) = (list(fields.next()), list(fields.next()));
+        let (address, netmask) = match (connection.as_str(), fields.clone().next()) {
+            ("local", _) => (None, None),
+            (_, Some("all" | "samenet")) => (fields.next().map(str::to_owned), None),
+            _ => (fields.next().map(str::to_owned), fields.next().map(str::to_owned)),
+        };
+        Rule {
+            file: "f".to_owned(),
+            number,
+            connection,
+            databases,
+            users,
+            address,
+            netmask,
+            method: fields.next().expect("a method").to_owned(),
+            options: fields.map(str::to_owned).collect(),
+            error: None,
+        }
+    };
+    text.lines().map(str::trim).enumerate().map(rule).collect()
+}
+
+fn facts(text: &str, server: Server) -> Facts {
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    let reaches = [
+        ("+azure_ad_admin", &["admin"][..], &[][..]),
+        ("+readers", &["ann"], &[]),
+        ("+mixed", &["ann"], &["bob"]),
+        ("ann", &["ann"], &[]),
+        ("admin", &["admin"], &[]),
+        ("bob", &[], &["bob"]),
+        ("postgres", &[], &["postgres"]),
+        ("/^a", &["ann", "admin"], &[]),
+    ];
+    let pam = [
+        ("ours", Service::Ours(vec![])),
+        ("half", Service::Ours(vec![Finding::danger("half")])),
+        ("none", Service::Missing(Finding::danger("missing"))),
+        ("postgresql", Service::Foreign("/etc/pam.d/postgresql".to_owned())),
+    ];
+    Facts {
+        rules: rules(text),
+        reaches: reaches
+            .map(|(item, azure, local)| (item.to_owned(), Reach { azure: names(azure), local: names(local) }))
+            .into(),
+        server,
+        pam: pam.map(|(name, service)| (name.to_owned(), service)).into_iter().collect::<BTreeMap<_, _>>(),
+        validators: "azure_ad_auth".to_owned(),
+    }
+}
+
+/// Expects a row for each of these, `number verdict` and a piece of the reason, and no others.
+fn check_on(server: Server, text: &str, expected: &[(&str, &str)]) {
+    let rows = judge(&facts(text, server));
+    let short: Vec<_> = rows.iter().map(|row| format!("{} {}", row.number, row.verdict.as_str())).collect();
+    let wanted: Vec<_> = expected.iter().map(|(row, _)| (*row).to_owned()).collect();
+    assert_eq!(short, wanted, "{text}\n{rows:#?}");
+    for (row, (_, reason)) in rows.iter().zip(expected) {
+        assert!(row.reason.contains(reason), "{text}\n{reason:?} is not in {row:?}");
+    }
+}
+
+fn check(text: &str, expected: &[(&str, &str)]) {
+    check_on(preloaded(true), text, expected);
+}
+
+fn preloaded(require_tls: bool) -> Server {
+    Server::Preloaded { require_tls, policy: Err("azure_ad_auth.audience is not set".to_owned()) }
+}
+
+#[test]
+fn the_recommended_file_is_fine() {
+    check(
+        "local all postgres peer
+         hostssl all +azure_ad_user all trust
+         host all all all scram-sha-256",
+        &[("2 ok", "log in here"), ("3 ok", "only without TLS")],
+    );
+    check(
+        "local all,replication postgres trust
+         local replication all trust
+         local all +azure_ad_user trust
+         hostssl all +azure_ad_user all pam pamservice=ours
+         hostnossl all +azure_ad_user all reject
+         host all all all password",
+        &[
+            ("3 ok", ""),
+            ("4 ok", ""),
+            ("5 ok", "on purpose"),
+            ("6 ok", "line 4 of f and line 5 of f matches"),
+        ],
+    );
+}
+
+#[test]
+fn lines_that_no_azure_role_matches_are_left_out() {
+    check("local all bob,postgres,+locals,/^b trust\nlocal replication all trust", &[]);
+}
+
+#[test]
+fn trust_is_for_azure_roles_alone() {
+    for (users, verdict, reason) in [
+        ("all", "danger", "as any local role"),
+        ("+azure_ad_user,all", "danger", "as any local role"),
+        ("+azure_ad_user,postgres", "danger", "as \"postgres\", a role"),
+        ("+azure_ad_user,nobody", "danger", "as \"nobody\", a role"),
+        ("+mixed", "danger", "as \"bob\", a role"),
+        ("+readers", "ok", ""),
+        ("+azure_ad_admin", "ok", ""),
+        ("ann,admin", "ok", ""),
+        ("/^a", "ok", ""),
+    ] {
+        let line = format!("hostssl all {users} all trust");
+        check(&line, &[(&format!("1 {verdict}"), reason)]);
+        check_on(Server::NotPreloaded, &line, &[("1 danger", "not in shared_preload_libraries")]);
+    }
+    // Nobody is left to be trusted.
+    check(
+        "local all all reject\nlocal all all trust",
+        &[("1 ok", "on purpose"), ("2 warning", "no Azure AD role gets here, because line 1 of f")],
+    );
+}
+
+#[test]
+fn tokens_do_not_travel_in_clear() {
+    for connection in ["host", "hostnossl", "hostgssenc", "hostnogssenc"] {
+        let line = format!("{connection} all +azure_ad_user all trust");
+        check(&line, &[("1 warning", "require_tls has such logins refused")]);
+        check_on(preloaded(false), &line, &[("1 danger", "require_tls off they are accepted")]);
+    }
+    check(
+        "hostnossl all +azure_ad_user all reject\nhost all +azure_ad_user all trust",
+        &[("1 ok", ""), ("2 ok", "")],
+    );
+    check(
+        "hostssl all +azure_ad_user all trust\nhost all all all ldap",
+        &[("1 ok", ""), ("2 warning", "send their token in clear first")],
+    );
+    check_on(
+        preloaded(false),
+        "hostssl all +azure_ad_user all trust\nhost all all all scram-sha-256",
+        &[("1 ok", ""), ("2 warning", "wrong_method")],
+    );
+}
+
+#[test]
+fn who_comes_first_shadows() {
+    let door = "hostssl all +azure_ad_user 10.0.0.0 255.0.0.0 trust";
+    for (first, verdict) in [
+        ("host all all all scram-sha-256", "warning"),
+        ("host all all 0.0.0.0 0.0.0.0 reject", "warning"),
+        ("hostssl all +azure_ad_user 10.0.0.0 255.0.0.0 trust", "warning"),
+        ("hostnogssenc all all all md5", "warning"),
+        ("hostnossl all all all md5", "ok"),
+        ("host app all all md5", "ok"),
+        ("host all all :: :: md5", "ok"),
+        ("host all all samenet md5", "ok"),
+        ("host all ann,admin,+azure_ad_admin all md5", "ok"),
+        ("host all all 10.1.0.0 255.255.0.0 md5", "ok"),
+    ] {
+        let rows = judge(&facts(&format!("{first}\n{door}"), preloaded(true)));
+        let row = rows.last().expect("a row");
+        assert_eq!((row.number, row.verdict.as_str()), (2, verdict), "{first}: {row:?}");
+        assert_eq!(row.reason.contains("because line 1 of f matches first"), verdict == "warning", "{row:?}");
+    }
+    check(
+        "local a,b +mixed md5\nlocal b,a ann trust\nlocal sameuser admin trust\nlocal a +azure_ad_admin trust",
+        &[("1 warning", "md5 never admits"), ("2 warning", "line 1 of f"), ("3 ok", ""), ("4 ok", "")],
+    );
+}
+
+#[test]
+fn methods_that_admit_no_token() {
+    for method in ["scram-sha-256", "password", "peer", "cert", "pam pamservice=postgresql", "pam"] {
+        check(&format!("hostssl all all all {method}"), &[("1 warning", "refused here (wrong_method): put")]);
+        check(
+            &format!("hostssl all +azure_ad_user all trust\nhostssl all all all {method}"),
+            &[("1 ok", ""), ("2 ok", "never get here: line 1 of f matches first")],
+        );
+    }
+}
+
+#[test]
+fn pam() {
+    check("hostssl all +azure_ad_user all pam pamservice=ours", &[("1 ok", "log in here")]);
+    check(
+        "host all +azure_ad_user all pam pamservice=half",
+        &[("1 danger", "half; it matches connections without")],
+    );
+    check_on(
+        Server::NotPreloaded,
+        "hostssl all +azure_ad_user all pam pamservice=ours",
+        &[("1 warning", "it admits nobody")],
+    );
+    check("hostssl all all all pam pamservice=none", &[("1 danger", "missing")]);
+    check(
+        "hostssl all +azure_ad_user all trust
+         hostssl all all all pam pamservice=none
+         hostssl all ann all pam pamservice=none",
+        &[
+            ("1 ok", ""),
+            ("2 ok", "never get here"),
+            ("3 danger", "line 1 of f matches first: move this line above it; missing"),
+        ],
+    );
+}
+
+#[test]
+fn oauth_and_what_cannot_be_read() {
+    let line = "hostssl all +azure_ad_user all oauth map=m";
+    check(line, &[("1 warning", "because azure_ad_auth.audience is not set")]);
+    check_on(
+        Server::NotPreloaded,
+        line,
+        &[("1 warning", "it admits nobody, because azure_ad_auth is not in")],
+    );
+    check("! no such method\nlocal all ann trust", &[("1 warning", "(no such method)"), ("2 ok", "")]);
+    assert_eq!(judge(&facts("! wrong", preloaded(true)))[0].door, None);
+}
