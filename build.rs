@@ -13,6 +13,7 @@ const HEADERS: &str = r#"
 #include "postgres.h"
 #undef ENABLE_GSS
 #undef USE_OPENSSL
+#include "miscadmin.h"
 #include "libpq/auth.h"
 #include "libpq/hba.h"
 #include "libpq/libpq.h"
