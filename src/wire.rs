@@ -63,6 +63,7 @@ pub(crate) enum Method {
     /// Asks PAM, which may ask us.
     Pam,
     /// Asks a validator, which may be us. PostgreSQL 18.
+    #[cfg_attr(not(feature = "pg18"), expect(dead_code, reason = "no such method"))]
     OAuth,
     /// Any other.
     Other,
