@@ -81,7 +81,7 @@ fn a_module_beside_ours_changes_no_verdict() {
         let expired = KEY.token(&with(user_v1(unix_now()), "exp", serde_json::json!(1)));
         refused(&cluster, "ann", &expired, &expected);
         admitted(&cluster, "ann", &good());
-        // Nor does one that refuses admit less clearly what ours has admitted.
+        // What ours admits another may still refuse.
         let deny = format!("auth required {ours}\nauth required pam_deny.so\naccount required {ours}\n");
         let _service = serve_by(&cluster, &deny);
         refused_by_core(&cluster, "ann");
