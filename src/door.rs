@@ -4,7 +4,7 @@ pub(crate) mod guard;
 pub(crate) mod hook;
 #[cfg(feature = "pg18")]
 mod oauth;
-mod pam;
+pub(crate) mod pam;
 mod password;
 pub(crate) mod seal;
 mod verdict;
@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use crate::clock::unix_now;
 use crate::keys::{self, Found};
 use crate::principal::catalog::{self, Role, Standing};
-use crate::report::Denial;
+use crate::report::{Attempt, Denial};
 use crate::settings::{self, Rules};
 use crate::wire::{Connection, Method};
 
@@ -77,6 +77,12 @@ impl Visitor {
     fn display_name(&self) -> String {
         self.name.to_string_lossy().into_owned()
     }
+}
+
+/// The circumstances of a visit, for the log.
+fn attempt(connection: Connection, door: Door) -> Attempt {
+    let role = connection.role_name().to_string_lossy().into_owned();
+    Attempt { role, door: door.name(), method: connection.method_name() }
 }
 
 /// Why a visitor stays outside.

@@ -64,6 +64,7 @@ pub extern "C-unwind" fn _PG_init() {
     principal::ddl::install();
     door::seal::install();
     door::hook::install();
+    door::pam::stand_aside();
 }
 
 #[expect(unsafe_code, reason = "reads flags of the server")]

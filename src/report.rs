@@ -154,6 +154,14 @@ pub(crate) fn warn_inherited(attempt: &Attempt) {
     ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, line, "azure_ad_auth").report(PgLogLevel::WARNING);
 }
 
+/// Warns, at the start of the server, that modules of PAM which call their own entries by name would call ours.
+pub(crate) fn warn_of_pam(problem: &str) {
+    let text = format!("azure_ad_auth stands in the way of other modules of PAM: {problem}");
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, text, "azure_ad_auth")
+        .set_hint("Where pg_hba.conf has pam lines for local roles, see docs/doors.md.")
+        .report(PgLogLevel::WARNING);
+}
+
 fn log(line: String) {
     ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, line, "azure_ad_auth")
         .report(PgLogLevel::LOG_SERVER_ONLY);

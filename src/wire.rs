@@ -99,8 +99,8 @@ impl Connection {
     pub(crate) fn being_authenticated() -> Option<Self> {
         // SAFETY: plain values of the main thread, which is the one that authenticates.
         let (port, now) = unsafe { (server::MyProcPort, server::ClientAuthInProgress) };
-        // SAFETY: set before the method is run; it is the `Port` the hook will be called with.
-        (now && !port.is_null()).then(|| unsafe { Self::new(port) })
+        // SAFETY: the `Port` the hook will be called with; its line is chosen before the method is run.
+        unsafe { (now && !port.is_null() && !(*port).hba.is_null()).then(|| Self::new(port)) }
     }
 
     /// The role name the client asked for. Core has cut it to 63 bytes.

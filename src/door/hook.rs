@@ -14,9 +14,9 @@
 //! A3. it asks for a role that is an Azure AD role by inheritance only and another method than `trust` authenticated it;
 //!     a warning is logged. No GRANT can lock out a superuser.
 //!
-//! A connection is refused, with a line in the log, if
+//! A connection is refused, with a line in the log unless it says otherwise, if
 //!
-//! R1. the method refused it and no verdict of ours says why: its reason stands and nothing is added;
+//! R1. the method refused it and no verdict of ours says why: its reason stands and nothing is added, in the log neither;
 //! R2. it asks for `azure_ad_user` or `azure_ad_admin`;
 //! R3. it asks for a linked role and was matched by another method, even one that would let it in; a success of `pam` or
 //!     `oauth` that is not ours is one (`wrong_method`);
@@ -41,12 +41,15 @@
 
 use std::cell::Cell;
 use std::ffi::c_int;
+use std::panic::AssertUnwindSafe;
 
 use entra::Code;
+use pgrx::PgTryBuilder;
+use pgrx::pg_sys::panic::CaughtError;
 use pgrx::prelude::*;
 
 use super::verdict::{self, Objection, Verdict};
-use super::{Admission, Door, Refused, Visitor, anchor_refused, attend, password};
+use super::{Admission, Door, Refused, Visitor, anchor_refused, attempt, attend, password};
 use crate::principal::catalog::{self, Role, Standing};
 use crate::report::{self, Attempt, Denial};
 use crate::session::{self, Passage};
@@ -77,76 +80,70 @@ unsafe extern "C-unwind" fn on_client_authentication(port: *mut Port, status: c_
 
 /// Decides about a connection after the method of pg_hba.conf has.
 fn receive(connection: Connection, status: c_int) {
-    let method = connection.method();
-    let door = Door::behind(method);
+    let door = Door::behind(connection.method());
     let verdict = verdict::take(door);
     let visitor = Visitor::of(connection);
-    let attempt = Attempt {
-        role: visitor.display_name(),
-        door: door.unwrap_or(Door::Password).name(),
-        method: connection.method_name(),
-    };
-    match status {
-        STATUS_OK => {}
-        STATUS_ERROR => return method_refused(connection, &attempt, verdict),
-        _ => return call_previous(connection, status),
+    let attempt = attempt(connection, door.unwrap_or(Door::Password));
+    match (status, verdict) {
+        // After an error nothing goes on, whatever others have said.
+        (STATUS_OK | STATUS_ERROR, Some(Err(Objection::Failed(error)))) => {
+            call_previous(connection, STATUS_ERROR);
+            report::raise_again(*error)
+        }
+        (STATUS_ERROR, Some(Err(Objection::Refused(refused)))) => raise(connection, &attempt, refused),
+        // Somebody else refused it all the same: another module of PAM's, or the map of identities.
+        (STATUS_ERROR, None | Some(Ok(_))) => call_previous(connection, STATUS_ERROR),
+        (STATUS_OK, verdict) => method_admits(connection, &visitor, &attempt, verdict),
+        _ => call_previous(connection, status),
     }
+}
+
+/// The method lets the client in: A1 to A3, R2 to R12.
+fn method_admits(connection: Connection, visitor: &Visitor, attempt: &Attempt, verdict: Option<Verdict>) {
     let Some(role) = catalog::role_of(visitor.role) else {
         // A role that does not exist, which core says next.
         return call_previous(connection, STATUS_OK);
     };
+    let method = connection.method();
     match (catalog::standing_of(&role), method) {
         (Standing::Local, _) => let_pass(connection, &role, method),
         (Standing::Inherited, Method::Pam | Method::OAuth | Method::Other) => {
-            report::warn_inherited(&attempt);
+            report::warn_inherited(attempt);
             let_pass(connection, &role, method);
         }
-        (Standing::Anchor, _) => refuse(connection, &attempt, anchor_refused(&visitor, &role)),
-        (Standing::Linked(_) | Standing::Inherited, Method::Trust) => {
-            match attend(&visitor, || password::ask(connection)) {
-                Ok(admission) => welcome(connection, &attempt, &admission),
-                Err(refused) => refuse(connection, &attempt, refused),
-            }
-        }
+        (Standing::Anchor, _) => refuse(connection, attempt, anchor_refused(visitor, &role)),
+        (Standing::Linked(_) | Standing::Inherited, Method::Trust) => match judge(connection, visitor) {
+            Ok(admission) => welcome(connection, attempt, &admission),
+            Err(refused) => refuse(connection, attempt, refused),
+        },
         (Standing::Linked(_), Method::Pam | Method::OAuth | Method::Other) => {
-            method_admitted(connection, &attempt, &role, verdict);
+            admitted_by_other(connection, attempt, &role, verdict);
         }
     }
 }
 
+/// The first door. Of a fault of ours no text reaches anyone; an error of PostgreSQL's goes its way.
+fn judge(connection: Connection, visitor: &Visitor) -> Result<Admission, Refused> {
+    PgTryBuilder::new(AssertUnwindSafe(|| attend(visitor, || password::ask(connection))))
+        .catch_others(|error| match error {
+            CaughtError::RustPanic { .. } => Err(verdict::fault(&visitor.display_name()).into()),
+            error => error.rethrow(),
+        })
+        .execute()
+}
+
 /// A2, R3: a method other than `trust` lets a linked role in. That counts only if it was we who said so.
-fn method_admitted(connection: Connection, attempt: &Attempt, role: &Role, verdict: Option<Verdict>) {
+fn admitted_by_other(connection: Connection, attempt: &Attempt, role: &Role, verdict: Option<Verdict>) {
     match verdict {
-        Some(Ok(admission)) if admission.role == role.id => {
-            welcome(connection, attempt, &admission);
-        }
+        Some(Ok(admission)) if admission.role == role.id => welcome(connection, attempt, &admission),
         Some(Ok(_)) => {
             let problem = "the role was renamed or dropped after its token was accepted".to_owned();
             let denial = Denial::new(Code::NotLinked, &attempt.role, vec![("problem", problem)]);
             refuse(connection, attempt, denial.into())
         }
-        Some(Err(objection)) => explain(connection, attempt, objection),
+        Some(Err(Objection::Refused(refused))) => raise(connection, attempt, refused),
+        Some(Err(Objection::Failed(error))) => report::raise_again(*error),
         None => refuse(connection, attempt, Denial::new(Code::WrongMethod, &attempt.role, vec![]).into()),
-    }
-}
-
-/// R1, or what a door behind the method has decided.
-fn method_refused(connection: Connection, attempt: &Attempt, verdict: Option<Verdict>) {
-    match verdict {
-        // Somebody else refused it all the same: another module of PAM's, or the map of identities.
-        None | Some(Ok(_)) => call_previous(connection, STATUS_ERROR),
-        Some(Err(objection)) => explain(connection, attempt, objection),
-    }
-}
-
-/// Says what a door has against the client.
-fn explain(connection: Connection, attempt: &Attempt, objection: Objection) -> ! {
-    match objection {
-        Objection::Refused(refused) => refuse(connection, attempt, refused),
-        Objection::Failed(error) => {
-            call_previous(connection, STATUS_ERROR);
-            report::raise_again(*error)
-        }
     }
 }
 
@@ -164,11 +161,16 @@ fn welcome(connection: Connection, attempt: &Attempt, admission: &Admission) {
     report::log_admission(attempt, &admission.token);
 }
 
-/// Logs, tells the hooks before ours, and raises.
+/// Logs, and raises.
 fn refuse(connection: Connection, attempt: &Attempt, refused: Refused) -> ! {
     if let Refused::Denied(denial) = &refused {
         report::log_denial(attempt, denial);
     }
+    raise(connection, attempt, refused)
+}
+
+/// Tells the hooks before ours, and raises.
+fn raise(connection: Connection, attempt: &Attempt, refused: Refused) -> ! {
     let status = if matches!(refused, Refused::HungUp) { STATUS_EOF } else { STATUS_ERROR };
     call_previous(connection, status);
     match refused {

@@ -10,11 +10,10 @@ use entra::Code;
 use pgrx::prelude::*;
 use zeroize::Zeroizing;
 
-use super::verdict::{self, Objection};
-use super::{Door, Refused, Visitor, attend};
+use super::{Door, Refused, Visitor, attempt, attend, verdict};
 use crate::preloaded::{self, Preloaded};
 use crate::principal::catalog;
-use crate::report::{self, Attempt, Denial};
+use crate::report::{self, Denial};
 use crate::settings;
 use crate::wire::{
     Connection, OAuthValidatorCallbacks, PG_OAUTH_VALIDATOR_MAGIC, ValidatorModuleResult,
@@ -59,37 +58,34 @@ unsafe extern "C-unwind" fn validate(
 
 /// The object that was let in.
 fn judge(connection: Connection, text: &[u8]) -> Option<CString> {
-    verdict::forget();
-    // Since the line was chosen the client has had all the time it took.
-    catalog::accept_changes();
-    let visitor = Visitor::of(connection);
+    let attempt = attempt(connection, Door::OAuth);
     if let Some(problem) = unfit() {
-        let name = visitor.display_name();
-        let denial = Denial::new(Code::NotConfigured, &name, vec![("problem", problem.to_owned())]);
-        let attempt = Attempt { role: name, door: Door::OAuth.name(), method: connection.method_name() };
-        report::log_denial(&attempt, &denial);
+        let facts = vec![("problem", problem.to_owned())];
+        report::log_denial(&attempt, &Denial::new(Code::NotConfigured, &attempt.role, facts));
         return None;
     }
-    let verdict = attend(&visitor, || {
-        check_line(connection, &visitor)?;
-        Ok(Zeroizing::new(text.to_vec()))
-    })
-    .map_err(Objection::Refused);
-    let object_id = match &verdict {
-        Ok(admission) => CString::new(admission.token.object_id.to_string()).ok(),
-        Err(_) => None,
+    let judge = || {
+        // Since the line was chosen the client has had all the time it took.
+        catalog::accept_changes();
+        attend(&Visitor::of(connection), || {
+            check_line(connection, &attempt.role)?;
+            Ok(Zeroizing::new(text.to_vec()))
+        })
     };
-    verdict::note(Door::OAuth, verdict);
-    object_id
+    verdict::reach(Door::OAuth, &attempt, judge, |verdict| {
+        let admission = verdict.as_ref().ok()?;
+        CString::new(admission.token.object_id.to_string()).ok()
+    })
 }
 
 /// Why this library cannot judge: then its hook is not there to say so either.
 fn unfit() -> Option<&'static str> {
     match preloaded::status() {
         Preloaded::ThisFile => None,
-        Preloaded::AnotherFile => {
-            Some("the azure_ad_auth library was replaced after the server started; restart the server")
-        }
+        Preloaded::AnotherFile => Some(
+            "this is another copy of azure_ad_auth than the server has loaded; name it as in \
+                 shared_preload_libraries, and restart the server if the file has been replaced",
+        ),
         Preloaded::No => Some(
             "azure_ad_auth is not in shared_preload_libraries; add it there and restart the server, \
              or take the oauth line out of pg_hba.conf",
@@ -98,9 +94,8 @@ fn unfit() -> Option<&'static str> {
 }
 
 /// A line that sends clients to another tenant, or has them ask for tokens for something else, admits nobody.
-fn check_line(connection: Connection, visitor: &Visitor) -> Result<(), Refused> {
-    let name = visitor.display_name();
-    let policy = settings::rules().map_err(|fault| Denial::misconfigured(&fault, &name))?.policy;
+fn check_line(connection: Connection, role: &str) -> Result<(), Refused> {
+    let policy = settings::rules().map_err(|fault| Denial::misconfigured(&fault, role))?.policy;
     let (issuer, scope) = (connection.advertised_issuer(), connection.advertised_scope());
     let (problem, found) = if !policy.fits_advertised_issuer(&issuer) {
         ("the issuer of the oauth line in pg_hba.conf is not one whose tokens are accepted", issuer)
@@ -110,5 +105,5 @@ fn check_line(connection: Connection, visitor: &Visitor) -> Result<(), Refused> 
         return Ok(());
     };
     let facts = vec![("problem", problem.to_owned()), ("found", found)];
-    Err(Denial::new(Code::NotConfigured, &name, facts).into())
+    Err(Denial::new(Code::NotConfigured, role, facts).into())
 }

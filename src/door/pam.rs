@@ -12,15 +12,21 @@ use std::ffi::{c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use entra::Code;
-use pgrx::PgTryBuilder;
-use pgrx::pg_sys::panic::CaughtError;
+use zeroize::Zeroizing;
 
-use super::verdict::{self, Objection, Verdict};
-use super::{Door, Refused, Visitor, attend};
+use super::verdict::{self, Objection};
+use super::{Door, Refused, Visitor, attempt, attend};
 use crate::preloaded;
-use crate::report::Denial;
-use crate::wire::pam::{self, Handle};
+use crate::report::{self, Denial};
+use crate::wire::pam::{self, Handle, Silence};
 use crate::wire::{Connection, Method};
+
+/// Leaves other modules of PAM what is theirs. In the postmaster only, while it loads its libraries.
+pub(crate) fn stand_aside() {
+    if let Err(problem) = pam::conceal() {
+        report::warn_of_pam(problem);
+    }
+}
 
 /// Asks for the token and judges it (pam_sm_authenticate(3)).
 #[unsafe(no_mangle)]
@@ -33,16 +39,14 @@ extern "C" fn pam_sm_authenticate(
 ) -> c_int {
     fenced(|| {
         let Some(connection) = visited() else { return pam::AUTHINFO_UNAVAIL };
-        verdict::forget();
-        let verdict = judge(connection, handle);
-        let answer = match &verdict {
+        let attempt = attempt(connection, Door::Pam);
+        let judge = || attend(&Visitor::of(connection), || ask(&attempt.role, handle));
+        verdict::reach(Door::Pam, &attempt, judge, |verdict| match verdict {
             Ok(_) => pam::SUCCESS,
-            Err(Objection::Refused(Refused::HungUp)) => return pam::CONV_ERR,
+            Err(Objection::Refused(Refused::HungUp)) => pam::CONV_ERR,
             Err(Objection::Refused(_)) => pam::AUTH_ERR,
             Err(Objection::Failed(_)) => pam::SYSTEM_ERR,
-        };
-        verdict::note(Door::Pam, verdict);
-        answer
+        })
     })
 }
 
@@ -105,21 +109,14 @@ fn visited() -> Option<Connection> {
     Connection::being_authenticated().filter(|connection| connection.method() == Method::Pam)
 }
 
-/// Judges; an error of PostgreSQL's on the way is held back, and of a fault of ours no text reaches anyone.
-fn judge(connection: Connection, handle: *mut Handle) -> Verdict {
-    PgTryBuilder::new(AssertUnwindSafe(|| {
-        let visitor = Visitor::of(connection);
-        attend(&visitor, || pam::ask_for_token(handle).ok_or(Refused::HungUp)).map_err(Objection::Refused)
-    }))
-    .catch_others(|error| match error {
-        CaughtError::RustPanic { .. } => {
-            let facts = vec![("problem", "a fault at the door".to_owned())];
-            let name = connection.role_name();
-            Err(Objection::Refused(Denial::new(Code::Internal, &name.to_string_lossy(), facts).into()))
+fn ask(role: &str, handle: *mut Handle) -> Result<Zeroizing<Vec<u8>>, Refused> {
+    pam::ask_for_token(handle).map_err(|silence| match silence {
+        Silence::HungUp => Refused::HungUp,
+        Silence::NoConversation => {
+            let problem = "PAM has no conversation to ask by".to_owned();
+            Denial::new(Code::Internal, role, vec![("problem", problem)]).into()
         }
-        error => Err(Objection::Failed(Box::new(error))),
     })
-    .execute()
 }
 
 fn fenced(act: impl FnOnce() -> c_int) -> c_int {

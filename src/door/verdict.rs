@@ -3,16 +3,21 @@
 
 use std::cell::RefCell;
 
+use std::panic::AssertUnwindSafe;
+
+use entra::Code;
+use pgrx::PgTryBuilder;
 use pgrx::pg_sys::panic::CaughtError;
 
 use super::{Admission, Door, Refused};
+use crate::report::{self, Attempt, Denial};
 
 /// What came of a visitor.
 pub(super) type Verdict = Result<Admission, Objection>;
 
 /// Why nothing came of it.
 pub(super) enum Objection {
-    /// Refused, not yet said why.
+    /// Refused. The log has it, the client does not know why yet.
     Refused(Refused),
     /// An error of PostgreSQL's, held back where it could not be raised.
     Failed(Box<CaughtError>),
@@ -23,14 +28,34 @@ thread_local! {
     static VERDICT: RefCell<Option<(Door, Verdict)>> = const { RefCell::new(None) };
 }
 
-/// Remembers a verdict. One that is there already gives way: the last word of a door counts.
-pub(super) fn note(door: Door, verdict: Verdict) {
+/// Judges by a door, and remembers the verdict, which takes the place of an earlier one. A refusal is logged here: the client decides
+/// whether the hook is ever called.
+///
+/// An error of PostgreSQL's on the way is held back, and of a fault of ours no text reaches anyone.
+pub(super) fn reach<T>(
+    door: Door,
+    attempt: &Attempt,
+    judge: impl FnOnce() -> Result<Admission, Refused>,
+    answer: impl FnOnce(&Verdict) -> T,
+) -> T {
+    VERDICT.set(None);
+    let verdict = PgTryBuilder::new(AssertUnwindSafe(|| judge().map_err(Objection::Refused)))
+        .catch_others(|error| match error {
+            CaughtError::RustPanic { .. } => Err(Objection::Refused(fault(&attempt.role).into())),
+            error => Err(Objection::Failed(Box::new(error))),
+        })
+        .execute();
+    if let Err(Objection::Refused(Refused::Denied(denial))) = &verdict {
+        report::log_denial(attempt, denial);
+    }
+    let answer = answer(&verdict);
     VERDICT.set(Some((door, verdict)));
+    answer
 }
 
-/// Forgets whatever was decided.
-pub(super) fn forget() {
-    VERDICT.set(None);
+/// A fault of ours.
+pub(super) fn fault(role: &str) -> Denial {
+    Denial::new(Code::Internal, role, vec![("problem", "a fault at the door".to_owned())])
 }
 
 /// Whether a door has let the visitor in.

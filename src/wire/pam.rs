@@ -3,10 +3,16 @@
 //! libpam is not linked: a server without PAM loads this library as well. Where one of its functions is needed, libpam has called
 //! us and is there. Types and numbers are those of Linux-PAM (security/_pam_types.h), which are part of its ABI.
 
+#[cfg(target_pointer_width = "64")]
+mod symbols;
+
 use std::ffi::{CStr, c_char, c_int, c_void};
 
 use pgrx::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
+
+#[cfg(target_pointer_width = "64")]
+pub(crate) use symbols::conceal;
 
 /// `PAM_SUCCESS`.
 pub(crate) const SUCCESS: c_int = 0;
@@ -59,12 +65,20 @@ struct Conversation {
 
 type GetItem = unsafe extern "C-unwind" fn(*const Handle, c_int, *mut *const c_void) -> c_int;
 
+/// Why there is no token.
+pub(crate) enum Silence {
+    /// The client did not answer.
+    HungUp,
+    /// There is nobody to ask by.
+    NoConversation,
+}
+
 /// Asks for the token by the conversation function of whoever runs PAM: here it is PostgreSQL's, which asks the client for a
-/// password. None: no answer.
+/// password.
 ///
 /// Raises what PostgreSQL raises when the client answers with something else than a password.
 #[expect(unsafe_code, ffi_unwind_calls, reason = "calls PostgreSQL through libpam's handle")]
-pub(crate) fn ask_for_token(handle: *mut Handle) -> Option<Zeroizing<Vec<u8>>> {
+pub(crate) fn ask_for_token(handle: *mut Handle) -> Result<Zeroizing<Vec<u8>>, Silence> {
     let message = Message { style: PROMPT_ECHO_OFF, text: c"Access token: ".as_ptr() };
     let mut messages: *const Message = &raw const message;
     let mut responses: *mut Response = std::ptr::null_mut();
@@ -72,17 +86,17 @@ pub(crate) fn ask_for_token(handle: *mut Handle) -> Option<Zeroizing<Vec<u8>>> {
     // are. Plain values only within the boundary, which an error of PostgreSQL's leaves as a panic. A success leaves one
     // response, allocated by malloc() and ours to free.
     unsafe {
-        let conversation = conversation_of(handle)?;
-        let converse = conversation.converse?;
+        let conversation = conversation_of(handle).ok_or(Silence::NoConversation)?;
+        let converse = conversation.converse.ok_or(Silence::NoConversation)?;
         let result = pg_sys::ffi::pg_guard_ffi_boundary(|| {
             converse(1, &raw mut messages, &raw mut responses, conversation.data)
         });
         if result != SUCCESS || responses.is_null() {
-            return None;
+            return Err(Silence::HungUp);
         }
         let text = take((*responses).text);
         libc::free(responses.cast());
-        text
+        text.ok_or(Silence::HungUp)
     }
 }
 

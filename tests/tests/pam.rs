@@ -64,6 +64,47 @@ fn another_module_admits_no_linked_role() {
     });
 }
 
+/// pam_succeed_if calls its own `pam_sm_authenticate` by name, as other modules do; PostgreSQL has put ours where it looks first.
+fn succeed_if() -> String {
+    let folders = fs::read_dir("/lib").expect("/lib").filter_map(|entry| Some(entry.ok()?.path()));
+    let folders = folders.chain(["/usr/lib64", "/lib64"].map(Into::into));
+    let mut modules = folders.map(|folder| folder.join("security/pam_succeed_if.so"));
+    modules.find(|module| module.exists()).expect("pam_succeed_if.so").display().to_string()
+}
+
+#[test]
+fn a_rule_about_accounts_is_asked_of_its_own_module() {
+    with_ann(|cluster, _provider| {
+        let (library, rule) = (cluster.sql_library().display().to_string(), succeed_if());
+        let with_rule = |user: &str| {
+            format!(
+                "auth required {library}\naccount required {rule} user = {user}\naccount required {library}\n"
+            )
+        };
+        let _service = serve_by(&cluster, &with_rule("somebody_else"));
+        refused_by_core(&cluster, "ann");
+        let _service = serve_by(&cluster, &with_rule("ann"));
+        admitted(&cluster, "ann", &good());
+    });
+}
+
+#[test]
+fn a_service_that_is_none_of_ours_works_as_without_us() {
+    with_ann(|cluster, _provider| {
+        cluster.sql("CREATE ROLE bob LOGIN; CREATE ROLE eve LOGIN");
+        let rule = format!("auth required pam_permit.so\naccount required {} user = bob\n", succeed_if());
+        let service = Service::new(&rule);
+        cluster.change_hba(&format!(
+            "local all postgres trust\nhost all all 127.0.0.1/32 {}\n",
+            Door::Pam.clause(service.name())
+        ));
+        let mark = cluster.log_mark();
+        assert_eq!(cluster.login("bob", "anything"), Outcome::Ready);
+        assert!(matches!(cluster.login("eve", "anything"), Outcome::Refused(_)));
+        assert!(!cluster.log_since(mark).contains("azure_ad_auth: "), "{}", ours(&cluster.log_since(mark)));
+    });
+}
+
 #[test]
 fn a_module_beside_ours_changes_no_verdict() {
     with_ann(|cluster, _provider| {
