@@ -17,5 +17,6 @@ pub mod cluster;
 pub mod expect;
 pub mod idp;
 pub mod issuer;
+pub mod pam;
 pub mod proxy;
 pub mod scratch;

@@ -12,6 +12,7 @@ mod crash;
 mod documents;
 mod entitlement;
 mod guard;
+mod hba;
 mod invariant;
 mod keys;
 mod library;
