@@ -21,7 +21,7 @@ use crate::fault::{Outcome, or_raise};
 use crate::preloaded::{self, Preloaded};
 use crate::principal::superuser::{as_superuser, query};
 use crate::settings;
-use line::{Reach, Reaches, Rule};
+use line::{Reach, Reaches, Rule, is_looked_up};
 use pam_file::Service;
 use verdict::{Facts, Server};
 
@@ -54,9 +54,10 @@ fn check_hba() -> TableIterator<
 fn facts() -> Outcome<Facts> {
     let server = server()?;
     let (rules, reaches, validators) = as_superuser(|| {
-        let rules = rules();
-        let reaches = reaches(&rules);
-        (rules, reaches, validators())
+        let (rules, users): (Vec<_>, Vec<_>) = rules().into_iter().unzip();
+        let users: BTreeSet<_> =
+            users.into_iter().flatten().filter(|raw| is_looked_up(&plain(raw))).collect();
+        (rules, reaches(users.into_iter().collect()), validators())
     });
     let module = module();
     let services: BTreeSet<_> = rules.iter().filter_map(verdict::pam_service).map(str::to_owned).collect();
@@ -78,65 +79,101 @@ fn server() -> Outcome<Server> {
     })
 }
 
-/// The file as it stands, which need not be what the server uses. 14 and 15 have no `include`, and so name no file.
-fn rules() -> Vec<Rule> {
+/// A text as its bytes, in hexadecimal digits. Names of roles and lines of files come as somebody wrote them, in whatever
+/// encoding, which need not be this database's nor UTF-8.
+fn raw(text: &str) -> String {
+    format!("encode(decode(replace({text}, chr(92), repeat(chr(92), 2)), 'escape'), 'hex')")
+}
+
+/// The texts that a set has, as their bytes; null if it has none.
+fn raw_list(text: &str) -> String {
+    format!("string_agg({}, ',')", raw(text))
+}
+
+/// What [`raw`] has of a text.
+fn plain(raw: &str) -> String {
+    let digits: Vec<_> = raw.chars().filter_map(|digit| digit.to_digit(16)).collect();
+    let byte =
+        |pair: &[u32]| pair.iter().fold(0, |byte, digit| byte << 4 | u8::try_from(*digit).unwrap_or(0));
+    let bytes: Vec<u8> = digits.chunks(2).map(byte).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn plain_list(raw: Option<String>) -> Vec<String> {
+    raw.map(|list| list.split(',').map(plain).collect()).unwrap_or_default()
+}
+
+/// The file as it stands, which need not be what the server uses. With the raw user list of each line.
+///
+/// 14 and 15 have no `include`, and so name no file.
+fn rules() -> Vec<(Rule, Vec<String>)> {
     let file = if cfg!(any(feature = "pg14", feature = "pg15")) {
-        "pg_catalog.current_setting('hba_file')"
+        "current_setting('hba_file')"
     } else {
         "file_name"
     };
+    let list = |column| format!("(SELECT {} FROM unnest({column}) item)", raw_list("item"));
     let text = format!(
-        "SELECT {file}, line_number, type, database, user_name, address, netmask, auth_method, options, error \
-         FROM pg_hba_file_rules() WITH ORDINALITY ORDER BY ordinality"
+        "SELECT {}, line_number, type, {}, {}, {}, netmask, auth_method, {}, {} \
+         FROM pg_hba_file_rules() WITH ORDINALITY ORDER BY ordinality",
+        raw(file),
+        list("database"),
+        list("user_name"),
+        raw("address"),
+        list("options"),
+        raw("error")
     );
     query(&text, &[], |row| {
         let text = |column| row.get::<String>(column).ok().flatten();
-        let list = |column| row.get::<Vec<String>>(column).ok().flatten().unwrap_or_default();
-        Rule {
-            file: text(1).unwrap_or_default(),
+        let users = text(5).map(|list| list.split(',').map(str::to_owned).collect());
+        let rule = Rule {
+            file: text(1).map(|raw| plain(&raw)).unwrap_or_default(),
             number: row.get(2).ok().flatten().unwrap_or_default(),
             connection: text(3).unwrap_or_default(),
-            databases: list(4),
-            users: list(5),
-            address: text(6),
+            databases: plain_list(text(4)),
+            users: plain_list(text(5)),
+            address: text(6).map(|raw| plain(&raw)),
             netmask: text(7),
             method: text(8).unwrap_or_default(),
-            options: list(9),
-            error: text(10),
-        }
+            options: plain_list(text(9)),
+            error: text(10).map(|raw| plain(&raw)),
+        };
+        (rule, users.unwrap_or_default())
     })
 }
 
-/// Which roles the items of user lists match, as the server matches them: members are so by any grant (`is_member_of_role_nosuper`),
-/// and from 16 on what begins with a slash is a regular expression. The two roles that stand for all are none that log in.
-fn reaches(rules: &[Rule]) -> Reaches {
-    let items: BTreeSet<_> = rules.iter().flat_map(Rule::named_users).cloned().collect();
-    let items: Vec<_> = items.into_iter().collect();
+/// Which roles the items of user lists match, as the server matches them: members are so by any grant
+/// (`is_member_of_role_nosuper`), and from 16 on what begins with a slash is a regular expression. The two roles that stand
+/// for all are none that log in.
+fn reaches(items: Vec<String>) -> Reaches {
     let has_patterns = cfg!(not(any(feature = "pg14", feature = "pg15")));
-    let rows = query(
+    let text = format!(
         "WITH RECURSIVE azure(id) AS ( \
            SELECT oid FROM pg_authid WHERE rolname = 'azure_ad_user' \
            UNION SELECT member FROM pg_auth_members JOIN azure ON roleid = id), \
+         roles(id, name) AS (SELECT oid, decode({}, 'hex') FROM pg_authid), \
+         items(item, name) AS (SELECT item, decode(item, 'hex') FROM unnest($1) item), \
          members(item, id) AS ( \
-           SELECT item, oid FROM unnest($1) item JOIN pg_authid ON item = '+' || rolname \
+           SELECT item, id FROM items JOIN roles ON items.name = '+'::bytea || roles.name \
            UNION SELECT item, member FROM pg_auth_members JOIN members ON roleid = id), \
          matches(item, id) AS ( \
            SELECT item, id FROM members \
-           UNION SELECT item, oid FROM unnest($1) item JOIN pg_authid ON item = rolname \
-           UNION SELECT item, oid FROM unnest($1) item JOIN pg_authid \
-             ON CASE WHEN $2 AND item ^@ '/' THEN rolname::text COLLATE \"C\" ~ substr(item, 2) ELSE false END) \
+           UNION SELECT item, id FROM items JOIN roles USING (name) \
+           UNION SELECT item, oid FROM items JOIN pg_authid ON CASE WHEN $2 AND substr(name, 1, 1) = '/'::bytea THEN \
+             rolname::text COLLATE \"C\" ~ convert_from(substr(name, 2), getdatabaseencoding()) ELSE false END) \
          SELECT item, \
-           array_agg(rolname::text) FILTER (WHERE id IN (SELECT id FROM azure)), \
-           array_agg(rolname::text) FILTER (WHERE id NOT IN (SELECT id FROM azure) AND rolcanlogin) \
+           {names} FILTER (WHERE id IN (SELECT id FROM azure)), \
+           {names} FILTER (WHERE id NOT IN (SELECT id FROM azure) AND rolcanlogin) \
          FROM matches JOIN pg_authid ON oid = id \
          WHERE rolname NOT IN ('azure_ad_user', 'azure_ad_admin') GROUP BY item",
-        &[items.into(), has_patterns.into()],
-        |row| {
-            let list = |column| row.get::<Vec<String>>(column).ok().flatten().unwrap_or_default();
-            let item = row.get::<String>(1).ok().flatten().unwrap_or_default();
-            (item, Reach { azure: list(2), local: list(3) })
-        },
+        raw("rolname::text"),
+        names = raw_list("rolname::text")
     );
+    let rows = query(&text, &[items.into(), has_patterns.into()], |row| {
+        let text = |column| row.get::<String>(column).ok().flatten();
+        let reach = Reach { azure: plain_list(text(2)), local: plain_list(text(3)) };
+        (plain(&text(1).unwrap_or_default()), reach)
+    });
     rows.into_iter().collect()
 }
 

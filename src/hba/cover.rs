@@ -92,10 +92,11 @@ impl<'a> Left<'a> {
         left
     }
 
-    /// The lines that take the others, in words.
+    /// That they take the others, in words.
     pub(super) fn takers(&self) -> String {
         let places: Vec<_> = self.takers.iter().map(|taker| taker.rule.place()).collect();
-        places.join(" and ")
+        let verb = if places.len() > 1 { "match" } else { "matches" };
+        format!("{} {verb} first", places.join(" and "))
     }
 }
 

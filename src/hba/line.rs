@@ -35,15 +35,15 @@ impl Rule {
         self.options.iter().find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
     }
 
-    /// The items of the user list whose roles have to be looked up.
-    pub(crate) fn named_users(&self) -> impl Iterator<Item = &String> {
-        self.users.iter().filter(|item| ![ALL, EVERY_AZURE_ROLE].contains(&item.as_str()))
-    }
-
     /// How a reason names it.
     pub(super) fn place(&self) -> String {
         format!("line {} of {}", self.number, self.file)
     }
+}
+
+/// Whether an item of a user list has to be looked up; what the others match is known.
+pub(crate) fn is_looked_up(item: &str) -> bool {
+    ![ALL, EVERY_AZURE_ROLE].contains(&item)
 }
 
 /// The roles that an item of a user list matches.

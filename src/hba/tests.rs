@@ -105,7 +105,7 @@ fn the_recommended_file_is_fine() {
             ("3 ok", ""),
             ("4 ok", ""),
             ("5 ok", "on purpose"),
-            ("6 ok", "line 4 of f and line 5 of f matches"),
+            ("6 ok", "line 4 of f and line 5 of f match first"),
         ],
     );
 }

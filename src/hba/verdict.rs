@@ -156,7 +156,7 @@ fn findings(line: &Line<'_>, earlier: &[Line<'_>], facts: &Facts) -> Vec<Finding
 fn shadowed(left: &Left<'_>) -> Option<Finding> {
     left.ways.is_empty().then(|| {
         Finding::warning(format!(
-            "no Azure AD role gets here, because {} matches first: move this line above it",
+            "no Azure AD role gets here, because {}: move this line above it",
             left.takers()
         ))
     })
@@ -228,7 +228,7 @@ fn no_door(line: &Line<'_>, left: &Left<'_>, pam: Option<&Service>, server: &Ser
         return Finding::ok("it refuses Azure AD roles on purpose");
     }
     if left.ways.is_empty() {
-        return Finding::ok(format!("Azure AD roles never get here: {} matches first", left.takers()));
+        return Finding::ok(format!("Azure AD roles never get here: {}", left.takers()));
     }
     let what = match pam {
         Some(Service::Foreign(file)) => format!("pam by {file}, which does not name azure_ad_auth,"),

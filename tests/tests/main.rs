@@ -13,6 +13,7 @@ mod documents;
 mod doors;
 mod entitlement;
 mod guard;
+mod hba;
 mod invariant;
 mod keys;
 mod library;

@@ -1,0 +1,269 @@
+//! What check_hba() says of pg_hba.conf. How lines are judged is pinned in src/hba/tests.rs; here it is that the servers'
+//! own facts arrive there: lines, roles, settings, PAM files.
+
+use std::process::Command;
+
+use trial::client::Outcome;
+use trial::cluster::{Cluster, Setup};
+use trial::issuer::*;
+use trial::pam::Service;
+
+use crate::links::{ADMIN, fails};
+use crate::{link, scene};
+
+/// By this line the tests get in. No Azure AD role can match it.
+const OURS: &str = "local all,replication postgres trust\n";
+
+/// A row that is expected: `line|door|verdict`, and a piece of the reason.
+type Expected<'a> = (&'a str, &'a str);
+
+fn write(cluster: &Cluster, lines: &str) {
+    cluster.folder().write("data/pg_hba.conf", format!("{OURS}{lines}\n"));
+}
+
+fn rows(cluster: &Cluster, columns: &str) -> Vec<String> {
+    let rows = cluster.sql(&format!("SELECT {columns} FROM azure_ad_auth.check_hba()"));
+    rows.lines().map(str::to_owned).collect()
+}
+
+/// Writes the file, and expects these rows and no others.
+fn check(cluster: &Cluster, lines: &str, expected: &[Expected<'_>]) {
+    write(cluster, lines);
+    let rows = rows(cluster, "line, door, verdict, reason");
+    assert_eq!(rows.len(), expected.len(), "{lines}\n{rows:#?}");
+    for (row, (start, reason)) in rows.iter().zip(expected) {
+        assert!(
+            row.starts_with(&format!("{start}|")) && row.contains(reason),
+            "{lines}\n{row}\n{start} … {reason}"
+        );
+    }
+}
+
+/// A server with Azure AD roles: an administrator, two people, one of them in a group of local roles.
+fn stage() -> (Cluster, trial::idp::Provider) {
+    let (cluster, provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    link(&cluster, "Zoë@contoso.example", ADMIN, "user");
+    cluster.sql("CREATE ROLE bob LOGIN; CREATE ROLE readers; GRANT readers TO ann; CREATE ROLE outer_circle");
+    cluster.sql("GRANT readers TO outer_circle; CREATE ROLE mixed; GRANT mixed TO bob, readers");
+    (cluster, provider)
+}
+
+#[test]
+fn lines_are_matched_to_roles() {
+    let (cluster, _provider) = stage();
+    for (lines, expected) in [
+        ("", &[][..]),
+        ("local all bob,+outer_circle,azure_ad_user,nobody,+nobody trust", &[]),
+        ("local replication all trust", &[]),
+        ("local all +azure_ad_user trust", &[("2|trust|ok", "log in here with an access token")]),
+        ("local all +azure_ad_admin trust", &[("2|trust|ok", "")]),
+        ("local all +readers trust", &[("2|trust|ok", "")]),
+        ("local all \"Zoë@contoso.example\",ann trust", &[("2|trust|ok", "")]),
+        ("local all +mixed trust", &[("2|trust|danger", "as \"bob\", a role")]),
+        ("local all ann,nobody trust", &[("2|trust|danger", "as \"nobody\", a role")]),
+        ("local all all trust", &[("2|trust|danger", "superusers included")]),
+        ("local all all peer", &[("2|peer|warning", "peer never admits an access token")]),
+        ("host all +azure_ad_user all trust", &[("2|trust|warning", "require_tls has such logins refused")]),
+        (
+            "hostssl all +azure_ad_user all trust\nhost all all all scram-sha-256",
+            &[("2|trust|ok", ""), ("3|scram-sha-256|ok", "only without TLS")],
+        ),
+        (
+            "host all all 0.0.0.0/0 md5\nhost all all ::/0 md5\nhostssl all +azure_ad_user 10.0.0.0/8 trust\n\
+             hostssl all +azure_ad_user fe80::/10 trust\nhostssl all +azure_ad_user samenet reject",
+            &[
+                ("2|md5|warning", "put the line for +azure_ad_user above"),
+                ("3|md5|warning", ""),
+                ("4|trust|warning", "no Azure AD role gets here, because line 2 of "),
+                ("5|trust|warning", "because line 3 of "),
+                ("6|reject|ok", "on purpose"),
+            ],
+        ),
+        ("local all ann no_such_method", &[("2||warning", "PostgreSQL cannot read this line")]),
+    ] {
+        check(&cluster, lines, expected);
+    }
+    // A person's name, and somebody else's.
+    let pattern = "local all /@contoso\\.example$ trust\nlocal all /^b trust";
+    let since_16 = cluster.workshop.installation.major >= 16;
+    check(&cluster, pattern, if since_16 { &[("2|trust|ok", "")] } else { &[] });
+}
+
+#[test]
+fn settings_and_rights_matter() {
+    let (cluster, _provider) = stage();
+    cluster.set("azure_ad_auth.require_tls", "off");
+    check(
+        &cluster,
+        "host all +azure_ad_user all trust",
+        &[("2|trust|danger", "require_tls off they are accepted")],
+    );
+    let file = cluster.data().join("pg_hba.conf").display().to_string();
+    assert_eq!(rows(&cluster, "file_name"), [file]);
+    // Monitoring may ask, and sees what it could not read itself.
+    cluster.sql("CREATE ROLE watcher LOGIN IN ROLE pg_monitor; CREATE ROLE local_role LOGIN");
+    let ask = |role: &str| format!("SET ROLE {role}; SELECT line, verdict FROM azure_ad_auth.check_hba()");
+    assert!(cluster.sql(&ask("watcher")).ends_with("2|danger"));
+    fails(&cluster, &ask("local_role"), "permission denied for schema azure_ad_auth", "");
+    cluster.sql("GRANT USAGE ON SCHEMA azure_ad_auth TO local_role");
+    fails(&cluster, &ask("local_role"), "permission denied for function check_hba", "");
+    fails(&cluster, &ask("ann"), "permission denied for schema azure_ad_auth", "");
+    fails(&cluster, &ask("admin"), "permission denied for function check_hba", "");
+}
+
+/// Names of roles are the whole server's, and so may be in another encoding than the database's.
+#[test]
+fn every_database_sees_the_same() {
+    let (cluster, _provider) = stage();
+    cluster.sql("CREATE DATABASE latin ENCODING LATIN1 TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'");
+    let session = || {
+        let mut client = cluster.socket_client();
+        let outcome = client.login(&[("user", "postgres"), ("database", "latin")], "");
+        assert_eq!(outcome, Outcome::Ready);
+        client
+    };
+    session().query("CREATE EXTENSION azure_ad_auth").expect("the extension");
+    // One whose name is no UTF-8.
+    let mut foreign = session();
+    foreign.query("SET client_encoding = 'UTF8'").expect("an encoding");
+    foreign.query("CREATE ROLE \"J\u{fc}rgen\" LOGIN IN ROLE mixed").expect("a role");
+    cluster.sql("GRANT mixed TO \"Zoë@contoso.example\"");
+    let lines =
+        "local all \"Zoë@contoso.example\",zoë trust\nlocal all +mixed trust\nlocal all ann,\"Jürgen\" peer";
+    write(&cluster, lines);
+    let ask = "SELECT string_agg(line || door || verdict, ' ') FROM azure_ad_auth.check_hba()";
+    let here = cluster.sql(ask);
+    assert_eq!(here, "2trustdanger 3trustdanger 4peerok");
+    assert_eq!(session().query(ask).expect("rows"), [Some(here)]);
+}
+
+#[test]
+fn a_server_without_the_library() {
+    let (cluster, _provider) = stage();
+    cluster.stop("fast");
+    cluster.configure(&Setup { preload: Some(String::new()), hba: OURS.to_owned(), ..Setup::default() });
+    cluster.start();
+    check(
+        &cluster,
+        "hostssl all +azure_ad_user all trust\nhost all all all password",
+        &[
+            ("2|trust|danger", "azure_ad_auth is not in shared_preload_libraries"),
+            ("3|password|warning", "send their token in clear first"),
+        ],
+    );
+}
+
+#[test]
+fn included_files_have_their_say() {
+    let (cluster, _provider) = stage();
+    if cluster.workshop.installation.major < 16 {
+        return;
+    }
+    let folder = cluster.data().display().to_string();
+    cluster.folder().write("data/more.conf", "# a comment\nhost all all all md5\n");
+    write(&cluster, "include more.conf\nhostssl all +azure_ad_user all trust\ninclude gone.conf");
+    let rows = rows(&cluster, "file_name, line, door, verdict, reason");
+    assert!(rows[0].starts_with(&format!("{folder}/more.conf|2|md5|warning|")), "{rows:#?}");
+    let shadowed = format!("because line 2 of {folder}/more.conf matches first: move this line above it");
+    assert!(rows[1].starts_with(&format!("{folder}/pg_hba.conf|3|trust|warning|")), "{rows:#?}");
+    assert!(rows[1].contains(&shadowed), "{rows:#?}");
+    assert!(rows[2].starts_with(&format!("{folder}/pg_hba.conf|4||warning|")), "{rows:#?}");
+    assert_eq!(rows.len(), 3, "{rows:#?}");
+}
+
+/// Whether the server was built with PAM.
+fn has_pam(cluster: &Cluster) -> bool {
+    let mut pg_config = Command::new(cluster.workshop.installation.program("pg_config"));
+    let output = pg_config.arg("--configure").output().expect("pg_config");
+    String::from_utf8_lossy(&output.stdout).contains("--with-pam")
+}
+
+#[test]
+fn pam_files_are_read() {
+    let (cluster, _provider) = stage();
+    let line = |service: &str| format!("hostssl all +azure_ad_user all pam pamservice={service}");
+    if !has_pam(&cluster) {
+        return check(&cluster, &line("x"), &[("2||warning", "cannot read this line")]);
+    }
+    let module = cluster.sql_library().display().to_string();
+    let alias = cluster.path("to-it.so");
+    std::os::unix::fs::symlink(&module, &alias).expect("a link");
+    let alias = alias.display();
+    let both = format!("auth required {module}\naccount required {module}\n");
+    for (content, verdict, reason) in [
+        (both.clone(), "ok", "log in here with an access token"),
+        (format!("auth sufficient {module}\naccount required {module}"), "danger", "write \"auth required /"),
+        (format!("auth required {alias}\naccount required {alias}"), "warning", "would load a second copy"),
+        (format!("{both}@include common-auth"), "warning", "asks other modules too"),
+        ("auth required pam_unix.so".to_owned(), "warning", "which does not name azure_ad_auth"),
+    ] {
+        let service = Service::new(&content);
+        check(&cluster, &line(service.name()), &[(&format!("2|pam|{verdict}"), reason)]);
+        // libpam knows it by this name, too.
+        check(&cluster, &line(&service.name().to_uppercase()), &[(&format!("2|pam|{verdict}"), reason)]);
+    }
+    check(
+        &cluster,
+        &line("aada-none"),
+        &[("2|pam|danger", "there is no /etc/pam.d/aada-none that the server can")],
+    );
+    check(&cluster, &line("../pam.d/other"), &[("2|pam|danger", "is no name of a file in /etc/pam.d")]);
+    check(&cluster, "hostssl all all all pam", &[("2|pam|danger", "there is no /etc/pam.d/postgresql")]);
+    let service = Service::new(&both);
+    cluster.stop("fast");
+    cluster.configure(&Setup { preload: Some(String::new()), hba: OURS.to_owned(), ..Setup::default() });
+    cluster.start();
+    check(
+        &cluster,
+        &line(service.name()),
+        &[("2|pam|warning", "it admits nobody, because azure_ad_auth is not in")],
+    );
+}
+
+#[test]
+fn oauth_lines_fit_the_policy() {
+    let (cluster, _provider) = stage();
+    let issuer = format!("issuer=https://login.microsoftonline.com/{TENANT}/v2.0");
+    let scope = format!("scope=\"openid {AUDIENCE}/.default\"");
+    let line = |options: &str| format!("hostssl all +azure_ad_user all oauth {options}");
+    let good = format!("{issuer} {scope} delegate_ident_mapping=1");
+    // Before 18 there is no such method; on 18 none without a validator.
+    check(&cluster, &line(&good), &[("2||warning", "PostgreSQL cannot read this line")]);
+    if cluster.workshop.installation.major < 18 {
+        return;
+    }
+    cluster.set("oauth_validator_libraries", "azure_ad_auth");
+    for (options, verdict, reason) in [
+        (good.clone(), "ok", "log in here with an access token"),
+        (format!("{issuer} {scope} map=m"), "ok", ""),
+        (format!("{issuer} {scope}"), "warning", "write delegate_ident_mapping=1"),
+        (
+            format!("issuer=https://login.example {scope} map=m"),
+            "warning",
+            "its issuer https://login.example is none",
+        ),
+        (
+            format!("{issuer} scope=openid map=m"),
+            "warning",
+            "its scope openid leads to tokens for another resource",
+        ),
+    ] {
+        check(&cluster, &line(&options), &[(&format!("2|oauth|{verdict}"), reason)]);
+    }
+    cluster.set("oauth_validator_libraries", "another");
+    check(&cluster, &line(&good), &[("2|oauth|warning", "the validator another judges")]);
+    cluster.sql("ALTER SYSTEM SET oauth_validator_libraries = azure_ad_auth, another");
+    cluster.set("azure_ad_auth.audience", "");
+    let validator = format!("{good} validator=azure_ad_auth");
+    check(&cluster, &line(&validator), &[("2|oauth|warning", "because azure_ad_auth.audience is not set")]);
+    cluster.stop("fast");
+    let settings = "oauth_validator_libraries = 'azure_ad_auth'".to_owned();
+    cluster.configure(&Setup { settings, preload: Some(String::new()), hba: OURS.to_owned() });
+    cluster.start();
+    check(
+        &cluster,
+        &line(&validator),
+        &[("2|oauth|warning", "it admits nobody, because azure_ad_auth is not in")],
+    );
+}
