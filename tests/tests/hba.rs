@@ -106,7 +106,7 @@ fn settings_and_rights_matter() {
     let ask = |role: &str| format!("SET ROLE {role}; SELECT line, verdict FROM azure_ad_auth.check_hba()");
     assert!(cluster.sql(&ask("watcher")).ends_with("2|danger"));
     // But not what PostgreSQL would not tell it: a line that cannot be read may have a secret in it.
-    write(&cluster, "host all all 127.0.0.1/32 ldap ldapserver=x hunter2");
+    write(&cluster, "host all all 127.0.0.1/32 scram-sha-256 hunter2");
     let reason = |role: &str| {
         cluster
             .sql(&format!("SET ROLE {role}; SELECT reason FROM azure_ad_auth.check_hba() WHERE door IS NULL"))
