@@ -3,27 +3,30 @@
 //! This file collects facts; what they mean is judged below it, by code that knows no PostgreSQL.
 
 mod cover;
+mod judgement;
 mod line;
-mod oauth;
+mod not_preloaded;
+mod oauth_line;
 mod pam_file;
+mod pam_line;
 #[cfg(test)]
 mod tests;
-mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::CStr;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use pgrx::prelude::*;
 
 use crate::fault::{Outcome, or_raise};
 use crate::preloaded::{self, Preloaded};
+use crate::principal::rights;
 use crate::principal::superuser::{as_superuser, query};
 use crate::settings;
+use judgement::{Facts, Server};
 use line::{Reach, Reaches, Rule, is_looked_up};
 use pam_file::Service;
-use verdict::{Facts, Server};
 
 /// Where libpam looks, in its order.
 const PAM_FOLDERS: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
@@ -45,7 +48,7 @@ fn check_hba() -> TableIterator<
     ),
 > {
     let facts = or_raise(facts());
-    let rows = verdict::judge(&facts)
+    let rows = judgement::judge(&facts)
         .into_iter()
         .map(|row| (row.file, row.number, row.door, row.verdict.as_str().to_owned(), row.reason));
     TableIterator::new(rows.collect::<Vec<_>>())
@@ -53,17 +56,20 @@ fn check_hba() -> TableIterator<
 
 fn facts() -> Outcome<Facts> {
     let server = server()?;
-    let (rules, reaches, validators) = as_superuser(|| {
+    let caller = rights::user();
+    let (rules, reaches, (shows_errors, has_replication_database)) = as_superuser(|| {
         let (rules, users): (Vec<_>, Vec<_>) = rules().into_iter().unzip();
         let users: BTreeSet<_> =
             users.into_iter().flatten().filter(|raw| is_looked_up(&plain(raw))).collect();
-        (rules, reaches(users.into_iter().collect()), validators())
+        (rules, reaches(users.into_iter().collect()), circumstances(caller))
     });
-    let module = module();
-    let services: BTreeSet<_> = rules.iter().filter_map(verdict::pam_service).map(str::to_owned).collect();
+    let module = preloaded::path().unwrap_or_default();
+    let services: BTreeSet<_> = rules.iter().filter_map(judgement::pam_service).map(str::to_owned).collect();
     let pam: BTreeMap<_, _> =
         services.into_iter().map(|name| (name.clone(), service(&name, &module))).collect();
-    Ok(Facts { rules, reaches, server, pam, validators })
+    let validators = rules.iter().filter_map(|rule| rule.option("validator"));
+    let own_validators = validators.filter(|name| leads_to(name, &module)).map(str::to_owned).collect();
+    Ok(Facts { rules, reaches, has_replication_database, server, pam, own_validators, shows_errors })
 }
 
 /// Settings are defined only where this very library was preloaded.
@@ -177,21 +183,29 @@ fn reaches(items: Vec<String>) -> Reaches {
     rows.into_iter().collect()
 }
 
-/// The setting; before 18 there is none.
-fn validators() -> String {
-    query("SELECT coalesce(pg_catalog.current_setting('oauth_validator_libraries', true), '')", &[], |row| {
-        row.get::<String>(1).ok().flatten().unwrap_or_default()
-    })
-    .pop()
-    .unwrap_or_default()
+/// Whether the caller could ask PostgreSQL as well, and whether a database is named replication.
+fn circumstances(caller: pg_sys::Oid) -> (bool, bool) {
+    let text = "SELECT has_function_privilege($1, 'pg_catalog.pg_hba_file_rules()', 'EXECUTE'), \
+                EXISTS (SELECT FROM pg_database WHERE datname = 'replication')";
+    let rows = query(text, &[caller.into()], |row| {
+        let is = |column| row.get::<bool>(column).ok().flatten().unwrap_or_default();
+        (is(1), is(2))
+    });
+    rows.into_iter().next().unwrap_or_default()
 }
 
-/// The library's file, by the path under which the server loads it.
-#[expect(unsafe_code, reason = "reads a variable of the server")]
-fn module() -> String {
-    // SAFETY: a C string in an array, set when the process started; declared without its length.
-    let folder = unsafe { CStr::from_ptr((&raw const pg_sys::pkglib_path).cast()) };
-    format!("{}/azure_ad_auth.so", folder.to_string_lossy())
+/// Whether two paths lead to one file, as PostgreSQL and the dynamic linker tell.
+fn is_same_file(one: &str, other: &str) -> bool {
+    let place = |path: &str| Path::new(path).metadata().ok().map(|file| (file.dev(), file.ino()));
+    place(one).is_some_and(|found| Some(found) == place(other))
+}
+
+/// Whether PostgreSQL, asked for a library by this path, takes the file `module`: it adds the suffix where there is no such file
+/// (`expand_dynamic_library_name`, dfmgr.c).
+fn leads_to(path: &str, module: &str) -> bool {
+    let with_suffix = format!("{path}.so");
+    let found = if Path::new(path).is_file() { path } else { &with_suffix };
+    path.starts_with('/') && (found == module || is_same_file(found, module))
 }
 
 /// What libpam would do, which runs in a backend and so may read as much as this.
@@ -203,10 +217,7 @@ fn service(name: &str, module: &str) -> Service {
         })
     });
     let Some((path, content)) = file else { return pam_file::missing(name, module) };
-    let is_same = |other: &str| {
-        let real = |path: &str| Path::new(path).canonicalize().ok();
-        other.starts_with('/') && real(other).is_some_and(|other| Some(other) == real(module))
-    };
+    let is_same = |other: &str| other.starts_with('/') && is_same_file(other, module);
     pam_file::judge(&path, &content, module, &is_same)
 }
 

@@ -61,6 +61,20 @@ pub(crate) fn is_this_file() -> bool {
     THIS_FILE.get()
 }
 
+/// The path of this library's file, as the dynamic linker was given it: the one that PostgreSQL found along
+/// `dynamic_library_path`. By this very text libpam is given the same library, even after the file has been replaced.
+#[expect(unsafe_code, reason = "asks the dynamic linker")]
+pub(crate) fn path() -> Option<String> {
+    let here = path as fn() -> Option<String> as *const c_void;
+    // SAFETY: an address within this library, and a structure to fill; the name in it lives as long as the library, which is
+    // never unloaded.
+    unsafe {
+        let mut found: libc::Dl_info = std::mem::zeroed();
+        let is_found = libc::dladdr(here, &raw mut found) != 0 && !found.dli_fname.is_null();
+        is_found.then(|| CStr::from_ptr(found.dli_fname).to_string_lossy().into_owned())
+    }
+}
+
 /// Where the library is.
 #[expect(unsafe_code, reason = "no safe wrapper")]
 pub(crate) fn status() -> Preloaded {

@@ -15,7 +15,7 @@ pub(crate) mod provider;
 mod reach;
 mod request;
 mod rewrite;
-mod rights;
+pub(crate) mod rights;
 mod scan;
 mod sessions;
 mod statement;

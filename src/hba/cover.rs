@@ -1,9 +1,12 @@
 //! Which connections an earlier line of pg_hba.conf takes from a later one: PostgreSQL stops at the first that matches.
+//!
+//! None of it is sure: pg_hba_file_rules does not say what stands in quotes, and `"all"` is a name, not the word. So a `trust` line
+//! that is dangerous stays so, whatever stands above it.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::line::{Line, Users, Ways};
+use super::line::{Line, REPLICATION, Users, Ways};
 
 /// Where a line lets clients come from.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,7 +50,8 @@ impl<'a> Address<'a> {
 }
 
 fn covers_databases(earlier: &BTreeSet<&str>, later: &BTreeSet<&str>) -> bool {
-    earlier.contains("all") || later.is_subset(earlier)
+    // As a word in the earlier line and a name in the later it is not the same.
+    earlier.contains("all") || later.is_subset(earlier) && !later.contains(REPLICATION)
 }
 
 /// Whether every Azure AD role that one list matches, or may match tomorrow, is matched by the other.

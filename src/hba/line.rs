@@ -6,7 +6,7 @@ use super::cover::Address;
 
 /// The words of the file, and of ours.
 const ALL: &str = "all";
-const REPLICATION: &str = "replication";
+pub(super) const REPLICATION: &str = "replication";
 const EVERY_AZURE_ROLE: &str = "+azure_ad_user";
 const EVERY_ADMINISTRATOR: &str = "+azure_ad_admin";
 
@@ -158,10 +158,11 @@ pub(super) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// None: no Azure AD role can match it. They never have REPLICATION.
-    pub(super) fn of(rule: &'a Rule, reaches: &'a Reaches) -> Option<Self> {
-        let databases: BTreeSet<_> =
-            rule.databases.iter().map(String::as_str).filter(|name| *name != REPLICATION).collect();
+    /// None: no Azure AD role can match it. They never have REPLICATION, so the word is nothing to them; but it may be a name, if
+    /// a database has it.
+    pub(super) fn of(rule: &'a Rule, reaches: &'a Reaches, has_replication_database: bool) -> Option<Self> {
+        let counts = |name: &&str| has_replication_database || *name != REPLICATION;
+        let databases: BTreeSet<_> = rule.databases.iter().map(String::as_str).filter(counts).collect();
         let users = Users::of(&rule.users, reaches);
         (!databases.is_empty() && users.has_azure()).then(|| Self {
             rule,
@@ -170,5 +171,10 @@ impl<'a> Line<'a> {
             users,
             address: Address::of(rule.address.as_deref(), rule.netmask.as_deref()),
         })
+    }
+
+    /// Whether it is for a database named replication, or for none.
+    pub(super) fn is_for_replication_alone(&self) -> bool {
+        self.databases.iter().all(|name| *name == REPLICATION)
     }
 }

@@ -1,6 +1,7 @@
 //! What a file of /etc/pam.d makes of the line that names it: whether this library alone decides.
 
-use super::verdict::Finding;
+use super::judgement::Finding;
+use super::pam_line::{Entry, Question, Weight, entries};
 
 /// The library, as a PAM module is named.
 const FILE_NAME: &str = "azure_ad_auth.so";
@@ -14,28 +15,28 @@ pub(crate) enum Service {
     Missing(Finding),
     /// Others decide, who know no tokens. With the file.
     Foreign(String),
-    /// This library decides; with what is wrong.
-    Ours(Vec<Finding>),
+    /// This library is asked.
+    Ours(Stack),
 }
 
-/// Which of libpam's questions a line of the file is for. The server asks no other.
+/// The modules of a service, one of which is this library.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stack {
+    pub(super) file: String,
+    /// What is wrong with how it names the library.
+    pub(super) findings: Vec<Finding>,
+    pub(super) others: Others,
+}
+
+/// The other modules of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Question {
-    Auth,
-    Account,
-    /// `@include`: for all of them.
-    Every,
-}
-
-/// A line of the file.
-#[derive(Debug, PartialEq, Eq)]
-struct Entry {
-    question: Question,
-    /// Begins with a dash: libpam passes over a module that is not there.
-    optional_file: bool,
-    /// Without its success nobody is let in.
-    required: bool,
-    module: String,
+pub(crate) enum Others {
+    /// There are none.
+    None,
+    /// They can refuse; nobody gets in without this library.
+    Refuse,
+    /// They can let somebody in without it.
+    Admit,
 }
 
 /// The file that libpam looks for, in any of its folders; none: a name that no file can have.
@@ -62,21 +63,54 @@ pub(crate) fn judge(file: &str, content: &str, module: &str, is_same: &dyn Fn(&s
     let is_ours = |entry: &Entry| {
         entry.module == module || entry.module.rsplit('/').next() == Some(FILE_NAME) || is_same(&entry.module)
     };
-    let (ours, others): (Vec<_>, Vec<_>) = entries(content).into_iter().partition(is_ours);
+    let entries: Vec<_> = entries(content).into_iter().map(|entry| (is_ours(&entry), entry)).collect();
+    let ours: Vec<_> = entries.iter().filter(|(is_ours, _)| *is_ours).map(|(_, entry)| entry).collect();
     if ours.is_empty() {
         return Service::Foreign(file.to_owned());
     }
-    let mut findings = Vec::new();
-    for (question, word) in [(Question::Auth, "auth"), (Question::Account, "account")] {
-        let asked: Vec<_> = ours.iter().filter(|entry| entry.question == question).collect();
-        if !asked.iter().any(|entry| entry.required) {
-            let reason =
-                format!("{file} does not leave {word} to azure_ad_auth: write \"{word} required {module}\"");
-            // A stack that lacks the second question alone has asked for the token.
-            let lacks_account = question == Question::Account && asked.is_empty();
-            findings.push(if lacks_account { Finding::warning(reason) } else { Finding::danger(reason) });
+    let others = if ours.len() == entries.len() {
+        Others::None
+    } else if can_do_without(&entries, Question::Auth) && can_do_without(&entries, Question::Account) {
+        Others::Admit
+    } else {
+        Others::Refuse
+    };
+    let questions = [(Question::Auth, "auth"), (Question::Account, "account")];
+    let mut findings: Vec<_> = questions
+        .into_iter()
+        .filter_map(|(question, word)| not_left_to(&ours, question, word, file, module))
+        .collect();
+    findings.extend(misnamed(&ours, file, module));
+    Service::Ours(Stack { file: file.to_owned(), findings, others })
+}
+
+/// Whether the answer to a question can be yes although this library says no.
+fn can_do_without(entries: &[(bool, Entry)], question: Question) -> bool {
+    let mut needs_ours = false;
+    for (is_ours, entry) in entries.iter().filter(|(_, entry)| entry.is_for(question)) {
+        match entry.weight {
+            Weight::Required if *is_ours => needs_ours = true,
+            Weight::Skips if !is_ours && !needs_ours => return true,
+            Weight::Forgets if !is_ours => return true,
+            _ => {}
         }
     }
+    !needs_ours
+}
+
+fn not_left_to(ours: &[&Entry], question: Question, word: &str, file: &str, module: &str) -> Option<Finding> {
+    let asked = || ours.iter().filter(|entry| entry.question == question);
+    if asked().any(|entry| entry.weight == Weight::Required) {
+        return None;
+    }
+    let reason = format!("{file} does not leave {word} to azure_ad_auth: write \"{word} required {module}\"");
+    // A stack that lacks the second question alone has asked for the token.
+    let lacks_account = question == Question::Account && asked().next().is_none();
+    Some(if lacks_account { Finding::warning(reason) } else { Finding::danger(reason) })
+}
+
+fn misnamed(ours: &[&Entry], file: &str, module: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
     if let Some(other) = ours.iter().find(|entry| entry.module != module) {
         findings.push(Finding::warning(format!(
             "{file} names the library as {}, and after an upgrade of the package libpam would load a second copy, \
@@ -90,102 +124,29 @@ pub(crate) fn judge(file: &str, content: &str, module: &str, is_same: &dyn Fn(&s
              remove the dash"
         )));
     }
-    if !others.is_empty() {
-        findings.push(Finding::warning(format!(
-            "{file} asks other modules too, and what they decide is refused for linked roles while azure_ad_auth is \
-             preloaded, and is all that decides when it is not: leave them out"
-        )));
-    }
-    Service::Ours(findings)
-}
-
-/// The lines that bear on a login.
-fn entries(content: &str) -> Vec<Entry> {
-    logical_lines(content).iter().filter_map(|line| entry(line)).collect()
-}
-
-/// A comment ends a line, a backslash at its end goes on with the next.
-fn logical_lines(content: &str) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut open = String::new();
-    for line in content.lines() {
-        let (text, is_cut) = line.split_once('#').map_or((line, false), |(text, _)| (text, true));
-        let text = text.trim_end();
-        match text.strip_suffix('\\') {
-            Some(text) if !is_cut => {
-                open.push_str(text);
-                open.push(' ');
-            }
-            _ => {
-                open.push_str(text);
-                lines.push(std::mem::take(&mut open));
-            }
-        }
-    }
-    lines.push(open);
-    lines
-}
-
-fn entry(line: &str) -> Option<Entry> {
-    let mut rest = line;
-    let first = field(&mut rest)?.to_ascii_lowercase();
-    let kind = first.strip_prefix('-').unwrap_or(&first);
-    let question = match kind {
-        "auth" => Question::Auth,
-        "account" => Question::Account,
-        "@include" => Question::Every,
-        _ => return None,
-    };
-    let required = question != Question::Every && is_required(field(&mut rest)?);
-    let module = field(&mut rest).unwrap_or_default().to_owned();
-    Some(Entry { question, optional_file: kind != first, required, module })
-}
-
-/// The next field; one in square brackets may have blanks.
-fn field<'a>(rest: &mut &'a str) -> Option<&'a str> {
-    let text = rest.trim_start();
-    let end = match text.strip_prefix('[') {
-        Some(inside) => inside.find(']').map_or(text.len(), |end| end + 2),
-        None => text.find(char::is_whitespace).unwrap_or(text.len()),
-    };
-    let (field, after) = text.split_at_checked(end)?;
-    *rest = after;
-    (!field.is_empty()).then_some(field)
-}
-
-/// Whether a control lets nobody in without the module: one of two words, or what they stand for (pam.conf(5)).
-fn is_required(control: &str) -> bool {
-    let Some(pairs) = control.strip_prefix('[').and_then(|inside| inside.strip_suffix(']')) else {
-        return ["required", "requisite"].iter().any(|word| control.eq_ignore_ascii_case(word));
-    };
-    let mut falls_through = false;
-    let fits = pairs.split_whitespace().all(|pair| match pair.split_once('=') {
-        Some(("success" | "new_authtok_reqd", action)) => action == "ok",
-        Some(("ignore", action)) => ["ignore", "bad", "die"].contains(&action),
-        Some((value, action)) => {
-            falls_through |= value == "default";
-            ["bad", "die"].contains(&action)
-        }
-        None => false,
-    });
-    fits && falls_through
+    findings
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::verdict::Verdict;
-    use super::{Service, file_name, judge, missing};
+    use super::super::judgement::Verdict;
+    use super::{Others, Service, Stack, file_name, judge, missing};
 
     const MODULE: &str = "/usr/lib/postgresql/15/lib/azure_ad_auth.so";
 
-    /// The verdicts of a file's findings; none: others decide. `M` is the module.
-    fn verdicts(content: &str) -> Option<Vec<Verdict>> {
+    /// What a file is; none: others decide. `M` is the module.
+    fn stack(content: &str) -> Option<Stack> {
         let same = |path: &str| path == "/alias/to-it.so";
         match judge("/etc/pam.d/x", &content.replace('M', MODULE), MODULE, &same) {
-            Service::Ours(findings) => Some(findings.iter().map(|finding| finding.verdict).collect()),
+            Service::Ours(stack) => Some(stack),
             Service::Foreign(_) => None,
             Service::Missing(finding) => panic!("{finding:?}"),
         }
+    }
+
+    /// The verdicts of a file's findings.
+    fn verdicts(content: &str) -> Option<Vec<Verdict>> {
+        Some(stack(content)?.findings.iter().map(|finding| finding.verdict).collect())
     }
 
     #[test]
@@ -215,13 +176,38 @@ mod tests {
             ("auth required /old/azure_ad_auth.so\naccount required M", vec![Warning]),
             ("auth required /alias/to-it.so\naccount required M", vec![Warning]),
             ("auth required azure_ad_auth.so\naccount required M", vec![Warning]),
-            ("auth required M\naccount required M\n@include common-auth", vec![Warning]),
-            ("auth required M\naccount required M\naccount include common-account", vec![Warning]),
-            ("auth sufficient pam_unix.so\nauth sufficient M\naccount required M", vec![Danger, Warning]),
+            ("auth sufficient pam_unix.so\nauth sufficient M\naccount required M", vec![Danger]),
             ("auth required M # \\\naccount required M", vec![]),
             ("# auth required M \\\nauth required M", vec![Warning]),
         ] {
             assert_eq!(verdicts(content), Some(expected), "{content}");
+        }
+    }
+
+    #[test]
+    fn a_stack_that_asks_others_too() {
+        let (auth, account) = ("auth required M", "account required M");
+        for (content, expected) in [
+            (format!("{auth}\n{account}"), Others::None),
+            (
+                format!("{auth}\n{account}\nauth sufficient pam_permit.so\naccount sufficient p.so"),
+                Others::Refuse,
+            ),
+            (format!("auth required pam_unix.so\n{auth}\n{account}"), Others::Refuse),
+            // The second question is ours still, and it knows who answered the first.
+            (format!("auth sufficient pam_permit.so\n{auth}\n{account}"), Others::Refuse),
+            (format!("auth sufficient p.so\n{auth}\naccount sufficient p.so\n{account}"), Others::Admit),
+            (format!("auth [success=done] p.so\n{auth}\naccount [success=1] p.so\n{account}"), Others::Admit),
+            (format!("auth sufficient p.so\n{auth}"), Others::Admit),
+            (format!("@include common\n{auth}\n{account}"), Others::Admit),
+            (format!("{auth}\n{account}\n@include common"), Others::Refuse),
+            (
+                format!("{auth}\n{account}\nauth [default=reset] p.so\naccount [default=reset] p.so"),
+                Others::Admit,
+            ),
+            (format!("auth substack p\n{auth}\naccount substack p\n{account}"), Others::Refuse),
+        ] {
+            assert_eq!(stack(&content).map(|stack| stack.others), Some(expected), "{content}");
         }
     }
 

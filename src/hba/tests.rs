@@ -1,14 +1,18 @@
 //! Whole files, and the verdicts on their lines.
 
-use std::collections::BTreeMap;
+mod doors;
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::judgement::{Facts, Finding, Server, judge};
 use super::line::{Reach, Rule};
-use super::pam_file::Service;
-use super::verdict::{Facts, Finding, Server, judge};
+use super::pam_file::{Others, Service, Stack};
 
-/// Reads lines as the server does, if they are simple. `ann` and `admin` are Azure AD roles, `bob` and `postgres` are none.
+/// Reads lines as the server does, if they are simple, and like it forgets the quotes. `ann` and `admin` are Azure AD roles, `bob` and `postgres` are none.
 fn rules(text: &str) -> Vec<Rule> {
-    let list = |field: Option<&str>| field.unwrap_or_default().split(',').map(str::to_owned).collect();
+    let list = |field: Option<&str>| {
+        field.unwrap_or_default().split(',').map(|item| item.replace('"', "")).collect()
+    };
     let rule = |(number, line): (usize, &str)| {
         let number = i32::try_from(number + 1).expect("a number");
         if let Some(error) = line.strip_prefix("! ") {
@@ -38,6 +42,11 @@ fn rules(text: &str) -> Vec<Rule> {
     text.lines().map(str::trim).enumerate().map(rule).collect()
 }
 
+/// A PAM service that names the library as it should.
+fn service(name: &str, others: Others) -> Service {
+    Service::Ours(Stack { file: format!("/etc/pam.d/{name}"), findings: vec![], others })
+}
+
 fn facts(text: &str, server: Server) -> Facts {
     let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     let reaches = [
@@ -51,8 +60,9 @@ fn facts(text: &str, server: Server) -> Facts {
         ("/^a", &["ann", "admin"], &[]),
     ];
     let pam = [
-        ("ours", Service::Ours(vec![])),
-        ("half", Service::Ours(vec![Finding::danger("half")])),
+        ("ours", service("ours", Others::None)),
+        ("strict", service("strict", Others::Refuse)),
+        ("open", service("open", Others::Admit)),
         ("none", Service::Missing(Finding::danger("missing"))),
         ("postgresql", Service::Foreign("/etc/pam.d/postgresql".to_owned())),
     ];
@@ -63,7 +73,9 @@ fn facts(text: &str, server: Server) -> Facts {
             .into(),
         server,
         pam: pam.map(|(name, service)| (name.to_owned(), service)).into_iter().collect::<BTreeMap<_, _>>(),
-        validators: "azure_ad_auth".to_owned(),
+        has_replication_database: false,
+        own_validators: BTreeSet::from(["/here/ours".to_owned()]),
+        shows_errors: true,
     }
 }
 
@@ -132,11 +144,47 @@ fn trust_is_for_azure_roles_alone() {
         check(&line, &[(&format!("1 {verdict}"), reason)]);
         check_on(Server::NotPreloaded, &line, &[("1 danger", "not in shared_preload_libraries")]);
     }
-    // Nobody is left to be trusted.
-    check(
-        "local all all reject\nlocal all all trust",
-        &[("1 ok", "on purpose"), ("2 warning", "no Azure AD role gets here, because line 1 of f")],
-    );
+}
+
+/// Whatever stands above it; and it is never to be moved up.
+#[test]
+fn a_dangerous_trust_line_stays_so() {
+    let doubt =
+        "without a password (an earlier line may take these connections first): remove this line, or limit";
+    for first in ["reject", "scram-sha-256"] {
+        for (lines, reason) in [
+            ("host all all 11.0.0.0 255.0.0.0", doubt),
+            ("host \"all\" \"all\" 11.0.0.0 255.0.0.0", doubt),
+            (
+                "host all +azure_ad_user all",
+                "without a password: remove this line, or limit it to +azure_ad_user",
+            ),
+        ] {
+            let text = format!(
+                "hostssl all +azure_ad_user all pam pamservice=ours\n{lines} {first}\n\
+                 host all all 11.0.0.0 255.0.0.0 trust\nhost all ann,bob 11.0.0.0 255.0.0.0 trust"
+            );
+            for server in [preloaded(true), Server::NotPreloaded] {
+                let rows = judge(&facts(&text, server));
+                for row in &rows[2..] {
+                    assert_eq!(row.verdict.as_str(), "danger", "{text}\n{row:?}");
+                    assert!(!row.reason.contains("above"), "{row:?}");
+                }
+                assert!(rows[2].reason.contains(reason), "{text}\n{:?}", rows[2]);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_word_replication_may_be_a_name() {
+    let text = "local replication all md5\nlocal \"replication\" all trust";
+    check(text, &[]);
+    let rows = judge(&Facts { has_replication_database: true, ..facts(text, preloaded(true)) });
+    let short: Vec<_> = rows.iter().map(|row| (row.number, row.verdict.as_str())).collect();
+    assert_eq!(short, [(1, "warning"), (2, "danger")], "{rows:?}");
+    assert!(rows[1].reason.starts_with("if \"replication\" is in quotes here"), "{rows:?}");
+    assert!(!rows[1].reason.contains("earlier line"), "{rows:?}");
 }
 
 #[test]
@@ -146,10 +194,9 @@ fn tokens_do_not_travel_in_clear() {
         check(&line, &[("1 warning", "require_tls has such logins refused")]);
         check_on(preloaded(false), &line, &[("1 danger", "require_tls off they are accepted")]);
     }
-    check(
-        "hostnossl all +azure_ad_user all reject\nhost all +azure_ad_user all trust",
-        &[("1 ok", ""), ("2 ok", "")],
-    );
+    let rejected = "hostnossl all +azure_ad_user all reject\nhost all +azure_ad_user all trust";
+    check(rejected, &[("1 ok", ""), ("2 ok", "")]);
+    check_on(preloaded(false), rejected, &[("1 ok", ""), ("2 danger", "TLS (an earlier line may take")]);
     check(
         "hostssl all +azure_ad_user all trust\nhost all all all ldap",
         &[("1 ok", ""), ("2 warning", "send their token in clear first")],
@@ -185,53 +232,4 @@ fn who_comes_first_shadows() {
         "local a,b +mixed md5\nlocal b,a ann trust\nlocal sameuser admin trust\nlocal a +azure_ad_admin trust",
         &[("1 warning", "md5 never admits"), ("2 warning", "line 1 of f"), ("3 ok", ""), ("4 ok", "")],
     );
-}
-
-#[test]
-fn methods_that_admit_no_token() {
-    for method in ["scram-sha-256", "password", "peer", "cert", "pam pamservice=postgresql", "pam"] {
-        check(&format!("hostssl all all all {method}"), &[("1 warning", "refused here (wrong_method): put")]);
-        check(
-            &format!("hostssl all +azure_ad_user all trust\nhostssl all all all {method}"),
-            &[("1 ok", ""), ("2 ok", "never get here: line 1 of f matches first")],
-        );
-    }
-}
-
-#[test]
-fn pam() {
-    check("hostssl all +azure_ad_user all pam pamservice=ours", &[("1 ok", "log in here")]);
-    check(
-        "host all +azure_ad_user all pam pamservice=half",
-        &[("1 danger", "half; it matches connections without")],
-    );
-    check_on(
-        Server::NotPreloaded,
-        "hostssl all +azure_ad_user all pam pamservice=ours",
-        &[("1 warning", "it admits nobody")],
-    );
-    check("hostssl all all all pam pamservice=none", &[("1 danger", "missing")]);
-    check(
-        "hostssl all +azure_ad_user all trust
-         hostssl all all all pam pamservice=none
-         hostssl all ann all pam pamservice=none",
-        &[
-            ("1 ok", ""),
-            ("2 ok", "never get here"),
-            ("3 danger", "line 1 of f matches first: move this line above it; missing"),
-        ],
-    );
-}
-
-#[test]
-fn oauth_and_what_cannot_be_read() {
-    let line = "hostssl all +azure_ad_user all oauth map=m";
-    check(line, &[("1 warning", "because azure_ad_auth.audience is not set")]);
-    check_on(
-        Server::NotPreloaded,
-        line,
-        &[("1 warning", "it admits nobody, because azure_ad_auth is not in")],
-    );
-    check("! no such method\nlocal all ann trust", &[("1 warning", "(no such method)"), ("2 ok", "")]);
-    assert_eq!(judge(&facts("! wrong", preloaded(true)))[0].door, None);
 }

@@ -166,6 +166,11 @@ pub(crate) fn is_superuser() -> bool {
     unsafe { pg_sys::superuser() }
 }
 
+/// The current user.
+pub(crate) fn user() -> pg_sys::Oid {
+    current_user().0
+}
+
 /// The current user, and whether within a security-restricted operation.
 #[expect(unsafe_code, reason = "no safe wrapper")]
 fn current_user() -> (pg_sys::Oid, bool) {

@@ -105,6 +105,17 @@ fn settings_and_rights_matter() {
     cluster.sql("CREATE ROLE watcher LOGIN IN ROLE pg_monitor; CREATE ROLE local_role LOGIN");
     let ask = |role: &str| format!("SET ROLE {role}; SELECT line, verdict FROM azure_ad_auth.check_hba()");
     assert!(cluster.sql(&ask("watcher")).ends_with("2|danger"));
+    // But not what PostgreSQL would not tell it: a line that cannot be read may have a secret in it.
+    write(&cluster, "host all all 127.0.0.1/32 scram-sha-256 hunter2");
+    let reason = |role: &str| {
+        cluster
+            .sql(&format!("SET ROLE {role}; SELECT reason FROM azure_ad_auth.check_hba() WHERE door IS NULL"))
+    };
+    assert!(reason("postgres").contains("hunter2"));
+    let kept = "PostgreSQL cannot read this line (why, pg_hba_file_rules tells a superuser)";
+    assert!(reason("watcher").contains(kept) && !reason("watcher").contains("hunter2"));
+    cluster.sql("GRANT EXECUTE ON FUNCTION pg_catalog.pg_hba_file_rules() TO watcher");
+    assert!(reason("watcher").contains("hunter2"));
     fails(&cluster, &ask("local_role"), "permission denied for schema azure_ad_auth", "");
     cluster.sql("GRANT USAGE ON SCHEMA azure_ad_auth TO local_role");
     fails(&cluster, &ask("local_role"), "permission denied for function check_hba", "");
@@ -149,7 +160,7 @@ fn a_server_without_the_library() {
         "hostssl all +azure_ad_user all trust\nhost all all all password",
         &[
             ("2|trust|danger", "azure_ad_auth is not in shared_preload_libraries"),
-            ("3|password|warning", "send their token in clear first"),
+            ("3|password|warning", "nothing refuses Azure AD roles that password admits here"),
         ],
     );
 }
@@ -196,6 +207,11 @@ fn pam_files_are_read() {
         (format!("auth sufficient {module}\naccount required {module}"), "danger", "write \"auth required /"),
         (format!("auth required {alias}\naccount required {alias}"), "warning", "would load a second copy"),
         (format!("{both}@include common-auth"), "warning", "asks other modules too"),
+        (
+            format!("auth sufficient pam_permit.so\naccount sufficient pam_permit.so\n{both}"),
+            "warning",
+            "asks other",
+        ),
         ("auth required pam_unix.so".to_owned(), "warning", "which does not name azure_ad_auth"),
     ] {
         let service = Service::new(&content);
@@ -209,7 +225,10 @@ fn pam_files_are_read() {
         &[("2|pam|danger", "there is no /etc/pam.d/aada-none that the server can")],
     );
     check(&cluster, &line("../pam.d/other"), &[("2|pam|danger", "is no name of a file in /etc/pam.d")]);
-    check(&cluster, "hostssl all all all pam", &[("2|pam|danger", "there is no /etc/pam.d/postgresql")]);
+    for nameless in ["", " pamservice=\"\""] {
+        let line = format!("hostssl all all all pam{nameless}");
+        check(&cluster, &line, &[("2|pam|danger", "there is no /etc/pam.d/postgresql")]);
+    }
     let service = Service::new(&both);
     cluster.stop("fast");
     cluster.configure(&Setup { preload: Some(String::new()), hba: OURS.to_owned(), ..Setup::default() });
@@ -218,6 +237,44 @@ fn pam_files_are_read() {
         &cluster,
         &line(service.name()),
         &[("2|pam|warning", "it admits nobody, because azure_ad_auth is not in")],
+    );
+}
+
+/// A path under which the server can find the library, and which is another than pg_config's.
+fn elsewhere(cluster: &Cluster) -> String {
+    let folder = cluster.path("elsewhere");
+    std::fs::create_dir(&folder).expect("a folder");
+    let path = folder.join("azure_ad_auth.so");
+    std::os::unix::fs::symlink(cluster.sql_library(), &path).expect("a link");
+    path.display().to_string()
+}
+
+#[test]
+fn the_module_is_named_as_the_server_found_it() {
+    let (cluster, _provider) = stage();
+    let path = elsewhere(&cluster);
+    let folder = path.trim_end_matches("/azure_ad_auth.so");
+    cluster.stop("fast");
+    let settings = format!("dynamic_library_path = '{folder}:$libdir'");
+    cluster.configure(&Setup { settings, hba: OURS.to_owned(), ..Setup::default() });
+    cluster.start();
+    if has_pam(&cluster) {
+        let reason = format!("\"auth required {path}\" and \"account required {path}\"");
+        let line = "hostssl all +azure_ad_user all pam pamservice=aada-none";
+        check(&cluster, line, &[("2|pam|danger", &reason)]);
+    }
+}
+
+#[test]
+fn a_database_named_replication_counts() {
+    let (cluster, _provider) = stage();
+    let line = "local \"replication\" all trust";
+    check(&cluster, line, &[]);
+    cluster.sql("CREATE DATABASE replication");
+    check(
+        &cluster,
+        line,
+        &[("2|trust|danger", "is in quotes here, and so names the database: everyone gets in")],
     );
 }
 
@@ -250,6 +307,20 @@ fn oauth_lines_fit_the_policy() {
         ),
     ] {
         check(&cluster, &line(&options), &[(&format!("2|oauth|{verdict}"), reason)]);
+    }
+    let file = cluster.sql_library().display().to_string();
+    let alias = elsewhere(&cluster);
+    std::fs::copy(&file, cluster.path("azure_ad_auth.so")).expect("a copy");
+    let copy = cluster.path("azure_ad_auth").display().to_string();
+    for (name, verdict, reason) in [
+        ("$libdir/azure_ad_auth", "ok", ""),
+        (&file, "ok", ""),
+        (file.trim_end_matches(".so"), "ok", ""),
+        (&alias, "ok", ""),
+        (&copy, "warning", "is another copy of azure_ad_auth than the one the server has loaded"),
+    ] {
+        cluster.set("oauth_validator_libraries", name);
+        check(&cluster, &line(&good), &[(&format!("2|oauth|{verdict}"), reason)]);
     }
     cluster.set("oauth_validator_libraries", "another");
     check(&cluster, &line(&good), &[("2|oauth|warning", "the validator another judges")]);

@@ -1,0 +1,178 @@
+//! What is wrong with an `oauth` line: whether this library judges the tokens it asks clients for.
+
+use std::collections::BTreeSet;
+
+use entra::Policy;
+
+use super::judgement::Finding;
+use super::line::Rule;
+
+/// As a validator is named.
+const LIBRARY: &str = "azure_ad_auth";
+
+/// Who judges the tokens of a line.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Validator<'a> {
+    /// This very library.
+    Ours,
+    /// Another file of its name.
+    Copy(&'a str),
+    Other(&'a str),
+}
+
+/// The validator that a line names; PostgreSQL fills in that of a line that names none. `own`: paths that lead to the file which
+/// is loaded.
+pub(super) fn validator<'a>(rule: &'a Rule, own: &BTreeSet<String>) -> Validator<'a> {
+    let named = rule.option("validator").unwrap_or_default();
+    let path = named.strip_suffix(".so").unwrap_or(named);
+    // $libdir before a mere name stands for nothing (load_external_function, dfmgr.c).
+    if path.strip_prefix("$libdir/").unwrap_or(path) == LIBRARY || own.contains(named) {
+        Validator::Ours
+    } else if path.rsplit('/').next() == Some(LIBRARY) {
+        Validator::Copy(named)
+    } else {
+        Validator::Other(named)
+    }
+}
+
+/// The findings, where the library is preloaded.
+pub(super) fn findings(rule: &Rule, own: &BTreeSet<String>, policy: &Result<Policy, String>) -> Vec<Finding> {
+    let mut findings: Vec<_> =
+        [stranger(rule, own), identity(rule)].into_iter().flatten().map(Finding::warning).collect();
+    match policy {
+        Ok(policy) => findings.extend(advertised(rule, policy).map(Finding::warning)),
+        Err(fault) => findings.push(Finding::warning(format!(
+            "every login is refused as not_configured, because {fault}: mend that setting"
+        ))),
+    }
+    findings
+}
+
+fn stranger(rule: &Rule, own: &BTreeSet<String>) -> Option<String> {
+    let advice = "put azure_ad_auth into oauth_validator_libraries and write validator=azure_ad_auth";
+    match validator(rule, own) {
+        Validator::Ours => None,
+        Validator::Copy(name) => Some(format!(
+            "it admits nobody, because the validator {name} is another copy of azure_ad_auth than the one the server has \
+             loaded: {advice}"
+        )),
+        Validator::Other(name) => Some(format!(
+            "the validator {name} judges the tokens, not azure_ad_auth, and linked roles are refused: {advice}"
+        )),
+    }
+}
+
+fn identity(rule: &Rule) -> Option<String> {
+    let delegated = rule.option("delegate_ident_mapping").is_some_and(|value| ["1", "true"].contains(&value));
+    (!delegated && rule.option("map").is_none()).then(|| {
+        "it admits nobody, because identities are object ids and never names of roles: write delegate_ident_mapping=1, \
+         or map= with a map from object ids to roles"
+            .to_owned()
+    })
+}
+
+/// What clients are told that does not fit.
+fn advertised<'a>(rule: &'a Rule, policy: &Policy) -> impl Iterator<Item = String> + use<'a> {
+    let value = |name| rule.option(name).unwrap_or_default();
+    let (issuer, scope) = (value("issuer"), value("scope"));
+    let issuer = (!policy.fits_advertised_issuer(issuer)).then(|| {
+        format!(
+            "it admits nobody, because its issuer {issuer} is none that azure_ad_auth accepts: name the tenant's, or \
+             set azure_ad_auth.issuers"
+        )
+    });
+    let scope = (!policy.fits_advertised_scope(scope)).then(|| {
+        format!(
+            "it admits nobody, because its scope {scope} leads to tokens for another resource: name one of \
+             azure_ad_auth.audience, as in api://…/.default"
+        )
+    });
+    [issuer, scope].into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use entra::{Cloud, Policy, RawPolicy};
+
+    use super::super::line::Rule;
+    use super::{Validator, findings, validator};
+
+    const ISSUER: &str = "issuer=https://login.microsoftonline.com/11111111-aaaa-bbbb-cccc-000000000001/v2.0";
+    const SCOPE: &str = "scope=api://postgres/.default";
+    const DELEGATED: &str = "delegate_ident_mapping=true";
+    const OURS: &str = "validator=azure_ad_auth";
+
+    fn rule(options: &[&str]) -> Rule {
+        Rule { options: options.iter().map(|&option| option.to_owned()).collect(), ..Rule::default() }
+    }
+
+    fn reasons(options: &[&str], policy: &Result<Policy, String>) -> String {
+        let findings = findings(&rule(options), &BTreeSet::new(), policy);
+        let reasons: Vec<_> = findings.into_iter().map(|finding| finding.reason).collect();
+        reasons.join("; ")
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let policy = Policy::parse(&RawPolicy {
+            tenant_id: "11111111-aaaa-bbbb-cccc-000000000001",
+            audience: "api://postgres",
+            cloud: Cloud::Public,
+            issuers: "",
+            allowed_clients: "",
+            required_permission: "",
+            clock_skew: 60,
+        })
+        .map_err(|fault| fault.to_string());
+        for good in [&[ISSUER, SCOPE, DELEGATED, OURS][..], &[ISSUER, SCOPE, "map=m", OURS]] {
+            assert_eq!(reasons(good, &policy), "", "{good:?}");
+        }
+        for (options, expected) in [
+            (&[ISSUER, SCOPE, OURS][..], "never names of roles"),
+            (&["issuer=https://login.example", SCOPE, DELEGATED, OURS], "its issuer https://login.example"),
+            (&[ISSUER, "scope=openid", DELEGATED, OURS], "its scope openid"),
+            (&[ISSUER, SCOPE, DELEGATED, "validator=other"], "the validator other judges"),
+            (&[ISSUER, SCOPE, DELEGATED, "validator=/x/azure_ad_auth"], "/x/azure_ad_auth is another copy"),
+        ] {
+            let reasons = reasons(options, &policy);
+            assert!(reasons.contains(expected) && !reasons.contains("; "), "{reasons}");
+        }
+        let unset = Err("azure_ad_auth.audience is not set".to_owned());
+        assert!(
+            reasons(&[ISSUER, SCOPE, "map=m", OURS], &unset)
+                .contains("because azure_ad_auth.audience is not set")
+        );
+    }
+
+    #[test]
+    fn a_validator_is_this_library_or_another() {
+        let own = BTreeSet::from(["/lib/azure_ad_auth".to_owned(), "/alias/to-it".to_owned()]);
+        let judged = |name: &str| match validator(&rule(&[&format!("validator={name}")]), &own) {
+            Validator::Ours => "ours",
+            Validator::Copy(_) => "a copy",
+            Validator::Other(_) => "another",
+        };
+        for name in [
+            "azure_ad_auth",
+            "azure_ad_auth.so",
+            "$libdir/azure_ad_auth",
+            "/lib/azure_ad_auth",
+            "/alias/to-it",
+        ] {
+            assert_eq!(judged(name), "ours", "{name}");
+        }
+        for name in [
+            "/somewhere/azure_ad_auth",
+            "/lib/azure_ad_auth.so",
+            "$libdir/x/azure_ad_auth",
+            "x/azure_ad_auth",
+        ] {
+            assert_eq!(judged(name), "a copy", "{name}");
+        }
+        for name in ["azure_ad", "\"azure_ad_auth\"", "", "/lib/azure_ad_auth/other"] {
+            assert_eq!(judged(name), "another", "{name}");
+        }
+    }
+}
