@@ -5,8 +5,10 @@ SELECT azure_ad_auth.repair();
 COMMENT ON ROLE azure_ad_user IS 'marks roles that log in with an Azure AD access token';
 COMMENT ON ROLE azure_ad_admin IS 'administrators of Azure AD roles';
 
+-- Everybody may ask what their own token says.
+GRANT USAGE ON SCHEMA azure_ad_auth TO PUBLIC;
+
 -- Administrators call these without being superusers.
-GRANT USAGE ON SCHEMA azure_ad_auth TO azure_ad_admin, pg_monitor;
 GRANT EXECUTE ON FUNCTION
   create_principal(text, uuid, text, boolean, boolean),
   update_principal(text, uuid, text, boolean, boolean),

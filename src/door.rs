@@ -13,7 +13,7 @@ use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use entra::{Code, Principal, Refusal, Token, Untrusted, Unverified, Uuid};
+use entra::{Code, Principal, Refusal, Token, Untrusted, Unverified};
 use pgrx::prelude::*;
 use zeroize::Zeroizing;
 
@@ -104,8 +104,8 @@ impl From<Denial> for Refused {
 /// A visitor let in.
 struct Admission {
     role: pg_sys::Oid,
-    /// The object the role was linked to when it was let in.
-    object_id: Uuid,
+    /// What the role was linked to when it was let in.
+    principal: Principal,
     /// What was believed.
     token: Token,
 }
@@ -215,7 +215,7 @@ fn admit(visitor: &Visitor, rules: &Rules, text: &[u8]) -> Result<Admission, Ref
     let Standing::Linked(label) = standing else { return Err(not_linked()) };
     let principal = Principal::of(&label).ok_or_else(not_linked)?;
     fenced(|| principal.accepts(&token)).map_err(|refusal| denial_by(refusal, &name))?;
-    Ok(Admission { role: role.id, object_id: principal.object_id, token })
+    Ok(Admission { role: role.id, principal, token })
 }
 
 /// Whose token it was, for the log of a refusal that is not about the token.

@@ -27,6 +27,7 @@ mod proxy;
 mod refusals;
 mod seal;
 mod server_refusals;
+mod sessions;
 mod settings;
 mod snapshot;
 mod statements;
