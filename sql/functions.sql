@@ -45,6 +45,22 @@ REVOKE ALL ON FUNCTION drop_principal(text) FROM PUBLIC;
 COMMENT ON FUNCTION drop_principal(text) IS
   'unlinks a role, which stays; its sessions end when this is committed';
 
+CREATE FUNCTION revoke_tokens(role_name text, issued_before timestamptz DEFAULT now())
+RETURNS void
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'revoke_tokens_wrapper';
+REVOKE ALL ON FUNCTION revoke_tokens(text, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION revoke_tokens(text, timestamptz) IS
+  'refuses access tokens for a role that were issued before a time, and ends its sessions that came in with one';
+
+CREATE FUNCTION revoke_principal(object_id uuid)
+RETURNS integer
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'revoke_principal_wrapper';
+REVOKE ALL ON FUNCTION revoke_principal(uuid) FROM PUBLIC;
+COMMENT ON FUNCTION revoke_principal(uuid) IS
+  'refuses a directory object''s access tokens issued until now, for every role, groups'' roles too, and ends the sessions that came in with one; returns how many roles are linked to the object';
+
 CREATE FUNCTION repair()
 RETURNS SETOF text
 LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE

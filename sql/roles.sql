@@ -13,6 +13,8 @@ GRANT EXECUTE ON FUNCTION
   create_principal(text, uuid, text, boolean, boolean),
   update_principal(text, uuid, text, boolean, boolean),
   drop_principal(text),
+  revoke_tokens(text, timestamptz),
+  revoke_principal(uuid),
   list_principals(),
   pg_catalog.pgaadauth_create_principal(text, boolean, boolean),
   pg_catalog.pgaadauth_create_principal_with_oid(text, text, text, boolean, boolean),

@@ -12,6 +12,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use entra::Revocations;
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags};
 use pgrx::prelude::*;
 
@@ -118,8 +119,10 @@ fn look_at(sessions: &[Session]) {
         catalog::accept_changes();
         let roles_changed = ROLES_CHANGED.replace(false);
         let expiry = settings::session_expiry();
+        let revocations = if roles_changed { catalog::revocations() } else { None }.unwrap_or_default();
         for session in sessions {
-            let lost = if roles_changed { what_is_lost(session, expiry.is_some()) } else { None };
+            let lost =
+                if roles_changed { what_is_lost(session, &revocations, expiry.is_some()) } else { None };
             let expired =
                 expiry.is_some_and(|grace| clock::unix_now() >= session.expires_at.saturating_add(grace));
             let Some(reason) = lost.or_else(|| expired.then_some(Ending::Expired)) else { continue };
@@ -133,13 +136,14 @@ fn look_at(sessions: &[Session]) {
 }
 
 /// What has let the session in and is there no more.
-fn what_is_lost(session: &Session, ends_without_admin: bool) -> Option<Ending> {
+fn what_is_lost(session: &Session, revocations: &Revocations, ends_without_admin: bool) -> Option<Ending> {
     if catalog::role_of(session.role).is_none() {
         return Some(Ending::RoleDropped);
     }
     // One that has been linked to another object keeps its sessions, as it keeps its grants.
     let Link::Bound(label) = catalog::link_of(session.role) else { return Some(Ending::Unlinked) };
-    if label.not_before.is_some_and(|not_before| session.issued_at < not_before) {
+    let everywhere = revocations.not_before(session.object_id, session.kind, session.application);
+    if label.not_before.max(everywhere).is_some_and(|not_before| session.issued_at < not_before) {
         return Some(Ending::TokensRevoked);
     }
     (ends_without_admin && catalog::associated_tenant().is_none()).then_some(Ending::NoAdmin)

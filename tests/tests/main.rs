@@ -25,6 +25,7 @@ mod pam;
 mod prompt;
 mod proxy;
 mod refusals;
+mod revocation;
 mod seal;
 mod server_refusals;
 mod sessions;

@@ -11,7 +11,7 @@ use trial::issuer::*;
 use crate::{KEY, at_every_door, link, scene, scene_at};
 
 /// Logs in with claims; the session.
-fn enter(cluster: &Cluster, role: &str, claims: &serde_json::Value) -> RawClient {
+pub(crate) fn enter(cluster: &Cluster, role: &str, claims: &serde_json::Value) -> RawClient {
     let mut client = cluster.client();
     let outcome = client.login(&[("user", role), ("database", "postgres")], &KEY.token(claims));
     assert_eq!(outcome, Outcome::Ready);
@@ -19,13 +19,13 @@ fn enter(cluster: &Cluster, role: &str, claims: &serde_json::Value) -> RawClient
 }
 
 /// The first value that a query gives in a session.
-fn value(client: &mut RawClient, query: &str) -> String {
+pub(crate) fn value(client: &mut RawClient, query: &str) -> String {
     let rows = client.query(query).unwrap_or_else(|error| panic!("{query}: {error:?}"));
     rows.into_iter().next().flatten().unwrap_or_default()
 }
 
 /// Waits until a session is over; what its client then reads.
-fn end_of(client: &mut RawClient) -> String {
+pub(crate) fn end_of(client: &mut RawClient) -> String {
     let mut error = None;
     assert!(eventually(|| {
         error = client.query("SELECT 1").err();
@@ -36,7 +36,7 @@ fn end_of(client: &mut RawClient) -> String {
 }
 
 /// As pg_terminate_backend() ends one.
-const ENDED: &str = "FATAL 57P01: terminating connection due to administrator command";
+pub(crate) const ENDED: &str = "FATAL 57P01: terminating connection due to administrator command";
 
 fn count(cluster: &Cluster) -> String {
     cluster.sql("SELECT count(*) FROM azure_ad_auth.sessions")
