@@ -45,6 +45,22 @@ REVOKE ALL ON FUNCTION drop_principal(text) FROM PUBLIC;
 COMMENT ON FUNCTION drop_principal(text) IS
   'unlinks a role, which stays; its sessions end when this is committed';
 
+CREATE FUNCTION revoke_tokens(role_name text, issued_before timestamptz DEFAULT now())
+RETURNS void
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'revoke_tokens_wrapper';
+REVOKE ALL ON FUNCTION revoke_tokens(text, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION revoke_tokens(text, timestamptz) IS
+  'refuses access tokens for a role that were issued before a time, and ends its sessions that came in with one';
+
+CREATE FUNCTION revoke_principal(object_id uuid)
+RETURNS integer
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'revoke_principal_wrapper';
+REVOKE ALL ON FUNCTION revoke_principal(uuid) FROM PUBLIC;
+COMMENT ON FUNCTION revoke_principal(uuid) IS
+  'refuses a directory object''s access tokens issued until now, for every role, groups'' roles too, and ends the sessions that came in with one; returns how many roles are linked to the object';
+
 CREATE FUNCTION repair()
 RETURNS SETOF text
 LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
@@ -97,3 +113,26 @@ AS 'MODULE_PATHNAME', 'check_hba_wrapper';
 REVOKE ALL ON FUNCTION check_hba() FROM PUBLIC;
 COMMENT ON FUNCTION check_hba() IS
   'the lines of pg_hba.conf that an Azure AD role can match, and what is wrong with them: ok, warning or danger, with reasons';
+
+CREATE FUNCTION list_sessions(
+  OUT pid integer, OUT role_name text, OUT object_id uuid, OUT tenant_id uuid, OUT kind text, OUT via_group uuid,
+  OUT client_app uuid, OUT display_name text, OUT token_id text, OUT key_id text, OUT logged_in_at double precision,
+  OUT token_issued_at double precision, OUT token_expires_at double precision, OUT door text)
+RETURNS SETOF record
+LANGUAGE c STRICT VOLATILE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'list_sessions_wrapper';
+COMMENT ON FUNCTION list_sessions() IS 'what the view sessions shows';
+
+CREATE FUNCTION session_claims()
+RETURNS jsonb
+LANGUAGE c STRICT STABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'session_claims_wrapper';
+COMMENT ON FUNCTION session_claims() IS
+  'the claims of the token this session logged in with; null if it logged in with none';
+
+CREATE FUNCTION session_claim(name text)
+RETURNS text
+LANGUAGE c STRICT STABLE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'session_claim_wrapper';
+COMMENT ON FUNCTION session_claim(text) IS
+  'one claim of the token this session logged in with, as text; null if there is none';

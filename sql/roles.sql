@@ -5,12 +5,16 @@ SELECT azure_ad_auth.repair();
 COMMENT ON ROLE azure_ad_user IS 'marks roles that log in with an Azure AD access token';
 COMMENT ON ROLE azure_ad_admin IS 'administrators of Azure AD roles';
 
+-- Everybody may ask what their own token says.
+GRANT USAGE ON SCHEMA azure_ad_auth TO PUBLIC;
+
 -- Administrators call these without being superusers.
-GRANT USAGE ON SCHEMA azure_ad_auth TO azure_ad_admin, pg_monitor;
 GRANT EXECUTE ON FUNCTION
   create_principal(text, uuid, text, boolean, boolean),
   update_principal(text, uuid, text, boolean, boolean),
   drop_principal(text),
+  revoke_tokens(text, timestamptz),
+  revoke_principal(uuid),
   list_principals(),
   pg_catalog.pgaadauth_create_principal(text, boolean, boolean),
   pg_catalog.pgaadauth_create_principal_with_oid(text, text, text, boolean, boolean),

@@ -56,3 +56,27 @@ COMMENT ON COLUMN key_status.failures IS 'those of them that failed';
 COMMENT ON COLUMN key_status.on_demand_fetches IS 'fetches caused by logins with unknown keys since the server started';
 COMMENT ON COLUMN key_status.worker_pid IS 'process id of the key worker; null: it is away for a second, or the server is stopping';
 COMMENT ON COLUMN key_status.worker_heartbeat IS 'when the key worker last had a look; at least once a minute';
+
+CREATE VIEW sessions AS
+SELECT pid, role_name, object_id, tenant_id, kind, via_group, client_app, display_name, token_id, key_id,
+       pg_catalog.to_timestamp(logged_in_at) AS logged_in_at,
+       pg_catalog.to_timestamp(token_issued_at) AS token_issued_at,
+       pg_catalog.to_timestamp(token_expires_at) AS token_expires_at,
+       door
+FROM azure_ad_auth.list_sessions();
+GRANT SELECT ON sessions TO PUBLIC;
+COMMENT ON VIEW sessions IS 'sessions that logged in with an access token: all of them for pg_monitor, one''s own for everybody';
+COMMENT ON COLUMN sessions.pid IS 'process id, as in pg_stat_activity';
+COMMENT ON COLUMN sessions.role_name IS 'the role it logged in as; null: it has been dropped';
+COMMENT ON COLUMN sessions.object_id IS 'the token''s own object: the person or application';
+COMMENT ON COLUMN sessions.tenant_id IS 'the token''s tenant';
+COMMENT ON COLUMN sessions.kind IS 'user: a person''s token; service: an application''s own';
+COMMENT ON COLUMN sessions.via_group IS 'the group the role was linked to, of which the person is a member; null: the role was linked to the object itself';
+COMMENT ON COLUMN sessions.client_app IS 'the application the token was issued to';
+COMMENT ON COLUMN sessions.display_name IS 'a name to show, from the token; names change and are reassigned, so compare object_id';
+COMMENT ON COLUMN sessions.token_id IS 'uti of the token, to find the sign-in in Entra''s logs';
+COMMENT ON COLUMN sessions.key_id IS 'kid of the key that signed the token';
+COMMENT ON COLUMN sessions.logged_in_at IS 'when it was let in';
+COMMENT ON COLUMN sessions.token_issued_at IS 'iat of the token';
+COMMENT ON COLUMN sessions.token_expires_at IS 'exp of the token';
+COMMENT ON COLUMN sessions.door IS 'password, pam or oauth: the way the token came';

@@ -13,7 +13,7 @@ use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use entra::{Code, Principal, Refusal, Token, Untrusted, Unverified, Uuid};
+use entra::{Code, Principal, Refusal, Token, Untrusted, Unverified};
 use pgrx::prelude::*;
 use zeroize::Zeroizing;
 
@@ -104,8 +104,8 @@ impl From<Denial> for Refused {
 /// A visitor let in.
 struct Admission {
     role: pg_sys::Oid,
-    /// The object the role was linked to when it was let in.
-    object_id: Uuid,
+    /// What the role was linked to when it was let in.
+    principal: Principal,
     /// What was believed.
     token: Token,
 }
@@ -215,7 +215,23 @@ fn admit(visitor: &Visitor, rules: &Rules, text: &[u8]) -> Result<Admission, Ref
     let Standing::Linked(label) = standing else { return Err(not_linked()) };
     let principal = Principal::of(&label).ok_or_else(not_linked)?;
     fenced(|| principal.accepts(&token)).map_err(|refusal| denial_by(refusal, &name))?;
-    Ok(Admission { role: role.id, object_id: principal.object_id, token })
+    check_revocations(&token, &name)?;
+    Ok(Admission { role: role.id, principal, token })
+}
+
+/// Whether tokens of this object count, for whatever role.
+fn check_revocations(token: &Token, name: &str) -> Result<(), Denial> {
+    let Some(revocations) = catalog::revocations() else {
+        let facts = vec![("problem", "the label of azure_ad_user cannot be read".to_owned())];
+        return Err(Denial::new(Code::Internal, name, facts));
+    };
+    let issued_at = token.issued_at;
+    match revocations.not_before(token.object_id, token.kind, token.application) {
+        Some(not_before) if issued_at < not_before => {
+            Err(Denial::of(&Refusal::TokenRevoked { issued_at, not_before }, name))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whose token it was, for the log of a refusal that is not about the token.

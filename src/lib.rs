@@ -1,7 +1,7 @@
 //! Azure AD (Microsoft Entra ID) token login for self-hosted PostgreSQL.
 //!
 //! This file is the wiring. What a token is worth is decided in the crate `entra`; how a token reaches us in [`door`]; who
-//! is linked to what in [`principal`]; where keys come from in [`keys`].
+//! is linked to what in [`principal`]; where keys come from in [`keys`]; who is in, in [`sessions`].
 
 #![deny(
     clippy::unwrap_used,
@@ -11,6 +11,7 @@
     clippy::string_slice
 )]
 
+mod bytes;
 mod chain;
 mod clock;
 mod door;
@@ -21,6 +22,7 @@ mod preloaded;
 mod principal;
 mod report;
 mod session;
+mod sessions;
 mod settings;
 mod wire;
 
@@ -51,7 +53,7 @@ pub extern "C-unwind" fn _PG_init() {
         )
         .raise();
     }
-    preloaded::mark(keys::worker_main);
+    preloaded::mark(keys::worker_main, sessions::reaper_main);
     settings::define();
     principal::provider::register();
     if upgrading() {
@@ -60,7 +62,9 @@ pub extern "C-unwind" fn _PG_init() {
     }
     keys::init_shared_memory();
     report::init_shared_memory();
+    sessions::init_shared_memory();
     keys::register_worker();
+    sessions::register_reaper();
     principal::ddl::install();
     door::seal::install();
     door::hook::install();

@@ -10,9 +10,10 @@ use pgrx::prelude::*;
 
 use crate::fault::{Fault, Outcome};
 
-/// Under this name the library that the postmaster loaded leaves a mark (find_rendezvous_variable, dfmgr.c): the address
-/// of its worker's main function.
+/// Under these names the library that the postmaster loaded leaves marks (find_rendezvous_variable, dfmgr.c): the addresses
+/// of its workers' main functions, the first of keys, the second of sessions.
 const MARK: &CStr = c"azure_ad_auth";
+const REAPER_MARK: &CStr = c"azure_ad_auth reaper";
 
 /// The main function of a background worker.
 pub(crate) type WorkerMain = extern "C-unwind" fn(pg_sys::Datum);
@@ -35,24 +36,36 @@ pub(crate) enum Preloaded {
 
 /// Leaves the mark. In the postmaster only, while it loads its libraries.
 #[expect(unsafe_code, reason = "no safe wrapper")]
-pub(crate) fn mark(worker: WorkerMain) {
+pub(crate) fn mark(worker: WorkerMain, reaper: WorkerMain) {
     THIS_FILE.set(true);
-    // SAFETY: a constant C string; the variable is never freed.
-    unsafe { *pg_sys::find_rendezvous_variable(MARK.as_ptr()) = worker as *mut c_void }
+    // SAFETY: constant C strings; the variables are never freed.
+    unsafe {
+        *pg_sys::find_rendezvous_variable(MARK.as_ptr()) = worker as *mut c_void;
+        *pg_sys::find_rendezvous_variable(REAPER_MARK.as_ptr()) = reaper as *mut c_void;
+    }
 }
 
-/// The worker's main function in the library that the postmaster loaded, if that is not this one.
+/// The key worker's main function in the library that the postmaster loaded, if that is not this one.
 ///
 /// The postmaster names a worker's library by name; a worker it starts after the file was replaced finds itself in the new.
-#[expect(unsafe_code, reason = "calls across two versions of this library")]
 pub(crate) fn worker_of_another_file() -> Option<WorkerMain> {
+    main_of_another_file(MARK)
+}
+
+/// The same of the session reaper.
+pub(crate) fn reaper_of_another_file() -> Option<WorkerMain> {
+    main_of_another_file(REAPER_MARK)
+}
+
+#[expect(unsafe_code, reason = "calls across two versions of this library")]
+fn main_of_another_file(mark: &CStr) -> Option<WorkerMain> {
     if status() != Preloaded::AnotherFile {
         return None;
     }
     // SAFETY: whoever left the mark left the address of a function of this type, in a library that is never unloaded.
     unsafe {
-        let mark = *pg_sys::find_rendezvous_variable(MARK.as_ptr());
-        Some(std::mem::transmute::<*mut c_void, WorkerMain>(mark))
+        let mark = *pg_sys::find_rendezvous_variable(mark.as_ptr());
+        (!mark.is_null()).then(|| std::mem::transmute::<*mut c_void, WorkerMain>(mark))
     }
 }
 

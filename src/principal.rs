@@ -14,6 +14,7 @@ mod preload;
 pub(crate) mod provider;
 mod reach;
 mod request;
+mod revoke;
 mod rewrite;
 pub(crate) mod rights;
 mod scan;

@@ -15,6 +15,7 @@ use entra::Code;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::prelude::*;
 
+use crate::sessions::Session;
 use crate::wire;
 pub(crate) use denial::Denial;
 pub(crate) use flood::init_shared_memory;
@@ -144,6 +145,46 @@ pub(crate) fn log_admission(attempt: &Attempt, token: &entra::Token) {
     pair(&mut line, "upn", &or_none(token.display_name.as_ref().map(|name| name.raw().to_owned())));
     pair(&mut line, "uti", &or_none(token.token_id.as_ref().map(|id| id.raw().to_owned())));
     pair(&mut line, "key_id", &token.key_id);
+    log(line);
+}
+
+/// Why a session ends that was let in with a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Its token has expired, and the grace is over.
+    Expired,
+    /// Its token was issued before the time from which the role's tokens count.
+    TokensRevoked,
+    /// The role has lost its link.
+    Unlinked,
+    /// There is no such role any more.
+    RoleDropped,
+    /// There is no administrator any more.
+    NoAdmin,
+}
+
+impl Ending {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::TokensRevoked => "tokens_revoked",
+            Self::Unlinked => "unlinked",
+            Self::RoleDropped => "role_dropped",
+            Self::NoAdmin => "no_admin",
+        }
+    }
+}
+
+/// Logs that a session has been asked to end.
+pub(crate) fn log_ending(session: &Session, role: &str, reason: Ending) {
+    let mut line = format!("azure_ad_auth: ended reason={}", reason.as_str());
+    pair(&mut line, "role", role);
+    pair(&mut line, "door", &session.door);
+    pair(&mut line, "pid", &session.pid.to_string());
+    pair(&mut line, "oid", &session.object_id.to_string());
+    pair(&mut line, "tid", &session.tenant.to_string());
+    pair(&mut line, "issued_at", &timestamp(session.issued_at));
+    pair(&mut line, "expires_at", &timestamp(session.expires_at));
     log(line);
 }
 

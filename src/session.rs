@@ -1,8 +1,8 @@
 //! How the client of this backend came in. Written by the doors, read by whoever must know.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
-use entra::Uuid;
+use entra::{Token, Uuid};
 use pgrx::prelude::*;
 
 /// How this backend's client came in.
@@ -27,11 +27,23 @@ pub(crate) enum Passage {
 thread_local! {
     /// Set by a door, in the backend it admits; never in the postmaster, so never inherited. No statement can reach it.
     static PASSAGE: Cell<Option<Passage>> = const { Cell::new(None) };
+    /// The token it came in with, verified; in the same way.
+    static TOKEN: RefCell<Option<Token>> = const { RefCell::new(None) };
 }
 
 /// Remembers how the client came in.
 pub(crate) fn note(passage: Passage) {
     PASSAGE.set(Some(passage));
+}
+
+/// Remembers what the client's token said.
+pub(crate) fn note_token(token: Token) {
+    TOKEN.set(Some(token));
+}
+
+/// Looks at the token the client came in with, if it came in with one.
+pub(crate) fn with_token<T>(look: impl FnOnce(&Token) -> T) -> Option<T> {
+    TOKEN.with_borrow(|token| token.as_ref().map(look))
 }
 
 /// How the client came in; none where no door saw it.

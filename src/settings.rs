@@ -73,6 +73,12 @@ pub(crate) fn unknown_key_wait() -> Duration {
     Duration::from_millis(define::UNKNOWN_KEY_WAIT.get().unsigned_abs().into())
 }
 
+/// How many seconds after its token's a session ends; none: it stays.
+pub(crate) fn session_expiry() -> Option<i64> {
+    let grace = i64::from(define::SESSION_EXPIRY_GRACE.get());
+    define::SESSION_EXPIRY.get().terminates().then_some(grace)
+}
+
 /// When keys are fetched and how long they are used.
 pub(crate) fn timing() -> Timing {
     let millis = |seconds: i32| u64::from(seconds.unsigned_abs()) * 1_000;

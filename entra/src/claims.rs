@@ -11,7 +11,7 @@ use crate::limits;
 use crate::policy::Policy;
 use crate::refusal::{IssuerOf, Refusal};
 use crate::shown::Untrusted;
-use crate::token::{Groups, Token, TokenKind};
+use crate::token::{Groups, Members, Token, TokenKind};
 
 /// The members of the claims object; nothing is believed until [`Claims::judge`].
 pub(crate) struct Claims(Object);
@@ -28,7 +28,7 @@ impl Claims {
 
     /// Checks every claim against `policy` at `now` (Unix seconds), and the signing key's issuer where it has one.
     pub(crate) fn judge(
-        &self,
+        self,
         key_id: &str,
         key_issuer: Option<&str>,
         policy: &Policy,
@@ -56,6 +56,7 @@ impl Claims {
             display_name: self.shown(&["upn", "preferred_username", "unique_name"]),
             token_id: self.shown(&["uti"]),
             key_id: key_id.to_owned(),
+            members: Members(self.0),
         })
     }
 

@@ -65,6 +65,20 @@ impl Json {
         }
     }
 
+    /// The same in the type that everybody knows.
+    pub(crate) fn to_value(&self) -> serde_json::Value {
+        match self {
+            Self::Null => serde_json::Value::Null,
+            Self::Bool(value) => (*value).into(),
+            Self::Integer(value) => (*value).into(),
+            Self::Text(text) => text.as_str().into(),
+            Self::Array(items) => items.iter().map(Self::to_value).collect(),
+            Self::Object(members) => {
+                members.iter().map(|(name, value)| (name.clone(), value.to_value())).collect()
+            }
+        }
+    }
+
     /// The strings of an array that has nothing else.
     pub(crate) fn as_texts(&self) -> Option<Vec<&str>> {
         match self {

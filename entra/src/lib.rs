@@ -33,6 +33,7 @@ pub mod limits;
 mod policy;
 mod principal;
 mod refusal;
+mod revocations;
 mod roca;
 mod self_test;
 mod shown;
@@ -52,6 +53,7 @@ pub use policy::{
 };
 pub use principal::{Principal, PrincipalKind};
 pub use refusal::{Bound, Code, FormatFault, IssuerOf, Refusal};
+pub use revocations::Revocations;
 pub use self_test::self_test;
 pub use shown::Untrusted;
 pub use snapshot::{Remembered, Snapshot, SnapshotFault};

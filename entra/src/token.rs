@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::claims::Claims;
 use crate::header::Header;
-use crate::json;
+use crate::json::{self, Object};
 use crate::keyset::Key;
 use crate::limits;
 use crate::policy::Policy;
@@ -95,6 +95,29 @@ pub struct Token {
     pub token_id: Option<Untrusted>,
     /// `kid` of the key that signed it.
     pub key_id: String,
+    pub(crate) members: Members,
+}
+
+/// All claims, as they came. Not shown by `{:?}`: some are opaque, and there may be many.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Members(pub(crate) Object);
+
+impl fmt::Debug for Members {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} claims", self.0.len())
+    }
+}
+
+/// Claims that are Entra's own business: opaque texts to revalidate a token by ("Access token claims reference", Microsoft).
+const OPAQUE_CLAIMS: [&str; 2] = ["aio", "rh"];
+
+impl Token {
+    /// All claims but those that are Entra's own business. Neither the token nor its signature can be made of them.
+    #[must_use]
+    pub fn shown_claims(&self) -> serde_json::Map<String, serde_json::Value> {
+        let shown = self.members.0.iter().filter(|(name, _)| !OPAQUE_CLAIMS.contains(&name.as_str()));
+        shown.map(|(name, value)| (name.clone(), value.to_value())).collect()
+    }
 }
 
 /// A token taken apart, of which nothing has been verified. What could be put together to a token again is wiped when this

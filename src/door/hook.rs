@@ -53,6 +53,7 @@ use super::{Admission, Door, Refused, Visitor, anchor_refused, attempt, attend, 
 use crate::principal::catalog::{self, Role, Standing};
 use crate::report::{self, Attempt, Denial};
 use crate::session::{self, Passage};
+use crate::sessions;
 use crate::wire::{self, Connection, Method, Port, STATUS_EOF, STATUS_ERROR, STATUS_OK};
 
 thread_local! {
@@ -113,7 +114,7 @@ fn method_admits(connection: Connection, visitor: &Visitor, attempt: &Attempt, v
         }
         (Standing::Anchor, _) => refuse(connection, attempt, anchor_refused(visitor, &role)),
         (Standing::Linked(_) | Standing::Inherited, Method::Trust) => match judge(connection, visitor) {
-            Ok(admission) => welcome(connection, attempt, &admission),
+            Ok(admission) => welcome(connection, attempt, admission),
             Err(refused) => refuse(connection, attempt, refused),
         },
         (Standing::Linked(_), Method::Pam | Method::OAuth | Method::Other) => {
@@ -135,7 +136,7 @@ fn judge(connection: Connection, visitor: &Visitor) -> Result<Admission, Refused
 /// A2, R3: a method other than `trust` lets a linked role in. That counts only if it was we who said so.
 fn admitted_by_other(connection: Connection, attempt: &Attempt, role: &Role, verdict: Option<Verdict>) {
     match verdict {
-        Some(Ok(admission)) if admission.role == role.id => welcome(connection, attempt, &admission),
+        Some(Ok(admission)) if admission.role == role.id => welcome(connection, attempt, admission),
         Some(Ok(_)) => {
             let problem = "the role was renamed or dropped after its token was accepted".to_owned();
             let denial = Denial::new(Code::NotLinked, &attempt.role, vec![("problem", problem)]);
@@ -154,11 +155,14 @@ fn let_pass(connection: Connection, role: &Role, method: Method) {
 }
 
 /// A2.
-fn welcome(connection: Connection, attempt: &Attempt, admission: &Admission) {
-    session::note(Passage::Token { role: admission.role, object_id: admission.object_id });
-    connection.set_identity(&admission.token.object_id.to_string());
+fn welcome(connection: Connection, attempt: &Attempt, admission: Admission) {
+    let Admission { role, principal, token } = admission;
+    session::note(Passage::Token { role, object_id: principal.object_id });
+    connection.set_identity(&token.object_id.to_string());
+    sessions::enter(role, &principal, &token, attempt.door);
     call_previous(connection, STATUS_OK);
-    report::log_admission(attempt, &admission.token);
+    report::log_admission(attempt, &token);
+    session::note_token(token);
 }
 
 /// Logs, and raises.

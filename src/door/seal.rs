@@ -10,7 +10,7 @@
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 
-use entra::Code;
+use entra::{Code, Label, Refusal, Token};
 use pgrx::prelude::*;
 
 use crate::chain::{UtilityCall, utility_hook};
@@ -113,7 +113,7 @@ fn judge(passage: Option<Passage>, role: pg_sys::Oid) -> Result<(), (String, Den
             denied(Code::OidMismatch, "the session is not of the role that was admitted")
         }
         (Some(Passage::Token { object_id, .. }), _) => match catalog::link_of(role) {
-            Link::Bound(label) if label.object_id == Some(object_id) => Ok(()),
+            Link::Bound(label) if label.object_id == Some(object_id) => check_revocations(&name, &label),
             Link::Bound(_) => denied(Code::OidMismatch, "the role was linked to another object meanwhile"),
             _ => denied(Code::NotLinked, "the link was removed meanwhile"),
         },
@@ -124,6 +124,21 @@ fn judge(passage: Option<Passage>, role: pg_sys::Oid) -> Result<(), (String, Den
             Ok(())
         }
         _ => denied(Code::NotLinked, "the session was not admitted by a token"),
+    }
+}
+
+/// Whether the token still counts.
+fn check_revocations(name: &str, label: &Label) -> Result<(), (String, Denial)> {
+    let everywhere =
+        |token: &Token| catalog::revocations()?.not_before(token.object_id, token.kind, token.application);
+    let revoked = session::with_token(|token| {
+        let not_before = label.not_before.max(everywhere(token))?;
+        (token.issued_at < not_before)
+            .then_some(Refusal::TokenRevoked { issued_at: token.issued_at, not_before })
+    });
+    match revoked.flatten() {
+        Some(refusal) => Err((name.to_owned(), Denial::of(&refusal, name))),
+        None => Ok(()),
     }
 }
 

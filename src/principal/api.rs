@@ -240,7 +240,7 @@ fn find(name: &str) -> Outcome<Option<Role>> {
 }
 
 /// A linked role that the current user may change; nobody else does meanwhile.
-fn linked(name: &str, lock: impl Fn(&Role) -> Outcome<Role>) -> Outcome<(Role, Label)> {
+pub(super) fn linked(name: &str, lock: impl Fn(&Role) -> Outcome<Role>) -> Outcome<(Role, Label)> {
     let Some(role) = find(name)? else {
         return Err(Fault::undefined(format!("role \"{name}\" does not exist")));
     };

@@ -6,7 +6,7 @@
 
 use std::ffi::{CStr, CString};
 
-use entra::{Label, LabelFault};
+use entra::{Label, LabelFault, Revocations};
 use pgrx::prelude::*;
 
 /// The role that marks Azure AD roles.
@@ -17,6 +17,9 @@ pub(crate) const ADMIN_ROLE: &CStr = c"azure_ad_admin";
 pub(crate) const PROVIDER: &CStr = c"pgaadauth";
 /// The second label provider of Azure, read from dumps.
 pub(crate) const INTERNAL_PROVIDER: &CStr = c"pgaadauth-int";
+
+/// Our own label provider: which roles administrators have made, and whose tokens no longer count.
+pub(crate) const OWN_PROVIDER: &CStr = c"azure_ad_auth";
 
 /// A row of pg_authid.
 #[derive(Debug, Clone)]
@@ -187,6 +190,30 @@ pub(crate) fn link_of(role: pg_sys::Oid) -> Link {
         Err(fault) => Link::Unreadable(fault),
         Ok(label) if label.object_id.is_some() => Link::Bound(label),
         Ok(_) => Link::Unbound,
+    }
+}
+
+/// Objects whose tokens no longer count: a label of `azure_ad_user`. None: it cannot be read.
+pub(crate) fn revocations() -> Option<Revocations> {
+    let text = role_named(USER_ROLE).and_then(|user| label_text(user.id, OWN_PROVIDER));
+    text.map_or_else(|| Some(Revocations::default()), |text| Revocations::parse(&text))
+}
+
+/// Tells every process, on standbys too, that something about a role has changed: labels alone tell nobody.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn announce_change(role: pg_sys::Oid) {
+    let (cache, none) = (pg_sys::SysCacheIdentifier::AUTHOID.cast_signed(), std::ptr::null_mut());
+    // SAFETY: within a transaction, with whose commit it is told; the tuple is pinned until it is released.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache1(cache, pg_sys::Datum::from(role));
+        if tuple.is_null() {
+            return;
+        }
+        let lock = pg_sys::AccessShareLock.cast_signed();
+        let relation = pg_sys::table_open(pg_sys::AuthIdRelationId, lock);
+        pg_sys::CacheInvalidateHeapTuple(relation, tuple, none);
+        pg_sys::table_close(relation, lock);
+        pg_sys::ReleaseSysCache(tuple);
     }
 }
 

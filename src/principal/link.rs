@@ -77,6 +77,8 @@ pub(crate) fn settle(role: &Role) -> Outcome<Done> {
 
 fn settle_role(role: &Role, done: &mut Done) -> Outcome<()> {
     let name = role.display_name();
+    // A statement of core's may have written the label.
+    catalog::announce_change(role.id);
     match catalog::link_of(role.id) {
         Link::Bound(label) => make_linked(role, &label, done),
         Link::None => make_unlinked(role, done),
@@ -111,6 +113,7 @@ pub(super) fn set_label(role: &Role, provider: &CStr, text: Option<&str>) {
         pg_sys::SetSecurityLabel(&raw const object, provider.as_ptr(), pointer);
         pg_sys::CommandCounterIncrement();
     }
+    catalog::announce_change(role.id);
 }
 
 /// The two roles, once they exist.

@@ -3,19 +3,20 @@
 //! Before PostgreSQL 16 CREATEROLE changes every role, and nothing says who made which. So these carry a label of a third
 //! provider, and administrators change no other roles but those that are linked. From 16 on the ADMIN option says it: what an
 //! upgrade brings along is handed over by `repair()`; only a role that is an administrator itself has the label meanwhile.
+//!
+//! `azure_ad_user` has another label of this provider: whose tokens no longer count (see `revoke`).
 
 use std::ffi::{CStr, c_char};
 
 use pgrx::prelude::*;
 
-use super::catalog::{self, Role};
+use entra::Revocations;
+
+use super::catalog::{self, OWN_PROVIDER as PROVIDER, Role, USER_ROLE, is_anchor};
 use super::link::{self, Done};
 use super::superuser::{quoted, run};
 use super::{reach, rights, scan};
 use crate::fault::{Fault, Outcome, or_raise};
-
-/// The label provider.
-const PROVIDER: &CStr = c"azure_ad_auth";
 
 /// Its one label.
 const LABEL: &str = "managed";
@@ -31,16 +32,30 @@ pub(super) fn register() {
 #[expect(unsafe_code, reason = "the signature of a label provider")]
 unsafe extern "C-unwind" fn check_label(object: *const pg_sys::ObjectAddress, label: *const c_char) {
     // SAFETY: seclabel.c hands over an object it has found and a label that is null or a C string.
-    let (class, text) = unsafe { ((*object).classId, (!label.is_null()).then(|| CStr::from_ptr(label))) };
-    or_raise(judge(class, text));
+    let (object, text) = unsafe { (*object, (!label.is_null()).then(|| CStr::from_ptr(label))) };
+    or_raise(judge(object, text));
 }
 
-fn judge(class: pg_sys::Oid, text: Option<&CStr>) -> Outcome<()> {
-    if class != pg_sys::AuthIdRelationId || text.is_some_and(|text| text.to_bytes() != LABEL.as_bytes()) {
-        return Err(Fault::invalid("invalid label for provider azure_ad_auth")
-            .detail("It marks roles that Azure AD administrators have made, as \"managed\"."));
+fn judge(object: pg_sys::ObjectAddress, text: Option<&CStr>) -> Outcome<()> {
+    let role =
+        if object.classId == pg_sys::AuthIdRelationId { catalog::role_of(object.objectId) } else { None };
+    let is_user = role.as_ref().is_some_and(|role| role.name.as_c_str() == USER_ROLE);
+    let fits = |text: &CStr| {
+        let text = text.to_str().unwrap_or_default();
+        if is_user { Revocations::parse(text).is_some() } else { text == LABEL }
+    };
+    if role.is_none() || !text.is_none_or(fits) {
+        return Err(Fault::invalid("invalid label for provider azure_ad_auth").detail(
+            "It marks roles that Azure AD administrators have made, as \"managed\", and on role \"azure_ad_user\" whose tokens \
+             are revoked.",
+        ));
     }
-    rights::require_superuser("say which roles Azure AD administrators have made")
+    let what = if is_user {
+        "say whose access tokens are revoked"
+    } else {
+        "say which roles Azure AD administrators have made"
+    };
+    rights::require_superuser(what)
 }
 
 /// Marks a role that an administrator has made.
@@ -60,7 +75,10 @@ pub(super) fn hand_over(done: &mut Done) {
     }
     // An administrator's role is nobody else's while it is one; and what has become a superuser's is that.
     let theirs = |role: &Role| {
-        !rights::is_administrator(role) && !role.is_privileged() && !reach::is_above_guard(role)
+        !is_anchor(role)
+            && !rights::is_administrator(role)
+            && !role.is_privileged()
+            && !reach::is_above_guard(role)
     };
     for role in scan::labelled_by(&[PROVIDER]).iter().filter(|role| theirs(role)) {
         give_back(role);
@@ -81,8 +99,8 @@ pub(super) fn give_back(role: &Role) {
 
 /// There are no administrators any more: `azure_ad_admin` has been dropped.
 pub(super) fn forget() {
-    for role in scan::labelled_by(&[PROVIDER]) {
-        link::set_label(&role, PROVIDER, None);
+    for role in scan::labelled_by(&[PROVIDER]).iter().filter(|role| !is_anchor(role)) {
+        link::set_label(role, PROVIDER, None);
     }
 }
 

@@ -33,6 +33,21 @@ impl From<Cloud> for entra::Cloud {
     }
 }
 
+/// What becomes of a session whose token has expired.
+#[derive(Clone, Copy, Debug, PostgresGucEnum)]
+pub(super) enum SessionExpiry {
+    #[name = c"off"]
+    Off,
+    #[name = c"terminate"]
+    Terminate,
+}
+
+impl SessionExpiry {
+    pub(super) const fn terminates(self) -> bool {
+        matches!(self, Self::Terminate)
+    }
+}
+
 /// A setting that is text.
 pub(super) struct TextSetting(GucSetting<Option<CString>>);
 
@@ -62,6 +77,9 @@ pub(super) static KEY_REFRESH_COOLDOWN: GucSetting<i32> = GucSetting::<i32>::new
 pub(super) static UNKNOWN_KEY_WAIT: GucSetting<i32> = GucSetting::<i32>::new(2_000);
 pub(super) static CLOCK_SKEW: GucSetting<i32> = GucSetting::<i32>::new(60);
 pub(super) static REQUIRE_TLS: GucSetting<bool> = GucSetting::<bool>::new(true);
+pub(super) static SESSION_EXPIRY: GucSetting<SessionExpiry> =
+    GucSetting::<SessionExpiry>::new(SessionExpiry::Off);
+pub(super) static SESSION_EXPIRY_GRACE: GucSetting<i32> = GucSetting::<i32>::new(300);
 pub(super) static ALLOWED_CLIENTS: TextSetting = TextSetting::new();
 pub(super) static REQUIRED_PERMISSION: TextSetting = TextSetting::new();
 
@@ -69,7 +87,7 @@ pub(super) static REQUIRED_PERMISSION: TextSetting = TextSetting::new();
 static FAULTS_AT_START: AtomicU32 = AtomicU32::new(0);
 
 /// The settings that are not text.
-const TYPED: [&str; 7] = [
+const TYPED: [&str; 9] = [
     "cloud",
     "key_refresh_interval",
     "key_max_age",
@@ -77,6 +95,8 @@ const TYPED: [&str; 7] = [
     "unknown_key_wait",
     "clock_skew",
     "require_tls",
+    "session_expiry",
+    "session_expiry_grace",
 ];
 
 /// The settings that are text.
@@ -204,12 +224,15 @@ check_hooks! {
     accepted_unknown_key_wait(c_int) |_| note_accepted(4);
     accepted_clock_skew(c_int) |_| note_accepted(5);
     accepted_require_tls(bool) |_| note_accepted(6);
+    accepted_session_expiry(c_int) |_| note_accepted(7);
+    accepted_session_expiry_grace(c_int) |_| note_accepted(8);
 }
 
 /// Defines every setting of the server.
 pub(super) fn define() {
     define_text_settings();
     define_typed_settings();
+    define_session_settings();
     #[cfg(not(feature = "pg14"))]
     #[expect(unsafe_code, reason = "guc.c has no safe wrapper for this")]
     // SAFETY: a constant C string; called once, in the postmaster.
@@ -313,26 +336,6 @@ fn define_text_settings() {
 
 #[expect(unsafe_code, reason = "pgrx asks that hooks be guarded")]
 fn define_typed_settings() {
-    let int = |name, short, long, setting, min, max, unit, accepted| {
-        guarding_start(name, || {
-            // SAFETY: every hook carries #[pg_guard].
-            unsafe {
-                GucRegistry::define_int_guc_with_hooks(
-                    name,
-                    short,
-                    long,
-                    setting,
-                    min,
-                    max,
-                    GucContext::Sighup,
-                    unit,
-                    Some(accepted),
-                    None,
-                    None,
-                );
-            }
-        });
-    };
     guarding_start(c"azure_ad_auth.cloud", || {
         // SAFETY: every hook carries #[pg_guard].
         unsafe {
@@ -410,6 +413,68 @@ fn define_typed_settings() {
                 GucContext::Sighup,
                 GucFlags::default(),
                 Some(accepted_require_tls),
+                None,
+                None,
+            );
+        }
+    });
+}
+
+#[expect(unsafe_code, reason = "pgrx asks that hooks be guarded")]
+fn define_session_settings() {
+    int(
+        c"azure_ad_auth.session_expiry_grace",
+        c"How long after its token a session ends.",
+        c"Only where session_expiry says that it ends.",
+        &SESSION_EXPIRY_GRACE,
+        0,
+        86_400,
+        GucFlags::UNIT_S,
+        accepted_session_expiry_grace,
+    );
+    guarding_start(c"azure_ad_auth.session_expiry", || {
+        // SAFETY: every hook carries #[pg_guard].
+        unsafe {
+            GucRegistry::define_enum_guc_with_hooks(
+                c"azure_ad_auth.session_expiry",
+                c"What becomes of a session whose token has expired.",
+                c"off: nothing. terminate: it ends, and so do all when there is no administrator any more.",
+                &SESSION_EXPIRY,
+                GucContext::Sighup,
+                GucFlags::default(),
+                Some(accepted_session_expiry),
+                None,
+                None,
+            );
+        }
+    });
+}
+
+/// Defines a number. The hook carries #[pg_guard].
+#[expect(unsafe_code, clippy::too_many_arguments, reason = "as pgrx has it")]
+fn int(
+    name: &'static CStr,
+    short: &'static CStr,
+    long: &'static CStr,
+    setting: &'static GucSetting<i32>,
+    min: i32,
+    max: i32,
+    unit: GucFlags,
+    accepted: unsafe extern "C-unwind" fn(*mut c_int, *mut *mut c_void, pg_sys::GucSource::Type) -> bool,
+) {
+    guarding_start(name, || {
+        // SAFETY: see above.
+        unsafe {
+            GucRegistry::define_int_guc_with_hooks(
+                name,
+                short,
+                long,
+                setting,
+                min,
+                max,
+                GucContext::Sighup,
+                unit,
+                Some(accepted),
                 None,
                 None,
             );

@@ -4,48 +4,10 @@ use entra::{Freshness, Key, Remembered, limits};
 use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init};
 
+use crate::bytes::Bytes;
+
 /// Longest text about what went wrong.
 const MAX_NOTE_BYTES: usize = 512;
-
-/// Bytes of at most `N`, in place.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(super) struct Bytes<const N: usize> {
-    length: u16,
-    bytes: [u8; N],
-}
-
-impl<const N: usize> Bytes<N> {
-    pub(super) const EMPTY: Self = Self { length: 0, bytes: [0; N] };
-
-    /// None if it does not fit.
-    pub(super) fn new(source: &[u8]) -> Option<Self> {
-        let mut copy = Self { length: u16::try_from(source.len()).ok()?, ..Self::EMPTY };
-        copy.bytes.get_mut(..source.len())?.copy_from_slice(source);
-        Some(copy)
-    }
-
-    /// As much as fits, cut between characters.
-    pub(super) fn cut(text: &str) -> Self {
-        let mut end = text.len().min(N);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.get(..end).and_then(|text| Self::new(text.as_bytes())).unwrap_or(Self::EMPTY)
-    }
-
-    pub(super) fn get(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
-    }
-
-    pub(super) const fn is_empty(&self) -> bool {
-        self.length == 0
-    }
-
-    pub(super) fn text(&self) -> String {
-        String::from_utf8_lossy(self.get()).into_owned()
-    }
-}
 
 #[derive(Clone, Copy)]
 #[repr(C)]

@@ -5,7 +5,8 @@ use std::time::Duration;
 use entra::{KeySet, Millis, Remembered, Snapshot, State, Timing};
 use pgrx::prelude::*;
 
-use super::layout::{Bytes, MEMORY, Slot, news};
+use super::layout::{MEMORY, Slot, news};
+use crate::bytes::Bytes;
 use crate::clock;
 
 /// What the worker must know to decide what to do next.

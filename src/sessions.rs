@@ -1,0 +1,69 @@
+//! Who is in: the sessions that logged in with a token, what is known of them, and when they end.
+
+mod api;
+mod reaper;
+mod table;
+
+use entra::{Principal, PrincipalKind, Token, TokenKind, Uuid};
+use pgrx::prelude::*;
+
+pub(crate) use reaper::{azure_ad_auth_reaper_main as reaper_main, register as register_reaper};
+pub(crate) use table::init_shared_memory;
+
+use crate::clock;
+
+/// A session, as others may see it. Plain: it lies in shared memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    /// Its process.
+    pub(crate) pid: i32,
+    /// The role it logged in as.
+    pub(crate) role: pg_sys::Oid,
+    /// The object that the role was linked to.
+    pub(crate) linked_to: Uuid,
+    /// That object is a group, and the person is in it.
+    pub(crate) via_group: bool,
+    /// The token's own object.
+    pub(crate) object_id: Uuid,
+    /// The token's tenant.
+    pub(crate) tenant: Uuid,
+    /// Whose token it was.
+    pub(crate) kind: TokenKind,
+    /// The client application.
+    pub(crate) application: Option<Uuid>,
+    /// A name to show.
+    pub(crate) display_name: Option<String>,
+    /// `uti`.
+    pub(crate) token_id: Option<String>,
+    /// `kid`.
+    pub(crate) key_id: String,
+    /// When it was let in, Unix seconds.
+    pub(crate) logged_in_at: i64,
+    /// `iat`.
+    pub(crate) issued_at: i64,
+    /// `exp`.
+    pub(crate) expires_at: i64,
+    /// The door it came in by.
+    pub(crate) door: String,
+}
+
+/// Puts this backend's session on the list, from which it goes when the process ends.
+pub(crate) fn enter(role: pg_sys::Oid, principal: &Principal, token: &Token, door: &str) {
+    table::enter(&Session {
+        pid: std::process::id().cast_signed(),
+        role,
+        linked_to: principal.object_id,
+        via_group: principal.kind == Some(PrincipalKind::Group),
+        object_id: token.object_id,
+        tenant: token.tenant,
+        kind: token.kind,
+        application: token.application,
+        display_name: token.display_name.as_ref().map(|name| name.raw().to_owned()),
+        token_id: token.token_id.as_ref().map(|id| id.raw().to_owned()),
+        key_id: token.key_id.clone(),
+        logged_in_at: clock::unix_now(),
+        issued_at: token.issued_at,
+        expires_at: token.expires_at,
+        door: door.to_owned(),
+    });
+}

@@ -1,0 +1,111 @@
+//! The SQL functions about sessions.
+
+use pgrx::prelude::*;
+use pgrx::{JsonB, Uuid};
+use serde_json::Value;
+
+use super::{Session, table};
+use crate::fault::or_raise;
+use crate::preloaded;
+use crate::principal::catalog;
+use crate::session;
+
+/// Sessions that logged in with a token: all of them to members of `pg_monitor`, one's own to everybody.
+#[pg_extern(sql = false)]
+#[expect(clippy::type_complexity, reason = "the columns of a view")]
+fn list_sessions() -> TableIterator<
+    'static,
+    (
+        name!(pid, i32),
+        name!(role_name, Option<String>),
+        name!(object_id, Uuid),
+        name!(tenant_id, Uuid),
+        name!(kind, &'static str),
+        name!(via_group, Option<Uuid>),
+        name!(client_app, Option<Uuid>),
+        name!(display_name, Option<String>),
+        name!(token_id, Option<String>),
+        name!(key_id, String),
+        name!(logged_in_at, f64),
+        name!(token_issued_at, f64),
+        name!(token_expires_at, f64),
+        name!(door, String),
+    ),
+> {
+    or_raise(preloaded::require());
+    let (sees_all, own) = (monitors(), std::process::id().cast_signed());
+    let visible = table::sessions().into_iter().filter(|session| sees_all || session.pid == own);
+    TableIterator::new(visible.map(row).collect::<Vec<_>>())
+}
+
+#[expect(clippy::type_complexity, reason = "the columns of a view")]
+fn row(
+    session: Session,
+) -> (
+    i32,
+    Option<String>,
+    Uuid,
+    Uuid,
+    &'static str,
+    Option<Uuid>,
+    Option<Uuid>,
+    Option<String>,
+    Option<String>,
+    String,
+    f64,
+    f64,
+    f64,
+    String,
+) {
+    let kind = if session.kind == entra::TokenKind::Application { "service" } else { "user" };
+    (
+        session.pid,
+        catalog::role_of(session.role).map(|role| role.display_name()),
+        uuid(session.object_id),
+        uuid(session.tenant),
+        kind,
+        session.via_group.then(|| uuid(session.linked_to)),
+        session.application.map(uuid),
+        session.display_name,
+        session.token_id,
+        session.key_id,
+        seconds(session.logged_in_at),
+        seconds(session.issued_at),
+        seconds(session.expires_at),
+        session.door,
+    )
+}
+
+/// The claims of the token this session logged in with; null if it logged in with none.
+#[pg_extern(sql = false)]
+fn session_claims() -> Option<JsonB> {
+    session::with_token(|token| JsonB(Value::Object(token.shown_claims())))
+}
+
+/// One of them as text: a string as it is, anything else as JSON.
+#[pg_extern(sql = false)]
+fn session_claim(name: &str) -> Option<String> {
+    let claim = session::with_token(|token| token.shown_claims().remove(name)).flatten()?;
+    match claim {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    }
+}
+
+/// Whether the current user may see what others do.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn monitors() -> bool {
+    // SAFETY: reads the catalog cache.
+    unsafe { pg_sys::has_privs_of_role(pg_sys::GetUserId(), pg_sys::Oid::from(pg_sys::ROLE_PG_MONITOR)) }
+}
+
+fn uuid(id: entra::Uuid) -> Uuid {
+    Uuid::from_bytes(id.into_bytes())
+}
+
+/// As to_timestamp() takes them.
+#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in a double")]
+const fn seconds(unix_seconds: i64) -> f64 {
+    unix_seconds as f64
+}

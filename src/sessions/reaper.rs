@@ -1,0 +1,150 @@
+//! The background worker that ends sessions: those whose token has expired, where the settings say so, and those that have lost what
+//! let them in.
+//!
+//! - Starts from consistent recovery on, so on a standby too; connects to no database, and so reads what a login may read.
+//! - Looks once a second while there are sessions, and sleeps while there are none; a session that comes wakes it.
+//! - What a role is linked to is looked at when something about roles has changed, which every process is told, on standbys by what
+//!   they replay; and after a start.
+//! - SIGHUP: reads the settings. SIGTERM: leaves with exit code 1; the postmaster starts it again a second later.
+//!
+//! A session is asked to end as pg_terminate_backend() asks it.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use entra::Revocations;
+use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags};
+use pgrx::prelude::*;
+
+use super::{Session, table};
+use crate::preloaded::{self, WorkerMain};
+use crate::principal::catalog::{self, Link};
+use crate::report::{self, Ending};
+use crate::{clock, settings};
+
+/// How long a look at the sessions may be put off.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// Longest sleep while there is nobody.
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
+
+thread_local! {
+    /// Something about roles has changed, or nobody has looked yet.
+    static ROLES_CHANGED: Cell<bool> = const { Cell::new(true) };
+}
+
+/// Registers the worker. In the postmaster only, while it loads its libraries.
+pub(crate) fn register() {
+    BackgroundWorkerBuilder::new("azure_ad_auth session reaper")
+        .set_type("azure_ad_auth session reaper")
+        .set_library("azure_ad_auth")
+        .set_function("azure_ad_auth_reaper_main")
+        .set_restart_time(Some(Duration::from_secs(1)))
+        .enable_shmem_access(None)
+        .enable_spi_access()
+        // After that, which would have it wait for the end of recovery.
+        .set_start_time(BgWorkerStartTime::ConsistentState)
+        .load();
+}
+
+/// Where the postmaster sends the worker.
+#[pg_guard]
+#[unsafe(no_mangle)]
+#[expect(unsafe_code, reason = "called by the postmaster by name")]
+pub extern "C-unwind" fn azure_ad_auth_reaper_main(argument: pg_sys::Datum) {
+    if let Some(main) = preloaded::reaper_of_another_file() {
+        return hand_over(main, argument);
+    }
+    BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
+    BackgroundWorker::connect_worker_to_spi(None, None);
+    // SAFETY: guarded functions, registered once in this process.
+    unsafe {
+        pg_sys::before_shmem_exit(Some(on_exit), pg_sys::Datum::from(0));
+        for cache in [pg_sys::SysCacheIdentifier::AUTHOID, pg_sys::SysCacheIdentifier::AUTHMEMMEMROLE] {
+            pg_sys::CacheRegisterSyscacheCallback(
+                cache.cast_signed(),
+                Some(on_change),
+                pg_sys::Datum::from(0),
+            );
+        }
+    }
+    table::attend();
+    run();
+    // SAFETY: runs the exit callbacks and does not come back.
+    unsafe { pg_sys::proc_exit(1) }
+}
+
+/// The file was replaced under the running server: the library that the postmaster loaded goes on.
+#[expect(ffi_unwind_calls, reason = "a worker's main function catches what unwinds")]
+fn hand_over(main: WorkerMain, argument: pg_sys::Datum) {
+    main(argument);
+}
+
+#[pg_guard]
+#[expect(unsafe_code, reason = "the signature of an exit callback")]
+unsafe extern "C-unwind" fn on_exit(_code: i32, _argument: pg_sys::Datum) {
+    table::retire();
+}
+
+#[pg_guard]
+#[expect(unsafe_code, reason = "the signature of a cache callback")]
+unsafe extern "C-unwind" fn on_change(_argument: pg_sys::Datum, _cache: i32, _hash: u32) {
+    ROLES_CHANGED.set(true);
+}
+
+fn run() {
+    loop {
+        let sessions = table::staying();
+        if !sessions.is_empty() {
+            look_at(&sessions);
+        }
+        if !BackgroundWorker::wait_latch(Some(if sessions.is_empty() { LONGEST_SLEEP } else { ROUND })) {
+            return;
+        }
+        if BackgroundWorker::sighup_received() {
+            reload();
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn reload() {
+    // SAFETY: in the main loop, outside of any transaction, as every process of the server does it.
+    unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) }
+    ROLES_CHANGED.set(true);
+}
+
+fn look_at(sessions: &[Session]) {
+    BackgroundWorker::transaction(|| {
+        catalog::accept_changes();
+        let roles_changed = ROLES_CHANGED.replace(false);
+        let expiry = settings::session_expiry();
+        let revocations = if roles_changed { catalog::revocations() } else { None }.unwrap_or_default();
+        for session in sessions {
+            let lost =
+                if roles_changed { what_is_lost(session, &revocations, expiry.is_some()) } else { None };
+            let expired =
+                expiry.is_some_and(|grace| clock::unix_now() >= session.expires_at.saturating_add(grace));
+            let Some(reason) = lost.or_else(|| expired.then_some(Ending::Expired)) else { continue };
+            let role = catalog::role_of(session.role);
+            let role = role.map_or_else(|| session.role.to_u32().to_string(), |role| role.display_name());
+            if table::end(session) {
+                report::log_ending(session, &role, reason);
+            }
+        }
+    });
+}
+
+/// What has let the session in and is there no more.
+fn what_is_lost(session: &Session, revocations: &Revocations, ends_without_admin: bool) -> Option<Ending> {
+    if catalog::role_of(session.role).is_none() {
+        return Some(Ending::RoleDropped);
+    }
+    // One that has been linked to another object keeps its sessions, as it keeps its grants.
+    let Link::Bound(label) = catalog::link_of(session.role) else { return Some(Ending::Unlinked) };
+    let everywhere = revocations.not_before(session.object_id, session.kind, session.application);
+    if label.not_before.max(everywhere).is_some_and(|not_before| session.issued_at < not_before) {
+        return Some(Ending::TokensRevoked);
+    }
+    (ends_without_admin && catalog::associated_tenant().is_none()).then_some(Ending::NoAdmin)
+}

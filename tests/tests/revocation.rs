@@ -1,0 +1,206 @@
+//! Tokens that are taken back before they expire.
+
+use serde_json::{Value, json};
+use trial::client::{Outcome, RawClient};
+use trial::cluster::Cluster;
+use trial::door::Door;
+use trial::expect::admitted;
+use trial::issuer::*;
+
+use crate::links::token_of;
+use crate::sessions::{ENDED, end_of, enter, value};
+use crate::{KEY, at_every_door, link, scene, scene_at};
+
+/// Claims of a token that was issued so many seconds ago, or will be.
+fn issued(claims: Value, seconds_ago: i64) -> Value {
+    with(claims, "iat", json!(unix_now() - seconds_ago))
+}
+
+/// A token of after whatever has just been revoked.
+fn fresh(claims: Value) -> String {
+    KEY.token(&issued(claims, -5))
+}
+
+/// Expects a login to be refused because its token counts no longer.
+fn revoked(cluster: &Cluster, role: &str, token: &str) {
+    let mark = cluster.log_mark();
+    let Outcome::Refused(error) = cluster.login(role, token) else { panic!("{role} was let in") };
+    assert_eq!(error.sqlstate, "28P01");
+    let (before, after) =
+        ("access tokens issued before ", format!(" are no longer accepted for role \"{role}\""));
+    assert!(error.message.starts_with(before) && error.message.ends_with(&after), "{}", error.message);
+    cluster.await_log(mark, &format!("azure_ad_auth: refused code=token_revoked role={role} "));
+}
+
+#[test]
+fn tokens_of_a_role_are_taken_back_and_its_sessions_end() {
+    at_every_door("", |_, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        link(&cluster, "bob", PERSON, "user");
+        let (old, newer) =
+            (KEY.token(&issued(user_v1(unix_now()), 600)), KEY.token(&issued(user_v1(unix_now()), 60)));
+        let mut of_old = enter(&cluster, "ann", &issued(user_v1(unix_now()), 600));
+        let mut of_newer = enter(&cluster, "ann", &issued(user_v1(unix_now()), 60));
+        assert_eq!(value(&mut of_newer, "SELECT 1"), "1");
+        let mut bob = enter(&cluster, "bob", &issued(user_v1(unix_now()), 600));
+        // What is rolled back has never been.
+        let mut undecided = cluster.superuser();
+        for step in ["BEGIN", "SELECT azure_ad_auth.revoke_tokens('ann')", "ROLLBACK"] {
+            assert!(undecided.query(step).is_ok(), "{step}");
+        }
+        cluster.sql("SELECT pg_sleep(1.5)");
+        assert_eq!(value(&mut of_old, "SELECT 1"), "1");
+        // A time: only what was issued before.
+        let mark = cluster.log_mark();
+        cluster.sql("SELECT azure_ad_auth.revoke_tokens('ann', now() - interval '5 min')");
+        assert_eq!(end_of(&mut of_old), ENDED);
+        cluster.await_log(mark, "azure_ad_auth: ended reason=tokens_revoked role=ann");
+        assert_eq!(value(&mut of_newer, "SELECT 1"), "1");
+        revoked(&cluster, "ann", &old);
+        admitted(&cluster, "ann", &newer);
+        // Now; and nobody can take that back.
+        cluster.sql("SELECT azure_ad_auth.revoke_tokens('ann')");
+        assert_eq!(end_of(&mut of_newer), ENDED);
+        cluster.sql("SELECT azure_ad_auth.revoke_tokens('ann', now() - interval '1 day')");
+        revoked(&cluster, "ann", &newer);
+        admitted(&cluster, "ann", &fresh(user_v1(unix_now())));
+        assert_eq!(value(&mut bob, "SELECT 1"), "1");
+        assert_eq!(
+            cluster.sql("SELECT role_name FROM azure_ad_auth.principals WHERE tokens_not_before > now() - interval '1 min'"),
+            "ann"
+        );
+    });
+}
+
+#[test]
+fn a_person_is_out_everywhere() {
+    at_every_door("", |_, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        link(&cluster, "other_ann", PERSON, "user");
+        link(&cluster, "readers", GROUP, "group");
+        let somebody = "22222222-aaaa-bbbb-cccc-000000000088";
+        let other = with(user_v1(unix_now()), "oid", json!(somebody));
+        let mut own: Vec<RawClient> =
+            ["ann", "other_ann", "readers"].map(|role| enter(&cluster, role, &user_v1(unix_now()))).into();
+        let mut colleague = enter(&cluster, "readers", &other);
+        // After a first statement, which is where the seal would have a say.
+        for session in &mut own {
+            assert_eq!(value(session, "SELECT 1"), "1");
+        }
+        assert_eq!(cluster.sql(&format!("SELECT azure_ad_auth.revoke_principal('{PERSON}')")), "2");
+        for session in &mut own {
+            assert_eq!(end_of(session), ENDED);
+        }
+        for role in ["ann", "other_ann", "readers"] {
+            revoked(&cluster, role, &KEY.token(&user_v1(unix_now())));
+        }
+        // Who is in the group too has nothing to do with it.
+        assert_eq!(value(&mut colleague, "SELECT 1"), "1");
+        admitted(&cluster, "readers", &KEY.token(&other));
+        // Who is still linked, or still in the group, comes back with a new token.
+        for role in ["ann", "readers"] {
+            admitted(&cluster, role, &fresh(user_v1(unix_now())));
+        }
+        cluster.sql("SELECT azure_ad_auth.drop_principal('ann')");
+        assert!(matches!(cluster.login("ann", &fresh(user_v1(unix_now()))), Outcome::Refused(_)));
+    });
+}
+
+#[test]
+fn an_application_is_out_by_either_of_its_ids() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "billing", APPLICATION, "service");
+    for id in [APPLICATION, CLIENT] {
+        let token = KEY.token(&issued(app_v2(unix_now()), 0));
+        cluster.sql("SELECT pg_sleep(1.1)");
+        cluster.sql(&format!("SELECT azure_ad_auth.revoke_principal('{id}')"));
+        revoked(&cluster, "billing", &token);
+        admitted(&cluster, "billing", &fresh(app_v2(unix_now())));
+    }
+}
+
+#[test]
+fn who_may_take_tokens_back() {
+    let (cluster, _provider) = scene("");
+    let admin = token_of("66666666-aaaa-bbbb-cccc-000000000006");
+    let create = format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')");
+    assert!(cluster.psql("admin", &admin, &create).success);
+    for call in ["revoke_tokens('ann')", &format!("revoke_principal('{PERSON}')")] {
+        let call = format!("SELECT azure_ad_auth.{call}");
+        let output = cluster.psql("admin", &admin, &call);
+        assert!(output.success, "{call}: {}", output.stderr);
+        assert!(output.stderr.contains("NOTICE:  access tokens issued before "), "{}", output.stderr);
+        assert!(output.stderr.contains("HINT:  Microsoft Entra may date a token back"), "{}", output.stderr);
+        let output = cluster.psql("ann", &fresh(user_v1(unix_now())), &call);
+        assert!(output.stderr.contains("permission denied for function"), "{}", output.stderr);
+        // Not with a password, whatever the role is a member of.
+        let output = cluster.sql_as("postgres", &format!("SET SESSION AUTHORIZATION admin; {call}"));
+        assert!(!output.success && output.stderr.contains("permission denied"), "{}", output.stderr);
+    }
+    // Nor another administrator's.
+    let output = cluster.psql("admin", &admin, "SELECT azure_ad_auth.revoke_tokens('admin')");
+    assert!(output.stderr.contains("permission denied to change the link of role"), "{}", output.stderr);
+    for (call, error) in [
+        ("revoke_tokens('ann', now() + interval '1 h')", "issued_before must not lie in the future"),
+        ("revoke_tokens('ann', 'infinity')", "issued_before must be a point in time"),
+        ("revoke_tokens('nobody')", "role \"nobody\" does not exist"),
+        ("revoke_tokens('postgres')", "role \"postgres\" is not linked to a directory object"),
+    ] {
+        let output = cluster.sql_as("postgres", &format!("SELECT azure_ad_auth.{call}"));
+        assert!(output.stderr.contains(error), "{call}: {}", output.stderr);
+    }
+}
+
+#[test]
+fn a_standby_takes_tokens_back_too() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    link(&cluster, "readers", GROUP, "group");
+    let standby = cluster.standby();
+    standby.start();
+    standby.await_keys();
+    let mut ann = enter(&standby, "ann", &user_v1(unix_now()));
+    let mut reader = enter(&standby, "readers", &user_v1(unix_now()));
+    assert_eq!(value(&mut ann, "SELECT 1") + &value(&mut reader, "SELECT 1"), "11");
+    cluster.sql("SELECT azure_ad_auth.revoke_tokens('ann')");
+    assert_eq!(end_of(&mut ann), ENDED);
+    assert_eq!(value(&mut reader, "SELECT 1"), "1");
+    cluster.sql(&format!("SELECT azure_ad_auth.revoke_principal('{PERSON}')"));
+    assert_eq!(end_of(&mut reader), ENDED);
+    revoked(&standby, "readers", &KEY.token(&user_v1(unix_now())));
+}
+
+#[test]
+fn a_login_in_flight_is_caught_by_the_seal() {
+    let (cluster, _provider) = scene_at(Door::Password, "");
+    link(&cluster, "ann", PERSON, "user");
+    let mut ann = enter(&cluster, "ann", &user_v1(unix_now()));
+    // Behind everyone's back, so that nobody is told.
+    let (label, seconds) = (format!("aadauth,oid={PERSON},type=user,tenant_id={TENANT}"), unix_now());
+    crate::tamper(
+        &cluster,
+        &format!(
+            "UPDATE pg_shseclabel SET label = '{label},not_before={seconds}' WHERE objoid = 'ann'::regrole"
+        ),
+    );
+    let said = end_of(&mut ann);
+    assert!(said.starts_with("FATAL 28P01: access tokens issued before "), "{said}");
+}
+
+#[test]
+fn what_is_revoked_is_dumped_and_only_superusers_write_it() {
+    let (cluster, _provider) = scene("");
+    cluster.sql(&format!("SELECT azure_ad_auth.revoke_principal('{PERSON}')"));
+    let label = cluster.sql("SELECT label FROM pg_shseclabel WHERE objoid = 'azure_ad_user'::regrole");
+    assert!(label.starts_with(&format!("revoked,{PERSON}=")), "{label}");
+    cluster.sql(&format!("SECURITY LABEL FOR azure_ad_auth ON ROLE azure_ad_user IS '{label}'"));
+    for wrong in ["managed", "revoked,x=1"] {
+        let statement = format!("SECURITY LABEL FOR azure_ad_auth ON ROLE azure_ad_user IS '{wrong}'");
+        assert!(!cluster.sql_as("postgres", &statement).success, "{wrong}");
+    }
+    let admin = token_of("66666666-aaaa-bbbb-cccc-000000000006");
+    let output =
+        cluster.psql("admin", &admin, "SECURITY LABEL FOR azure_ad_auth ON ROLE azure_ad_user IS NULL");
+    assert!(!output.success, "an administrator wrote it");
+    assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.repair()"), "0");
+}

@@ -1,0 +1,307 @@
+//! Who is in, what their tokens said, and when they go.
+
+use std::thread;
+
+use serde_json::json;
+use trial::client::{Outcome, RawClient};
+use trial::cluster::{Cluster, eventually};
+use trial::door::Door;
+use trial::issuer::*;
+
+use crate::{KEY, at_every_door, link, scene, scene_at};
+
+/// Logs in with claims; the session.
+pub(crate) fn enter(cluster: &Cluster, role: &str, claims: &serde_json::Value) -> RawClient {
+    let mut client = cluster.client();
+    let outcome = client.login(&[("user", role), ("database", "postgres")], &KEY.token(claims));
+    assert_eq!(outcome, Outcome::Ready);
+    client
+}
+
+/// The first value that a query gives in a session.
+pub(crate) fn value(client: &mut RawClient, query: &str) -> String {
+    let rows = client.query(query).unwrap_or_else(|error| panic!("{query}: {error:?}"));
+    rows.into_iter().next().flatten().unwrap_or_default()
+}
+
+/// Waits until a session is over; what its client then reads.
+pub(crate) fn end_of(client: &mut RawClient) -> String {
+    let mut error = None;
+    assert!(eventually(|| {
+        error = client.query("SELECT 1").err();
+        error.is_some()
+    }));
+    error
+        .map_or_else(String::new, |error| format!("{} {}: {}", error.severity, error.sqlstate, error.message))
+}
+
+/// As pg_terminate_backend() ends one.
+pub(crate) const ENDED: &str = "FATAL 57P01: terminating connection due to administrator command";
+
+fn count(cluster: &Cluster) -> String {
+    cluster.sql("SELECT count(*) FROM azure_ad_auth.sessions")
+}
+
+#[test]
+fn the_view_says_who_is_in() {
+    at_every_door("", |door, cluster, _provider| {
+        for (role, object, kind) in
+            [("ann", PERSON, "user"), ("readers", GROUP, "group"), ("billing", APPLICATION, "service")]
+        {
+            link(&cluster, role, object, kind);
+        }
+        cluster.sql("CREATE ROLE metrics LOGIN PASSWORD 'm'; GRANT pg_monitor TO metrics");
+        let now = unix_now();
+        let mut ann = enter(&cluster, "ann", &user_v1(now));
+        let readers = enter(&cluster, "readers", &user_v1(now));
+        let billing = enter(&cluster, "billing", &app_v2(now));
+        let rows = "SELECT concat_ws(' ', role_name, object_id, tenant_id = (SELECT tenant_id FROM azure_ad_auth.principals LIMIT 1), kind, \
+                      coalesce(via_group::text, '-'), client_app, coalesce(display_name, '-'), token_id, key_id, door, \
+                      extract(epoch FROM token_issued_at)::bigint, extract(epoch FROM token_expires_at)::bigint, \
+                      logged_in_at BETWEEN now() - interval '1 min' AND now() + interval '1 s', \
+                      pid IN (SELECT pid FROM pg_stat_activity WHERE usename = role_name)) \
+                    FROM azure_ad_auth.sessions ORDER BY role_name";
+        let (from, user, app) = (now - 300, now + 3_600, now + 86_400);
+        let door = door.name();
+        let expected = [
+            format!(
+                "ann {PERSON} t user - {CLIENT} ann@contoso.example token-1 key-1 {door} {from} {user} t t"
+            ),
+            format!("billing {APPLICATION} t service - {CLIENT} - token-4 key-1 {door} {from} {app} t t"),
+            format!(
+                "readers {PERSON} t user {GROUP} {CLIENT} ann@contoso.example token-1 key-1 {door} {from} {user} t t"
+            ),
+        ];
+        assert_eq!(cluster.sql(rows).lines().collect::<Vec<_>>(), expected);
+        // Everybody sees their own, pg_monitor all.
+        let own = "SELECT string_agg(role_name, ' ') FROM azure_ad_auth.sessions";
+        assert_eq!(value(&mut ann, own), "ann");
+        let mut metrics = cluster.client();
+        let outcome = metrics.login(&[("user", "metrics"), ("database", "postgres")], "m");
+        assert_eq!(outcome, Outcome::Ready);
+        assert_eq!(value(&mut metrics, "SELECT count(*) FROM azure_ad_auth.sessions"), "3");
+        drop((readers, billing));
+        assert!(eventually(
+            || cluster.sql("SELECT string_agg(role_name, ' ') FROM azure_ad_auth.sessions") == "ann"
+        ));
+        drop(ann);
+        assert!(eventually(|| count(&cluster) == "0"));
+    });
+}
+
+#[test]
+fn a_session_knows_what_its_token_said() {
+    at_every_door("", |_, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        cluster.sql("CREATE ROLE writers; GRANT writers TO ann");
+        let mut ann = enter(&cluster, "ann", &user_v1(unix_now()));
+        for act in ["SELECT 1", "SET ROLE writers", "RESET ROLE", "SET SESSION AUTHORIZATION ann"] {
+            assert!(ann.query(act).is_ok(), "{act}");
+            for (claim, expected) in [
+                ("oid", PERSON),
+                ("upn", "ann@contoso.example"),
+                ("groups", &format!("[\"{GROUP}\"]")),
+                ("aio", ""),
+                ("rh", ""),
+                ("nothing", ""),
+            ] {
+                let query = format!("SELECT coalesce(azure_ad_auth.session_claim('{claim}'), '')");
+                assert_eq!(value(&mut ann, &query), expected, "{claim} after {act}");
+            }
+        }
+        let whole = "SELECT azure_ad_auth.session_claims() @> jsonb_build_object('oid', azure_ad_auth.session_claim('oid'), 'ver', '1.0') \
+                       AND NOT azure_ad_auth.session_claims() ?| ARRAY['aio', 'rh']";
+        assert_eq!(value(&mut ann, whole), "t");
+        // The claims are the leader's to ask for, also where others do the work.
+        let force = if cluster.workshop.installation.major < 16 {
+            "force_parallel_mode"
+        } else {
+            "debug_parallel_query"
+        };
+        assert!(ann.query(&format!("SET {force} = on")).is_ok());
+        assert_eq!(
+            value(&mut ann, "SELECT count(*) FROM pg_class WHERE azure_ad_auth.session_claim('oid') IS NULL"),
+            "0"
+        );
+        // A session without a token has none.
+        assert_eq!(
+            cluster.sql(
+                "SELECT azure_ad_auth.session_claims() IS NULL AND azure_ad_auth.session_claim('oid') IS NULL"
+            ),
+            "t"
+        );
+    });
+}
+
+/// A token that expires in so many seconds.
+fn short_lived(seconds: i64) -> serde_json::Value {
+    with(user_v1(unix_now()), "exp", json!(unix_now() + seconds))
+}
+
+#[test]
+fn a_session_ends_when_its_token_has_expired() {
+    at_every_door(
+        "azure_ad_auth.session_expiry = 'terminate'\nazure_ad_auth.session_expiry_grace = '1s'\nazure_ad_auth.clock_skew = 0",
+        |_, cluster, _provider| {
+            link(&cluster, "ann", PERSON, "user");
+            let mark = cluster.log_mark();
+            let claims = short_lived(4);
+            let expires_at = claims["exp"].as_i64().expect("a time");
+            let mut staying = enter(&cluster, "ann", &user_v1(unix_now()));
+            let mut sessions: Vec<_> = (0..3).map(|_| enter(&cluster, "ann", &claims)).collect();
+            assert!(sessions[1].query("BEGIN").is_ok());
+            thread::scope(|scope| {
+                let mut busy = enter(&cluster, "ann", &claims);
+                let busy = scope.spawn(move || busy.query("SELECT pg_sleep(60)"));
+                for session in &mut sessions {
+                    assert_eq!(end_of(session), ENDED);
+                    assert!(unix_now() > expires_at, "it ended before its time");
+                }
+                let error = busy.join().expect("a thread").expect_err("the statement went on");
+                assert_eq!(error.sqlstate, "57P01");
+            });
+            assert_eq!(value(&mut staying, "SELECT 1"), "1");
+            assert!(eventually(|| count(&cluster) == "1"));
+            let log = cluster.log_since(mark);
+            let ended =
+                log.lines().filter(|line| line.contains("azure_ad_auth: ended reason=expired role=ann"));
+            assert_eq!(ended.count(), 4, "{log}");
+        },
+    );
+}
+
+#[test]
+fn expiry_is_off_until_somebody_turns_it_on() {
+    let (cluster, _provider) = scene("azure_ad_auth.clock_skew = 0\nazure_ad_auth.session_expiry_grace = 0");
+    link(&cluster, "ann", PERSON, "user");
+    let mut ann = enter(&cluster, "ann", &short_lived(2));
+    cluster.sql("SELECT pg_sleep(4)");
+    assert_eq!(value(&mut ann, "SELECT 1"), "1");
+    cluster.set("azure_ad_auth.session_expiry", "terminate");
+    assert_eq!(end_of(&mut ann), ENDED);
+}
+
+#[test]
+fn many_expire_in_the_same_second() {
+    let (cluster, _provider) = scene(
+        "azure_ad_auth.session_expiry = 'terminate'\nazure_ad_auth.session_expiry_grace = 0\nmax_connections = 230",
+    );
+    link(&cluster, "ann", PERSON, "user");
+    let claims = short_lived(30);
+    let token = KEY.token(&claims);
+    let sessions: Vec<_> = thread::scope(|scope| {
+        let some = || {
+            let login = |_| {
+                let mut client = cluster.client();
+                let outcome = client.login(&[("user", "ann"), ("database", "postgres")], &token);
+                assert_eq!(outcome, Outcome::Ready);
+                client
+            };
+            (0..50).map(login).collect::<Vec<_>>()
+        };
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(some)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("a thread")).collect()
+    });
+    assert_eq!(count(&cluster), "200");
+    let over = || count(&cluster) == "0";
+    assert!(eventually(over) || eventually(over) || eventually(over));
+    let ended = cluster.log().matches("azure_ad_auth: ended reason=expired").count();
+    assert_eq!(ended, 200);
+    drop(sessions);
+}
+
+#[test]
+fn a_session_ends_with_what_let_it_in() {
+    let (cluster, _provider) = scene("");
+    for (act, reason) in [
+        ("DROP ROLE ann", "role_dropped"),
+        ("REVOKE azure_ad_user FROM ann", ""),
+        ("SELECT azure_ad_auth.drop_principal('ann')", ""),
+        ("SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL", ""),
+    ] {
+        link(&cluster, "ann", PERSON, "user");
+        let mut ann = enter(&cluster, "ann", &user_v1(unix_now()));
+        let mut undecided = cluster.superuser();
+        for step in ["BEGIN", act, "ROLLBACK"] {
+            assert!(undecided.query(step).is_ok(), "{step}");
+        }
+        cluster.sql("SELECT pg_sleep(1.5)");
+        assert_eq!(value(&mut ann, "SELECT 1"), "1", "{act} was rolled back");
+        let mark = cluster.log_mark();
+        cluster.sql(act);
+        assert_eq!(end_of(&mut ann), ENDED, "{act}");
+        if !reason.is_empty() {
+            cluster.await_log(mark, &format!("azure_ad_auth: ended reason={reason}"));
+        }
+        cluster.sql("DROP ROLE IF EXISTS ann");
+    }
+}
+
+#[test]
+fn without_an_administrator_sessions_stay_or_end_as_set() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let mut ann = enter(&cluster, "ann", &user_v1(unix_now()));
+    cluster.sql("SELECT azure_ad_auth.remove_admin()");
+    cluster.sql("SELECT pg_sleep(2)");
+    assert_eq!(value(&mut ann, "SELECT 1"), "1");
+    cluster.set("azure_ad_auth.session_expiry", "terminate");
+    assert_eq!(end_of(&mut ann), ENDED);
+    assert!(cluster.log().contains("azure_ad_auth: ended reason=no_admin role=ann"));
+}
+
+#[test]
+fn a_standby_ends_sessions_by_what_it_replays() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let standby = cluster.standby();
+    standby.start();
+    standby.await_keys();
+    let mut ann = enter(&standby, "ann", &user_v1(unix_now()));
+    assert_eq!(value(&mut ann, "SELECT pg_is_in_recovery()"), "t");
+    cluster.sql("SELECT azure_ad_auth.drop_principal('ann')");
+    assert_eq!(end_of(&mut ann), ENDED);
+    assert!(standby.log().contains("azure_ad_auth: ended reason=unlinked role=ann"));
+}
+
+#[test]
+fn the_list_is_right_after_many_have_come_and_gone_and_after_a_crash() {
+    let (cluster, _provider) = scene_at(Door::Password, "");
+    link(&cluster, "ann", PERSON, "user");
+    let token = KEY.token(&user_v1(unix_now()));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..100).for_each(|_| assert_eq!(cluster.login("ann", &token), Outcome::Ready)));
+        }
+    });
+    assert!(eventually(|| count(&cluster) == "0"));
+    let mut ann = enter(&cluster, "ann", &user_v1(unix_now()));
+    let pid: i32 = value(&mut ann, "SELECT pg_backend_pid()").parse().expect("a process id");
+    #[expect(unsafe_code, reason = "kills a process of the test")]
+    // SAFETY: a backend of this test's own server.
+    unsafe {
+        libc::kill(pid, libc::SIGKILL);
+    }
+    assert!(eventually(
+        || cluster.sql_as("postgres", "SELECT count(*) FROM azure_ad_auth.sessions").stdout == "0"
+    ));
+    let mut ann = enter(&cluster, "ann", &user_v1(unix_now()));
+    assert_eq!(value(&mut ann, "SELECT count(*) FROM azure_ad_auth.sessions"), "1");
+}
+
+#[test]
+fn a_reaper_that_is_ended_comes_back() {
+    let (cluster, _provider) = scene(
+        "azure_ad_auth.session_expiry = 'terminate'\nazure_ad_auth.session_expiry_grace = 0\nazure_ad_auth.clock_skew = 0",
+    );
+    link(&cluster, "ann", PERSON, "user");
+    let reaper = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'azure_ad_auth session reaper'";
+    let first = cluster.sql(reaper);
+    let mut ann = enter(&cluster, "ann", &short_lived(5));
+    assert_eq!(cluster.sql(&format!("SELECT pg_terminate_backend({first})")), "t");
+    assert!(eventually(|| {
+        let next = cluster.sql(reaper);
+        !next.is_empty() && next != first
+    }));
+    assert_eq!(end_of(&mut ann), ENDED);
+}
