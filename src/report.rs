@@ -180,6 +180,7 @@ pub(crate) fn log_ending(session: &Session, role: &str, reason: Ending) {
     let mut line = format!("azure_ad_auth: ended reason={}", reason.as_str());
     pair(&mut line, "role", role);
     pair(&mut line, "door", &session.door);
+    pair(&mut line, "session", &session.log_line_id);
     pair(&mut line, "pid", &session.pid.to_string());
     pair(&mut line, "oid", &session.object_id.to_string());
     pair(&mut line, "tid", &session.tenant.to_string());
@@ -213,6 +214,7 @@ fn opening(verdict: &str, attempt: &Attempt) -> String {
     pair(&mut line, "role", &attempt.role);
     pair(&mut line, "door", attempt.door);
     pair(&mut line, "method", &attempt.method);
+    pair(&mut line, "session", &wire::log_line_id());
     line
 }
 

@@ -11,12 +11,15 @@ pub(crate) use reaper::{azure_ad_auth_reaper_main as reaper_main, register as re
 pub(crate) use table::init_shared_memory;
 
 use crate::clock;
+use crate::wire;
 
 /// A session, as others may see it. Plain: it lies in shared memory.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
     /// Its process.
     pub(crate) pid: i32,
+    /// What the lines of the log call it.
+    pub(crate) log_line_id: String,
     /// The role it logged in as.
     pub(crate) role: pg_sys::Oid,
     /// The object that the role was linked to.
@@ -51,6 +54,7 @@ pub(crate) struct Session {
 pub(crate) fn enter(role: pg_sys::Oid, principal: &Principal, token: &Token, door: &str) {
     table::enter(&Session {
         pid: std::process::id().cast_signed(),
+        log_line_id: wire::log_line_id(),
         role,
         linked_to: principal.object_id,
         via_group: principal.kind == Some(PrincipalKind::Group),

@@ -292,6 +292,13 @@ pub(crate) fn end_quietly() -> ! {
     }
 }
 
+/// What `%c` in log_line_prefix is in this process (log_status_format, elog.c): when it started, and its number.
+#[expect(unsafe_code, reason = "reads the state of the process")]
+pub(crate) fn log_line_id() -> String {
+    // SAFETY: a plain value, set when the process began.
+    format!("{:x}.{:x}", unsafe { pg_sys::MyStartTime }, std::process::id())
+}
+
 /// Whether log_connections asks for a line per authentication.
 #[expect(unsafe_code, reason = "reads a setting of the server")]
 pub(crate) fn logs_authentication() -> bool {

@@ -38,6 +38,7 @@ struct Place {
     logged_in_at: i64,
     issued_at: i64,
     expires_at: i64,
+    log_line_id: Bytes<32>,
     display_name: Bytes<{ limits::MAX_SHOWN_CHARS * 4 }>,
     token_id: Bytes<64>,
     key_id: Bytes<{ limits::MAX_KEY_ID_BYTES }>,
@@ -296,6 +297,7 @@ impl Place {
             logged_in_at: session.logged_in_at,
             issued_at: session.issued_at,
             expires_at: session.expires_at,
+            log_line_id: Bytes::cut(&session.log_line_id),
             display_name: Bytes::cut(session.display_name.as_deref().unwrap_or_default()),
             token_id: Bytes::cut(session.token_id.as_deref().unwrap_or_default()),
             key_id: Bytes::cut(&session.key_id),
@@ -307,6 +309,7 @@ impl Place {
         let id = |bytes: [u8; 16]| Uuid::from_bytes(bytes);
         Session {
             pid: self.pid,
+            log_line_id: self.log_line_id.text(),
             role: self.role,
             linked_to: id(self.linked_to),
             via_group: self.via_group,

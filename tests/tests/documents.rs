@@ -272,6 +272,22 @@ fn every_door_is_opened_as_described() {
 }
 
 #[test]
+fn sessions_are_looked_at_and_ended_as_described() {
+    let reader = Reader::beyond_the_readme();
+    reader.does("docs/sessions.md");
+    let revoked = "SELECT role_name FROM azure_ad_auth.principals WHERE tokens_not_before IS NOT NULL";
+    assert_eq!(reader.cluster.sql(revoked), "ann@contoso.example");
+    // What row-level security makes of it, with a token of after the revocation.
+    let claims = with(with(user_v1(unix_now()), "iat", json!(unix_now() + 5)), "aud", json!(RESOURCES[0]));
+    let act = "INSERT INTO notes (note) VALUES ('mine'); SELECT note FROM notes";
+    reader.cluster.sql(&format!(
+        "INSERT INTO notes VALUES (gen_random_uuid(), '{GROUP}', 'ours'), (gen_random_uuid(), NULL, 'theirs')"
+    ));
+    let output = reader.cluster.psql("ann@contoso.example", &KEY.token(&claims), act);
+    assert!(output.stdout.ends_with("ours\nmine"), "{}{}", output.stdout, output.stderr);
+}
+
+#[test]
 fn who_comes_from_azure_finds_the_statements() {
     let reader = Reader::beyond_the_readme();
     reader.does("docs/azure.md");
@@ -305,7 +321,7 @@ fn the_readme_lists_everything() {
            WHEN boot_val::int = 3600 THEN '1h' ELSE boot_val::int / 60 || 'min' END || '`' END
          FROM pg_settings WHERE name LIKE 'azure\\_ad\\_auth.%'",
     );
-    assert_eq!(settings.lines().count(), 16);
+    assert_eq!(settings.lines().count(), 18);
     for line in settings.lines() {
         let (name, default) = line.split_once(" |").expect("two columns");
         let row = format!("\n| `{name}` |{}", default.trim_end());

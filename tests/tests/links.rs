@@ -584,17 +584,20 @@ fn every_object_is_described_and_closed() {
                        WHERE e.extname = 'azure_ad_auth' AND d.deptype = 'e' AND d.classid IN ('pg_proc'::regclass, 'pg_class'::regclass) \
                        AND obj_description(d.objid, d.classid::regclass::name) IS NULL";
     assert_eq!(cluster.sql(undescribed), "0");
-    let public = "SELECT count(*) FROM pg_proc WHERE pronamespace = 'azure_ad_auth'::regnamespace \
+    // Open to everybody is only what says of oneself.
+    let public = "SELECT string_agg(proname, ' ' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'azure_ad_auth'::regnamespace \
                   AND has_function_privilege('pg_read_all_settings', oid, 'EXECUTE') AND NOT pg_has_role('pg_read_all_settings', 'pg_monitor', 'USAGE')";
-    assert_eq!(cluster.sql(public), "0");
+    assert_eq!(cluster.sql(public), "list_sessions session_claim session_claims");
     let names = cluster.sql(
         "SELECT string_agg(oid::regprocedure::text, ' ' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'azure_ad_auth'::regnamespace",
     );
     assert_eq!(
         names,
         "azure_ad_auth.check_hba() azure_ad_auth.create_principal(text,uuid,text,boolean,boolean) azure_ad_auth.drop_principal(text) \
-         azure_ad_auth.list_key_status() azure_ad_auth.list_principals() azure_ad_auth.list_signing_keys() \
-         azure_ad_auth.refresh_keys() azure_ad_auth.remove_admin(text) azure_ad_auth.repair() azure_ad_auth.set_admin(text,uuid,text) \
+         azure_ad_auth.list_key_status() azure_ad_auth.list_principals() azure_ad_auth.list_sessions() azure_ad_auth.list_signing_keys() \
+         azure_ad_auth.refresh_keys() azure_ad_auth.remove_admin(text) azure_ad_auth.repair() azure_ad_auth.revoke_principal(uuid) \
+         azure_ad_auth.revoke_tokens(text,timestamp with time zone) azure_ad_auth.session_claim(text) azure_ad_auth.session_claims() \
+         azure_ad_auth.set_admin(text,uuid,text) \
          azure_ad_auth.update_principal(text,uuid,text,boolean,boolean)"
     );
 }

@@ -90,6 +90,28 @@ fn the_view_says_who_is_in() {
 }
 
 #[test]
+fn lines_of_the_log_join_with_all_others_of_the_session() {
+    at_every_door("log_line_prefix = 'line=%c '", |door, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        let mark = cluster.log_mark();
+        let mut ann = enter(&cluster, "ann", &user_v1(unix_now()));
+        assert_eq!(value(&mut ann, "SELECT 1"), "1");
+        assert!(matches!(cluster.login("ann", "no-token"), Outcome::Refused(_)));
+        let place = trial::expect::place(door);
+        for (verdict, count) in [("accepted role=ann ", 1), ("refused code=invalid_format role=ann ", 1)] {
+            let log = cluster.log_since(mark);
+            let lines: Vec<_> = log
+                .lines()
+                .filter(|line| line.contains(&format!("azure_ad_auth: {verdict}{place} session=")))
+                .collect();
+            assert_eq!(lines.len(), count, "{log}");
+            let id = lines[0].split("line=").nth(1).and_then(|rest| rest.split(' ').next()).expect("an id");
+            assert!(lines[0].contains(&format!(" session={id} ")), "{}", lines[0]);
+        }
+    });
+}
+
+#[test]
 fn a_session_knows_what_its_token_said() {
     at_every_door("", |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
