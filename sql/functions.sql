@@ -136,3 +136,12 @@ LANGUAGE c STRICT STABLE PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'session_claim_wrapper';
 COMMENT ON FUNCTION session_claim(text) IS
   'one claim of the token this session logged in with, as text; null if there is none';
+
+CREATE FUNCTION check_configuration(
+  OUT level text, OUT topic text, OUT message text, OUT what_to_do text)
+RETURNS SETOF record
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'check_configuration_wrapper';
+REVOKE ALL ON FUNCTION check_configuration() FROM PUBLIC;
+COMMENT ON FUNCTION check_configuration() IS
+  'whether everything that a login with a token depends on is as it should be, and what to do where it is not';

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use entra::Key;
 
-pub(crate) use cache::{init_shared_memory, unknown_setting};
+pub(crate) use cache::{KeyRow, Status, init_shared_memory, unknown_setting};
 pub(crate) use worker::{azure_ad_auth_worker_main as worker_main, register as register_worker};
 
 use crate::settings;
@@ -37,6 +37,16 @@ pub(crate) struct Lookup {
 /// Looks a key up, among keys of the origin with this fingerprint only.
 pub(crate) fn find(key_id: &str, fingerprint: &str) -> Lookup {
     cache::find(key_id, fingerprint, &settings::timing())
+}
+
+/// How fetching goes.
+pub(crate) fn status() -> Status {
+    cache::status(&settings::timing())
+}
+
+/// The keys at hand.
+pub(crate) fn rows() -> Vec<KeyRow> {
+    cache::rows()
 }
 
 impl Lookup {

@@ -14,6 +14,7 @@
 mod bytes;
 mod chain;
 mod clock;
+mod configuration;
 mod door;
 mod fault;
 mod hba;

@@ -4,6 +4,7 @@ mod anchors;
 mod api;
 mod association;
 pub(crate) mod catalog;
+pub(crate) mod condition;
 mod createrole;
 pub(crate) mod ddl;
 mod link;

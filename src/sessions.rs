@@ -50,6 +50,11 @@ pub(crate) struct Session {
     pub(crate) door: String,
 }
 
+/// Whether there is a process that ends sessions.
+pub(crate) fn are_attended() -> bool {
+    table::is_attended()
+}
+
 /// Puts this backend's session on the list, from which it goes when the process ends.
 pub(crate) fn enter(role: pg_sys::Oid, principal: &Principal, token: &Token, door: &str) {
     table::enter(&Session {

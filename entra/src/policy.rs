@@ -104,6 +104,18 @@ impl Policy {
         self.clock_skew
     }
 
+    /// Leeway on `nbf`, `iat` and `exp`, in seconds.
+    #[must_use]
+    pub const fn leeway(&self) -> i64 {
+        self.clock_skew
+    }
+
+    /// Whether a key with this issuer, fixed or with `{tenantid}` in it, can have signed a token that is accepted.
+    #[must_use]
+    pub fn accepts_keys_of(&self, issuer: &str) -> bool {
+        self.accepts_issuer_template(issuer)
+    }
+
     pub(crate) fn required_permission(&self) -> Option<&str> {
         self.permission.as_deref()
     }

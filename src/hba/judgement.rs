@@ -107,6 +107,11 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// Whether it is a line by which a token can come.
+    pub(crate) fn is_door(&self) -> bool {
+        self.door.as_deref().is_some_and(|door| ["trust", "pam", "oauth"].contains(&door))
+    }
+
     /// The gravest verdict, and every reason for one.
     fn of(rule: &Rule, findings: &[Finding]) -> Self {
         let reasons: Vec<_> = findings.iter().map(|finding| finding.reason.as_str()).collect();

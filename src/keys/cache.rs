@@ -21,6 +21,7 @@ use pgrx::prelude::*;
 
 pub(crate) use layout::init_shared_memory;
 use layout::{KeyMemory, MEMORY, Slot, news};
+pub(crate) use status::{KeyRow, Status};
 pub(super) use status::{rows, status};
 pub(super) use upkeep::{
     begin, is_empty, look, note_failure, origin_is, publish, restore, snapshot, state, worker_started,

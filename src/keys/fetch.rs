@@ -7,7 +7,7 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use entra::{KeySet, KeySource, Untrusted, limits};
 use ureq::config::Config;
@@ -43,25 +43,45 @@ impl From<String> for FetchFault {
     }
 }
 
+/// What a fetch brought.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    /// The keys of all documents.
+    pub(super) keys: KeySet,
+    /// By how many seconds the provider's clock is ahead of ours; none: it did not say what time it is.
+    pub(super) clock_ahead: Option<i64>,
+}
+
+/// A document, as it came.
+struct Document {
+    content: Vec<u8>,
+    clock_ahead: Option<i64>,
+}
+
 /// Fetches all documents of an origin and joins them. All or none.
-pub(super) fn fetch(origin: &KeyOrigin) -> Result<KeySet, FetchFault> {
+pub(super) fn fetch(origin: &KeyOrigin) -> Result<Fetched, FetchFault> {
     match &origin.source {
         KeySource::File(path) => {
             let document = read_file(path, limits::MAX_KEY_DOCUMENT_BYTES as u64 + 1)?;
-            KeySet::parse(&document).map_err(|fault| format!("{path}: {fault}").into())
+            let keys = KeySet::parse(&document).map_err(|fault| format!("{path}: {fault}"))?;
+            Ok(Fetched { keys, clock_ahead: None })
         }
         KeySource::Urls(urls) => {
             let agent = agent(origin)?;
             let mut joined: Option<KeySet> = None;
+            let mut clock_ahead = None;
             for (url, document) in urls.iter().zip(get_all(&agent, urls)) {
                 let about = |fault| FetchFault::from(format!("{url}: {fault}"));
-                let keys = KeySet::parse(&document?).map_err(about)?;
+                let document = document?;
+                clock_ahead = clock_ahead.or(document.clock_ahead);
+                let keys = KeySet::parse(&document.content).map_err(about)?;
                 joined = Some(match joined {
                     None => keys,
                     Some(others) => others.join(keys).map_err(about)?,
                 });
             }
-            joined.ok_or_else(|| "no key document is configured".to_owned().into())
+            let keys = joined.ok_or_else(|| "no key document is configured".to_owned())?;
+            Ok(Fetched { keys, clock_ahead })
         }
     }
 }
@@ -115,7 +135,7 @@ fn trust_anchors(ca_file: Option<&str>) -> Result<Vec<Certificate<'static>>, Fet
 }
 
 /// Gets all at the same time: logins may be waiting.
-fn get_all(agent: &Agent, urls: &[String]) -> Vec<Result<Vec<u8>, FetchFault>> {
+fn get_all(agent: &Agent, urls: &[String]) -> Vec<Result<Document, FetchFault>> {
     let fault = |_| Err(FetchFault::from("a fault while fetching".to_owned()));
     thread::scope(|scope| {
         let gets: Vec<_> = urls.iter().map(|url| scope.spawn(|| get(agent, url))).collect();
@@ -123,21 +143,35 @@ fn get_all(agent: &Agent, urls: &[String]) -> Vec<Result<Vec<u8>, FetchFault>> {
     })
 }
 
-fn get(agent: &Agent, url: &str) -> Result<Vec<u8>, FetchFault> {
+fn get(agent: &Agent, url: &str) -> Result<Document, FetchFault> {
     let failed = |fault: &ureq::Error| format!("{url}: {}", Untrusted::new(&fault.to_string()));
     let mut response = agent.get(url).call().map_err(|fault| failed(&fault))?;
     let status = response.status();
+    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     if status.as_u16() != 200 {
-        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let seconds = header("retry-after").and_then(|value| value.trim().parse().ok());
         let elsewhere = if status.is_redirection() { ", and redirects are not followed" } else { "" };
         return Err(FetchFault {
             problem: format!("{url}: answered with status {}{elsewhere}", status.as_u16()),
-            retry_after: seconds.map(Duration::from_secs),
+            retry_after: header("retry-after").and_then(|value| wait_asked_for(value, SystemTime::now())),
         });
     }
+    let clock_ahead = header("date").and_then(|value| clock_ahead(value, SystemTime::now()));
     let limit = limits::MAX_KEY_DOCUMENT_BYTES as u64;
-    response.body_mut().with_config().limit(limit).read_to_vec().map_err(|fault| failed(&fault).into())
+    let content = response.body_mut().with_config().limit(limit).read_to_vec();
+    Ok(Document { content: content.map_err(|fault| failed(&fault))?, clock_ahead })
+}
+
+/// What `Retry-After` asks for: seconds, or a point in time.
+fn wait_asked_for(value: &str, now: SystemTime) -> Option<Duration> {
+    let seconds = value.parse().ok().map(Duration::from_secs);
+    seconds.or_else(|| Some(httpdate::parse_http_date(value).ok()?.duration_since(now).unwrap_or_default()))
+}
+
+/// By how many seconds the clock that wrote a `Date` is ahead of ours.
+fn clock_ahead(value: &str, now: SystemTime) -> Option<i64> {
+    let theirs = httpdate::parse_http_date(value).ok()?;
+    let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+    Some(theirs.duration_since(now).map_or_else(|behind| -seconds(behind.duration()), seconds))
 }
 
 /// Reads at most `limit` bytes of a regular file.
@@ -151,4 +185,31 @@ fn read_file(path: &str, limit: u64) -> Result<Vec<u8>, FetchFault> {
     let mut content = Vec::new();
     file.take(limit).read_to_end(&mut content).map_err(failed)?;
     Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_a_provider_are_seconds_or_dates() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let date = |ahead: i64| {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs((1_700_000_000 + ahead).unsigned_abs());
+            httpdate::fmt_http_date(time)
+        };
+        for (value, wait) in [
+            ("7", Some(7)),
+            (date(90).as_str(), Some(90)),
+            (date(-90).as_str(), Some(0)),
+            ("soon", None),
+            ("-1", None),
+        ] {
+            assert_eq!(wait_asked_for(value, now), wait.map(Duration::from_secs), "{value}");
+        }
+        for ahead in [-3_600, 0, 90] {
+            assert_eq!(clock_ahead(&date(ahead), now), Some(ahead));
+        }
+        assert_eq!(clock_ahead("today", now), None);
+    }
 }

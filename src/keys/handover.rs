@@ -7,17 +7,16 @@ use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use entra::KeySet;
 use parking_lot::Mutex;
 
-use super::fetch::{FetchFault, fetch};
+use super::fetch::{FetchFault, Fetched, fetch};
 use crate::settings::KeyOrigin;
 
 /// What a fetch brought.
 pub(super) struct Outcome {
     /// Which fetch: one that was overtaken by new settings counts for nothing.
     pub(super) run: u64,
-    pub(super) keys: Result<KeySet, FetchFault>,
+    pub(super) fetched: Result<Fetched, FetchFault>,
 }
 
 /// What is handed from a fetching thread to the main one.
@@ -41,9 +40,9 @@ impl Handover {
         let (place, mut rope) = (Arc::clone(&self.outcome), self.rope.try_clone()?);
         let work = move || {
             // A fault of ours or of a library must not leave everyone waiting for an outcome.
-            let keys = catch_unwind(AssertUnwindSafe(|| fetch(&origin)))
+            let fetched = catch_unwind(AssertUnwindSafe(|| fetch(&origin)))
                 .unwrap_or_else(|_| Err(FetchFault::from("a fault while fetching".to_owned())));
-            put(&place, Outcome { run, keys });
+            put(&place, Outcome { run, fetched });
             // A full pipe means the bell has rung already.
             let _ = rope.write(&[1]);
         };

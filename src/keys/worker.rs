@@ -15,12 +15,12 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
-use entra::{KeySet, Snapshot, State};
+use entra::{Snapshot, State};
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use super::fetch::FetchFault;
+use super::fetch::{FetchFault, Fetched};
 use super::handover::Handover;
 use super::{cache, snapshot};
 use crate::clock;
@@ -207,8 +207,8 @@ impl Worker {
         if outcome.run != self.run || self.running_since.take().is_none() {
             return;
         }
-        match outcome.keys {
-            Ok(keys) => self.succeeded(&keys),
+        match outcome.fetched {
+            Ok(fetched) => self.succeeded(&fetched),
             Err(fault) => self.failed(&fault),
         }
     }
@@ -222,8 +222,9 @@ impl Worker {
         }
     }
 
-    fn succeeded(&mut self, keys: &KeySet) {
-        cache::publish(keys, &settings::timing());
+    fn succeeded(&mut self, fetched: &Fetched) {
+        let keys = &fetched.keys;
+        cache::publish(keys, fetched.clock_ahead, &settings::timing());
         let mut text = format!("{} signing keys are at hand", keys.iter().len());
         if keys.dropped() > 0 {
             text = format!(

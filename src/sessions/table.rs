@@ -273,6 +273,11 @@ pub(super) fn attend() {
     change(|_, reaper| *reaper = own);
 }
 
+/// Whether there is somebody to be woken.
+pub(super) fn is_attended() -> bool {
+    change(|_, reaper| !reaper.is_null())
+}
+
 /// Nobody any more.
 pub(super) fn retire() {
     change(|_, reaper| *reaper = std::ptr::null_mut());

@@ -2,16 +2,16 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 use crate::ca::Authority;
-use crate::issuer::{Signer, TENANT, with};
+use crate::issuer::{Signer, TENANT, unix_now, with};
 
 /// How the provider answers a request for keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub struct DeviceFlow {
 }
 
 struct State {
+    /// By how many seconds its clock is ahead.
+    clock_ahead: AtomicI64,
     port: u16,
     device_flow: Mutex<DeviceFlow>,
     manners: Mutex<Manners>,
@@ -71,6 +73,7 @@ impl Provider {
         let listener = TcpListener::bind(("127.0.0.1", port)).expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let state = Arc::new(State {
+            clock_ahead: AtomicI64::new(0),
             port,
             device_flow: Mutex::default(),
             manners: Mutex::new(Manners::Good),
@@ -105,6 +108,11 @@ impl Provider {
     /// The access token that a device flow ends with from now on.
     pub fn grant(&self, token: &str) {
         token.clone_into(&mut lock(&self.state.device_flow).token);
+    }
+
+    /// Has its clock be ahead of the machine's by so many seconds.
+    pub fn set_clock_ahead(&self, seconds: i64) {
+        self.state.clock_ahead.store(seconds, Ordering::SeqCst);
     }
 
     /// How the last device flow has gone.
@@ -262,7 +270,10 @@ fn key_document(path: &str, state: &State) -> String {
         .iter()
         .map(|key| if v2 { key.jwk() } else { with(key.jwk(), "issuer", Value::Null) })
         .collect();
-    response(200, "", &json!({ "keys": keys }).to_string())
+    let ahead = state.clock_ahead.load(Ordering::SeqCst);
+    let time = UNIX_EPOCH + Duration::from_secs((unix_now() + ahead).unsigned_abs());
+    let date = format!("date: {}\r\n", httpdate::fmt_http_date(time));
+    response(200, &date, &json!({ "keys": keys }).to_string())
 }
 
 const DEVICE_CODE: &str = "device-code-1";

@@ -8,6 +8,7 @@ mod administrators;
 mod admissions;
 mod azure;
 mod chain;
+mod configuration;
 mod crash;
 mod documents;
 mod doors;

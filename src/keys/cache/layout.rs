@@ -73,6 +73,8 @@ pub(super) struct KeyMemory {
     key_count: usize,
     /// When the keys were fetched, Unix seconds, for people; what ages is `freshness`.
     pub(super) fetched_at: i64,
+    /// By how many seconds the provider's clock was ahead of ours then.
+    pub(super) clock_ahead: Option<i64>,
     pub(super) freshness: Freshness,
     /// Grows with whatever a login may have waited for: the end of a fetch, keys of a snapshot.
     pub(super) generation: u64,
@@ -122,6 +124,7 @@ impl Default for KeyMemory {
             keys: [Slot::EMPTY; limits::MAX_KEYS],
             key_count: 0,
             fetched_at: 0,
+            clock_ahead: None,
             freshness: Freshness::new(),
             generation: 0,
             tally: Tally::default(),

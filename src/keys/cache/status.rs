@@ -6,15 +6,15 @@ use super::layout::{MEMORY, Slot};
 use crate::clock;
 
 /// A key at hand.
-pub(in crate::keys) struct KeyRow {
+pub(crate) struct KeyRow {
     /// `kid`.
-    pub(in crate::keys) key_id: String,
+    pub(crate) key_id: String,
     /// `issuer`, where the document has it.
-    pub(in crate::keys) issuer: Option<String>,
+    pub(crate) issuer: Option<String>,
     /// The last successful fetch, which had it. Unix seconds.
-    pub(in crate::keys) fetched_at: i64,
+    pub(crate) fetched_at: i64,
     /// The first fetch that had it. Unix seconds.
-    pub(in crate::keys) first_seen: i64,
+    pub(crate) first_seen: i64,
 }
 
 /// The keys at hand, whether they may still be used or not.
@@ -28,31 +28,33 @@ pub(in crate::keys) fn rows() -> Vec<KeyRow> {
 }
 
 /// How fetching goes. Times are Unix seconds.
-pub(in crate::keys) struct Status {
+pub(crate) struct Status {
     /// What is to be said about the keys.
-    pub(in crate::keys) state: State,
+    pub(crate) state: State,
     /// A fetch is running.
-    pub(in crate::keys) fetching: bool,
+    pub(crate) fetching: bool,
     /// Keys at hand, whether they may still be used or not.
-    pub(in crate::keys) keys: usize,
+    pub(crate) keys: usize,
     /// When the keys at hand were fetched.
-    pub(in crate::keys) last_success: Option<i64>,
+    pub(crate) last_success: Option<i64>,
     /// When the last fetch began.
-    pub(in crate::keys) last_attempt: Option<i64>,
+    pub(crate) last_attempt: Option<i64>,
     /// What went wrong last; none after a success.
-    pub(in crate::keys) last_error: Option<String>,
+    pub(crate) last_error: Option<String>,
     /// When the next fetch is due; none while one is running.
-    pub(in crate::keys) next_attempt: Option<i64>,
+    pub(crate) next_attempt: Option<i64>,
     /// Fetches that have ended since the server started.
-    pub(in crate::keys) fetches: u64,
+    pub(crate) fetches: u64,
     /// Those of them that failed.
-    pub(in crate::keys) failures: u64,
+    pub(crate) failures: u64,
     /// Fetches caused by logins with unknown keys.
-    pub(in crate::keys) on_demand: u64,
+    pub(crate) on_demand: u64,
     /// The worker, while there is one.
-    pub(in crate::keys) worker_pid: Option<i32>,
+    pub(crate) worker_pid: Option<i32>,
     /// When a worker last went round its loop.
-    pub(in crate::keys) heartbeat: Option<i64>,
+    pub(crate) heartbeat: Option<i64>,
+    /// By how many seconds the provider's clock was ahead of ours at the last successful fetch, where it said so.
+    pub(crate) clock_ahead: Option<i64>,
 }
 
 /// How fetching goes.
@@ -75,5 +77,6 @@ pub(in crate::keys) fn status(timing: &Timing) -> Status {
         on_demand: memory.tally.on_demand,
         worker_pid: (memory.worker.pid != 0).then_some(memory.worker.pid),
         heartbeat: at(memory.worker.heartbeat),
+        clock_ahead: memory.clock_ahead,
     }
 }

@@ -81,7 +81,7 @@ pub(in crate::keys) fn begin() {
 }
 
 /// A fetch brought keys: they replace all that were there.
-pub(in crate::keys) fn publish(keys: &KeySet, timing: &Timing) {
+pub(in crate::keys) fn publish(keys: &KeySet, clock_ahead: Option<i64>, timing: &Timing) {
     let fetched_at = clock::unix_now();
     // Nobody but us changes keys, so they may be read before the lock that changes them is taken.
     let known = MEMORY.share().slots().to_vec();
@@ -92,6 +92,7 @@ pub(in crate::keys) fn publish(keys: &KeySet, timing: &Timing) {
         let mut memory = MEMORY.exclusive();
         memory.replace(&slots);
         memory.fetched_at = fetched_at;
+        memory.clock_ahead = clock_ahead;
         memory.fault = Bytes::EMPTY;
         memory.tally.ended += 1;
         memory.generation += 1;

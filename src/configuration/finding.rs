@@ -1,0 +1,61 @@
+//! One thing that was looked at.
+
+/// How grave it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// As it should be.
+    Ok,
+    /// Worth knowing.
+    Notice,
+    /// Somebody may not get in, or something will go wrong.
+    Warning,
+    /// Nobody gets in, or somebody may who should not.
+    Danger,
+}
+
+impl Level {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Danger => "danger",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) level: Level,
+    pub(super) topic: &'static str,
+    pub(super) message: String,
+    pub(super) what_to_do: Option<String>,
+}
+
+impl Finding {
+    pub(super) fn new(level: Level, topic: &'static str, message: impl Into<String>) -> Self {
+        Self { level, topic, message: message.into(), what_to_do: None }
+    }
+
+    pub(super) fn ok(topic: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Level::Ok, topic, message)
+    }
+
+    pub(super) fn notice(topic: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Level::Notice, topic, message)
+    }
+
+    pub(super) fn warning(topic: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Level::Warning, topic, message)
+    }
+
+    pub(super) fn danger(topic: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Level::Danger, topic, message)
+    }
+
+    pub(super) fn advice(mut self, advice: impl Into<String>) -> Self {
+        self.what_to_do = Some(advice.into());
+        self
+    }
+}

@@ -1,0 +1,77 @@
+//! The signing keys, their worker, and the clock.
+
+use entra::State;
+
+use super::finding::Finding;
+use crate::clock;
+use crate::keys::{KeyRow, Status};
+use crate::settings;
+
+/// The worker leaves a sign at least once a minute.
+const LONGEST_SILENCE: i64 = 150;
+
+pub(super) fn findings(status: &Status, keys: &[KeyRow]) -> Vec<Finding> {
+    let mut findings = vec![worker(status), state(status)];
+    findings.extend(issuers(keys));
+    findings.extend(clock(status));
+    findings
+}
+
+fn worker(status: &Status) -> Finding {
+    let silent = status.heartbeat.is_none_or(|last| clock::unix_now().saturating_sub(last) > LONGEST_SILENCE);
+    match status.worker_pid {
+        Some(_) if !silent => Finding::ok("key worker", "it is there, and has looked lately"),
+        Some(pid) => {
+            Finding::warning("key worker", format!("process {pid} has not been heard of for minutes")).advice(
+                "Look for its last words in the server log; restart the server if it does not come back.",
+            )
+        }
+        None => Finding::warning("key worker", "it is away").advice(
+            "It comes back a second after it has ended. If not: are there enough max_worker_processes?",
+        ),
+    }
+}
+
+fn state(status: &Status) -> Finding {
+    let why = || status.last_error.clone().unwrap_or_else(|| "nothing has been fetched yet".to_owned());
+    let count = status.keys;
+    match status.state {
+        State::Fresh | State::Due | State::InFlight => {
+            Finding::ok("keys", format!("{count} signing keys are at hand"))
+        }
+        State::Failing => Finding::warning("keys", format!("fetching the signing keys fails: {}", why()))
+            .advice(
+                "Logins go on with the keys at hand until these are older than azure_ad_auth.key_max_age.",
+            ),
+        State::Empty | State::TooOld => Finding::danger(
+            "keys",
+            format!("every Azure AD login is refused for want of signing keys: {}", why()),
+        )
+        .advice("Mend what it names, then: SELECT azure_ad_auth.refresh_keys();"),
+    }
+}
+
+/// Keys that say whose they are, and are nobody's whose tokens are accepted: another cloud, or another provider.
+fn issuers(keys: &[KeyRow]) -> Option<Finding> {
+    let policy = settings::rules().ok()?.policy;
+    let named: Vec<_> = keys.iter().filter_map(|key| key.issuer.as_deref()).collect();
+    let fits = |issuer: &&&str| policy.accepts_keys_of(issuer);
+    let (first, count) = (named.first()?, named.iter().filter(fits).count());
+    Some(if count > 0 {
+        Finding::ok("issuers", format!("{count} of the keys are of issuers whose tokens are accepted"))
+    } else {
+        Finding::danger("issuers", format!("the keys are of {first}, whose tokens are not accepted"))
+            .advice("Compare azure_ad_auth.cloud, issuers, authority_url and key_source.")
+    })
+}
+
+fn clock(status: &Status) -> Option<Finding> {
+    let ahead = status.clock_ahead?;
+    let leeway = settings::rules().map_or(0, |rules| rules.policy.leeway());
+    let text = format!("at the last fetch the provider's clock was {ahead} s ahead of ours");
+    Some(if ahead.abs() <= leeway.max(2) {
+        Finding::ok("clock", text)
+    } else {
+        Finding::warning("clock", text).advice("Check NTP: tokens seem expired too early, or not valid yet.")
+    })
+}

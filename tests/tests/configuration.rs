@@ -1,0 +1,163 @@
+//! `check_configuration()`: what is said of a server that is as it should be, and of each thing that is not.
+
+use trial::cluster::{Cluster, Setup, eventually};
+use trial::door::Door;
+use trial::idp::{Manners, Provider};
+use trial::issuer::*;
+
+use crate::{link, scene_with, tamper};
+
+/// What a pg_hba.conf is like with which nothing is wrong.
+const SOUND: &str = "local all postgres trust\nlocal all +azure_ad_user trust\nhostssl all +azure_ad_user 127.0.0.1/32 trust\n";
+
+fn sound_scene() -> (Cluster, Provider) {
+    let (cluster, provider) = scene_with(Setup { hba: SOUND.to_owned(), ..Setup::default() });
+    link(&cluster, "ann", PERSON, "user");
+    (cluster, provider)
+}
+
+/// Everything that is not `ok`: level, topic, message.
+fn wrong(cluster: &Cluster) -> Vec<String> {
+    let query = "SELECT level || ' ' || topic || ': ' || message FROM azure_ad_auth.check_configuration() WHERE level <> 'ok'";
+    cluster.sql(query).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_server_that_is_as_it_should_be() {
+    let (cluster, _provider) = sound_scene();
+    assert_eq!(wrong(&cluster), [""; 0]);
+    assert_eq!(
+        cluster.sql("SELECT string_agg(topic, ', ') FROM azure_ad_auth.check_configuration()"),
+        "library, versions, tenant, audience, key worker, keys, issuers, clock, encryption, administrators, sessions, roles, pg_hba.conf"
+    );
+    // Whatever is wrong comes with what to do.
+    cluster.sql("SELECT azure_ad_auth.remove_admin()");
+    assert_eq!(
+        cluster.sql("SELECT what_to_do FROM azure_ad_auth.check_configuration() WHERE level <> 'ok'"),
+        "SELECT azure_ad_auth.set_admin(role_name, object_id, object_type);"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_settings() {
+    let (cluster, _provider) = sound_scene();
+    let shared = "https://ossrdbms-aad.database.windows.net";
+    for (setting, value, expected) in [
+        (
+            "audience",
+            "",
+            "danger settings: every Azure AD login is refused: azure_ad_auth.audience is not set".to_owned(),
+        ),
+        (
+            "audience",
+            shared,
+            format!(
+                "notice audience: tokens for {shared} are accepted; that resource is Azure's own databases' too"
+            ),
+        ),
+        (
+            "require_tls",
+            "off",
+            "danger encryption: tokens are taken in clear as well: azure_ad_auth.require_tls is off"
+                .to_owned(),
+        ),
+        (
+            "tenant_id",
+            OTHER_TENANT,
+            format!(
+                "danger administrators: every Azure AD login is refused: the administrators are of tenant {TENANT}, and azure_ad_auth.tenant_id is another"
+            ),
+        ),
+    ] {
+        let name = format!("azure_ad_auth.{setting}");
+        cluster.set(&name, value);
+        let found = wrong(&cluster);
+        assert!(found.contains(&expected), "{setting} = {value}: {found:?}");
+        cluster.sql(&format!("ALTER SYSTEM RESET {name}"));
+        cluster.reload();
+    }
+    cluster.set("ssl", "off");
+    assert!(wrong(&cluster).contains(
+        &"warning encryption: TLS is off: tokens are taken over Unix-domain sockets only".to_owned()
+    ));
+}
+
+#[test]
+fn what_is_wrong_with_roles() {
+    let (cluster, _provider) = sound_scene();
+    for (role, object) in [("bob", PERSON), ("cleo", PERSON), ("dan", PERSON), ("eve", PERSON)] {
+        link(&cluster, role, object, "user");
+    }
+    cluster.sql("CREATE ROLE stray");
+    for statement in [
+        "DELETE FROM pg_db_role_setting WHERE setrole = 'ann'::regrole",
+        "UPDATE pg_authid SET rolpassword = 'md5' || md5('x') WHERE rolname = 'bob'",
+        "UPDATE pg_authid SET rolsuper = true WHERE rolname = 'cleo'",
+        "UPDATE pg_authid SET rolcanlogin = false WHERE rolname = 'dan'",
+        "DELETE FROM pg_shseclabel WHERE objoid = 'eve'::regrole",
+    ] {
+        tamper(&cluster, statement);
+    }
+    assert_eq!(
+        wrong(&cluster),
+        [
+            "danger roles: role \"ann\" has no guard: on a server without azure_ad_auth a trust line lets everybody in as it",
+            "warning roles: role \"bob\" is linked and has a password",
+            "danger roles: role \"cleo\" is linked and is a superuser, replication or BYPASSRLS role",
+            "notice roles: role \"dan\" is linked and is not permitted to log in",
+            "danger roles: role \"eve\" is an Azure AD role without a link",
+        ]
+    );
+}
+
+#[test]
+fn what_is_wrong_with_keys_and_clocks() {
+    let (cluster, provider) = sound_scene();
+    provider.set_clock_ahead(600);
+    cluster.sql("SELECT azure_ad_auth.refresh_keys()");
+    let found = wrong(&cluster);
+    let ahead = |found: &String| {
+        ["599", "600", "601"].iter().any(|seconds| {
+            *found
+                == format!(
+                    "warning clock: at the last fetch the provider's clock was {seconds} s ahead of ours"
+                )
+        })
+    };
+    assert!(found.len() == 1 && found.iter().all(ahead), "{found:?}");
+    provider.set_clock_ahead(0);
+    provider.behave(Manners::Status(500, ""));
+    assert!(!cluster.sql_as("postgres", "SELECT azure_ad_auth.refresh_keys()").success);
+    assert!(
+        wrong(&cluster)
+            .iter()
+            .any(|line| line.starts_with("warning keys: fetching the signing keys fails: "))
+    );
+    cluster.set("azure_ad_auth.key_max_age", "1s");
+    let refused = "danger keys: every Azure AD login is refused for want of signing keys: ";
+    assert!(eventually(|| wrong(&cluster)
+        .iter()
+        .any(|line| line.starts_with(refused) && line.contains("status 500"))));
+}
+
+#[test]
+fn what_is_wrong_with_lines_and_the_library() {
+    let (cluster, _provider) = sound_scene();
+    cluster.change_hba("local all all trust\nhost all all 127.0.0.1/32 password\n");
+    let found = wrong(&cluster);
+    assert!(found.iter().any(|line| line.starts_with("danger pg_hba.conf: line 1 of ")), "{found:?}");
+    cluster.change_hba("local all postgres trust\nhost all all 127.0.0.1/32 password\n");
+    assert_eq!(wrong(&cluster), ["warning pg_hba.conf: no line lets Azure AD roles in with a token"]);
+    // For who looks after the server, and nobody else.
+    cluster.sql("CREATE ROLE metrics; GRANT pg_monitor TO metrics; CREATE ROLE anybody");
+    for (role, may) in [("metrics", true), ("anybody", false)] {
+        let query = format!("SET ROLE {role}; SELECT count(*) FROM azure_ad_auth.check_configuration()");
+        assert_eq!(cluster.sql_as("postgres", &query).success, may, "{role}");
+    }
+    cluster.stop("fast");
+    cluster.configure(&Setup { preload: Some(String::new()), hba: Door::hba("trust"), ..Setup::default() });
+    cluster.start();
+    assert!(wrong(&cluster).contains(
+        &"danger library: the server has not loaded azure_ad_auth: nobody logs in with a token".to_owned()
+    ));
+}
