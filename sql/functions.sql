@@ -39,7 +39,7 @@ COMMENT ON FUNCTION update_principal(text, uuid, text, boolean, boolean) IS
 
 CREATE FUNCTION drop_principal(role_name text)
 RETURNS void
-LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'drop_principal_wrapper';
 REVOKE ALL ON FUNCTION drop_principal(text) FROM PUBLIC;
 COMMENT ON FUNCTION drop_principal(text) IS
@@ -47,7 +47,7 @@ COMMENT ON FUNCTION drop_principal(text) IS
 
 CREATE FUNCTION revoke_tokens(role_name text, issued_before timestamptz DEFAULT now())
 RETURNS void
-LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'revoke_tokens_wrapper';
 REVOKE ALL ON FUNCTION revoke_tokens(text, timestamptz) FROM PUBLIC;
 COMMENT ON FUNCTION revoke_tokens(text, timestamptz) IS
@@ -55,7 +55,7 @@ COMMENT ON FUNCTION revoke_tokens(text, timestamptz) IS
 
 CREATE FUNCTION revoke_principal(object_id uuid)
 RETURNS integer
-LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'revoke_principal_wrapper';
 REVOKE ALL ON FUNCTION revoke_principal(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION revoke_principal(uuid) IS

@@ -154,13 +154,11 @@ fn administrators() -> Finding {
 }
 
 fn reaper() -> Finding {
-    if sessions::are_attended() {
-        Finding::ok("sessions", "the process that ends sessions is there")
-    } else {
-        Finding::warning("sessions", "the process that ends sessions is away").advice(
-            "It comes back a second after it has ended. If not: are there enough max_worker_processes?",
-        )
+    if sessions::attendant().is_some() {
+        return Finding::ok("sessions", "the process that ends sessions is there");
     }
+    Finding::danger("sessions", "the process that ends sessions is away: none ends by expiry or revocation")
+        .advice("It comes back a second after it has ended. If not: are there enough max_worker_processes?")
 }
 
 fn roles() -> Vec<Finding> {

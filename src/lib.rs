@@ -57,7 +57,7 @@ pub extern "C-unwind" fn _PG_init() {
     preloaded::mark(keys::worker_main, sessions::reaper_main);
     settings::define();
     principal::provider::register();
-    if upgrading() {
+    if preloaded::upgrading() {
         // pg_upgrade restores labels and memberships one by one; nothing may interfere, and nobody logs in.
         return;
     }
@@ -76,12 +76,6 @@ pub extern "C-unwind" fn _PG_init() {
 fn preloading() -> bool {
     // SAFETY: a plain value of the main thread.
     unsafe { pg_sys::process_shared_preload_libraries_in_progress }
-}
-
-#[expect(unsafe_code, reason = "reads flags of the server")]
-fn upgrading() -> bool {
-    // SAFETY: a plain value, set at start.
-    unsafe { pg_sys::IsBinaryUpgrade }
 }
 
 /// What `cargo pgrx test` starts its server with.

@@ -100,12 +100,23 @@ pub(crate) fn status() -> Preloaded {
     }
 }
 
+/// Whether the server runs for pg_upgrade.
+#[expect(unsafe_code, reason = "reads a flag of the server")]
+pub(crate) fn upgrading() -> bool {
+    // SAFETY: a plain value, set at start.
+    unsafe { pg_sys::IsBinaryUpgrade }
+}
+
 /// The library works only where the postmaster loaded it: hooks, label providers and shared memory are that one's.
 ///
 /// # Errors
 /// What an administrator has to do.
 pub(crate) fn require() -> Outcome<()> {
     match status() {
+        // There is no memory then, and nobody logs in.
+        Preloaded::ThisFile if upgrading() => {
+            Err(Fault::not_now("azure_ad_auth does nothing while the server is being upgraded"))
+        }
         Preloaded::ThisFile => Ok(()),
         Preloaded::AnotherFile => {
             Err(Fault::not_now("the azure_ad_auth library was replaced after the server started")

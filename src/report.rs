@@ -157,6 +157,8 @@ pub(crate) enum Ending {
     TokensRevoked,
     /// The role has lost its link.
     Unlinked,
+    /// The role has been linked to another object.
+    Rebound,
     /// There is no such role any more.
     RoleDropped,
     /// There is no administrator any more.
@@ -169,10 +171,17 @@ impl Ending {
             Self::Expired => "expired",
             Self::TokensRevoked => "tokens_revoked",
             Self::Unlinked => "unlinked",
+            Self::Rebound => "rebound",
             Self::RoleDropped => "role_dropped",
             Self::NoAdmin => "no_admin",
         }
     }
+}
+
+/// Logs that nobody knows whose tokens are revoked.
+pub(crate) fn log_unreadable_revocations() {
+    log("azure_ad_auth: the label of azure_ad_user cannot be read, and every login is refused until it can"
+        .to_owned());
 }
 
 /// Logs that a session has been asked to end.

@@ -50,9 +50,18 @@ pub(crate) struct Session {
     pub(crate) door: String,
 }
 
-/// Whether there is a process that ends sessions.
-pub(crate) fn are_attended() -> bool {
-    table::is_attended()
+/// The process that ends sessions, if there is one.
+pub(crate) fn attendant() -> Option<i32> {
+    table::attendant()
+}
+
+/// Whether an object that a predicate means is in, as one of these roles. An application is its client id too.
+pub(crate) fn is_in(object: Uuid, in_role: impl Fn(pg_sys::Oid) -> bool) -> bool {
+    let is_meant = |session: &Session| {
+        let by_client_id = session.kind == TokenKind::Application && session.application == Some(object);
+        session.object_id == object || by_client_id
+    };
+    table::sessions().iter().any(|session| is_meant(session) && in_role(session.role))
 }
 
 /// Puts this backend's session on the list, from which it goes when the process ends.

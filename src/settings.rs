@@ -73,6 +73,11 @@ pub(crate) fn unknown_key_wait() -> Duration {
     Duration::from_millis(define::UNKNOWN_KEY_WAIT.get().unsigned_abs().into())
 }
 
+/// Leeway for a clock that differs from the issuer's, in seconds.
+pub(crate) fn clock_skew() -> i64 {
+    i64::from(define::CLOCK_SKEW.get())
+}
+
 /// How many seconds after its token's a session ends; none: it stays.
 pub(crate) fn session_expiry() -> Option<i64> {
     let grace = i64::from(define::SESSION_EXPIRY_GRACE.get());

@@ -71,7 +71,8 @@ impl Json {
             Self::Null => serde_json::Value::Null,
             Self::Bool(value) => (*value).into(),
             Self::Integer(value) => (*value).into(),
-            Self::Text(text) => text.as_str().into(),
+            // PostgreSQL's texts cannot have this character.
+            Self::Text(text) => text.replace('\0', "\u{fffd}").into(),
             Self::Array(items) => items.iter().map(Self::to_value).collect(),
             Self::Object(members) => {
                 members.iter().map(|(name, value)| (name.clone(), value.to_value())).collect()

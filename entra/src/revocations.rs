@@ -1,8 +1,8 @@
 //! Objects whose tokens no longer count, whatever role they are shown for: a person who is to be out, everywhere.
 //!
 //! A text that fits a label: `revoked[,*=<unix seconds>][,<uuid>=<unix seconds>]…`, the tokens of that object issued earlier being
-//! refused; `*` is everybody. There is room for so many objects; when it is used up, the oldest entry is made one for everybody,
-//! which refuses more and never less: whoever has a token that old acquires a new one.
+//! refused; `*` is everybody. Entries older than any token are forgotten. There is room for so many objects; when it is used up,
+//! the oldest entry is made one for everybody, which refuses more and never less.
 
 use std::fmt;
 
@@ -17,6 +17,10 @@ const KEYWORD: &str = "revoked";
 
 /// Most objects: each takes 48 bytes of a label's 1,000.
 const MAX_OBJECTS: usize = 16;
+
+/// No access token lives for longer, in seconds: Entra's live for a day at most ("Configurable token lifetimes", Microsoft), and a week
+/// leaves room for other providers.
+const LONGEST_LIFE: i64 = 7 * 86_400;
 
 /// Objects, and from when on their tokens count again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,6 +57,19 @@ impl Revocations {
             }
         }
         Some(read)
+    }
+
+    /// Forgets what no token is old enough for, at `now` (Unix seconds).
+    pub fn forget(&mut self, now: i64) {
+        let counts = |not_before: i64| not_before > now.saturating_sub(LONGEST_LIFE);
+        self.objects.retain(|(_, not_before)| counts(*not_before));
+        self.everybody = self.everybody.filter(|not_before| counts(*not_before));
+    }
+
+    /// Whether one more object can be refused without refusing everybody's older tokens.
+    #[must_use]
+    pub fn has_room_for(&self, object: Uuid) -> bool {
+        self.objects.len() < MAX_OBJECTS || self.objects.iter().any(|(other, _)| *other == object)
     }
 
     /// Refuses tokens of an object that were issued before `not_before` (Unix seconds). An earlier time than the one that stands
@@ -140,6 +157,20 @@ mod tests {
             assert!(user(&revocations, Uuid::from_u128(n.into())) >= Some(n.into()), "{n}");
         }
         assert_eq!(user(&revocations, Uuid::from_u128(99)), Some(4));
+    }
+
+    #[test]
+    fn what_no_token_is_old_enough_for_is_forgotten() {
+        let mut revocations = Revocations::default();
+        revocations.revoke(PERSON, 100);
+        revocations.revoke(CLIENT, 200);
+        revocations.forget(150 + LONGEST_LIFE);
+        assert_eq!((user(&revocations, PERSON), user(&revocations, CLIENT)), (None, Some(200)));
+        assert!(revocations.has_room_for(PERSON));
+        for n in 10..25_u32 {
+            revocations.revoke(Uuid::from_u128(n.into()), 300);
+        }
+        assert!(!revocations.has_room_for(PERSON) && revocations.has_room_for(CLIENT));
     }
 
     #[test]

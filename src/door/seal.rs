@@ -10,7 +10,7 @@
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 
-use entra::{Code, Label, Refusal, Token};
+use entra::{Code, Label, Refusal};
 use pgrx::prelude::*;
 
 use crate::chain::{UtilityCall, utility_hook};
@@ -129,12 +129,14 @@ fn judge(passage: Option<Passage>, role: pg_sys::Oid) -> Result<(), (String, Den
 
 /// Whether the token still counts.
 fn check_revocations(name: &str, label: &Label) -> Result<(), (String, Denial)> {
-    let everywhere =
-        |token: &Token| catalog::revocations()?.not_before(token.object_id, token.kind, token.application);
+    let Some(revocations) = catalog::revocations() else {
+        let facts = vec![("problem", "the label of azure_ad_user cannot be read".to_owned())];
+        return Err((name.to_owned(), Denial::new(Code::Internal, name, facts)));
+    };
     let revoked = session::with_token(|token| {
-        let not_before = label.not_before.max(everywhere(token))?;
-        (token.issued_at < not_before)
-            .then_some(Refusal::TokenRevoked { issued_at: token.issued_at, not_before })
+        let everywhere = revocations.not_before(token.object_id, token.kind, token.application);
+        let (issued_at, not_before) = (token.issued_at, label.not_before.max(everywhere)?);
+        (issued_at < not_before).then_some(Refusal::TokenRevoked { issued_at, not_before })
     });
     match revoked.flatten() {
         Some(refusal) => Err((name.to_owned(), Denial::of(&refusal, name))),

@@ -127,9 +127,10 @@ fn update_principal(
 
 /// Unlinks a role, which stays.
 #[pg_extern(sql = false)]
-fn drop_principal(role_name: &str) {
+fn drop_principal(role_name: Option<&str>) {
     or_raise((|| {
         preloaded::require()?;
+        let role_name = given(role_name)?;
         let (role, _) = linked(role_name, lock::claim_to_unlink)?;
         link::unlink(&role).map(drop)
     })());
@@ -206,7 +207,7 @@ fn wanted(
     })
 }
 
-fn given(role_name: Option<&str>) -> Outcome<&str> {
+pub(super) fn given(role_name: Option<&str>) -> Outcome<&str> {
     role_name.ok_or_else(|| {
         Fault::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, "role_name must not be null")
     })

@@ -55,7 +55,9 @@ fn judge(object: pg_sys::ObjectAddress, text: Option<&CStr>) -> Outcome<()> {
     } else {
         "say which roles Azure AD administrators have made"
     };
-    rights::require_superuser(what)
+    rights::require_superuser(what)?;
+    catalog::announce_change(object.objectId);
+    Ok(())
 }
 
 /// Marks a role that an administrator has made.
@@ -65,7 +67,7 @@ pub(super) fn mark(role: &Role) {
 
 /// Whether an administrator has made it.
 pub(super) fn is_marked(role: &Role) -> bool {
-    catalog::label_text(role.id, PROVIDER).is_some()
+    catalog::label_text(role.id, PROVIDER).is_some_and(|text| text == LABEL)
 }
 
 /// Gives roles marked before 16 to all administrators, as those made since are. Only within `as_superuser`.

@@ -64,10 +64,11 @@ fn judge(
              [,not_before=<seconds>].",
         )
     })?;
-    if upgrading() {
+    if crate::preloaded::upgrading() {
         return Ok(());
     }
     let Some(role) = catalog::role_of(object.objectId) else { return Ok(()) };
+    catalog::announce_change(role.id);
     match label {
         Some(label) if role.name.as_c_str() == ADMIN_ROLE => check_association(&role, &label),
         None if role.name.as_c_str() == ADMIN_ROLE => rights::require_superuser("change the association"),
@@ -85,10 +86,4 @@ fn check_association(role: &Role, label: &Label) -> Outcome<()> {
     }
     Err(Fault::invalid(format!("role \"{}\" cannot be linked to a directory object", role.display_name()))
         .detail("Its label names a tenant and nothing else."))
-}
-
-#[expect(unsafe_code, reason = "reads a flag of the server")]
-fn upgrading() -> bool {
-    // SAFETY: a plain value, set at start.
-    unsafe { pg_sys::IsBinaryUpgrade }
 }

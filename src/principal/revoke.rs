@@ -7,7 +7,7 @@ use entra::{Label, Uuid};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 
-use super::api::linked;
+use super::api::{given, linked};
 use super::catalog::{self, Link, OWN_PROVIDER, PROVIDER, Role, USER_ROLE};
 use super::superuser::as_superuser;
 use super::{anchors, link, lock, rights};
@@ -15,15 +15,18 @@ use crate::clock;
 use crate::fault::{Fault, Outcome, notice, or_raise};
 use crate::preloaded;
 use crate::report::timestamp;
+use crate::{sessions, settings};
 
 /// Entra dates tokens back by up to so many seconds, so that clocks that are slow take them.
 const BACKDATED_SECONDS: i64 = 300;
 
 /// Refuses a role's tokens that were issued before a time.
 #[pg_extern(sql = false)]
-fn revoke_tokens(role_name: &str, issued_before: TimestampWithTimeZone) {
+fn revoke_tokens(role_name: Option<&str>, issued_before: Option<TimestampWithTimeZone>) {
     or_raise((|| {
         preloaded::require()?;
+        let role_name = given(role_name)?;
+        let issued_before = issued_before.ok_or_else(|| null("issued_before"))?;
         let not_before = unix_seconds(issued_before)?;
         if not_before > clock::unix_now() + 1 {
             return Err(Fault::invalid("issued_before must not lie in the future").hint(
@@ -39,14 +42,17 @@ fn revoke_tokens(role_name: &str, issued_before: TimestampWithTimeZone) {
 
 /// Refuses a directory object's tokens issued until now, for every role. The number of roles that are linked to it.
 #[pg_extern(sql = false)]
-fn revoke_principal(object_id: pgrx::Uuid) -> i32 {
+fn revoke_principal(object_id: Option<pgrx::Uuid>) -> i32 {
     or_raise((|| {
         preloaded::require()?;
         rights::may_administer()?;
+        let object_id = object_id.ok_or_else(|| null("object_id"))?;
         let object = Uuid::from_bytes(*object_id.as_bytes());
         lock::claim_end_of_administrators()?;
         let roles = roles_of(object)?;
-        let not_before = clock::unix_now() + 1;
+        require_no_administrator(object)?;
+        // The issuer's clock may be ahead of ours by as much as is put up with.
+        let not_before = clock::unix_now() + 1 + settings::clock_skew();
         for (role, label) in &roles {
             revoke(role, label, not_before);
         }
@@ -77,12 +83,40 @@ fn revoke_everywhere(object: Uuid, not_before: i64) -> Outcome<()> {
     })?;
     let mut revocations = catalog::revocations()
         .ok_or_else(|| Fault::not_now("the label of role \"azure_ad_user\" is not valid"))?;
+    revocations.forget(clock::unix_now());
+    if !revocations.has_room_for(object) {
+        rights::require_superuser("revoke the tokens of more objects than there is room for")?;
+        notice(
+            "everybody's access tokens that are older than the oldest of the last 16 revocations are revoked as well",
+            None,
+        );
+    }
     revocations.revoke(object, not_before);
     as_superuser(|| link::set_label(&user, OWN_PROVIDER, Some(&revocations.to_string())));
     Ok(())
 }
 
+/// Another administrator's access is for superusers to end, whichever of their ids they are named by.
+fn require_no_administrator(object: Uuid) -> Outcome<()> {
+    let administers = |role| catalog::role_of(role).is_some_and(|role| rights::is_administrator(&role));
+    if rights::is_superuser() || !sessions::is_in(object, administers) {
+        return Ok(());
+    }
+    Err(Fault::denied("permission denied to revoke the tokens of an Azure AD administrator")
+        .detail("It is logged in as one; only a superuser may."))
+}
+
+fn null(parameter: &str) -> Fault {
+    Fault::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, format!("{parameter} must not be null"))
+}
+
 fn tell(whose: &str, not_before: i64) {
+    if sessions::attendant().is_none() {
+        notice(
+            "sessions that came in with such a token do not end: the process that ends them is away",
+            Some("Is there room in max_worker_processes? pg_terminate_backend() ends them meanwhile."),
+        );
+    }
     notice(
         format!("access tokens issued before {} are no longer accepted for {whose}", timestamp(not_before)),
         Some(&format!(

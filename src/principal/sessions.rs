@@ -66,13 +66,14 @@ fn still_unlinked() -> bool {
 fn end_sessions_of(role: pg_sys::Oid) {
     // SAFETY: the table is in shared memory and of fixed size. It is read without a lock, as pg_stat_activity's is: a
     // process that comes meanwhile meets the seal, and one that goes has left its place or passed it on, in which case the
-    // role is another. The signal is SIGTERM, which every process of the server takes as a request to end.
+    // role is another. The signal is SIGTERM, which every process of the server takes as a request to end; it
+    // leads a group, in which whatever it has started is.
     unsafe {
         let table = &*pg_sys::ProcGlobal;
         for n in 0..table.allProcCount as usize {
             let process = &*table.allProcs.add(n);
             if process.pid != 0 && process.roleId == role {
-                libc::kill(process.pid, libc::SIGTERM);
+                libc::kill(-process.pid, libc::SIGTERM);
             }
         }
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Session, table};
 use crate::fault::or_raise;
-use crate::preloaded;
+use crate::preloaded::{self, Preloaded};
 use crate::principal::catalog;
 use crate::session;
 
@@ -79,17 +79,27 @@ fn row(
 /// The claims of the token this session logged in with; null if it logged in with none.
 #[pg_extern(sql = false)]
 fn session_claims() -> Option<JsonB> {
+    require_own_file();
     session::with_token(|token| JsonB(Value::Object(token.shown_claims())))
 }
 
 /// One of them as text: a string as it is, anything else as JSON.
 #[pg_extern(sql = false)]
 fn session_claim(name: &str) -> Option<String> {
+    require_own_file();
     let claim = session::with_token(|token| token.shown_claims().remove(name)).flatten()?;
     match claim {
         Value::Null => None,
         Value::String(text) => Some(text),
         other => Some(other.to_string()),
+    }
+}
+
+/// Another copy of the library knows nothing of how this session came in, and must not say that it came in without a token. Where
+/// none is loaded by the server, none did.
+fn require_own_file() {
+    if preloaded::status() == Preloaded::AnotherFile {
+        or_raise(preloaded::require());
     }
 }
 

@@ -16,7 +16,8 @@ use entra::Revocations;
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags};
 use pgrx::prelude::*;
 
-use super::{Session, table};
+use super::Session;
+use super::table::{self, Asked};
 use crate::preloaded::{self, WorkerMain};
 use crate::principal::catalog::{self, Link};
 use crate::report::{self, Ending};
@@ -94,11 +95,13 @@ unsafe extern "C-unwind" fn on_change(_argument: pg_sys::Datum, _cache: i32, _ha
 
 fn run() {
     loop {
-        let sessions = table::staying();
-        if !sessions.is_empty() {
-            look_at(&sessions);
-        }
-        if !BackgroundWorker::wait_latch(Some(if sessions.is_empty() { LONGEST_SLEEP } else { ROUND })) {
+        let sleep = if table::sleep_until_somebody_comes() {
+            LONGEST_SLEEP
+        } else {
+            look();
+            ROUND
+        };
+        if !BackgroundWorker::wait_latch(Some(sleep)) {
             return;
         }
         if BackgroundWorker::sighup_received() {
@@ -114,25 +117,45 @@ fn reload() {
     ROLES_CHANGED.set(true);
 }
 
-fn look_at(sessions: &[Session]) {
+fn look() {
     BackgroundWorker::transaction(|| {
+        // In this order: who comes later than the changes that are taken in here is judged by them, at the door or by the seal.
         catalog::accept_changes();
         let roles_changed = ROLES_CHANGED.replace(false);
+        let sessions = table::staying();
         let expiry = settings::session_expiry();
-        let revocations = if roles_changed { catalog::revocations() } else { None }.unwrap_or_default();
-        for session in sessions {
-            let lost =
-                if roles_changed { what_is_lost(session, &revocations, expiry.is_some()) } else { None };
+        let revocations = roles_changed.then(revocations);
+        for session in &sessions {
+            let lost = revocations
+                .as_ref()
+                .and_then(|revocations| what_is_lost(session, revocations, expiry.is_some()));
             let expired =
                 expiry.is_some_and(|grace| clock::unix_now() >= session.expires_at.saturating_add(grace));
-            let Some(reason) = lost.or_else(|| expired.then_some(Ending::Expired)) else { continue };
-            let role = catalog::role_of(session.role);
-            let role = role.map_or_else(|| session.role.to_u32().to_string(), |role| role.display_name());
-            if table::end(session) {
-                report::log_ending(session, &role, reason);
+            if let Some(reason) = lost.or_else(|| expired.then_some(Ending::Expired)) {
+                end(session, reason);
             }
         }
     });
+}
+
+/// Whose tokens count no longer. An unreadable label is said so, and is everybody's problem at the door; sessions stay.
+fn revocations() -> Revocations {
+    let revocations = catalog::revocations();
+    if revocations.is_none() {
+        report::log_unreadable_revocations();
+    }
+    revocations.unwrap_or_default()
+}
+
+fn end(session: &Session, reason: Ending) {
+    let role = catalog::role_of(session.role);
+    let role = role.map_or_else(|| session.role.to_u32().to_string(), |role| role.display_name());
+    match table::end(session) {
+        Asked::First => report::log_ending(session, &role, reason),
+        // It is looked at again until it has gone.
+        Asked::Again | Asked::Gone => {}
+    }
+    ROLES_CHANGED.set(true);
 }
 
 /// What has let the session in and is there no more.
@@ -140,8 +163,10 @@ fn what_is_lost(session: &Session, revocations: &Revocations, ends_without_admin
     if catalog::role_of(session.role).is_none() {
         return Some(Ending::RoleDropped);
     }
-    // One that has been linked to another object keeps its sessions, as it keeps its grants.
     let Link::Bound(label) = catalog::link_of(session.role) else { return Some(Ending::Unlinked) };
+    if label.object_id != Some(session.linked_to) {
+        return Some(Ending::Rebound);
+    }
     let everywhere = revocations.not_before(session.object_id, session.kind, session.application);
     if label.not_before.max(everywhere).is_some_and(|not_before| session.issued_at < not_before) {
         return Some(Ending::TokensRevoked);

@@ -14,9 +14,13 @@ use pgrx::prelude::*;
 
 use super::Session;
 use crate::bytes::Bytes;
+use crate::clock;
 
 /// The name of the memory and of its lock.
 const NAME: &std::ffi::CStr = c"azure_ad_auth_sessions";
+
+/// A session that has been asked to end is asked again after so many seconds.
+const PATIENCE: i64 = 5;
 
 /// A place. Empty while `pid` is 0.
 #[derive(Clone, Copy)]
@@ -33,8 +37,8 @@ struct Place {
     is_application: bool,
     has_display_name: bool,
     has_token_id: bool,
-    /// It has been asked to end.
-    ending: bool,
+    /// When it was last asked to end, Unix seconds; 0: never.
+    asked_at: i64,
     logged_in_at: i64,
     issued_at: i64,
     expires_at: i64,
@@ -45,11 +49,19 @@ struct Place {
     door: Bytes<8>,
 }
 
+/// The reaper, as others see it.
+#[repr(C)]
+struct Presence {
+    /// Whom to wake when a session comes; null while nobody sleeps for want of one.
+    sleeper: *mut pg_sys::Latch,
+    /// The reaper; 0 while there is none.
+    reaper: i32,
+}
+
 /// The memory, whose places follow it.
 #[repr(C)]
 struct Table {
-    /// Whom to wake when a session comes; null while there is nobody.
-    reaper: *mut pg_sys::Latch,
+    presence: Presence,
     capacity: usize,
     places: [Place; 0],
 }
@@ -164,30 +176,37 @@ impl Drop for Held {
     }
 }
 
-/// Looks at the places, under the lock.
-fn share<T>(look: impl FnOnce(&[Place]) -> T) -> T {
-    let _held = Held::new(pg_sys::LWLockMode::LW_SHARED);
-    look(places())
-}
-
-/// Changes places, under the lock.
-#[expect(unsafe_code, reason = "reads and writes shared memory")]
-fn change<T>(act: impl FnOnce(&mut [Place], &mut *mut pg_sys::Latch) -> T) -> T {
-    let _held = Held::new(pg_sys::LWLockMode::LW_EXCLUSIVE);
-    // SAFETY: the memory is there for the life of the server, and ours alone while the lock is held.
+/// Copies the places that are wanted.
+#[expect(unsafe_code, reason = "reads shared memory")]
+fn copies(wanted: impl Fn(&Place) -> bool) -> Vec<Place> {
+    let table = TABLE.get();
+    if table.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: the memory is there for the life of the server; nobody writes while the lock is held.
     unsafe {
-        let table = TABLE.get();
-        let places = std::slice::from_raw_parts_mut((&raw mut (*table).places).cast(), (*table).capacity);
-        act(places, &mut (*table).reaper)
+        // Before the lock, under which nothing is allocated.
+        let mut taken = Vec::with_capacity((*table).capacity);
+        let _held = Held::new(pg_sys::LWLockMode::LW_SHARED);
+        let places: &[Place] =
+            std::slice::from_raw_parts((&raw const (*table).places).cast(), (*table).capacity);
+        taken.extend(places.iter().filter(|place| place.pid != 0 && wanted(place)).copied());
+        taken
     }
 }
 
-#[expect(unsafe_code, reason = "reads shared memory")]
-fn places<'t>() -> &'t [Place] {
-    // SAFETY: as in change(); nobody writes while the lock is held.
+/// Changes places and who is to be woken, under the lock. None: there is no such memory.
+#[expect(unsafe_code, reason = "reads and writes shared memory")]
+fn change<T>(act: impl FnOnce(&mut [Place], &mut Presence) -> T) -> Option<T> {
+    let table = TABLE.get();
+    if table.is_null() {
+        return None;
+    }
+    let _held = Held::new(pg_sys::LWLockMode::LW_EXCLUSIVE);
+    // SAFETY: the memory is there for the life of the server, and ours alone while the lock is held.
     unsafe {
-        let table = TABLE.get();
-        std::slice::from_raw_parts((&raw const (*table).places).cast(), (*table).capacity)
+        let places = std::slice::from_raw_parts_mut((&raw mut (*table).places).cast(), (*table).capacity);
+        Some(act(places, &mut (*table).presence))
     }
 }
 
@@ -208,17 +227,18 @@ fn own() -> Option<usize> {
 pub(super) fn enter(session: &Session) {
     let Some(own) = own() else { return };
     let place = Place::of(session);
-    let reaper = change(|places, reaper| {
+    let sleeper = change(|places, presence| {
         if let Some(slot) = places.get_mut(own) {
             *slot = place;
         }
-        *reaper
+        std::mem::replace(&mut presence.sleeper, std::ptr::null_mut())
     });
+    let Some(sleeper) = sleeper else { return };
     // SAFETY: guarded, and called while shared memory is still there; a latch in shared memory, where it stays.
     unsafe {
         pg_sys::before_shmem_exit(Some(leave), pg_sys::Datum::from(0));
-        if !reaper.is_null() {
-            pg_sys::SetLatch(reaper);
+        if !sleeper.is_null() {
+            pg_sys::SetLatch(sleeper);
         }
     }
 }
@@ -236,54 +256,85 @@ unsafe extern "C-unwind" fn leave(_code: i32, _argument: pg_sys::Datum) {
 
 /// All sessions.
 pub(super) fn sessions() -> Vec<Session> {
-    let taken: Vec<Place> = share(|places| places.iter().filter(|place| place.pid != 0).copied().collect());
-    taken.iter().map(Place::session).collect()
+    copies(|_| true).iter().map(Place::session).collect()
 }
 
-/// Those that have not been asked to end yet.
+/// Those that have not been asked to end, or not lately.
 pub(super) fn staying() -> Vec<Session> {
-    let stays = |place: &&Place| place.pid != 0 && !place.ending;
-    let taken: Vec<Place> = share(|places| places.iter().filter(stays).copied().collect());
-    taken.iter().map(Place::session).collect()
+    let now = clock::unix_now();
+    copies(|place| place.is_due(now)).iter().map(Place::session).collect()
 }
 
-/// Asks a session to end, as pg_terminate_backend() does. False: it is not there any more, or has been asked.
+/// What came of asking a session to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// It was asked for the first time.
+    First,
+    /// It was asked again: something of it does not end.
+    Again,
+    /// It is not there any more.
+    Gone,
+}
+
+/// Asks a session to end, as pg_terminate_backend() does: with all processes it has started.
 ///
 /// Under the lock, without which a backend does not go: so the process is still the session's.
 #[expect(unsafe_code, reason = "sends a signal")]
-pub(super) fn end(session: &Session) -> bool {
-    change(|places, _| {
+pub(super) fn end(session: &Session) -> Asked {
+    let now = clock::unix_now();
+    let asked = change(|places, _| {
         let same = |place: &&mut Place| {
             place.pid == session.pid
                 && place.role == session.role
                 && place.logged_in_at == session.logged_in_at
         };
-        let Some(place) = places.iter_mut().find(same).filter(|place| !place.ending) else { return false };
-        place.ending = true;
-        // SAFETY: SIGTERM to a backend of this server.
-        unsafe { libc::kill(place.pid, libc::SIGTERM) == 0 }
-    })
+        let Some(place) = places.iter_mut().find(same).filter(|place| place.is_due(now)) else {
+            return Asked::Gone;
+        };
+        let before = std::mem::replace(&mut place.asked_at, now);
+        // SAFETY: SIGTERM to the process group that a backend of this server leads.
+        unsafe { libc::kill(-place.pid, libc::SIGTERM) };
+        if before == 0 { Asked::First } else { Asked::Again }
+    });
+    asked.unwrap_or(Asked::Gone)
 }
 
-/// Who is to be woken when a session comes: this process.
-#[expect(unsafe_code, reason = "reads the state of the process")]
+/// Somebody ends sessions from now on: this process.
 pub(super) fn attend() {
+    change(|_, presence| presence.reaper = std::process::id().cast_signed());
+}
+
+/// Who ends sessions, if anybody does.
+pub(super) fn attendant() -> Option<i32> {
+    change(|_, presence| presence.reaper).filter(|pid| *pid != 0)
+}
+
+/// Has this process woken when a session comes. False: there is one already.
+#[expect(unsafe_code, reason = "reads the state of the process")]
+pub(super) fn sleep_until_somebody_comes() -> bool {
     // SAFETY: this process's latch, in shared memory.
     let own = unsafe { pg_sys::MyLatch };
-    change(|_, reaper| *reaper = own);
-}
-
-/// Whether there is somebody to be woken.
-pub(super) fn is_attended() -> bool {
-    change(|_, reaper| !reaper.is_null())
+    let slept = change(|places, presence| {
+        let nobody = places.iter().all(|place| place.pid == 0);
+        if nobody {
+            presence.sleeper = own;
+        }
+        nobody
+    });
+    slept.unwrap_or(true)
 }
 
 /// Nobody any more.
 pub(super) fn retire() {
-    change(|_, reaper| *reaper = std::ptr::null_mut());
+    change(|_, presence| *presence = Presence { sleeper: std::ptr::null_mut(), reaper: 0 });
 }
 
 impl Place {
+    /// Whether it may be asked to end now.
+    const fn is_due(&self, now: i64) -> bool {
+        self.asked_at == 0 || now.saturating_sub(self.asked_at) >= PATIENCE
+    }
+
     fn of(session: &Session) -> Self {
         let application = session.application.unwrap_or_default();
         Self {
@@ -298,7 +349,7 @@ impl Place {
             is_application: session.kind == TokenKind::Application,
             has_display_name: session.display_name.is_some(),
             has_token_id: session.token_id.is_some(),
-            ending: false,
+            asked_at: 0,
             logged_in_at: session.logged_in_at,
             issued_at: session.issued_at,
             expires_at: session.expires_at,

@@ -425,7 +425,7 @@ fn define_session_settings() {
     int(
         c"azure_ad_auth.session_expiry_grace",
         c"How long after its token a session ends.",
-        c"Only where session_expiry says that it ends.",
+        c"Only where session_expiry says that it ends. Less than clock_skew: a token that is let in late may be thrown out at once.",
         &SESSION_EXPIRY_GRACE,
         0,
         86_400,

@@ -14,6 +14,12 @@ use zeroize::{Zeroize, Zeroizing};
 #[cfg(target_pointer_width = "64")]
 pub(crate) use symbols::conceal;
 
+/// Not where a table of symbols looks otherwise.
+#[cfg(not(target_pointer_width = "64"))]
+pub(crate) fn conceal() -> Result<(), &'static str> {
+    Err("it is done on machines of 64 bits only")
+}
+
 /// `PAM_SUCCESS`.
 pub(crate) const SUCCESS: c_int = 0;
 /// `PAM_SERVICE_ERR`: not a service of this module.

@@ -5,7 +5,7 @@ use trial::cluster::Cluster;
 use trial::issuer::*;
 
 use crate::links::{ADMIN, SECOND_ADMIN, session};
-use crate::{link, scene};
+use crate::{NO_REAPER, link, scene};
 
 fn run(client: &mut RawClient, statement: &str) {
     let result = client.query(statement);
@@ -212,7 +212,7 @@ fn the_last_two_administrators_go_at_once() {
 
 #[test]
 fn who_the_role_no_longer_stands_for_administers_no_more() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = scene(NO_REAPER);
     let mut old = session(&cluster, "admin", ADMIN);
     run(&mut old, &format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')"));
     cluster.sql(&format!("SELECT azure_ad_auth.set_admin('admin', '{SECOND_ADMIN}')"));

@@ -29,7 +29,14 @@ fn nothing_in_it_can_meet_the_servers_cryptography() {
     let names: Vec<_> = symbols.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
     assert!(names.contains(&"_PG_init"), "{symbols}");
     let known = |name: &str| {
-        ["Pg_magic_func", "_PG_init", "azure_ad_auth_worker_main", "__pgrx_marker"].contains(&name)
+        [
+            "Pg_magic_func",
+            "_PG_init",
+            "azure_ad_auth_worker_main",
+            "azure_ad_auth_reaper_main",
+            "__pgrx_marker",
+        ]
+        .contains(&name)
             || name == "_PG_oauth_validator_module_init"
             || name.starts_with("pam_sm_")
             || name.starts_with("pg_finfo_")

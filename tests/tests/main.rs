@@ -59,6 +59,9 @@ static WORKSHOP: LazyLock<Arc<Workshop>> = LazyLock::new(|| {
 
 const EVERY_DOOR: [Door; 3] = [Door::Password, Door::Pam, Door::OAuth];
 
+/// Room for the key worker only: nobody ends sessions but the seal and statements.
+const NO_REAPER: &str = "max_worker_processes = 2";
+
 /// The provider's key, made once: making one takes a while.
 static KEY: LazyLock<Arc<Signer>> = LazyLock::new(|| Arc::new(Signer::new("key-1")));
 /// A key the provider does not publish at first.

@@ -1,5 +1,8 @@
 //! Tokens that are taken back before they expire.
 
+use std::thread;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use trial::client::{Outcome, RawClient};
 use trial::cluster::Cluster;
@@ -9,16 +12,20 @@ use trial::issuer::*;
 
 use crate::links::token_of;
 use crate::sessions::{ENDED, end_of, enter, value};
-use crate::{KEY, at_every_door, link, scene, scene_at};
+use crate::{KEY, NO_REAPER, at_every_door, link, scene, scene_at, tamper};
 
 /// Claims of a token that was issued so many seconds ago, or will be.
 fn issued(claims: Value, seconds_ago: i64) -> Value {
     with(claims, "iat", json!(unix_now() - seconds_ago))
 }
 
+/// What revocations allow for.
+const SKEW: &str = "azure_ad_auth.clock_skew = '1s'";
+
 /// A token of after whatever has just been revoked.
 fn fresh(claims: Value) -> String {
-    KEY.token(&issued(claims, -5))
+    thread::sleep(Duration::from_millis(2_500));
+    KEY.token(&issued(claims, 0))
 }
 
 /// Expects a login to be refused because its token counts no longer.
@@ -34,7 +41,7 @@ fn revoked(cluster: &Cluster, role: &str, token: &str) {
 
 #[test]
 fn tokens_of_a_role_are_taken_back_and_its_sessions_end() {
-    at_every_door("", |_, cluster, _provider| {
+    at_every_door(SKEW, |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
         link(&cluster, "bob", PERSON, "user");
         let (old, newer) =
@@ -74,7 +81,7 @@ fn tokens_of_a_role_are_taken_back_and_its_sessions_end() {
 
 #[test]
 fn a_person_is_out_everywhere() {
-    at_every_door("", |_, cluster, _provider| {
+    at_every_door(SKEW, |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
         link(&cluster, "other_ann", PERSON, "user");
         link(&cluster, "readers", GROUP, "group");
@@ -108,7 +115,7 @@ fn a_person_is_out_everywhere() {
 
 #[test]
 fn an_application_is_out_by_either_of_its_ids() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = scene(SKEW);
     link(&cluster, "billing", APPLICATION, "service");
     for id in [APPLICATION, CLIENT] {
         let token = KEY.token(&issued(app_v2(unix_now()), 0));
@@ -121,7 +128,7 @@ fn an_application_is_out_by_either_of_its_ids() {
 
 #[test]
 fn who_may_take_tokens_back() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = scene(SKEW);
     let admin = token_of("66666666-aaaa-bbbb-cccc-000000000006");
     let create = format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')");
     assert!(cluster.psql("admin", &admin, &create).success);
@@ -144,6 +151,10 @@ fn who_may_take_tokens_back() {
         ("revoke_tokens('ann', now() + interval '1 h')", "issued_before must not lie in the future"),
         ("revoke_tokens('ann', 'infinity')", "issued_before must be a point in time"),
         ("revoke_tokens('nobody')", "role \"nobody\" does not exist"),
+        ("revoke_tokens(NULL)", "role_name must not be null"),
+        ("revoke_tokens('ann', NULL)", "issued_before must not be null"),
+        ("revoke_principal(NULL)", "object_id must not be null"),
+        ("drop_principal(NULL)", "role_name must not be null"),
         ("revoke_tokens('postgres')", "role \"postgres\" is not linked to a directory object"),
     ] {
         let output = cluster.sql_as("postgres", &format!("SELECT azure_ad_auth.{call}"));
@@ -153,7 +164,7 @@ fn who_may_take_tokens_back() {
 
 #[test]
 fn a_standby_takes_tokens_back_too() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = scene(SKEW);
     link(&cluster, "ann", PERSON, "user");
     link(&cluster, "readers", GROUP, "group");
     let standby = cluster.standby();
@@ -171,13 +182,13 @@ fn a_standby_takes_tokens_back_too() {
 }
 
 #[test]
-fn a_login_in_flight_is_caught_by_the_seal() {
-    let (cluster, _provider) = scene_at(Door::Password, "");
+fn a_session_without_a_statement_yet_is_caught_by_the_seal() {
+    let (cluster, _provider) = scene_at(Door::Password, NO_REAPER);
     link(&cluster, "ann", PERSON, "user");
     let mut ann = enter(&cluster, "ann", &user_v1(unix_now()));
     // Behind everyone's back, so that nobody is told.
     let (label, seconds) = (format!("aadauth,oid={PERSON},type=user,tenant_id={TENANT}"), unix_now());
-    crate::tamper(
+    tamper(
         &cluster,
         &format!(
             "UPDATE pg_shseclabel SET label = '{label},not_before={seconds}' WHERE objoid = 'ann'::regrole"
@@ -189,7 +200,7 @@ fn a_login_in_flight_is_caught_by_the_seal() {
 
 #[test]
 fn what_is_revoked_is_dumped_and_only_superusers_write_it() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = scene(SKEW);
     cluster.sql(&format!("SELECT azure_ad_auth.revoke_principal('{PERSON}')"));
     let label = cluster.sql("SELECT label FROM pg_shseclabel WHERE objoid = 'azure_ad_user'::regrole");
     assert!(label.starts_with(&format!("revoked,{PERSON}=")), "{label}");
@@ -203,4 +214,76 @@ fn what_is_revoked_is_dumped_and_only_superusers_write_it() {
         cluster.psql("admin", &admin, "SECURITY LABEL FOR azure_ad_auth ON ROLE azure_ad_user IS NULL");
     assert!(!output.success, "an administrator wrote it");
     assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.repair()"), "0");
+}
+
+#[test]
+fn another_administrator_is_not_an_administrators_to_put_out() {
+    let (cluster, _provider) = scene(SKEW);
+    // Linked by the client id, named by the object id.
+    cluster.sql(&format!("SELECT azure_ad_auth.create_principal('robot', '{CLIENT}', 'service', true)"));
+    let mut robot = enter(&cluster, "robot", &app_v2(unix_now()));
+    assert_eq!(value(&mut robot, "SELECT 1"), "1");
+    let admin = token_of("66666666-aaaa-bbbb-cccc-000000000006");
+    for id in [CLIENT, APPLICATION] {
+        let output = cluster.psql("admin", &admin, &format!("SELECT azure_ad_auth.revoke_principal('{id}')"));
+        assert!(output.stderr.contains("permission denied"), "{id}: {}", output.stderr);
+    }
+    assert_eq!(value(&mut robot, "SELECT 1"), "1");
+    cluster.sql(&format!("SELECT azure_ad_auth.revoke_principal('{APPLICATION}')"));
+    assert_eq!(end_of(&mut robot), ENDED);
+}
+
+#[test]
+fn more_than_there_is_room_for_is_for_superusers() {
+    let (cluster, _provider) = scene(SKEW);
+    let admin = token_of("66666666-aaaa-bbbb-cccc-000000000006");
+    let revoke = |count: u32| {
+        format!(
+            "SELECT count(azure_ad_auth.revoke_principal(('00000000-0000-0000-0000-' || lpad(n::text, 12, '0'))::uuid)) FROM generate_series(1, {count}) n"
+        )
+    };
+    assert!(cluster.psql("admin", &admin, &revoke(16)).success);
+    let output = cluster.psql("admin", &admin, &revoke(17));
+    let message = "must be superuser to revoke the tokens of more objects than there is room for";
+    assert!(output.stderr.contains(message), "{}", output.stderr);
+    let output = cluster.sql_as("postgres", &revoke(17));
+    assert!(
+        output.success && output.stderr.contains("NOTICE:  everybody's access tokens that are older"),
+        "{}",
+        output.stderr
+    );
+    let label = cluster.sql("SELECT label FROM pg_shseclabel WHERE objoid = 'azure_ad_user'::regrole");
+    assert!(label.starts_with("revoked,*="), "{label}");
+}
+
+#[test]
+fn a_label_written_by_a_statement_is_heeded_too() {
+    let (cluster, _provider) = scene(SKEW);
+    link(&cluster, "ann", PERSON, "user");
+    let mut ann = enter(&cluster, "ann", &user_v1(unix_now()));
+    assert_eq!(value(&mut ann, "SELECT 1"), "1");
+    cluster.sql(&format!(
+        "SECURITY LABEL FOR azure_ad_auth ON ROLE azure_ad_user IS 'revoked,{PERSON}={}'",
+        unix_now()
+    ));
+    assert_eq!(end_of(&mut ann), ENDED);
+    // One that nobody could have written lets nobody in.
+    tamper(&cluster, "UPDATE pg_shseclabel SET label = 'revoked,x' WHERE objoid = 'azure_ad_user'::regrole");
+    let mark = cluster.log_mark();
+    assert!(matches!(cluster.login("ann", &fresh(user_v1(unix_now()))), Outcome::Refused(_)));
+    cluster.await_log(mark, "refused code=internal role=ann");
+}
+
+#[test]
+fn nobody_is_told_that_sessions_end_where_nobody_ends_them() {
+    let (cluster, _provider) = scene(NO_REAPER);
+    link(&cluster, "ann", PERSON, "user");
+    let output = cluster.sql_as("postgres", "SELECT azure_ad_auth.revoke_tokens('ann')");
+    assert!(
+        output.stderr.contains("NOTICE:  sessions that came in with such a token do not end"),
+        "{}",
+        output.stderr
+    );
+    let level = "SELECT level FROM azure_ad_auth.check_configuration() WHERE topic = 'sessions'";
+    assert_eq!(cluster.sql(level), "danger");
 }

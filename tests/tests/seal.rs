@@ -9,7 +9,7 @@ use trial::expect::{lacks_token, ours};
 use trial::issuer::*;
 
 use crate::prompt::at_the_prompt;
-use crate::{EVERY_DOOR, KEY, at_doors, at_every_door, link, neighbour, tamper};
+use crate::{EVERY_DOOR, KEY, NO_REAPER, at_doors, at_every_door, link, neighbour, tamper};
 
 fn session(cluster: &Cluster, role: &str) -> RawClient {
     let mut client = cluster.client();
@@ -34,7 +34,7 @@ fn sealed(cluster: &Cluster, mark: usize, outcome: Answer, code: &str) {
 #[test]
 fn a_link_removed_between_admission_and_the_first_statement() {
     type Act = fn(&mut RawClient, u32) -> Answer;
-    at_every_door("", |_, cluster, _provider| {
+    at_every_door(NO_REAPER, |_, cluster, _provider| {
         let function: u32 = cluster.sql("SELECT 'pg_backend_pid'::regproc::oid").parse().expect("an oid");
         let acts: [Act; 6] = [
             |client, _| client.query("SELECT 1"),
@@ -58,7 +58,7 @@ fn a_link_removed_between_admission_and_the_first_statement() {
 
 #[test]
 fn a_link_changed_between_admission_and_the_first_statement() {
-    at_every_door("", |_, cluster, _provider| {
+    at_every_door(NO_REAPER, |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
         let mut client = session(&cluster, "ann");
         cluster.sql(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}', 'user')"));
@@ -69,18 +69,18 @@ fn a_link_changed_between_admission_and_the_first_statement() {
 
 #[test]
 fn once_unsealed_a_session_goes_on() {
-    at_every_door("", |_, cluster, _provider| {
+    at_every_door(NO_REAPER, |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
         let mut client = session(&cluster, "ann");
         assert!(client.query("SELECT 1").is_ok());
         cluster.sql(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}', 'user')"));
-        assert!(client.query("SELECT 1").is_ok(), "who was let in rightly stays in");
+        assert!(client.query("SELECT 1").is_ok(), "the seal is looked at once");
     });
 }
 
 #[test]
 fn an_admitted_session_works_by_the_extended_protocol() {
-    at_every_door("", |_, cluster, _provider| {
+    at_every_door(NO_REAPER, |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
         let text = |text: &str| Ok(vec![Some(text.to_owned())]);
         let mut client = session(&cluster, "ann");
@@ -127,7 +127,7 @@ fn parallel_workers_of_an_admitted_session_are_let_be() {
 
 #[test]
 fn dropping_a_principal_ends_its_sessions_after_commit() {
-    at_every_door("", |_, cluster, _provider| {
+    at_every_door(NO_REAPER, |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
         let mut client = session(&cluster, "ann");
         assert!(client.query("SELECT 1").is_ok());

@@ -167,7 +167,7 @@ fn a_session_ends_when_its_token_has_expired() {
         |_, cluster, _provider| {
             link(&cluster, "ann", PERSON, "user");
             let mark = cluster.log_mark();
-            let claims = short_lived(4);
+            let claims = short_lived(8);
             let expires_at = claims["exp"].as_i64().expect("a time");
             let mut staying = enter(&cluster, "ann", &user_v1(unix_now()));
             let mut sessions: Vec<_> = (0..3).map(|_| enter(&cluster, "ann", &claims)).collect();
@@ -257,6 +257,56 @@ fn a_session_ends_with_what_let_it_in() {
         }
         cluster.sql("DROP ROLE IF EXISTS ann");
     }
+}
+
+#[test]
+fn a_session_ends_with_all_that_it_has_started() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    cluster.sql(
+        "GRANT pg_execute_server_program TO ann; CREATE TABLE public.t (line text); GRANT INSERT ON t TO ann",
+    );
+    for act in ["SELECT azure_ad_auth.revoke_tokens('ann')", "SELECT azure_ad_auth.drop_principal('ann')"] {
+        let mut ann = enter(&cluster, "ann", &user_v1(unix_now() + 4));
+        thread::scope(|scope| {
+            let copy = scope.spawn(|| ann.query("COPY t FROM PROGRAM 'sleep 600'"));
+            let running =
+                "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%' AND state = 'active'";
+            assert!(eventually(|| cluster.sql(running) == "1"));
+            cluster.sql(act);
+            // First the program, then the session.
+            assert!(copy.join().expect("a thread").is_err(), "{act}");
+        });
+        end_of(&mut ann);
+    }
+}
+
+#[test]
+fn a_session_of_another_object_ends() {
+    let (cluster, _provider) = scene("");
+    let standby = cluster.standby();
+    standby.start();
+    standby.await_keys();
+    let rebind = format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}', 'user')");
+    let again = format!(
+        "BEGIN; SELECT azure_ad_auth.drop_principal('ann'); SELECT azure_ad_auth.create_principal('ann', '{APPLICATION}', 'user'); COMMIT"
+    );
+    for act in [rebind, again] {
+        link(&cluster, "ann", PERSON, "user");
+        let linked = "SELECT count(*) FROM pg_shseclabel WHERE objoid = (SELECT oid FROM pg_roles WHERE rolname = 'ann')";
+        assert!(eventually(|| standby.sql(linked) == "1"));
+        let mut both = [&cluster, &standby].map(|cluster| enter(cluster, "ann", &user_v1(unix_now())));
+        for session in &mut both {
+            assert_eq!(value(session, "SELECT 1"), "1");
+        }
+        cluster.sql(&act);
+        for session in &mut both {
+            assert_eq!(end_of(session), ENDED, "{act}");
+        }
+        cluster.sql("DROP ROLE ann");
+        assert!(eventually(|| standby.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'ann'") == "0"));
+    }
+    assert!(standby.log().contains("azure_ad_auth: ended reason=rebound role=ann"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use trial::issuer::*;
 use crate::{KEY, link, scene};
 
 /// A bad value for every setting that can have one.
-const BAD: [(&str, &str); 16] = [
+const BAD: [(&str, &str); 18] = [
     ("tenant_id", "contoso.example"),
     ("audience", "a,,b"),
     ("cloud", "germany"),
@@ -25,6 +25,8 @@ const BAD: [(&str, &str); 16] = [
     ("unknown_key_wait", "1 week"),
     ("clock_skew", "301"),
     ("require_tls", "perhaps"),
+    ("session_expiry", "sometimes"),
+    ("session_expiry_grace", "-1"),
     ("allowed_clients", "psql"),
     ("required_permission", "a,b"),
 ];

@@ -5,9 +5,10 @@
 //! (pam_access, pam_succeed_if, pam_listfile and more do) would call ours: a rule about accounts would be asked of us instead, in
 //! services we have nothing to do with.
 //!
-//! ELF has a kind of symbol that dlsym() finds, as libpam looks for its entries, and a call between libraries does not: one
-//! that is undefined and has a value all the same (System V ABI, AMD64 supplement, "Function Addresses"; glibc and musl heed it on
-//! every architecture). No linker makes one in a library, so the entries are made such where this library lies in memory, before
+//! ELF has a kind of symbol that dlsym() finds, as libpam looks for its entries, and a call through a procedure linkage table does
+//! not: one that is undefined and has a value all the same (System V ABI, AMD64 supplement, "Function Addresses"; glibc and musl heed
+//! it on every architecture). That is how distributions build such modules; one built with -fno-plt, or which takes its own
+//! function's address, would still find ours. No linker makes one in a library, so the entries are made such where this library lies in memory, before
 //! any backend is forked. Nobody else's memory is touched.
 
 use std::ffi::{CStr, c_char, c_void};
