@@ -9,6 +9,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use entra::Code;
 use serde_json::json;
@@ -278,7 +280,8 @@ fn sessions_are_looked_at_and_ended_as_described() {
     let revoked = "SELECT role_name FROM azure_ad_auth.principals WHERE tokens_not_before IS NOT NULL";
     assert_eq!(reader.cluster.sql(revoked), "ann@contoso.example");
     // What row-level security makes of it, with a token of after the revocation.
-    let claims = with(with(user_v1(unix_now()), "iat", json!(unix_now() + 5)), "aud", json!(RESOURCES[0]));
+    thread::sleep(Duration::from_secs(4));
+    let claims = with(with(user_v1(unix_now()), "iat", json!(unix_now() + 58)), "aud", json!(RESOURCES[0]));
     let act = "INSERT INTO notes (note) VALUES ('mine'); SELECT note FROM notes";
     reader.cluster.sql(&format!(
         "INSERT INTO notes VALUES (gen_random_uuid(), '{GROUP}', 'ours'), (gen_random_uuid(), NULL, 'theirs')"

@@ -267,7 +267,8 @@ fn a_session_ends_with_all_that_it_has_started() {
         "GRANT pg_execute_server_program TO ann; CREATE TABLE public.t (line text); GRANT INSERT ON t TO ann",
     );
     for act in ["SELECT azure_ad_auth.revoke_tokens('ann')", "SELECT azure_ad_auth.drop_principal('ann')"] {
-        let mut ann = enter(&cluster, "ann", &user_v1(unix_now() + 4));
+        let claims = with(user_v1(unix_now()), "iat", json!(unix_now() + 5));
+        let mut ann = enter(&cluster, "ann", &claims);
         thread::scope(|scope| {
             let copy = scope.spawn(|| ann.query("COPY t FROM PROGRAM 'sleep 600'"));
             let running =
