@@ -3,7 +3,7 @@
 //!
 //! - password: the line says `trust`, and the hook itself asks for the token, in [`super::password`];
 //! - pam: the line says `pam`, and PAM has asked this library, in [`super::pam`];
-//! - oauth: the line says `oauth`, and PostgreSQL 18 has asked this library, in [`super::oauth`].
+//! - oauth: the line says `oauth`, and PostgreSQL 18 has asked this library, in `super::oauth`.
 //!
 //! Behind the last two the verdict is there before the hook is called; [`super::verdict`] keeps it so long.
 //!
@@ -26,7 +26,7 @@
 //! R6. there is no administrator (`no_admin`);
 //! R7. the role is privileged (`privileged_role`) or has no LOGIN;
 //!
-//!     and only after these is the token asked for (by `oauth` it is there already):
+//! and only after these is the token asked for (by `oauth` it is there already):
 //!
 //! R8. the client hangs up: silently, as core does;
 //! R9. the answer is no password message, or has a NUL in it: core's own errors;

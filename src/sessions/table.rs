@@ -93,23 +93,26 @@ pub(crate) fn init_shared_memory() {
 }
 
 /// As many as there can be backends, background processes among them.
+#[cfg(not(feature = "pg14"))]
+#[expect(unsafe_code, reason = "reads a value of the server")]
+fn capacity() -> usize {
+    // SAFETY: a plain value, fixed at start before memory is requested.
+    usize::try_from(unsafe { pg_sys::MaxBackends }).unwrap_or(0)
+}
+
+/// The same where MaxBackends comes later (InitializeMaxBackends, postinit.c), and one of its parts has no binding.
+#[cfg(feature = "pg14")]
 #[expect(unsafe_code, reason = "reads settings of the server")]
 fn capacity() -> usize {
-    // SAFETY: plain values, fixed at start.
-    let count = unsafe {
-        #[cfg(feature = "pg14")]
-        {
-            // MaxBackends comes later there (InitializeMaxBackends, postinit.c).
-            pg_sys::MaxConnections
-                + pg_sys::autovacuum_max_workers
-                + 1
-                + pg_sys::max_worker_processes
-                + pg_sys::max_wal_senders
-        }
-        #[cfg(not(feature = "pg14"))]
-        pg_sys::MaxBackends
+    // SAFETY: plain values, fixed at start; a constant C string, and a text that is read at once.
+    let (count, autovacuum) = unsafe {
+        let count = pg_sys::MaxConnections + pg_sys::max_worker_processes + pg_sys::max_wal_senders;
+        let text = pg_sys::GetConfigOption(c"autovacuum_max_workers".as_ptr(), true, false);
+        (count, (!text.is_null()).then(|| std::ffi::CStr::from_ptr(text).to_string_lossy().into_owned()))
     };
-    usize::try_from(count).unwrap_or(0)
+    let autovacuum: usize = autovacuum.and_then(|text| text.parse().ok()).unwrap_or(0);
+    // The launcher is one more.
+    usize::try_from(count).unwrap_or(0) + autovacuum + 1
 }
 
 fn bytes() -> usize {

@@ -266,8 +266,11 @@ fn a_session_ends_with_all_that_it_has_started() {
     cluster.sql(
         "GRANT pg_execute_server_program TO ann; CREATE TABLE public.t (line text); GRANT INSERT ON t TO ann",
     );
-    for act in ["SELECT azure_ad_auth.revoke_tokens('ann')", "SELECT azure_ad_auth.drop_principal('ann')"] {
-        let claims = with(user_v1(unix_now()), "iat", json!(unix_now() + 5));
+    for (act, age) in [
+        ("SELECT azure_ad_auth.revoke_tokens('ann')", 60),
+        ("SELECT azure_ad_auth.drop_principal('ann')", -5),
+    ] {
+        let claims = with(user_v1(unix_now()), "iat", json!(unix_now() - age));
         let mut ann = enter(&cluster, "ann", &claims);
         thread::scope(|scope| {
             let copy = scope.spawn(|| ann.query("COPY t FROM PROGRAM 'sleep 600'"));
