@@ -104,6 +104,11 @@ impl Policy {
         self.clock_skew
     }
 
+    /// Empty: any.
+    pub(crate) fn clients(&self) -> &[Uuid] {
+        &self.clients
+    }
+
     pub(crate) fn required_permission(&self) -> Option<&str> {
         self.permission.as_deref()
     }
