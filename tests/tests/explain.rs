@@ -103,7 +103,7 @@ fn it_says_of_a_token_what_a_login_gets() {
             ("robot", KEY.token(&app_v1(unix_now())), "admitted"),
             ("readers", good.clone(), "admitted"),
             ("strict", good.clone(), "admitted"),
-            ("ann", "password".to_owned(), "invalid_format"),
+            ("ann", "correct-horse".to_owned(), "invalid_format"),
             ("ann", signed.to_owned(), "invalid_format"),
             ("ann", format!("{good}.{signature}"), "invalid_format"),
             ("ann", format!("{signed}.{}", b64([1; 3])), "bad_signature"),
@@ -157,6 +157,7 @@ fn it_says_of_a_role_what_a_login_gets() {
         // No member of itself, and so no Azure AD role to pg_hba.conf, which has other lines for it.
         let rows = explain(&cluster, Some("azure_ad_user"), &good);
         assert_eq!(code_of(&rows), "not_linked", "{rows:#?}");
+        tamper(&cluster, "UPDATE pg_authid SET rolcanlogin = false WHERE rolname = 'azure_ad_user'");
         cluster.sql("SELECT azure_ad_auth.revoke_tokens('ann')");
         agrees(&cluster, "ann", &good, "token_revoked");
         let fresh = user("iat", json!(unix_now() + 5));
