@@ -24,7 +24,7 @@ fn explain_as(client: &mut RawClient, role: Option<&str>, token: &str) -> Vec<St
 }
 
 /// The same by the superuser, without the parameters in the log.
-fn explain(cluster: &Cluster, role: Option<&str>, token: &str) -> Vec<String> {
+pub(crate) fn explain(cluster: &Cluster, role: Option<&str>, token: &str) -> Vec<String> {
     let mut client = cluster.superuser();
     assert!(client.query("SET log_parameter_max_length = 0; SET timezone = 'UTC'").is_ok());
     explain_as(&mut client, role, token)
@@ -37,7 +37,7 @@ fn row<'r>(rows: &'r [String], step: &str) -> &'r str {
 }
 
 /// The code at the end; every step before the one that failed has passed, unless it is not looked at.
-fn code_of(rows: &[String]) -> String {
+pub(crate) fn code_of(rows: &[String]) -> String {
     let (last, steps) = rows.split_last().expect("rows");
     let verdict = |row: &String| row.split('|').nth(1).unwrap_or_default().to_owned();
     let failed: Vec<_> = steps.iter().filter(|row| verdict(row) == "failed").collect();
@@ -250,27 +250,29 @@ fn nobody_learns_the_token_from_it() {
     link(&cluster, "ann", PERSON, "user");
     let good = KEY.token(&user_v1(unix_now()));
     let mark = cluster.log_mark();
-    let mut said = String::new();
+    let mut said = Vec::new();
     for (setting, value) in [("log_parameter_max_length", "0"), ("log_statement", "none")] {
         let mut client = cluster.superuser();
         assert!(client.query(&format!("SET {setting} = {value}")).is_ok());
         for token in [&good, &user("aud", json!("other")), &format!("{good}x"), &NEW_KEY.token(&json!({}))] {
             for role in [None, Some("ann"), Some("nobody")] {
-                said += &explain_as(&mut client, role, token).join("\n");
+                said.extend(explain_as(&mut client, role, token));
             }
             // Errors that have the call at hand.
             for role in ["", &"x".repeat(64)] {
                 let error = client.query_bound(CALL, &[token, role]).expect_err(role);
-                said += &format!("{error:?}");
+                said.push(format!("{error:?}"));
             }
             assert!(client.query("SET ROLE ann").is_ok());
             let error = client.query_bound(CALL, &[token, "ann"]).expect_err("ann");
-            said += &format!("{error:?}");
+            said.push(format!("{error:?}"));
             assert!(client.query("RESET ROLE").is_ok());
         }
-        said += &format!("{:?}", client.query("SELECT query FROM pg_stat_activity"));
+        said.extend(
+            client.query("SELECT query FROM pg_stat_activity").expect("queries").into_iter().flatten(),
+        );
     }
-    let log = cluster.log_since(mark);
+    let (said, log) = (said.join("\n"), cluster.log_since(mark));
     assert!(log.contains("DEBUG:"), "the log is as talkative as it can be");
     for part in good.split('.') {
         for piece in part.as_bytes().windows(12) {
