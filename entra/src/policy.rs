@@ -96,17 +96,17 @@ impl Policy {
         &self.audiences
     }
 
+    /// Empty: any.
+    pub(crate) fn clients(&self) -> &[Uuid] {
+        &self.clients
+    }
+
     pub(crate) fn issuers(&self) -> &[String] {
         &self.issuers
     }
 
     pub(crate) const fn clock_skew(&self) -> i64 {
         self.clock_skew
-    }
-
-    /// Empty: any.
-    pub(crate) fn clients(&self) -> &[Uuid] {
-        &self.clients
     }
 
     pub(crate) fn required_permission(&self) -> Option<&str> {
