@@ -114,6 +114,15 @@ REVOKE ALL ON FUNCTION check_hba() FROM PUBLIC;
 COMMENT ON FUNCTION check_hba() IS
   'the lines of pg_hba.conf that an Azure AD role can match, and what is wrong with them: ok, warning or danger, with reasons';
 
+CREATE FUNCTION explain_token(
+  token text, role_name text DEFAULT NULL, OUT step text, OUT verdict text, OUT expected text, OUT found text)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'explain_token_wrapper';
+REVOKE ALL ON FUNCTION explain_token(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION explain_token(text, text) IS
+  'the checks that a login with an access token would go through, as a role or as anyone, and what each would find; the last row has the refusal code';
+
 CREATE FUNCTION list_sessions(
   OUT pid integer, OUT role_name text, OUT object_id uuid, OUT tenant_id uuid, OUT kind text, OUT via_group uuid,
   OUT client_app uuid, OUT display_name text, OUT token_id text, OUT key_id text, OUT logged_in_at double precision,

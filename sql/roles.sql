@@ -15,6 +15,7 @@ GRANT EXECUTE ON FUNCTION
   drop_principal(text),
   revoke_tokens(text, timestamptz),
   revoke_principal(uuid),
+  explain_token(text, text),
   list_principals(),
   pg_catalog.pgaadauth_create_principal(text, boolean, boolean),
   pg_catalog.pgaadauth_create_principal_with_oid(text, text, text, boolean, boolean),

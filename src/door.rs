@@ -1,5 +1,7 @@
 //! How a token reaches us, and the one path from there to admission.
 
+mod conditions;
+mod explain;
 pub(crate) mod guard;
 pub(crate) mod hook;
 #[cfg(feature = "pg18")]
@@ -13,16 +15,17 @@ use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use entra::{Code, Principal, Refusal, Token, Untrusted, Unverified};
+use entra::{Code, Principal, Refusal, Step, Token, Untrusted, Unverified, Witness};
 use pgrx::prelude::*;
 use zeroize::Zeroizing;
 
 use crate::clock::unix_now;
 use crate::keys::{self, Found};
-use crate::principal::catalog::{self, Role, Standing};
+use crate::principal::catalog::{self, Standing};
 use crate::report::{Attempt, Denial};
 use crate::settings::{self, Rules};
 use crate::wire::{Connection, Method};
+use conditions::{anchor_refused, check_association, check_revocations, check_role, rules_for};
 
 /// By which way a token reaches us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,14 +67,22 @@ struct Visitor {
     role: pg_sys::Oid,
     /// Nobody on the way can read along.
     protected: bool,
+    /// Keys that are missing may be fetched and waited for.
+    may_wait: bool,
 }
 
 impl Visitor {
     /// Whoever is at the other end of a connection.
     fn of(connection: Connection) -> Self {
         let name = connection.role_name();
+        let protected = connection.is_tls() || connection.is_unix_socket();
+        Self { protected, may_wait: true, ..Self::named(name) }
+    }
+
+    /// Whoever asks for a role by this name; nothing is done for its sake.
+    fn named(name: CString) -> Self {
         let role = catalog::role_named(&name).map_or(pg_sys::InvalidOid, |role| role.id);
-        Self { name, role, protected: connection.is_tls() || connection.is_unix_socket() }
+        Self { name, role, protected: true, may_wait: false }
     }
 
     fn display_name(&self) -> String {
@@ -116,88 +127,46 @@ fn attend(
     visitor: &Visitor,
     ask: impl FnOnce() -> Result<Zeroizing<Vec<u8>>, Refused>,
 ) -> Result<Admission, Refused> {
+    attend_before(visitor, &mut (), ask)
+}
+
+/// The same before a witness.
+fn attend_before(
+    visitor: &Visitor,
+    witness: &mut impl Witness,
+    ask: impl FnOnce() -> Result<Zeroizing<Vec<u8>>, Refused>,
+) -> Result<Admission, Refused> {
     let role = catalog::role_of(visitor.role);
     let standing = role.as_ref().map(catalog::standing_of);
     if let (Some(role), Some(Standing::Anchor)) = (&role, &standing) {
+        witness.reach(Step::Role);
         return Err(anchor_refused(visitor, role));
     }
+    witness.reach(Step::Configuration);
     let rules = rules_for(visitor)?;
-    match (&role, standing) {
-        (Some(role), Some(Standing::Linked(_) | Standing::Inherited)) => {
-            check_standing(visitor, &rules, role)?;
-        }
-        // What a role is that is none of ours, or whether there is one, is not for a stranger to learn.
-        _ => check_association(visitor, &rules)?,
+    witness.reach(Step::Administrator);
+    check_association(visitor, &rules)?;
+    // What a role is that is none of ours, or whether there is one, is not for a stranger to learn.
+    if let (Some(role), Some(Standing::Linked(_) | Standing::Inherited)) = (&role, standing) {
+        witness.reach(Step::Role);
+        check_role(visitor, role)?;
     }
-    admit(visitor, &rules, &ask()?)
-}
-
-fn anchor_refused(visitor: &Visitor, role: &Role) -> Refused {
-    if role.can_login {
-        let problem = "this role stands for all Azure AD roles and is nobody's".to_owned();
-        Denial::new(Code::NotLinked, &visitor.display_name(), vec![("problem", problem)]).into()
-    } else {
-        Refused::NoLogin
-    }
-}
-
-/// What the visitor is judged by; the first two reasons to ask for no token.
-fn rules_for(visitor: &Visitor) -> Result<Rules, Denial> {
-    let name = visitor.display_name();
-    if settings::require_tls() && !visitor.protected {
-        return Err(Denial::new(Code::TlsRequired, &name, vec![]));
-    }
-    let rules = settings::rules().map_err(|fault| Denial::misconfigured(&fault, &name))?;
-    match keys::unknown_setting() {
-        Some(unknown) => Err(Denial::new(Code::NotConfigured, &name, vec![("unknown_setting", unknown)])),
-        None => Ok(rules),
-    }
-}
-
-/// What does not depend on the token: decided before it is asked for, so that none is sent in vain, and again after it
-/// has arrived, because the client decides how long that takes.
-fn check_standing(visitor: &Visitor, rules: &Rules, role: &Role) -> Result<(), Refused> {
-    check_association(visitor, rules)?;
-    if role.is_privileged() {
-        let attributes = [
-            (role.superuser, "superuser"),
-            (role.replication, "replication"),
-            (role.bypass_rls, "bypassrls"),
-        ];
-        let held: Vec<_> = attributes.iter().filter(|(held, _)| *held).map(|(_, name)| *name).collect();
-        let facts = vec![("attributes", held.join(","))];
-        return Err(Denial::new(Code::PrivilegedRole, &visitor.display_name(), facts).into());
-    }
-    if !role.can_login {
-        return Err(Refused::NoLogin);
-    }
-    Ok(())
-}
-
-/// Whether there is an administrator, of the configured tenant.
-fn check_association(visitor: &Visitor, rules: &Rules) -> Result<(), Denial> {
-    let name = visitor.display_name();
-    match catalog::associated_tenant() {
-        None => Err(Denial::new(Code::NoAdmin, &name, vec![])),
-        Some(tenant) if tenant != rules.policy.tenant() => {
-            let facts = vec![
-                ("problem", "the administrators are of another tenant".to_owned()),
-                ("expected", rules.policy.tenant().to_string()),
-                ("found", tenant.to_string()),
-            ];
-            Err(Denial::new(Code::NotConfigured, &name, facts))
-        }
-        Some(_) => Ok(()),
-    }
+    admit(visitor, &rules, &ask()?, witness)
 }
 
 /// Judges a token for a visitor.
 ///
 /// First what the token is worth, which may wait for keys; then, with everything committed meanwhile taken in, whether the
 /// name is still that of the role it was, and whether that role is linked to the token's object.
-fn admit(visitor: &Visitor, rules: &Rules, text: &[u8]) -> Result<Admission, Refused> {
+fn admit(
+    visitor: &Visitor,
+    rules: &Rules,
+    text: &[u8],
+    witness: &mut impl Witness,
+) -> Result<Admission, Refused> {
     let name = visitor.display_name();
-    let token = judge(text, rules, &name)?;
+    let token = judge(visitor, text, rules, witness)?;
+    witness.reach(Step::Link);
     catalog::accept_changes();
     let not_linked = || Refused::from(Denial::new(Code::NotLinked, &name, about(&token)));
     if visitor.role == pg_sys::InvalidOid {
@@ -211,27 +180,13 @@ fn admit(visitor: &Visitor, rules: &Rules, text: &[u8]) -> Result<Admission, Ref
     if matches!(standing, Standing::Local) {
         return Err(not_linked());
     }
-    check_standing(visitor, rules, &role)?;
+    check_association(visitor, rules)?;
+    check_role(visitor, &role)?;
     let Standing::Linked(label) = standing else { return Err(not_linked()) };
     let principal = Principal::of(&label).ok_or_else(not_linked)?;
-    fenced(|| principal.accepts(&token)).map_err(|refusal| denial_by(refusal, &name))?;
+    fenced(|| principal.accepts_before(&token, witness)).map_err(|refusal| denial_by(refusal, &name))?;
     check_revocations(&token, &name)?;
     Ok(Admission { role: role.id, principal, token })
-}
-
-/// Whether tokens of this object count, for whatever role.
-fn check_revocations(token: &Token, name: &str) -> Result<(), Denial> {
-    let Some(revocations) = catalog::revocations() else {
-        let facts = vec![("problem", "the label of azure_ad_user cannot be read".to_owned())];
-        return Err(Denial::new(Code::Internal, name, facts));
-    };
-    let issued_at = token.issued_at;
-    match revocations.not_before(token.object_id, token.kind, token.application) {
-        Some(not_before) if issued_at < not_before => {
-            Err(Denial::of(&Refusal::TokenRevoked { issued_at, not_before }, name))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Whose token it was, for the log of a refusal that is not about the token.
@@ -240,20 +195,21 @@ fn about(token: &Token) -> Vec<(&'static str, String)> {
 }
 
 /// What the token is worth, with the keys at hand, or with those of one fetch that is waited for.
-fn judge(text: &[u8], rules: &Rules, name: &str) -> Result<Token, Denial> {
-    let Rules { policy, origin } = rules;
-    let token = fenced(|| parse(text)).map_err(|refusal| denial_by(refusal, name))?;
+fn judge(visitor: &Visitor, text: &[u8], rules: &Rules, witness: &mut impl Witness) -> Result<Token, Denial> {
+    let (Rules { policy, origin }, name) = (rules, &visitor.display_name());
+    let token = fenced(|| parse(text, witness)).map_err(|refusal| denial_by(refusal, name))?;
+    witness.reach(Step::Key);
     let deadline = Instant::now() + settings::unknown_key_wait();
     let mut worth_waiting = None;
     loop {
         let lookup = keys::find(token.key_id(), &origin.fingerprint);
         if let Found::Key(key) = lookup.found {
-            return fenced(|| token.verify(&key, policy, unix_now()))
+            return fenced(|| token.verify_before(&key, policy, unix_now(), witness))
                 .map_err(|refusal| denial_by(refusal, name));
         }
         // Only a token that would pass with the right key may make anything happen, or keep a process waiting.
-        let worth_waiting =
-            *worth_waiting.get_or_insert_with(|| fenced(|| token.could_pass(policy, unix_now())).is_ok());
+        let worth_waiting = visitor.may_wait
+            && *worth_waiting.get_or_insert_with(|| fenced(|| token.could_pass(policy, unix_now())).is_ok());
         if !(worth_waiting && lookup.await_another(&origin.fingerprint, deadline)) {
             return Err(match lookup.found {
                 Found::Unavailable(facts) => Denial::new(Code::KeysUnavailable, name, facts),
@@ -264,14 +220,14 @@ fn judge(text: &[u8], rules: &Rules, name: &str) -> Result<Token, Denial> {
 }
 
 #[cfg(not(feature = "fault_injection"))]
-fn parse(text: &[u8]) -> Result<Unverified<'_>, Refusal> {
-    Unverified::parse(text)
+fn parse<'t>(text: &'t [u8], witness: &mut impl Witness) -> Result<Unverified<'t>, Refusal> {
+    Unverified::parse_before(text, witness)
 }
 
 /// Panics, with the token in the text, so that a test can see that nobody gets to read it.
 #[cfg(feature = "fault_injection")]
-fn parse(text: &[u8]) -> Result<Unverified<'_>, Refusal> {
-    let token = Unverified::parse(text)?;
+fn parse<'t>(text: &'t [u8], witness: &mut impl Witness) -> Result<Unverified<'t>, Refusal> {
+    let token = Unverified::parse_before(text, witness)?;
     assert!(token.key_id() != "panic", "a fault in a login with the token {}", String::from_utf8_lossy(text));
     Ok(token)
 }

@@ -23,3 +23,5 @@ mod sessions;
 mod statement;
 pub(crate) mod superuser;
 mod verify;
+
+pub(crate) use api::find as role_by_name;

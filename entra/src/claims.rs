@@ -5,6 +5,7 @@
 
 use uuid::Uuid;
 
+use crate::explain::{Step, Witness};
 use crate::ids::parse_uuid;
 use crate::json::{Json, Object};
 use crate::limits;
@@ -33,17 +34,27 @@ impl Claims {
         key_issuer: Option<&str>,
         policy: &Policy,
         now: i64,
+        witness: &mut impl Witness,
     ) -> Result<Token, Refusal> {
+        witness.reach(Step::Version);
         let version = self.version()?;
+        witness.reach(Step::Tenant);
         let tenant = self.tenant(policy)?;
+        witness.reach(Step::Issuer);
         self.check_issuer(key_issuer, policy)?;
+        witness.reach(Step::Audience);
         self.check_audience(policy)?;
+        witness.reach(Step::Validity);
         let (issued_at, expires_at) = self.check_times(policy.clock_skew(), now)?;
+        witness.reach(Step::Client);
         let application = self.check_client(version, policy)?;
-        let kind = self.kind()?;
-        self.check_permission(kind, policy)?;
-        let kind = kind
+        witness.reach(Step::Permission);
+        self.check_permission(policy)?;
+        witness.reach(Step::Kind);
+        let kind = self
+            .kind()?
             .ok_or_else(|| invalid("scp", "a token of a user has one, and this is none of an application"))?;
+        witness.reach(Step::Object);
         Ok(Token {
             tenant,
             object_id: self.uuid("oid")?,
@@ -125,9 +136,9 @@ impl Claims {
     }
 
     /// A user's permissions are in `scp`, an application's in `roles`.
-    fn check_permission(&self, kind: Option<TokenKind>, policy: &Policy) -> Result<(), Refusal> {
+    fn check_permission(&self, policy: &Policy) -> Result<(), Refusal> {
         let Some(required) = policy.required_permission() else { return Ok(()) };
-        let (claim, held) = if kind == Some(TokenKind::Application) {
+        let (claim, held) = if self.kind()? == Some(TokenKind::Application) {
             ("roles", self.texts("roles")?.unwrap_or_default())
         } else {
             ("scp", self.scopes()?.unwrap_or_default())
@@ -141,7 +152,7 @@ impl Claims {
 
     /// An application's when `idtyp` says so, or when nothing is delegated and subject and object are the same;
     /// a user's when something is delegated. An ID token is neither.
-    fn kind(&self) -> Result<Option<TokenKind>, Refusal> {
+    pub(crate) fn kind(&self) -> Result<Option<TokenKind>, Refusal> {
         let delegated = self.scopes()?.is_some();
         if self.optional_text("idtyp")? == Some("app") {
             return Ok(Some(TokenKind::Application));
@@ -160,7 +171,7 @@ impl Claims {
     }
 
     /// Other things than object ids can be listed (`sAMAccountName`, say); those never match.
-    fn groups(&self) -> Result<Groups, Refusal> {
+    pub(crate) fn groups(&self) -> Result<Groups, Refusal> {
         let elsewhere = match self.0.get("_claim_names") {
             None => false,
             Some(Json::Object(names)) => names.contains_key("groups"),
@@ -175,6 +186,36 @@ impl Claims {
 
     fn methods(&self) -> Result<Option<Vec<String>>, Refusal> {
         Ok(self.texts("amr")?.map(|methods| methods.into_iter().map(str::to_owned).collect()))
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The claim in which this token names its client application.
+    pub(crate) fn client_claim(&self) -> &'static str {
+        self.version().map_or("azp", application_claim)
+    }
+
+    /// A number, to show.
+    pub(crate) fn whole_number(&self, name: &str) -> Option<i64> {
+        if let Some(Json::Integer(number)) = self.0.get(name) { Some(*number) } else { None }
+    }
+
+    /// A claim with its name, to show: escaped and cut.
+    pub(crate) fn said(&self, name: &str) -> String {
+        let value = match self.0.get(name) {
+            None => return format!("no {name}"),
+            Some(Json::Text(text)) => Untrusted::new(text).to_string(),
+            Some(Json::Integer(number)) => number.to_string(),
+            Some(Json::Bool(value)) => value.to_string(),
+            Some(other) => match other.as_texts() {
+                Some(texts) => Untrusted::new(&texts.join(" ")).to_string(),
+                None => "of another kind".to_owned(),
+            },
+        };
+        format!("{name} {value}")
     }
 
     fn shown(&self, names: &[&str]) -> Option<Untrusted> {

@@ -2,6 +2,7 @@
 //!
 //! `jku`, `jwk`, `x5u` and `x5c` would let the token name its own key; `typ` differs between issuers and proves nothing.
 
+use crate::explain::{Step, Witness};
 use crate::json::{self, Json};
 use crate::limits;
 use crate::refusal::{FormatFault, Refusal};
@@ -18,16 +19,19 @@ pub(crate) struct Header {
 
 impl Header {
     /// Reads a decoded header; `length` is that of the whole token, for the refusal.
-    pub(crate) fn parse(bytes: &[u8], length: usize) -> Result<Self, Refusal> {
+    pub(crate) fn parse(bytes: &[u8], length: usize, witness: &mut impl Witness) -> Result<Self, Refusal> {
         let invalid = |fault| Refusal::InvalidFormat { fault, length };
+        witness.reach(Step::Header);
         let mut members = json::parse_object(bytes, limits::MAX_TOKEN_VALUES)
             .map_err(|fault| invalid(FormatFault::Json(Part::Header, fault)))?;
+        witness.reach(Step::Algorithm);
         match members.get("alg").and_then(Json::as_text) {
             Some(ALGORITHM) => {}
             other => {
                 return Err(Refusal::UnsupportedAlgorithm { found: other.map(Untrusted::new) });
             }
         }
+        witness.reach(Step::KeyId);
         if members.contains_key("crit") {
             return Err(invalid(FormatFault::CriticalExtensions));
         }

@@ -23,6 +23,7 @@
 mod advertised;
 mod authority;
 mod claims;
+mod explain;
 mod freshness;
 mod header;
 mod ids;
@@ -42,6 +43,7 @@ mod snapshot;
 mod token;
 
 pub use authority::{Cloud, KeySource, check_url, parse_authority, parse_key_source};
+pub use explain::{ShowTime, Step, Trail, Witness, expected, expected_by, found};
 pub use freshness::{Answer, Freshness, Millis, State, Timing};
 pub use ids::parse_uuid;
 pub use json::JsonFault;

@@ -96,6 +96,11 @@ impl Policy {
         &self.audiences
     }
 
+    /// Empty: any.
+    pub(crate) fn clients(&self) -> &[Uuid] {
+        &self.clients
+    }
+
     pub(crate) fn issuers(&self) -> &[String] {
         &self.issuers
     }

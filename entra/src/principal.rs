@@ -4,6 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
+use crate::explain::{Step, Witness};
 use crate::label::Label;
 use crate::refusal::{Bound, Refusal};
 use crate::token::{Groups, Token, TokenKind};
@@ -75,6 +76,15 @@ impl Principal {
     /// # Errors
     /// The first thing that does not fit: kind, object, multi-factor authentication, revocation.
     pub fn accepts(&self, token: &Token) -> Result<(), Refusal> {
+        self.accepts_before(token, &mut ())
+    }
+
+    /// The same before a witness.
+    ///
+    /// # Errors
+    /// As [`Principal::accepts`].
+    pub fn accepts_before(&self, token: &Token, witness: &mut impl Witness) -> Result<(), Refusal> {
+        witness.reach(Step::Principal);
         match self.kind {
             Some(PrincipalKind::Group) => {
                 self.check_tenant(token)?;
@@ -90,7 +100,9 @@ impl Principal {
             }
             None => self.check_object(token, token.kind == TokenKind::Application)?,
         }
+        witness.reach(Step::Mfa);
         self.check_methods(token)?;
+        witness.reach(Step::NotBefore);
         self.check_revocation(token)
     }
 

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::claims::Claims;
+use crate::explain::{Step, Witness};
 use crate::header::Header;
 use crate::json::{self, Object};
 use crate::keyset::Key;
@@ -136,11 +137,21 @@ impl<'t> Unverified<'t> {
     /// # Errors
     /// [`Refusal::InvalidFormat`] or [`Refusal::UnsupportedAlgorithm`].
     pub fn parse(text: &'t [u8]) -> Result<Self, Refusal> {
+        Self::parse_before(text, &mut ())
+    }
+
+    /// The same before a witness.
+    ///
+    /// # Errors
+    /// As [`Unverified::parse`].
+    pub fn parse_before(text: &'t [u8], witness: &mut impl Witness) -> Result<Self, Refusal> {
         let length = text.len();
         let invalid = |fault| Refusal::InvalidFormat { fault, length };
+        witness.reach(Step::Size);
         if length > limits::MAX_TOKEN_BYTES {
             return Err(invalid(FormatFault::TooLong));
         }
+        witness.reach(Step::Parts);
         let mut parts = text.split(|byte| *byte == b'.');
         let (Some(header), Some(claims), Some(signature), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
@@ -153,7 +164,7 @@ impl<'t> Unverified<'t> {
         let header = decode(Part::Header, header)?;
         let claims = decode(Part::Claims, claims)?;
         let signature = decode(Part::Signature, signature)?;
-        let header = Header::parse(&header, length)?;
+        let header = Header::parse(&header, length, witness)?;
         Ok(Self { signed, header, claims, signature, length })
     }
 
@@ -168,10 +179,26 @@ impl<'t> Unverified<'t> {
     /// # Errors
     /// The first check that fails, in the order of the contract.
     pub fn verify(&self, key: &Key, policy: &Policy, now: i64) -> Result<Token, Refusal> {
+        self.verify_before(key, policy, now, &mut ())
+    }
+
+    /// The same before a witness.
+    ///
+    /// # Errors
+    /// As [`Unverified::verify`].
+    pub fn verify_before(
+        &self,
+        key: &Key,
+        policy: &Policy,
+        now: i64,
+        witness: &mut impl Witness,
+    ) -> Result<Token, Refusal> {
+        witness.reach(Step::Signature);
         if !signature::fits(self.signed, &self.signature, key) {
             return Err(Refusal::BadSignature { key_id: Untrusted::new(self.key_id()) });
         }
-        self.claims()?.judge(&self.header.key_id, key.issuer(), policy, now)
+        witness.reach(Step::Claims);
+        self.claims()?.judge(&self.header.key_id, key.issuer(), policy, now, witness)
     }
 
     /// Whether the token would pass if a key not yet known had signed it. Believes nothing.
@@ -182,10 +209,10 @@ impl<'t> Unverified<'t> {
     /// # Errors
     /// The first check of the claims that fails.
     pub fn could_pass(&self, policy: &Policy, now: i64) -> Result<(), Refusal> {
-        self.claims()?.judge(&self.header.key_id, None, policy, now).map(|_| ())
+        self.claims()?.judge(&self.header.key_id, None, policy, now, &mut ()).map(|_| ())
     }
 
-    fn claims(&self) -> Result<Claims, Refusal> {
+    pub(crate) fn claims(&self) -> Result<Claims, Refusal> {
         json::parse_object(&self.claims, limits::MAX_TOKEN_VALUES).map(Claims::new).map_err(|fault| {
             Refusal::InvalidFormat { fault: FormatFault::Json(Part::Claims, fault), length: self.length }
         })

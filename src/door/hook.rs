@@ -48,8 +48,9 @@ use pgrx::PgTryBuilder;
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::prelude::*;
 
+use super::conditions::anchor_refused;
 use super::verdict::{self, Objection, Verdict};
-use super::{Admission, Door, Refused, Visitor, anchor_refused, attempt, attend, password};
+use super::{Admission, Door, Refused, Visitor, attempt, attend, password};
 use crate::principal::catalog::{self, Role, Standing};
 use crate::report::{self, Attempt, Denial};
 use crate::session::{self, Passage};

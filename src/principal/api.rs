@@ -229,7 +229,7 @@ fn label(wanted: &Wanted, not_before: Option<i64>) -> Outcome<Label> {
 }
 
 /// The role of a name; none if there is none. A name that PostgreSQL would cut is refused: it would be another's.
-fn find(name: &str) -> Outcome<Option<Role>> {
+pub(crate) fn find(name: &str) -> Outcome<Option<Role>> {
     if name.is_empty() {
         return Err(Fault::new(PgSqlErrorCode::ERRCODE_INVALID_NAME, "a role name cannot be empty"));
     }

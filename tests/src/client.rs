@@ -256,11 +256,26 @@ impl RawClient {
     /// # Errors
     /// The server's.
     pub fn query_extended(&mut self, text: &str) -> Answer {
+        self.query_bound(text, &[])
+    }
+
+    /// The same with parameters, as text.
+    ///
+    /// # Errors
+    /// The server's.
+    pub fn query_bound(&mut self, text: &str, parameters: &[&str]) -> Answer {
         let parse = [&[0], text.as_bytes(), &[0; 3]].concat();
+        // Unnamed portal and statement; no formats of parameters or results.
+        let mut bind = vec![0; 4];
+        bind.extend(u16::try_from(parameters.len()).expect("few parameters").to_be_bytes());
+        for parameter in parameters {
+            bind.extend(u32::try_from(parameter.len()).expect("a length").to_be_bytes());
+            bind.extend(parameter.as_bytes());
+        }
+        bind.extend([0; 2]);
         let messages = [
             message(b'P', &parse),
-            // Unnamed portal and statement; no formats, parameters, result formats.
-            message(b'B', &[0; 8]),
+            message(b'B', &bind),
             // Unnamed portal; every row.
             message(b'E', &[0; 5]),
             message(b'S', &[]),

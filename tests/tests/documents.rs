@@ -36,6 +36,8 @@ struct Block {
     account: String,
     /// The installation need not have this door; then nobody does what the block says.
     door: Option<Door>,
+    /// Nor need it have this version of psql.
+    since: u32,
 }
 
 fn root() -> PathBuf {
@@ -49,7 +51,7 @@ fn document(name: &str) -> String {
 fn blocks(document: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut account = "admin".to_owned();
-    let mut door = None;
+    let (mut door, mut since) = (None, 0);
     let mut open: Option<Block> = None;
     for line in document.lines() {
         let line = line.strip_prefix("> ").unwrap_or(line);
@@ -59,13 +61,14 @@ fn blocks(document: &str) -> Vec<Block> {
             line.strip_prefix("<!-- needs: ").and_then(|rest| rest.strip_suffix(" -->"))
         {
             door = EVERY_DOOR.into_iter().find(|door| door.name() == name);
-            assert!(door.is_some() || name == "nothing", "no such door: {name}");
+            since = name.strip_prefix("psql ").and_then(|major| major.parse().ok()).unwrap_or(0);
+            assert!(door.is_some() || since > 0 || name == "nothing", "no such door: {name}");
         } else if let Some(language) = line.strip_prefix("```") {
             if let Some(block) = open.take() {
                 blocks.push(block);
             } else {
                 let (language, text) = (language.to_owned(), String::new());
-                open = Some(Block { language, text, account: account.clone(), door });
+                open = Some(Block { language, text, account: account.clone(), door, since });
             }
         } else if let Some(block) = &mut open {
             let _ = writeln!(block.text, "{line}");
@@ -173,7 +176,9 @@ impl Reader {
         let mut last = String::new();
         let blocks = blocks(&document(name));
         assert!(blocks.iter().any(|block| block.language == "sql"), "{name} has no SQL any more");
-        for mut block in blocks.into_iter().filter(|block| block.door.is_none_or(has)) {
+        let major = self.cluster.workshop.installation.major;
+        let can = |block: &Block| block.door.is_none_or(has) && block.since <= major;
+        for mut block in blocks.into_iter().filter(can) {
             for place in ["/etc/pam.d/", "pamservice="] {
                 let ours = format!("{place}{}", self.service.as_ref().map_or("none", Service::name));
                 block.text = block.text.replace(&format!("{place}azure_ad_auth"), &ours);
@@ -194,6 +199,7 @@ impl Reader {
         let mut psql = Command::new(self.cluster.workshop.installation.program("psql"));
         psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-f"])
             .arg(self.folder.write("statements.sql", text))
+            .env("TOKEN", KEY.token(&with(user_v1(unix_now()), "aud", json!(RESOURCES[0]))))
             .env("PGHOST", self.cluster.folder().path())
             .env("PGPORT", self.cluster.port.to_string());
         let output = psql.output().expect("psql");
@@ -300,6 +306,28 @@ fn who_comes_from_azure_finds_the_statements() {
         reader.cluster.sql("SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = 'nightly'"),
         "t"
     );
+}
+
+#[test]
+fn a_failed_login_is_explained_as_described() {
+    let reader = Reader::beyond_the_readme();
+    let mark = reader.cluster.log_mark();
+    let explained = reader.does("docs/troubleshooting.md");
+    if reader.cluster.workshop.installation.major >= 16 {
+        let said = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let rows: Vec<_> = explained.lines().map(said).collect();
+        assert!(rows.contains(&"result | failed | admitted | oid_mismatch".to_owned()), "{explained}");
+    }
+    // All statements are logged here.
+    let log = reader.cluster.log_since(mark);
+    assert!(log.contains("SET log_statement = 'none'"), "statements are logged");
+    let shown = log.lines().find(|line| line.contains("'eyJ"));
+    assert_eq!(shown, None, "a token is in the log");
+    // Every step is in the table.
+    let page = document("docs/troubleshooting.md");
+    for step in entra::Step::ALL {
+        assert!(page.contains(&format!("`{}`", step.as_str())), "{}", step.as_str());
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use trial::idp::Manners;
 use trial::issuer::*;
 use trial::pam::{self, Service};
 
+use crate::explain::{code_of, explain};
 use crate::{EVERY_DOOR, KEY, at_doors, at_every_door, link, scene_with, scene_with_at, tamper};
 
 /// How a client comes.
@@ -272,7 +273,7 @@ fn a_fault_of_ours() {
         let settings = format!("azure_ad_auth.authority_url = '{}'\n{validator}", provider.url());
         let service = (door == Door::Pam).then(|| Service::new(&pam::lines_of(&copy)));
         let hba = Door::hba(&door.clause(service.as_ref().map_or("none", Service::name)));
-        cluster.configure(&Setup { settings, hba, preload: Some(copy) });
+        cluster.configure(&Setup { settings, hba, preload: Some(copy.clone()) });
         cluster.start();
         cluster.sql("CREATE ROLE azure_ad_user; CREATE ROLE azure_ad_admin; GRANT azure_ad_user TO azure_ad_admin WITH ADMIN OPTION");
         for (role, more) in [("ann", ""), ("admin", ",admin")] {
@@ -291,6 +292,12 @@ fn a_fault_of_ours() {
             facts: &["problem=\"a fault while judging the token\""],
         };
         refused(&cluster, "ann", &token, &expected);
+        cluster.sql(&format!(
+            "CREATE SCHEMA azure_ad_auth; CREATE FUNCTION azure_ad_auth.explain_token(text, text, OUT step text, OUT verdict text, \
+             OUT expected text, OUT found text) RETURNS SETOF record LANGUAGE c AS '{copy}', 'explain_token_wrapper'"
+        ));
+        assert_eq!(code_of(&explain(&cluster, Some("ann"), &token)), "internal");
+        trial::expect::lacks_token(&cluster, &token);
         // The server has gone on, and others log in.
         let good = KEY.token(&user_v1(unix_now()));
         assert_eq!(cluster.login("ann", &good), Outcome::Ready);
