@@ -136,3 +136,28 @@ LANGUAGE c STRICT STABLE PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'session_claim_wrapper';
 COMMENT ON FUNCTION session_claim(text) IS
   'one claim of the token this session logged in with, as text; null if there is none';
+
+CREATE FUNCTION list_stat(
+  OUT metric text, OUT door text, OUT kind text, OUT code text, OUT le double precision, OUT value bigint,
+  OUT since double precision)
+RETURNS SETOF record
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'list_stat_wrapper';
+REVOKE ALL ON FUNCTION list_stat() FROM PUBLIC;
+COMMENT ON FUNCTION list_stat() IS 'what the view stat shows';
+
+CREATE FUNCTION list_stat_principals(
+  OUT role_name text, OUT last_admitted double precision, OUT last_refused double precision, OUT last_code text,
+  OUT admitted bigint, OUT refused bigint)
+RETURNS SETOF record
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'list_stat_principals_wrapper';
+REVOKE ALL ON FUNCTION list_stat_principals() FROM PUBLIC;
+COMMENT ON FUNCTION list_stat_principals() IS 'what the view stat_principals shows';
+
+CREATE FUNCTION stat_reset()
+RETURNS void
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'stat_reset_wrapper';
+REVOKE ALL ON FUNCTION stat_reset() FROM PUBLIC;
+COMMENT ON FUNCTION stat_reset() IS 'sets what the views stat and stat_principals show to zero';

@@ -8,6 +8,7 @@ pub(crate) mod pam;
 mod password;
 pub(crate) mod seal;
 mod verdict;
+mod visit;
 
 use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,14 +16,15 @@ use std::time::Instant;
 
 use entra::{Code, Principal, Refusal, Token, Untrusted, Unverified};
 use pgrx::prelude::*;
-use zeroize::Zeroizing;
 
 use crate::clock::unix_now;
 use crate::keys::{self, Found};
 use crate::principal::catalog::{self, Role, Standing};
 use crate::report::{Attempt, Denial};
 use crate::settings::{self, Rules};
+use crate::stat;
 use crate::wire::{Connection, Method};
+use visit::{Admission, Refused, Sent};
 
 /// By which way a token reaches us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,39 +87,11 @@ fn attempt(connection: Connection, door: Door) -> Attempt {
     Attempt { role, door: door.name(), method: connection.method_name() }
 }
 
-/// Why a visitor stays outside.
-enum Refused {
-    /// For a reason of ours.
-    Denied(Denial),
-    /// The role has no LOGIN: core's own reason, in core's own words.
-    NoLogin,
-    /// The client hung up instead of sending a token: silently, as core does.
-    HungUp,
-}
-
-impl From<Denial> for Refused {
-    fn from(denial: Denial) -> Self {
-        Self::Denied(denial)
-    }
-}
-
-/// A visitor let in.
-struct Admission {
-    role: pg_sys::Oid,
-    /// What the role was linked to when it was let in.
-    principal: Principal,
-    /// What was believed.
-    token: Token,
-}
-
 /// The whole way from a visitor to a decision: checks, asks for the token, and judges it. The token is wiped when this returns or
 /// raises.
-fn attend(
-    visitor: &Visitor,
-    ask: impl FnOnce() -> Result<Zeroizing<Vec<u8>>, Refused>,
-) -> Result<Admission, Refused> {
+fn attend(visitor: &Visitor, ask: impl FnOnce() -> Result<Sent, Refused>) -> Result<Admission, Refused> {
     let role = catalog::role_of(visitor.role);
-    let standing = role.as_ref().map(catalog::standing_of);
+    let standing = role.as_ref().map(standing_of);
     if let (Some(role), Some(Standing::Anchor)) = (&role, &standing) {
         return Err(anchor_refused(visitor, role));
     }
@@ -130,6 +104,15 @@ fn attend(
         _ => check_association(visitor, &rules)?,
     }
     admit(visitor, &rules, &ask()?)
+}
+
+/// The standing of the role that a visitor asks for; what comes of it counts for a linked role.
+fn standing_of(role: &Role) -> Standing {
+    let standing = catalog::standing_of(role);
+    if matches!(standing, Standing::Linked(_)) {
+        stat::is_for(role.id);
+    }
+    standing
 }
 
 fn anchor_refused(visitor: &Visitor, role: &Role) -> Refused {
@@ -195,9 +178,9 @@ fn check_association(visitor: &Visitor, rules: &Rules) -> Result<(), Denial> {
 ///
 /// First what the token is worth, which may wait for keys; then, with everything committed meanwhile taken in, whether the
 /// name is still that of the role it was, and whether that role is linked to the token's object.
-fn admit(visitor: &Visitor, rules: &Rules, text: &[u8]) -> Result<Admission, Refused> {
+fn admit(visitor: &Visitor, rules: &Rules, sent: &Sent) -> Result<Admission, Refused> {
     let name = visitor.display_name();
-    let token = judge(text, rules, &name)?;
+    let token = judge(&sent.token, rules, &name)?;
     catalog::accept_changes();
     let not_linked = || Refused::from(Denial::new(Code::NotLinked, &name, about(&token)));
     if visitor.role == pg_sys::InvalidOid {
@@ -216,7 +199,7 @@ fn admit(visitor: &Visitor, rules: &Rules, text: &[u8]) -> Result<Admission, Ref
     let principal = Principal::of(&label).ok_or_else(not_linked)?;
     fenced(|| principal.accepts(&token)).map_err(|refusal| denial_by(refusal, &name))?;
     check_revocations(&token, &name)?;
-    Ok(Admission { role: role.id, principal, token })
+    Ok(Admission { role: role.id, principal, token, took: sent.arrived.elapsed() })
 }
 
 /// Whether tokens of this object count, for whatever role.
