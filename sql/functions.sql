@@ -154,3 +154,28 @@ AS 'MODULE_PATHNAME', 'check_configuration_wrapper';
 REVOKE ALL ON FUNCTION check_configuration() FROM PUBLIC;
 COMMENT ON FUNCTION check_configuration() IS
   'whether everything that a login with a token depends on is as it should be, and what to do where it is not';
+
+CREATE FUNCTION list_stat(
+  OUT metric text, OUT door text, OUT kind text, OUT code text, OUT le double precision, OUT value bigint,
+  OUT since double precision)
+RETURNS SETOF record
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'list_stat_wrapper';
+REVOKE ALL ON FUNCTION list_stat() FROM PUBLIC;
+COMMENT ON FUNCTION list_stat() IS 'what the view stat shows';
+
+CREATE FUNCTION list_stat_principals(
+  OUT role_name text, OUT last_admitted double precision, OUT last_refused double precision, OUT last_code text,
+  OUT admitted bigint, OUT refused bigint)
+RETURNS SETOF record
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'list_stat_principals_wrapper';
+REVOKE ALL ON FUNCTION list_stat_principals() FROM PUBLIC;
+COMMENT ON FUNCTION list_stat_principals() IS 'what the view stat_principals shows';
+
+CREATE FUNCTION stat_reset()
+RETURNS void
+LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'stat_reset_wrapper';
+REVOKE ALL ON FUNCTION stat_reset() FROM PUBLIC;
+COMMENT ON FUNCTION stat_reset() IS 'sets what the views stat and stat_principals show to zero';

@@ -25,5 +25,7 @@ TO azure_ad_admin;
 GRANT SELECT ON principals TO azure_ad_admin;
 
 -- Monitoring looks and does not touch.
-GRANT EXECUTE ON FUNCTION check_configuration(), check_hba(), list_principals(), list_signing_keys(), list_key_status() TO pg_monitor;
-GRANT SELECT ON principals, signing_keys, key_status TO pg_monitor;
+GRANT EXECUTE ON FUNCTION
+  check_configuration(), check_hba(), list_principals(), list_signing_keys(), list_key_status(), list_stat(), list_stat_principals()
+TO pg_monitor;
+GRANT SELECT ON principals, signing_keys, key_status, stat, stat_principals TO pg_monitor;

@@ -10,6 +10,7 @@ pub(crate) mod pam;
 mod password;
 pub(crate) mod seal;
 mod verdict;
+mod visit;
 
 use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,15 +18,16 @@ use std::time::Instant;
 
 use entra::{Code, Principal, Refusal, Step, Token, Untrusted, Unverified, Witness};
 use pgrx::prelude::*;
-use zeroize::Zeroizing;
 
 use crate::clock::unix_now;
 use crate::keys::{self, Found};
-use crate::principal::catalog::{self, Standing};
+use crate::principal::catalog::{self, Role, Standing};
 use crate::report::{Attempt, Denial};
 use crate::settings::{self, Rules};
+use crate::stat;
 use crate::wire::{Connection, Method};
 use conditions::{anchor_refused, check_association, check_revocations, check_role, rules_for};
+use visit::{Admission, Refused, Sent};
 
 /// By which way a token reaches us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,37 +98,9 @@ fn attempt(connection: Connection, door: Door) -> Attempt {
     Attempt { role, door: door.name(), method: connection.method_name() }
 }
 
-/// Why a visitor stays outside.
-enum Refused {
-    /// For a reason of ours.
-    Denied(Denial),
-    /// The role has no LOGIN: core's own reason, in core's own words.
-    NoLogin,
-    /// The client hung up instead of sending a token: silently, as core does.
-    HungUp,
-}
-
-impl From<Denial> for Refused {
-    fn from(denial: Denial) -> Self {
-        Self::Denied(denial)
-    }
-}
-
-/// A visitor let in.
-struct Admission {
-    role: pg_sys::Oid,
-    /// What the role was linked to when it was let in.
-    principal: Principal,
-    /// What was believed.
-    token: Token,
-}
-
 /// The whole way from a visitor to a decision: checks, asks for the token, and judges it. The token is wiped when this returns or
 /// raises.
-fn attend(
-    visitor: &Visitor,
-    ask: impl FnOnce() -> Result<Zeroizing<Vec<u8>>, Refused>,
-) -> Result<Admission, Refused> {
+fn attend(visitor: &Visitor, ask: impl FnOnce() -> Result<Sent, Refused>) -> Result<Admission, Refused> {
     attend_before(visitor, &mut (), ask)
 }
 
@@ -134,10 +108,13 @@ fn attend(
 fn attend_before(
     visitor: &Visitor,
     witness: &mut impl Witness,
-    ask: impl FnOnce() -> Result<Zeroizing<Vec<u8>>, Refused>,
+    ask: impl FnOnce() -> Result<Sent, Refused>,
 ) -> Result<Admission, Refused> {
     let role = catalog::role_of(visitor.role);
-    let standing = role.as_ref().map(catalog::standing_of);
+    let standing = role.as_ref().map(|role| {
+        // What is only explained counts for nobody.
+        if visitor.may_wait { standing_of(role) } else { catalog::standing_of(role) }
+    });
     if let (Some(role), Some(Standing::Anchor)) = (&role, &standing) {
         witness.reach(Step::Role);
         return Err(anchor_refused(visitor, role));
@@ -154,6 +131,15 @@ fn attend_before(
     admit(visitor, &rules, &ask()?, witness)
 }
 
+/// The standing of the role that a visitor asks for; what comes of it counts for a linked role.
+fn standing_of(role: &Role) -> Standing {
+    let standing = catalog::standing_of(role);
+    if matches!(standing, Standing::Linked(_)) {
+        stat::is_for(role.id);
+    }
+    standing
+}
+
 /// Judges a token for a visitor.
 ///
 /// First what the token is worth, which may wait for keys; then, with everything committed meanwhile taken in, whether the
@@ -161,11 +147,11 @@ fn attend_before(
 fn admit(
     visitor: &Visitor,
     rules: &Rules,
-    text: &[u8],
+    sent: &Sent,
     witness: &mut impl Witness,
 ) -> Result<Admission, Refused> {
     let name = visitor.display_name();
-    let token = judge(visitor, text, rules, witness)?;
+    let token = judge(visitor, &sent.token, rules, witness)?;
     witness.reach(Step::Link);
     catalog::accept_changes();
     let not_linked = || Refused::from(Denial::new(Code::NotLinked, &name, about(&token)));
@@ -186,7 +172,7 @@ fn admit(
     let principal = Principal::of(&label).ok_or_else(not_linked)?;
     fenced(|| principal.accepts_before(&token, witness)).map_err(|refusal| denial_by(refusal, &name))?;
     check_revocations(&token, &name)?;
-    Ok(Admission { role: role.id, principal, token })
+    Ok(Admission { role: role.id, principal, token, took: sent.arrived.elapsed() })
 }
 
 /// Whose token it was, for the log of a refusal that is not about the token.

@@ -15,6 +15,7 @@ pub(crate) use cache::{KeyRow, Status, init_shared_memory, unknown_setting};
 pub(crate) use worker::{azure_ad_auth_worker_main as worker_main, register as register_worker};
 
 use crate::settings;
+use crate::stat;
 
 /// What was found for a key id.
 pub(crate) enum Found {
@@ -54,7 +55,7 @@ impl Lookup {
     /// the time is up.
     pub(crate) fn await_another(&self, fingerprint: &str, deadline: Instant) -> bool {
         cache::ask(self.generation, fingerprint, &settings::timing())
-            && cache::await_news(self.generation, deadline)
+            && stat::count_wait(|| cache::await_news(self.generation, deadline))
     }
 }
 

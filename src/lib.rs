@@ -1,7 +1,8 @@
 //! Azure AD (Microsoft Entra ID) token login for self-hosted PostgreSQL.
 //!
 //! This file is the wiring. What a token is worth is decided in the crate `entra`; how a token reaches us in [`door`]; who
-//! is linked to what in [`principal`]; where keys come from in [`keys`]; who is in, in [`sessions`].
+//! is linked to what in [`principal`]; where keys come from in [`keys`]; who is in, in [`sessions`];
+//! what logins came to, in [`stat`].
 
 #![deny(
     clippy::unwrap_used,
@@ -25,6 +26,7 @@ mod report;
 mod session;
 mod sessions;
 mod settings;
+mod stat;
 mod wire;
 
 #[cfg(any(test, feature = "pg_test"))]
@@ -64,6 +66,7 @@ pub extern "C-unwind" fn _PG_init() {
     keys::init_shared_memory();
     report::init_shared_memory();
     sessions::init_shared_memory();
+    stat::init_shared_memory();
     keys::register_worker();
     sessions::register_reaper();
     principal::ddl::install();

@@ -16,6 +16,7 @@ use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::prelude::*;
 
 use crate::sessions::Session;
+use crate::stat;
 use crate::wire;
 pub(crate) use denial::Denial;
 pub(crate) use flood::init_shared_memory;
@@ -50,8 +51,9 @@ pub(crate) fn silence_backtraces() {
     }
 }
 
-/// Logs the facts of a refusal, unless there have been too many of the kind.
+/// Counts a refusal, and logs its facts unless there have been too many of the kind.
 pub(crate) fn log_denial(attempt: &Attempt, denial: &Denial) {
+    stat::count_refusal(attempt.door, denial.code);
     let (admitted, left_out) = flood::admits(denial.code);
     if let Some(count) = left_out {
         log_count(denial.code, count);

@@ -10,7 +10,7 @@ use pgrx::prelude::*;
 use zeroize::Zeroizing;
 
 use super::conditions::{check_association, rules_for};
-use super::{Refused, Visitor, attend_before, judge};
+use super::{Refused, Sent, Visitor, attend_before, judge};
 use crate::clock::unix_now;
 use crate::fault::{Fault, Outcome, or_raise};
 use crate::preloaded;
@@ -58,7 +58,7 @@ fn explain(text: &[u8], role_name: Option<&str>) -> Outcome<Vec<Row>> {
     let visitor = Visitor::named(name);
     let mut trail = Trail::default();
     let outcome = if role_name.is_some() {
-        attend_before(&visitor, &mut trail, || Ok(Zeroizing::new(text.to_vec()))).map(drop)
+        attend_before(&visitor, &mut trail, || Ok(Sent::now(Zeroizing::new(text.to_vec())))).map(drop)
     } else {
         attend_anyone(&visitor, &mut trail, text).map_err(Refused::from)
     };

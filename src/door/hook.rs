@@ -50,11 +50,12 @@ use pgrx::prelude::*;
 
 use super::conditions::anchor_refused;
 use super::verdict::{self, Objection, Verdict};
-use super::{Admission, Door, Refused, Visitor, attempt, attend, password};
+use super::{Admission, Door, Refused, Visitor, attempt, attend, password, standing_of};
 use crate::principal::catalog::{self, Role, Standing};
 use crate::report::{self, Attempt, Denial};
 use crate::session::{self, Passage};
 use crate::sessions;
+use crate::stat;
 use crate::wire::{self, Connection, Method, Port, STATUS_EOF, STATUS_ERROR, STATUS_OK};
 
 thread_local! {
@@ -107,7 +108,7 @@ fn method_admits(connection: Connection, visitor: &Visitor, attempt: &Attempt, v
         return call_previous(connection, STATUS_OK);
     };
     let method = connection.method();
-    match (catalog::standing_of(&role), method) {
+    match (standing_of(&role), method) {
         (Standing::Local, _) => let_pass(connection, &role, method),
         (Standing::Inherited, Method::Pam | Method::OAuth | Method::Other) => {
             report::warn_inherited(attempt);
@@ -157,11 +158,12 @@ fn let_pass(connection: Connection, role: &Role, method: Method) {
 
 /// A2.
 fn welcome(connection: Connection, attempt: &Attempt, admission: Admission) {
-    let Admission { role, principal, token } = admission;
+    let Admission { role, principal, token, took } = admission;
     session::note(Passage::Token { role, object_id: principal.object_id });
     connection.set_identity(&token.object_id.to_string());
     sessions::enter(role, &principal, &token, attempt.door);
     call_previous(connection, STATUS_OK);
+    stat::count_admission(attempt.door, token.kind, took);
     report::log_admission(attempt, &token);
     session::note_token(token);
 }

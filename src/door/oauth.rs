@@ -5,12 +5,13 @@
 //! has no state and admits nobody.
 
 use std::ffi::{CStr, CString, c_char};
+use std::time::Instant;
 
 use entra::Code;
 use pgrx::prelude::*;
 use zeroize::Zeroizing;
 
-use super::{Door, Refused, Visitor, attempt, attend, verdict};
+use super::{Door, Refused, Sent, Visitor, attempt, attend, verdict};
 use crate::preloaded::{self, Preloaded};
 use crate::principal::catalog;
 use crate::report::{self, Denial};
@@ -58,6 +59,7 @@ unsafe extern "C-unwind" fn validate(
 
 /// The object that was let in.
 fn judge(connection: Connection, text: &[u8]) -> Option<CString> {
+    let arrived = Instant::now();
     let attempt = attempt(connection, Door::OAuth);
     if let Some(problem) = unfit() {
         let facts = vec![("problem", problem.to_owned())];
@@ -69,7 +71,7 @@ fn judge(connection: Connection, text: &[u8]) -> Option<CString> {
         catalog::accept_changes();
         attend(&Visitor::of(connection), || {
             check_line(connection, &attempt.role)?;
-            Ok(Zeroizing::new(text.to_vec()))
+            Ok(Sent { token: Zeroizing::new(text.to_vec()), arrived })
         })
     };
     verdict::reach(Door::OAuth, &attempt, judge, |verdict| {

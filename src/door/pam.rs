@@ -12,10 +12,9 @@ use std::ffi::{c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use entra::Code;
-use zeroize::Zeroizing;
 
 use super::verdict::{self, Objection};
-use super::{Door, Refused, Visitor, attempt, attend};
+use super::{Door, Refused, Sent, Visitor, attempt, attend};
 use crate::preloaded;
 use crate::report::{self, Denial};
 use crate::wire::pam::{self, Handle, Silence};
@@ -109,8 +108,8 @@ fn visited() -> Option<Connection> {
     Connection::being_authenticated().filter(|connection| connection.method() == Method::Pam)
 }
 
-fn ask(role: &str, handle: *mut Handle) -> Result<Zeroizing<Vec<u8>>, Refused> {
-    pam::ask_for_token(handle).map_err(|silence| match silence {
+fn ask(role: &str, handle: *mut Handle) -> Result<Sent, Refused> {
+    pam::ask_for_token(handle).map(Sent::now).map_err(|silence| match silence {
         Silence::HungUp => Refused::HungUp,
         Silence::NoConversation => {
             let problem = "PAM has no conversation to ask by".to_owned();

@@ -1,16 +1,14 @@
 //! The first door: a `trust` line in pg_hba.conf, `hostssl all +azure_ad_user all trust`, behind which the hook itself asks for
 //! the token, as a password in clear text over TLS.
 
-use zeroize::Zeroizing;
-
-use super::{Refused, hook};
+use super::{Refused, Sent, hook};
 use crate::report;
 use crate::wire::{Connection, Reply, STATUS_ERROR};
 
 /// Asks for the token. What core would not take for a password is refused in core's words, here and now.
-pub(super) fn ask(connection: Connection) -> Result<Zeroizing<Vec<u8>>, Refused> {
+pub(super) fn ask(connection: Connection) -> Result<Sent, Refused> {
     match connection.ask_for_token() {
-        Reply::Token(token) => Ok(token),
+        Reply::Token(token) => Ok(Sent::now(token)),
         Reply::HungUp => Err(Refused::HungUp),
         Reply::WrongType(found) => {
             hook::call_previous(connection, STATUS_ERROR);

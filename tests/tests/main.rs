@@ -33,6 +33,7 @@ mod server_refusals;
 mod sessions;
 mod settings;
 mod snapshot;
+mod stat;
 mod statements;
 mod status;
 mod storms;

@@ -1,0 +1,56 @@
+//! What logins came to: counters of the whole server since its start, or since somebody set them to zero.
+//!
+//! Every refusal passes [`count_refusal`] once, where it is logged or left out of the log; every admission passes
+//! [`count_admission`] once, where the hook lets the client in. A client that hangs up is counted nowhere, and neither is what
+//! core refuses in words of its own.
+
+mod api;
+mod counters;
+mod principals;
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use entra::{Code, TokenKind};
+use pgrx::prelude::*;
+
+pub(crate) use counters::count_wait;
+
+use crate::preloaded;
+
+thread_local! {
+    /// The linked role that this process's one login is for. Never set in the postmaster, so never inherited.
+    static LOGIN_OF: Cell<Option<pg_sys::Oid>> = const { Cell::new(None) };
+}
+
+/// Requests the memory. In the postmaster only, while it loads its libraries.
+pub(crate) fn init_shared_memory() {
+    counters::init_shared_memory();
+    principals::init_shared_memory();
+}
+
+/// Remembers that the login of this process is for a linked role, for which it counts whatever it comes to.
+pub(crate) fn is_for(role: pg_sys::Oid) {
+    LOGIN_OF.set(Some(role));
+}
+
+/// Counts a login that was let in, and what its token took from arrival to decision.
+pub(crate) fn count_admission(door: &str, kind: TokenKind, took: Duration) {
+    counters::count_admission(door, kind, took);
+    note(None);
+}
+
+/// Counts a refusal. `door` may be the seal's name too.
+pub(crate) fn count_refusal(door: &str, code: Code) {
+    // A copy that the postmaster has not loaded refuses too, and has no memory to count in.
+    if preloaded::is_this_file() {
+        counters::count_refusal(door, code);
+        note(Some(code));
+    }
+}
+
+fn note(refused: Option<Code>) {
+    if let Some(role) = LOGIN_OF.get() {
+        principals::note(role, refused);
+    }
+}

@@ -1,0 +1,82 @@
+//! The SQL functions about what logins came to.
+
+use pgrx::prelude::*;
+
+use super::{counters, principals};
+use crate::fault::or_raise;
+use crate::preloaded;
+use crate::principal::catalog;
+
+/// The counters of the whole server, in long form.
+#[pg_extern(sql = false)]
+#[expect(clippy::type_complexity, reason = "the columns of a view")]
+fn list_stat() -> TableIterator<
+    'static,
+    (
+        name!(metric, &'static str),
+        name!(door, Option<&'static str>),
+        name!(kind, Option<&'static str>),
+        name!(code, Option<&'static str>),
+        name!(le, Option<f64>),
+        name!(value, i64),
+        name!(since, f64),
+    ),
+> {
+    or_raise(preloaded::require());
+    let (since, rows) = counters::rows();
+    let rows = rows.into_iter().map(move |row| {
+        (row.metric, row.door, row.kind, row.code, row.bound, count(row.value), seconds(since))
+    });
+    TableIterator::new(rows)
+}
+
+/// What logins came to for each linked role, of the last ones seen.
+#[pg_extern(sql = false)]
+#[expect(clippy::type_complexity, reason = "the columns of a view")]
+fn list_stat_principals() -> TableIterator<
+    'static,
+    (
+        name!(role_name, Option<String>),
+        name!(last_admitted, Option<f64>),
+        name!(last_refused, Option<f64>),
+        name!(last_code, Option<&'static str>),
+        name!(admitted, i64),
+        name!(refused, i64),
+    ),
+> {
+    or_raise(preloaded::require());
+    let rows = principals::records().into_iter().map(|(role, record)| {
+        (
+            catalog::role_of(role).map(|role| role.display_name()),
+            time(record.last_admitted),
+            time(record.last_refused),
+            record.last_code.map(entra::Code::as_str),
+            count(record.admitted),
+            count(record.refused),
+        )
+    });
+    TableIterator::new(rows.collect::<Vec<_>>())
+}
+
+/// Begins again at zero.
+#[pg_extern(sql = false)]
+fn stat_reset() {
+    or_raise(preloaded::require());
+    counters::reset();
+    principals::reset();
+}
+
+/// None: never.
+fn time(unix_seconds: i64) -> Option<f64> {
+    (unix_seconds != 0).then(|| seconds(unix_seconds))
+}
+
+/// As to_timestamp() takes them.
+#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in a double")]
+const fn seconds(unix_seconds: i64) -> f64 {
+    unix_seconds as f64
+}
+
+fn count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
