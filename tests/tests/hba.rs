@@ -117,7 +117,7 @@ fn settings_and_rights_matter() {
     cluster.sql("GRANT EXECUTE ON FUNCTION pg_catalog.pg_hba_file_rules() TO watcher");
     assert!(reason("watcher").contains("hunter2"));
     fails(&cluster, &ask("local_role"), "permission denied for function check_hba", "");
-    fails(&cluster, &ask("ann"), "permission denied for schema azure_ad_auth", "");
+    fails(&cluster, &ask("ann"), "permission denied for function check_hba", "");
     fails(&cluster, &ask("admin"), "permission denied for function check_hba", "");
 }
 
