@@ -237,7 +237,7 @@ impl Cluster {
             "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{folder}'\n\
              ssl = on\nssl_cert_file = '{folder}/server.pem'\nssl_key_file = '{folder}/server.key'\n\
              fsync = off\nmax_connections = 60\nshared_buffers = 16MB\nlog_connections = on\n\
-             log_line_prefix = '%m [%p] %q%u@%d '\nlog_min_messages = debug5\nlog_statement = all\n\
+             log_line_prefix = '%m [%p] %q%u@%d '\nlog_min_messages = debug1\nlog_statement = all\n\
              shared_preload_libraries = '{preload}'\n\
              azure_ad_auth.tenant_id = '{TENANT}'\nazure_ad_auth.audience = '{AUDIENCE}'\n\
              azure_ad_auth.ca_file = '{folder}/ca.pem'\n{door}\n{more}\n",

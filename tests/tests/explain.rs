@@ -7,7 +7,7 @@ use trial::door::Door;
 use trial::issuer::*;
 
 use crate::links::{ADMIN, denied, session, token_of};
-use crate::{KEY, NEW_KEY, at_every_door, link, scene, tamper};
+use crate::{KEY, LOUD, NEW_KEY, at_every_door, link, scene, tamper};
 
 const CALL: &str =
     "SELECT concat_ws('|', step, verdict, expected, found) FROM azure_ad_auth.explain_token($1, $2)";
@@ -246,7 +246,7 @@ fn it_fetches_nothing_waits_for_nothing_and_counts_nothing() {
 
 #[test]
 fn nobody_learns_the_token_from_it() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = scene(LOUD);
     link(&cluster, "ann", PERSON, "user");
     let good = KEY.token(&user_v1(unix_now()));
     let mark = cluster.log_mark();

@@ -61,6 +61,9 @@ static WORKSHOP: LazyLock<Arc<Workshop>> = LazyLock::new(|| {
 
 const EVERY_DOOR: [Door; 3] = [Door::Password, Door::Pam, Door::OAuth];
 
+/// The log as talkative as it can be: where it matters that a token is not in it.
+const LOUD: &str = "log_min_messages = debug5";
+
 /// Room for the key worker only: nobody ends sessions but the seal and statements.
 const NO_REAPER: &str = "max_worker_processes = 2";
 
@@ -121,7 +124,7 @@ fn at_doors(doors: &[Door], case: impl Fn(Door)) {
 /// Runs a case at every door, each with a scene of its own.
 fn at_every_door(settings: &str, case: impl Fn(Door, Cluster, Provider)) {
     at_doors(&EVERY_DOOR, |door| {
-        let (cluster, provider) = scene_at(door, settings);
+        let (cluster, provider) = scene_at(door, &format!("{LOUD}\n{settings}"));
         case(door, cluster, provider);
     });
 }
@@ -129,7 +132,7 @@ fn at_every_door(settings: &str, case: impl Fn(Door, Cluster, Provider)) {
 /// Runs a case at the doors that ask for a password, each with a scene of its own.
 fn at_every_prompt(settings: &str, case: impl Fn(Door, Cluster, Provider)) {
     at_doors(&[Door::Password, Door::Pam], |door| {
-        let (cluster, provider) = scene_at(door, settings);
+        let (cluster, provider) = scene_at(door, &format!("{LOUD}\n{settings}"));
         case(door, cluster, provider);
     });
 }

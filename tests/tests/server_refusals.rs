@@ -11,7 +11,7 @@ use trial::issuer::*;
 use trial::pam::{self, Service};
 
 use crate::explain::{code_of, explain};
-use crate::{EVERY_DOOR, KEY, at_doors, at_every_door, link, scene_with, scene_with_at, tamper};
+use crate::{EVERY_DOOR, KEY, LOUD, at_doors, at_every_door, link, scene_with, scene_with_at, tamper};
 
 /// How a client comes.
 #[derive(Clone, Copy)]
@@ -270,7 +270,7 @@ fn a_fault_of_ours() {
             Door::OAuth => format!("oauth_validator_libraries = '{copy}'"),
             Door::Password | Door::Pam => String::new(),
         };
-        let settings = format!("azure_ad_auth.authority_url = '{}'\n{validator}", provider.url());
+        let settings = format!("{LOUD}\nazure_ad_auth.authority_url = '{}'\n{validator}", provider.url());
         let service = (door == Door::Pam).then(|| Service::new(&pam::lines_of(&copy)));
         let hba = Door::hba(&door.clause(service.as_ref().map_or("none", Service::name)));
         cluster.configure(&Setup { settings, hba, preload: Some(copy.clone()) });
