@@ -25,3 +25,9 @@ pub(crate) fn unix_now() -> i64 {
         .and_then(|since| i64::try_from(since.as_secs()).ok())
         .unwrap_or_default()
 }
+
+/// Unix seconds as to_timestamp() takes them.
+#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in a double")]
+pub(crate) const fn seconds(unix_seconds: i64) -> f64 {
+    unix_seconds as f64
+}

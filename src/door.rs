@@ -171,7 +171,7 @@ fn admit(
     let Standing::Linked(label) = standing else { return Err(not_linked()) };
     let principal = Principal::of(&label).ok_or_else(not_linked)?;
     fenced(|| principal.accepts_before(&token, witness)).map_err(|refusal| denial_by(refusal, &name))?;
-    check_revocations(&token, &name)?;
+    check_revocations(&token, principal.not_before, &name)?;
     Ok(Admission { role: role.id, principal, token, took: sent.arrived.elapsed() })
 }
 

@@ -57,6 +57,12 @@ pub(crate) fn reaper_of_another_file() -> Option<WorkerMain> {
     main_of_another_file(REAPER_MARK)
 }
 
+/// Lets the library that the postmaster loaded go on, whose file was replaced under the running server.
+#[expect(ffi_unwind_calls, reason = "a worker's main function catches what unwinds")]
+pub(crate) fn hand_over(main: WorkerMain, argument: pg_sys::Datum) {
+    main(argument);
+}
+
 #[expect(unsafe_code, reason = "calls across two versions of this library")]
 fn main_of_another_file(mark: &CStr) -> Option<WorkerMain> {
     if status() != Preloaded::AnotherFile {

@@ -24,6 +24,13 @@ pub(crate) fn define() {
     session::define();
 }
 
+/// Reads the configuration files again, in a background worker: pgrx's handler only takes note of the signal.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn reload() {
+    // SAFETY: in a main loop, outside of any transaction, as every process of the server does it.
+    unsafe { pgrx::pg_sys::ProcessConfigFile(pgrx::pg_sys::GucContext::PGC_SIGHUP) }
+}
+
 /// What a login is judged by.
 pub(crate) struct Rules {
     /// Which tokens are accepted.

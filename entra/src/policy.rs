@@ -105,20 +105,10 @@ impl Policy {
         &self.issuers
     }
 
-    pub(crate) const fn clock_skew(&self) -> i64 {
-        self.clock_skew
-    }
-
     /// Leeway on `nbf`, `iat` and `exp`, in seconds.
     #[must_use]
-    pub const fn leeway(&self) -> i64 {
+    pub const fn clock_skew(&self) -> i64 {
         self.clock_skew
-    }
-
-    /// Whether a key with this issuer, fixed or with `{tenantid}` in it, can have signed a token that is accepted.
-    #[must_use]
-    pub fn accepts_keys_of(&self, issuer: &str) -> bool {
-        self.accepts_issuer_template(issuer)
     }
 
     pub(crate) fn required_permission(&self) -> Option<&str> {
@@ -134,7 +124,9 @@ impl Policy {
         self.issuers.iter().any(|accepted| accepted == issuer)
     }
 
-    pub(crate) fn accepts_issuer_template(&self, template: &str) -> bool {
+    /// Whether a key with this issuer, fixed or with `{tenantid}` in it, can have signed a token that is accepted.
+    #[must_use]
+    pub fn accepts_issuer_template(&self, template: &str) -> bool {
         self.accepts_issuer(&fill_tenant(template, self.tenant))
     }
 

@@ -55,7 +55,7 @@ fn state(status: &Status) -> Finding {
 fn issuers(keys: &[KeyRow]) -> Option<Finding> {
     let policy = settings::rules().ok()?.policy;
     let named: Vec<_> = keys.iter().filter_map(|key| key.issuer.as_deref()).collect();
-    let fits = |issuer: &&&str| policy.accepts_keys_of(issuer);
+    let fits = |issuer: &&&str| policy.accepts_issuer_template(issuer);
     let (first, count) = (named.first()?, named.iter().filter(fits).count());
     Some(if count > 0 {
         Finding::ok("issuers", format!("{count} of the keys are of issuers whose tokens are accepted"))
@@ -67,7 +67,7 @@ fn issuers(keys: &[KeyRow]) -> Option<Finding> {
 
 fn clock(status: &Status) -> Option<Finding> {
     let ahead = status.clock_ahead?;
-    let leeway = settings::rules().map_or(0, |rules| rules.policy.leeway());
+    let leeway = settings::rules().map_or(0, |rules| rules.policy.clock_skew());
     let text = format!("at the last fetch the provider's clock was {ahead} s ahead of ours");
     Some(if ahead.abs() <= leeway.max(2) {
         Finding::ok("clock", text)

@@ -68,14 +68,15 @@ pub(super) fn check_association(visitor: &Visitor, rules: &Rules) -> Result<(), 
     }
 }
 
-/// Whether tokens of this object count, for whatever role.
-pub(super) fn check_revocations(token: &Token, name: &str) -> Result<(), Denial> {
+/// Whether tokens of this object count, for whatever role, and those of a role whose tokens count from `own` on.
+pub(super) fn check_revocations(token: &Token, own: Option<i64>, name: &str) -> Result<(), Denial> {
     let Some(revocations) = catalog::revocations() else {
         let facts = vec![("problem", "the label of azure_ad_user cannot be read".to_owned())];
         return Err(Denial::new(Code::Internal, name, facts));
     };
     let issued_at = token.issued_at;
-    match revocations.not_before(token.object_id, token.kind, token.application) {
+    let everywhere = revocations.not_before(token.object_id, token.kind, token.application);
+    match own.max(everywhere) {
         Some(not_before) if issued_at < not_before => {
             Err(Denial::of(&Refusal::TokenRevoked { issued_at, not_before }, name))
         }

@@ -10,9 +10,10 @@
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 
-use entra::{Code, Label, Refusal};
+use entra::{Code, Token};
 use pgrx::prelude::*;
 
+use super::conditions::check_revocations;
 use crate::chain::{UtilityCall, utility_hook};
 use crate::principal::catalog::{self, Link, Standing};
 use crate::report::{self, Attempt, Denial};
@@ -113,7 +114,10 @@ fn judge(passage: Option<Passage>, role: pg_sys::Oid) -> Result<(), (String, Den
             denied(Code::OidMismatch, "the session is not of the role that was admitted")
         }
         (Some(Passage::Token { object_id, .. }), _) => match catalog::link_of(role) {
-            Link::Bound(label) if label.object_id == Some(object_id) => check_revocations(&name, &label),
+            Link::Bound(label) if label.object_id == Some(object_id) => {
+                let still = |token: &Token| check_revocations(token, label.not_before, &name);
+                session::with_token(still).unwrap_or(Ok(())).map_err(|denial| (name.clone(), denial))
+            }
             Link::Bound(_) => denied(Code::OidMismatch, "the role was linked to another object meanwhile"),
             _ => denied(Code::NotLinked, "the link was removed meanwhile"),
         },
@@ -124,23 +128,6 @@ fn judge(passage: Option<Passage>, role: pg_sys::Oid) -> Result<(), (String, Den
             Ok(())
         }
         _ => denied(Code::NotLinked, "the session was not admitted by a token"),
-    }
-}
-
-/// Whether the token still counts.
-fn check_revocations(name: &str, label: &Label) -> Result<(), (String, Denial)> {
-    let Some(revocations) = catalog::revocations() else {
-        let facts = vec![("problem", "the label of azure_ad_user cannot be read".to_owned())];
-        return Err((name.to_owned(), Denial::new(Code::Internal, name, facts)));
-    };
-    let revoked = session::with_token(|token| {
-        let everywhere = revocations.not_before(token.object_id, token.kind, token.application);
-        let (issued_at, not_before) = (token.issued_at, label.not_before.max(everywhere)?);
-        (issued_at < not_before).then_some(Refusal::TokenRevoked { issued_at, not_before })
-    });
-    match revoked.flatten() {
-        Some(refusal) => Err((name.to_owned(), Denial::of(&refusal, name))),
-        None => Ok(()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use pgrx::prelude::*;
 
 use super::cache;
+use crate::clock::seconds;
 use crate::fault::{Fault, or_raise};
 use crate::preloaded;
 use crate::settings;
@@ -97,12 +98,6 @@ fn source() -> Option<String> {
         entra::KeySource::Urls(urls) => Some(urls.join(", ")),
         entra::KeySource::File(path) => Some(path),
     }
-}
-
-/// As to_timestamp() takes them.
-#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in a double")]
-const fn seconds(unix_seconds: i64) -> f64 {
-    unix_seconds as f64
 }
 
 fn count(count: u64) -> i64 {

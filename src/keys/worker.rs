@@ -24,7 +24,7 @@ use super::fetch::{FetchFault, Fetched};
 use super::handover::Handover;
 use super::{cache, snapshot};
 use crate::clock;
-use crate::preloaded::{self, WorkerMain};
+use crate::preloaded;
 use crate::report;
 use crate::settings::{self, KeyOrigin};
 
@@ -52,7 +52,7 @@ pub(crate) fn register() {
 #[expect(unsafe_code, reason = "called by the postmaster by name")]
 pub extern "C-unwind" fn azure_ad_auth_worker_main(argument: pg_sys::Datum) {
     if let Some(main) = preloaded::worker_of_another_file() {
-        return hand_over(main, argument);
+        return preloaded::hand_over(main, argument);
     }
     // SAFETY: this process runs nothing else; callbacks registered later run earlier.
     unsafe { pg_sys::on_proc_exit(Some(leave), pg_sys::Datum::from(0)) };
@@ -64,12 +64,6 @@ pub extern "C-unwind" fn azure_ad_auth_worker_main(argument: pg_sys::Datum) {
     }
     // SAFETY: runs the exit callbacks and does not come back.
     unsafe { pg_sys::proc_exit(1) }
-}
-
-/// The file was replaced under the running server: the library that the postmaster loaded goes on.
-#[expect(ffi_unwind_calls, reason = "a worker's main function catches what unwinds")]
-fn hand_over(main: WorkerMain, argument: pg_sys::Datum) {
-    main(argument);
 }
 
 /// The last exit callback: the process ends here, before the C library's destructors and those of other libraries, which
@@ -134,7 +128,7 @@ impl Worker {
                 return;
             }
             if BackgroundWorker::sighup_received() {
-                reload();
+                settings::reload();
                 self.read_settings();
             }
         }
@@ -269,13 +263,6 @@ impl Worker {
             pg_sys::check_for_interrupts!();
         }
     }
-}
-
-/// pgrx's handler only takes note of the signal.
-#[expect(unsafe_code, reason = "no safe wrapper")]
-fn reload() {
-    // SAFETY: in the main loop, outside of any transaction, as every process of the server does it.
-    unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) }
 }
 
 fn log(text: &str) {

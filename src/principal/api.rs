@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 use super::catalog::{self, Link, Role};
 use super::superuser::{as_superuser, quoted, run};
 use super::{anchors, association, link, lock, membership, rights};
+use crate::clock::seconds;
 use crate::fault::{Fault, Outcome, notice, or_raise};
 use crate::preloaded;
 
@@ -170,8 +171,7 @@ fn list_principals() -> TableIterator<
             label.tenant_id.map(sql_uuid),
             label.admin,
             label.mfa,
-            #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in a double")]
-            label.not_before.map(|seconds| seconds as f64),
+            label.not_before.map(seconds),
         ))
     });
     TableIterator::new(rows.collect::<Vec<_>>())

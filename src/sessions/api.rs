@@ -5,6 +5,7 @@ use pgrx::{JsonB, Uuid};
 use serde_json::Value;
 
 use super::{Session, table};
+use crate::clock::seconds;
 use crate::fault::or_raise;
 use crate::preloaded::{self, Preloaded};
 use crate::principal::catalog;
@@ -112,10 +113,4 @@ fn monitors() -> bool {
 
 fn uuid(id: entra::Uuid) -> Uuid {
     Uuid::from_bytes(id.into_bytes())
-}
-
-/// As to_timestamp() takes them.
-#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in a double")]
-const fn seconds(unix_seconds: i64) -> f64 {
-    unix_seconds as f64
 }

@@ -18,7 +18,7 @@ use pgrx::prelude::*;
 
 use super::Session;
 use super::table::{self, Asked};
-use crate::preloaded::{self, WorkerMain};
+use crate::preloaded;
 use crate::principal::catalog::{self, Link};
 use crate::report::{self, Ending};
 use crate::{clock, settings};
@@ -54,7 +54,7 @@ pub(crate) fn register() {
 #[expect(unsafe_code, reason = "called by the postmaster by name")]
 pub extern "C-unwind" fn azure_ad_auth_reaper_main(argument: pg_sys::Datum) {
     if let Some(main) = preloaded::reaper_of_another_file() {
-        return hand_over(main, argument);
+        return preloaded::hand_over(main, argument);
     }
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
     BackgroundWorker::connect_worker_to_spi(None, None);
@@ -73,12 +73,6 @@ pub extern "C-unwind" fn azure_ad_auth_reaper_main(argument: pg_sys::Datum) {
     run();
     // SAFETY: runs the exit callbacks and does not come back.
     unsafe { pg_sys::proc_exit(1) }
-}
-
-/// The file was replaced under the running server: the library that the postmaster loaded goes on.
-#[expect(ffi_unwind_calls, reason = "a worker's main function catches what unwinds")]
-fn hand_over(main: WorkerMain, argument: pg_sys::Datum) {
-    main(argument);
 }
 
 #[pg_guard]
@@ -105,16 +99,10 @@ fn run() {
             return;
         }
         if BackgroundWorker::sighup_received() {
-            reload();
+            settings::reload();
+            ROLES_CHANGED.set(true);
         }
     }
-}
-
-#[expect(unsafe_code, reason = "no safe wrapper")]
-fn reload() {
-    // SAFETY: in the main loop, outside of any transaction, as every process of the server does it.
-    unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) }
-    ROLES_CHANGED.set(true);
 }
 
 fn look() {

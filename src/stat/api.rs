@@ -3,6 +3,7 @@
 use pgrx::prelude::*;
 
 use super::{counters, principals};
+use crate::clock::seconds;
 use crate::fault::or_raise;
 use crate::preloaded;
 use crate::principal::catalog;
@@ -69,12 +70,6 @@ fn stat_reset() {
 /// None: never.
 fn time(unix_seconds: i64) -> Option<f64> {
     (unix_seconds != 0).then(|| seconds(unix_seconds))
-}
-
-/// As to_timestamp() takes them.
-#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in a double")]
-const fn seconds(unix_seconds: i64) -> f64 {
-    unix_seconds as f64
 }
 
 fn count(count: u64) -> i64 {
