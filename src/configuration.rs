@@ -8,7 +8,6 @@ mod keys;
 
 use pgrx::prelude::*;
 
-use crate::fault::or_raise;
 use crate::preloaded::{self, Preloaded};
 use crate::principal::catalog;
 use crate::principal::condition::{self, Defect};
@@ -142,7 +141,7 @@ fn encryption() -> Finding {
 
 fn administrators() -> Finding {
     match (catalog::associated_tenant(), settings::tenant()) {
-        (None, _) => Finding::warning("administrators", "every Azure AD login is refused: there is no Azure AD administrator")
+        (None, _) => Finding::danger("administrators", "every Azure AD login is refused: there is no Azure AD administrator")
             .advice("SELECT azure_ad_auth.set_admin(role_name, object_id, object_type);"),
         (Some(tenant), configured) if configured != Some(tenant) => Finding::danger(
             "administrators",
@@ -181,8 +180,8 @@ fn roles() -> Vec<Finding> {
             }
             Defect::NoLogin => Finding::notice("roles", format!("role \"{name}\" is linked and is not permitted to log in"))
                 .advice("ALTER ROLE … LOGIN, if it should be."),
-            Defect::Unlinked => Finding::danger("roles", format!("role \"{name}\" is an Azure AD role without a link"))
-                .advice("Link it, or revoke azure_ad_user and azure_ad_admin from it: +azure_ad_user in pg_hba.conf matches it."),
+            Defect::Unlinked => Finding::danger("roles", format!("role \"{name}\" is an Azure AD role without a link, directly or as a member of one"))
+                .advice("Link it, or revoke what makes it one: +azure_ad_user in pg_hba.conf matches it."),
         }
     });
     findings.collect()
@@ -190,10 +189,19 @@ fn roles() -> Vec<Finding> {
 
 /// What `check_hba()` finds.
 fn lines() -> Vec<Finding> {
-    let rows = or_raise(hba::rows());
+    let rows = match hba::rows() {
+        Ok(rows) => rows,
+        // Where the file was replaced, and has been said to be.
+        Err(fault) => {
+            return vec![
+                Finding::notice("pg_hba.conf", format!("its lines cannot be looked at: {}", fault.message()))
+                    .advice("SELECT * FROM azure_ad_auth.check_hba();"),
+            ];
+        }
+    };
     if !rows.iter().any(hba::Row::is_door) {
         return vec![
-            Finding::warning("pg_hba.conf", "no line lets Azure AD roles in with a token")
+            Finding::danger("pg_hba.conf", "no line lets Azure AD roles in with a token")
                 .advice("See \"Which door?\" in docs/doors.md."),
         ];
     }

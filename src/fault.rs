@@ -21,6 +21,11 @@ impl Fault {
         Self { sqlstate, message: message.into(), detail: None, hint: None }
     }
 
+    /// What it says first.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The current user may not do this.
     pub(crate) fn denied(message: impl Into<String>) -> Self {
         Self::new(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, message)

@@ -10,8 +10,9 @@ use pgrx::prelude::*;
 pub(crate) use reaper::{azure_ad_auth_reaper_main as reaper_main, register as register_reaper};
 pub(crate) use table::init_shared_memory;
 
-use crate::clock;
-use crate::wire;
+use crate::report::{self, Ending};
+use crate::{clock, wire};
+use table::Asked;
 
 /// A session, as others may see it. Plain: it lies in shared memory.
 #[derive(Debug, Clone)]
@@ -62,6 +63,20 @@ pub(crate) fn is_in(object: Uuid, in_role: impl Fn(pg_sys::Oid) -> bool) -> bool
         session.object_id == object || by_client_id
     };
     table::sessions().iter().any(|session| is_meant(session) && in_role(session.role))
+}
+
+/// Asks all sessions of a role to end. Raises nothing and reads no catalog: the transaction is over.
+pub(crate) fn end_all_of(role: pg_sys::Oid, name: &str, reason: Ending) {
+    for session in table::sessions().iter().filter(|session| session.role == role) {
+        end(session, name, reason);
+    }
+}
+
+/// Asks a session to end, and says so when it is asked for the first time.
+fn end(session: &Session, role: &str, reason: Ending) {
+    if table::end(session) == Asked::First {
+        report::log_ending(session, role, reason);
+    }
 }
 
 /// Puts this backend's session on the list, from which it goes when the process ends.

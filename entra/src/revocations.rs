@@ -22,6 +22,12 @@ const MAX_OBJECTS: usize = 16;
 /// leaves room for other providers.
 const LONGEST_LIFE: i64 = 7 * 86_400;
 
+/// Whether a token that was issued before `not_before` may still be shown to anyone at `now` (both Unix seconds).
+#[must_use]
+pub const fn may_still_be_shown(not_before: i64, now: i64) -> bool {
+    not_before > now.saturating_sub(LONGEST_LIFE)
+}
+
 /// Objects, and from when on their tokens count again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Revocations {
@@ -61,9 +67,8 @@ impl Revocations {
 
     /// Forgets what no token is old enough for, at `now` (Unix seconds).
     pub fn forget(&mut self, now: i64) {
-        let counts = |not_before: i64| not_before > now.saturating_sub(LONGEST_LIFE);
-        self.objects.retain(|(_, not_before)| counts(*not_before));
-        self.everybody = self.everybody.filter(|not_before| counts(*not_before));
+        self.objects.retain(|(_, not_before)| may_still_be_shown(*not_before, now));
+        self.everybody = self.everybody.filter(|not_before| may_still_be_shown(*not_before, now));
     }
 
     /// Whether one more object can be refused without refusing everybody's older tokens.

@@ -119,6 +119,13 @@ impl Token {
         let shown = self.members.0.iter().filter(|(name, _)| !OPAQUE_CLAIMS.contains(&name.as_str()));
         shown.map(|(name, value)| (name.clone(), value.to_value())).collect()
     }
+
+    /// One of these.
+    #[must_use]
+    pub fn shown_claim(&self, name: &str) -> Option<serde_json::Value> {
+        let is_shown = !OPAQUE_CLAIMS.contains(&name);
+        self.members.0.get(name).filter(|_| is_shown).map(json::Json::to_value)
+    }
 }
 
 /// A token taken apart, of which nothing has been verified. What could be put together to a token again is wiped when this

@@ -13,7 +13,7 @@ const LONGEST_SILENCE: i64 = 150;
 pub(super) fn findings(status: &Status, keys: &[KeyRow]) -> Vec<Finding> {
     let mut findings = vec![worker(status), state(status)];
     findings.extend(issuers(keys));
-    findings.extend(clock(status));
+    findings.push(clock(status));
     findings
 }
 
@@ -37,7 +37,7 @@ fn state(status: &Status) -> Finding {
     let count = status.keys;
     match status.state {
         State::Fresh | State::Due | State::InFlight => {
-            Finding::ok("keys", format!("{count} signing keys are at hand"))
+            Finding::ok("keys", format!("{count} signing keys are at hand, {}", age(status)))
         }
         State::Failing => Finding::warning("keys", format!("fetching the signing keys fails: {}", why()))
             .advice(
@@ -51,12 +51,23 @@ fn state(status: &Status) -> Finding {
     }
 }
 
+fn age(status: &Status) -> String {
+    let Some(fetched) = status.last_success else { return "of unknown age".to_owned() };
+    format!("fetched {} s ago", clock::unix_now().saturating_sub(fetched).max(0))
+}
+
 /// Keys that say whose they are, and are nobody's whose tokens are accepted: another cloud, or another provider.
 fn issuers(keys: &[KeyRow]) -> Option<Finding> {
     let policy = settings::rules().ok()?.policy;
     let named: Vec<_> = keys.iter().filter_map(|key| key.issuer.as_deref()).collect();
     let fits = |issuer: &&&str| policy.accepts_issuer_template(issuer);
-    let (first, count) = (named.first()?, named.iter().filter(fits).count());
+    let Some(first) = named.first() else {
+        let nothing = keys.is_empty();
+        let untold =
+            Finding::notice("issuers", "the keys do not say whose they are: they are taken for the tenant's");
+        return (!nothing).then_some(untold);
+    };
+    let count = named.iter().filter(fits).count();
     Some(if count > 0 {
         Finding::ok("issuers", format!("{count} of the keys are of issuers whose tokens are accepted"))
     } else {
@@ -65,13 +76,18 @@ fn issuers(keys: &[KeyRow]) -> Option<Finding> {
     })
 }
 
-fn clock(status: &Status) -> Option<Finding> {
-    let ahead = status.clock_ahead?;
+fn clock(status: &Status) -> Finding {
+    let Some(ahead) = status.clock_ahead else {
+        return Finding::notice(
+            "clock",
+            "it could not be compared with the provider's: no fetch has said what time it is",
+        );
+    };
     let leeway = settings::rules().map_or(0, |rules| rules.policy.clock_skew());
     let text = format!("at the last fetch the provider's clock was {ahead} s ahead of ours");
-    Some(if ahead.abs() <= leeway.max(2) {
+    if ahead.abs() <= leeway.max(2) {
         Finding::ok("clock", text)
     } else {
         Finding::warning("clock", text).advice("Check NTP: tokens seem expired too early, or not valid yet.")
-    })
+    }
 }

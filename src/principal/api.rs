@@ -30,16 +30,12 @@ fn set_admin(role_name: &str, object_id: pgrx::Uuid, object_type: &str) {
         preloaded::require()?;
         rights::require_superuser("set the Azure AD administrator")?;
         lock::claim_administrators()?;
-        // What the role demands of tokens stays: taking over is no way around a second factor or a revocation.
+        // What the role demands of tokens stays: taking over is no way around a second factor.
         let old = find(role_name)?.map(|role| catalog::link_of(role.id));
-        let old = if let Some(Link::Bound(label)) = old { label } else { Label::default() };
-        let wanted = Wanted {
-            object_id: Some(uuid(object_id)),
-            kind: kind(Some(object_type))?,
-            admin: true,
-            mfa: old.mfa,
-        };
-        let label = label(&wanted, old.not_before)?;
+        let mfa = matches!(old, Some(Link::Bound(label)) if label.mfa);
+        let wanted =
+            Wanted { object_id: Some(uuid(object_id)), kind: kind(Some(object_type))?, admin: true, mfa };
+        let label = label(&wanted)?;
         for other in administrators() {
             if other.display_name() != role_name {
                 link::demote(&other)?;
@@ -86,7 +82,7 @@ fn create_principal(
         preloaded::require()?;
         let role_name = given(role_name)?;
         let wanted = wanted(object_id, object_type, is_admin, is_mfa)?;
-        let label = label(&wanted, None)?;
+        let label = label(&wanted)?;
         if find(role_name)?.is_none() {
             rights::may_create()?;
             lock::claim_to_create(wanted.admin)?;
@@ -121,7 +117,7 @@ fn update_principal(
         let mut wanted = wanted(object_id, object_type, is_admin, is_mfa)?;
         let (role, old) = linked(role_name, |role| lock::claim_to_link(role, wanted.admin))?;
         wanted.kind = wanted.kind.or(old.kind);
-        link::link(&role, &label(&wanted, old.not_before)?)?;
+        link::link(&role, &label(&wanted)?)?;
         Ok(format!("Updated role for \"{role_name}\""))
     })())
 }
@@ -188,7 +184,8 @@ fn sql_uuid(id: Uuid) -> pgrx::Uuid {
 fn kind(text: Option<&str>) -> Outcome<Option<PrincipalKind>> {
     let Some(text) = text else { return Ok(None) };
     PrincipalKind::parse(text).map(Some).ok_or_else(|| {
-        Fault::invalid(format!("invalid object type \"{text}\"")).hint("Use user, group or service.")
+        let shown: String = text.chars().take(MAX_NAME_BYTES).collect();
+        Fault::invalid(format!("invalid object type \"{shown}\"")).hint("Use user, group or service.")
     })
 }
 
@@ -213,19 +210,13 @@ pub(super) fn given(role_name: Option<&str>) -> Outcome<&str> {
     })
 }
 
-fn label(wanted: &Wanted, not_before: Option<i64>) -> Outcome<Label> {
+fn label(wanted: &Wanted) -> Outcome<Label> {
     let object_id = wanted.object_id.ok_or_else(|| {
         Fault::not_now("the directory cannot be asked for the object id of a name").hint(
             "Give the object id: SELECT azure_ad_auth.create_principal(role_name, object_id, object_type);",
         )
     })?;
-    Ok(Label {
-        kind: wanted.kind,
-        admin: wanted.admin,
-        mfa: wanted.mfa,
-        not_before,
-        ..association::label_of(object_id)?
-    })
+    Ok(Label { kind: wanted.kind, admin: wanted.admin, mfa: wanted.mfa, ..association::label_of(object_id)? })
 }
 
 /// The role of a name; none if there is none. A name that PostgreSQL would cut is refused: it would be another's.
@@ -234,7 +225,8 @@ pub(crate) fn find(name: &str) -> Outcome<Option<Role>> {
         return Err(Fault::new(PgSqlErrorCode::ERRCODE_INVALID_NAME, "a role name cannot be empty"));
     }
     if name.len() > MAX_NAME_BYTES {
-        return Err(Fault::name_too_long(format!("role name \"{name}\" is too long"))
+        // Not said which: it may be a token in the wrong place.
+        return Err(Fault::name_too_long("role name is too long")
             .detail(format!("It has {} bytes; at most {MAX_NAME_BYTES} are allowed.", name.len())));
     }
     Ok(CString::new(name).ok().and_then(|name| catalog::role_named(&name)))

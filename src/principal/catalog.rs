@@ -193,6 +193,11 @@ pub(crate) fn link_of(role: pg_sys::Oid) -> Link {
     }
 }
 
+/// From when on a role's tokens count, be it linked or not.
+pub(crate) fn not_before_of(role: pg_sys::Oid) -> Option<i64> {
+    Label::parse(&label_text(role, PROVIDER)?).ok()?.not_before
+}
+
 /// Objects whose tokens no longer count: a label of `azure_ad_user`. None: it cannot be read.
 pub(crate) fn revocations() -> Option<Revocations> {
     let text = role_named(USER_ROLE).and_then(|user| label_text(user.id, OWN_PROVIDER));

@@ -3,7 +3,7 @@
 
 use pgrx::prelude::*;
 
-use super::catalog::{self, ADMIN_ROLE, Role};
+use super::catalog::{self, Role};
 use super::superuser::{as_superuser, query};
 
 /// What is wrong with a role.
@@ -37,10 +37,11 @@ pub(crate) fn defects() -> Vec<(Defect, Role)> {
 const LINKED_DEFECTS: [(Defect, &str); 4] = [
     (
         Defect::Unguarded,
-        "NOT EXISTS (SELECT FROM pg_db_role_setting s, unnest(s.setconfig) c WHERE s.setrole = r.oid AND s.setdatabase = 0 \
-           AND c LIKE 'session\\_preload\\_libraries=%azure\\_ad\\_auth%') \
-         OR EXISTS (SELECT FROM pg_db_role_setting s, unnest(s.setconfig) c WHERE s.setrole = r.oid \
-           AND c LIKE 'session\\_preload\\_libraries=%' AND c NOT LIKE '%azure\\_ad\\_auth%')",
+        // As `preload` reads them, by file name.
+        "WITH named(everywhere, guarded) AS ( \
+           SELECT s.setdatabase = 0, c ~ '=(.*[/, \"])?azure_ad_auth([.]so)?\"? *(,|$)' \
+           FROM pg_db_role_setting s, unnest(s.setconfig) c WHERE s.setrole = r.oid AND c LIKE 'session\\_preload\\_libraries=%') \
+         SELECT NOT coalesce(bool_or(everywhere), false) OR NOT bool_and(guarded) FROM named",
     ),
     (Defect::Password, "r.rolpassword IS NOT NULL"),
     (Defect::Privileged, "r.rolsuper OR r.rolreplication OR r.rolbypassrls"),
@@ -56,12 +57,15 @@ fn with(defect: Defect, condition: &str) -> Vec<(Defect, Role)> {
     roles(&text).into_iter().map(|role| (defect, role)).collect()
 }
 
+/// Members of members, too: `+azure_ad_user` in pg_hba.conf matches them all.
 fn unlinked_members() -> Vec<(Defect, Role)> {
     let members = roles(
-        "SELECT DISTINCT m.member FROM pg_auth_members m JOIN pg_authid r ON r.oid = m.roleid \
-         WHERE r.rolname IN ('azure_ad_user', 'azure_ad_admin')",
+        "WITH RECURSIVE below(id) AS ( \
+           SELECT oid FROM pg_authid WHERE rolname IN ('azure_ad_user', 'azure_ad_admin') \
+           UNION SELECT m.member FROM pg_auth_members m JOIN below ON m.roleid = below.id) \
+         SELECT id FROM below",
     );
-    let is_stray = |role: &Role| role.name.as_c_str() != ADMIN_ROLE && !catalog::is_linked(role.id);
+    let is_stray = |role: &Role| !catalog::is_anchor(role) && !catalog::is_linked(role.id);
     members.into_iter().filter(is_stray).map(|role| (Defect::Unlinked, role)).collect()
 }
 

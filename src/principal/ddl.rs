@@ -43,11 +43,21 @@ fn judge(call: UtilityCall) {
     // SAFETY: core passes the text of the statement, a C string that outlives the call.
     let source = unsafe { CStr::from_ptr(call.source) };
     let requests = or_raise(before(&statement, source));
+    let revoked = revoked_before(&statement);
     for part in parts(&call, &statement, &requests) {
         pass_on(part);
     }
     make_visible();
+    if let (Statement::Label { role, .. }, Some(_)) = (&statement, revoked) {
+        role.role().iter().for_each(|role| link::keep_revoked(role, revoked));
+    }
     or_raise(finish(&statement, &requests));
+}
+
+/// From when on the tokens of a role count whose label is about to be written.
+fn revoked_before(statement: &Statement) -> Option<i64> {
+    let Statement::Label { role, .. } = statement else { return None };
+    catalog::not_before_of(role.role()?.id)
 }
 
 #[expect(unsafe_code, reason = "passes a call of core's on")]

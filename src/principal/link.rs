@@ -15,6 +15,7 @@ use super::membership::{self, Membership};
 use super::reach::check_reach;
 use super::superuser::{as_superuser, quoted, run};
 use super::{association, managed, preload, rights, sessions};
+use crate::clock;
 use crate::fault::{Fault, Outcome, notice};
 
 /// What [`settle`] had to do, in words.
@@ -23,7 +24,8 @@ pub(crate) type Done = Vec<String>;
 /// Links a role to what `label` names, or rebinds it. The caller has the right to.
 pub(crate) fn link(role: &Role, label: &Label) -> Outcome<Done> {
     let role = &claim_to_link(role, label.admin)?;
-    set_label(role, PROVIDER, Some(&label.to_string()));
+    let not_before = label.not_before.max(catalog::not_before_of(role.id));
+    set_label(role, PROVIDER, Some(&Label { not_before, ..*label }.to_string()));
     set_label(role, INTERNAL_PROVIDER, None);
     if label.mfa {
         notice(
@@ -39,9 +41,26 @@ pub(crate) fn link(role: &Role, label: &Label) -> Outcome<Done> {
 /// Unlinks a role, which stays. The caller has the right to.
 pub(crate) fn unlink(role: &Role) -> Outcome<Done> {
     let role = &claim_to_unlink(role)?;
+    let revoked = catalog::not_before_of(role.id);
     set_label(role, PROVIDER, None);
     set_label(role, INTERNAL_PROVIDER, None);
+    keep_revoked(role, revoked);
     settle(role)
+}
+
+/// Tokens that were revoked stay so when a role is linked anew or unlinked, which leaves a label that says nothing else. A superuser
+/// may say otherwise: with a time.
+pub(crate) fn keep_revoked(role: &Role, revoked: Option<i64>) {
+    let Some(revoked) = revoked.filter(|time| entra::may_still_be_shown(*time, clock::unix_now())) else {
+        return;
+    };
+    let label = catalog::label_text(role.id, PROVIDER)
+        .map_or_else(|| Ok(Label::default()), |text| Label::parse(&text));
+    let Ok(label) = label else { return };
+    let is_said = label.not_before.is_some() && rights::is_superuser();
+    if !is_said && label.not_before < Some(revoked) {
+        set_label(role, PROVIDER, Some(&Label { not_before: Some(revoked), ..label }.to_string()));
+    }
 }
 
 /// A role without LOGIN may be linked; nobody logs in as it.
@@ -84,10 +103,12 @@ fn settle_role(role: &Role, done: &mut Done) -> Outcome<()> {
         Link::None => make_unlinked(role, done),
         Link::Unbound => {
             make_unlinked(role, done)?;
-            notice(
-                format!("role \"{name}\" is not linked: its label names no directory object"),
-                Some("A label of the provider pgaadauth-int, or an oid in this one, links it."),
-            );
+            if catalog::not_before_of(role.id).is_none() {
+                notice(
+                    format!("role \"{name}\" is not linked: its label names no directory object"),
+                    Some("A label of the provider pgaadauth-int, or an oid in this one, links it."),
+                );
+            }
             Ok(())
         }
         Link::Unreadable(fault) => {
@@ -180,7 +201,7 @@ fn make_unlinked(role: &Role, done: &mut Done) -> Outcome<()> {
     preload::remove(role);
     check_not_inherited(role, &user)?;
     if was_linked {
-        sessions::end_after_commit(role.id);
+        sessions::end_after_commit(role);
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 //!
 //! A login looks at both. Sessions that came in with such a token are ended by the reaper (`crate::sessions`), on standbys too.
 
-use entra::{Label, Uuid};
+use entra::{Label, PrincipalKind, Uuid};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 
@@ -34,7 +34,7 @@ fn revoke_tokens(role_name: Option<&str>, issued_before: Option<TimestampWithTim
             ));
         }
         let (role, label) = linked(role_name, |role| lock::claim_to_link(role, false))?;
-        revoke(&role, &label, not_before);
+        let not_before = revoke(&role, &label, not_before);
         tell(&format!("role \"{role_name}\""), not_before);
         Ok(())
     })());
@@ -56,7 +56,11 @@ fn revoke_principal(object_id: Option<pgrx::Uuid>) -> i32 {
         for (role, label) in &roles {
             revoke(role, label, not_before);
         }
-        revoke_everywhere(object, not_before)?;
+        // A group has no tokens of its own.
+        let is_group = |(_, label): &(Role, Label)| label.kind == Some(PrincipalKind::Group);
+        if roles.is_empty() || !roles.iter().all(is_group) {
+            revoke_everywhere(object, not_before)?;
+        }
         tell(&format!("object {object}"), not_before);
         Ok(i32::try_from(roles.len()).unwrap_or(i32::MAX))
     })())
@@ -71,10 +75,12 @@ fn roles_of(object: Uuid) -> Outcome<Vec<(Role, Label)>> {
     names.map(|name| linked(&name, |role| lock::claim_to_link(role, false))).collect()
 }
 
-/// What is revoked stays so.
-fn revoke(role: &Role, label: &Label, not_before: i64) {
-    let not_before = Some(not_before).max(label.not_before);
-    as_superuser(|| link::set_label(role, PROVIDER, Some(&Label { not_before, ..*label }.to_string())));
+/// What is revoked stays so. From when on tokens count.
+fn revoke(role: &Role, label: &Label, not_before: i64) -> i64 {
+    let not_before = not_before.max(label.not_before.unwrap_or_default());
+    let label = Label { not_before: Some(not_before), ..*label };
+    as_superuser(|| link::set_label(role, PROVIDER, Some(&label.to_string())));
+    not_before
 }
 
 fn revoke_everywhere(object: Uuid, not_before: i64) -> Outcome<()> {
@@ -88,7 +94,7 @@ fn revoke_everywhere(object: Uuid, not_before: i64) -> Outcome<()> {
         rights::require_superuser("revoke the tokens of more objects than there is room for")?;
         notice(
             "everybody's access tokens that are older than the oldest of the last 16 revocations are revoked as well",
-            None,
+            Some("Sessions that came in with one end, whoever's they are."),
         );
     }
     revocations.revoke(object, not_before);

@@ -4,21 +4,23 @@ use std::cell::{Cell, RefCell};
 
 use pgrx::prelude::*;
 
-use super::catalog;
+use super::catalog::{self, Role};
 use crate::fault::Fault;
+use crate::report::Ending;
+use crate::sessions;
 
 thread_local! {
     /// Roles unlinked by this transaction, or by a part of it that was rolled back.
-    static UNLINKED: RefCell<Vec<pg_sys::Oid>> = const { RefCell::new(Vec::new()) };
+    static UNLINKED: RefCell<Vec<Role>> = const { RefCell::new(Vec::new()) };
     static REGISTERED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Ends the sessions of a role once this transaction has committed, if the role is then without a link.
 #[expect(unsafe_code, reason = "no safe wrapper")]
-pub(crate) fn end_after_commit(role: pg_sys::Oid) {
+pub(crate) fn end_after_commit(role: &Role) {
     UNLINKED.with_borrow_mut(|roles| {
-        if !roles.contains(&role) {
-            roles.push(role);
+        if !roles.iter().any(|other| other.id == role.id) {
+            roles.push(role.clone());
         }
     });
     if !REGISTERED.replace(true) {
@@ -39,7 +41,8 @@ unsafe extern "C-unwind" fn on_transaction_event(
         }
         pg_sys::XactEvent::XACT_EVENT_COMMIT => {
             for role in UNLINKED.take() {
-                end_sessions_of(role);
+                sessions::end_all_of(role.id, &role.display_name(), Ending::Unlinked);
+                end_processes_of(role.id);
             }
         }
         // Who commits it later knows nothing of the sessions.
@@ -56,24 +59,28 @@ unsafe extern "C-unwind" fn on_transaction_event(
 /// Whether there are any, at the last moment at which the catalogs can be read; a savepoint may have brought a link back.
 fn still_unlinked() -> bool {
     UNLINKED.with_borrow_mut(|roles| {
-        roles.retain(|role| !catalog::is_linked(*role));
+        roles.retain(|role| !catalog::is_linked(role.id));
         !roles.is_empty()
     })
 }
 
-/// Sends every process of the role what pg_terminate_backend() sends; the caller's own acts on it last, after its commit.
+/// Sends every process of the role what pg_terminate_backend() sends, however it came in; the caller's own acts on it last, after
+/// its commit.
 #[expect(unsafe_code, reason = "walks the server's table of processes")]
-fn end_sessions_of(role: pg_sys::Oid) {
-    // SAFETY: the table is in shared memory and of fixed size. It is read without a lock, as pg_stat_activity's is: a
-    // process that comes meanwhile meets the seal, and one that goes has left its place or passed it on, in which case the
-    // role is another. The signal is SIGTERM, which every process of the server takes as a request to end; it
-    // leads a group, in which whatever it has started is.
+fn end_processes_of(role: pg_sys::Oid) {
+    // SAFETY: the table is in shared memory and of fixed size. It is read without a lock, as pg_stat_activity's is: a process that
+    // comes meanwhile meets the seal. One that has gone leaves its number and its role behind before 17 (ProcKill, proc.c), and the
+    // number may be another's by now: the server's list of those that live decides. Whoever is on that leads a group, in which
+    // whatever it has started is.
     unsafe {
         let table = &*pg_sys::ProcGlobal;
         for n in 0..table.allProcCount as usize {
-            let process = &*table.allProcs.add(n);
-            if process.pid != 0 && process.roleId == role {
-                libc::kill(-process.pid, libc::SIGTERM);
+            let process = table.allProcs.add(n);
+            let pid = (*process).pid;
+            let is_of_role = || std::ptr::read_volatile(&raw const (*process).roleId) == role;
+            // Asked again, for it may have changed hands meanwhile.
+            if pid != 0 && is_of_role() && pg_sys::BackendPidGetProc(pid) == process && is_of_role() {
+                libc::kill(-pid, libc::SIGTERM);
             }
         }
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Session, table};
 use crate::clock::seconds;
-use crate::fault::or_raise;
+use crate::fault::{Fault, Outcome, or_raise};
 use crate::preloaded::{self, Preloaded};
 use crate::principal::catalog;
 use crate::session;
@@ -34,9 +34,9 @@ fn list_sessions() -> TableIterator<
     ),
 > {
     or_raise(preloaded::require());
-    let (sees_all, own) = (monitors(), std::process::id().cast_signed());
-    let visible = table::sessions().into_iter().filter(|session| sees_all || session.pid == own);
-    TableIterator::new(visible.map(row).collect::<Vec<_>>())
+    // Who sees their own only has no business with the list, which logins wait for.
+    let visible = if monitors() { table::sessions() } else { table::own_session().into_iter().collect() };
+    TableIterator::new(visible.into_iter().map(row).collect::<Vec<_>>())
 }
 
 #[expect(clippy::type_complexity, reason = "the columns of a view")]
@@ -80,15 +80,15 @@ fn row(
 /// The claims of the token this session logged in with; null if it logged in with none.
 #[pg_extern(sql = false)]
 fn session_claims() -> Option<JsonB> {
-    require_own_file();
+    or_raise(require_own_token());
     session::with_token(|token| JsonB(Value::Object(token.shown_claims())))
 }
 
 /// One of them as text: a string as it is, anything else as JSON.
 #[pg_extern(sql = false)]
 fn session_claim(name: &str) -> Option<String> {
-    require_own_file();
-    let claim = session::with_token(|token| token.shown_claims().remove(name)).flatten()?;
+    or_raise(require_own_token());
+    let claim = session::with_token(|token| token.shown_claim(name)).flatten()?;
     match claim {
         Value::Null => None,
         Value::String(text) => Some(text),
@@ -96,12 +96,20 @@ fn session_claim(name: &str) -> Option<String> {
     }
 }
 
-/// Another copy of the library knows nothing of how this session came in, and must not say that it came in without a token. Where
-/// none is loaded by the server, none did.
-fn require_own_file() {
+/// That null means: this session came in without a token. Another copy of the library knows nothing of how it came in; where none is
+/// loaded by the server, no session came in with one. A parallel worker does not know what its leader came in with: the planner keeps
+/// calls that it sees away from it, a user's function that claims to be PARALLEL SAFE does not.
+fn require_own_token() -> Outcome<()> {
     if preloaded::status() == Preloaded::AnotherFile {
-        or_raise(preloaded::require());
+        preloaded::require()?;
     }
+    #[expect(unsafe_code, reason = "reads the state of the process")]
+    // SAFETY: a plain value of the process, set at its start.
+    if unsafe { pg_sys::ParallelWorkerNumber } >= 0 {
+        return Err(Fault::not_now("the claims of a session cannot be read in a parallel worker")
+            .hint("A function that reads them must not be PARALLEL SAFE."));
+    }
+    Ok(())
 }
 
 /// Whether the current user may see what others do.

@@ -16,8 +16,8 @@ use entra::Revocations;
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags};
 use pgrx::prelude::*;
 
-use super::Session;
-use super::table::{self, Asked};
+use super::table;
+use super::{Session, end};
 use crate::preloaded;
 use crate::principal::catalog::{self, Link};
 use crate::report::{self, Ending};
@@ -110,17 +110,21 @@ fn look() {
         // In this order: who comes later than the changes that are taken in here is judged by them, at the door or by the seal.
         catalog::accept_changes();
         let roles_changed = ROLES_CHANGED.replace(false);
-        let sessions = table::staying();
+        let sessions = table::due();
         let expiry = settings::session_expiry();
-        let revocations = roles_changed.then(revocations);
-        for session in &sessions {
+        // One that has not gone when it was asked to is looked at again.
+        let look_at_roles = roles_changed || sessions.iter().any(|(_, asked)| *asked);
+        let revocations = look_at_roles.then(revocations);
+        for (session, _) in &sessions {
             let lost = revocations
                 .as_ref()
                 .and_then(|revocations| what_is_lost(session, revocations, expiry.is_some()));
             let expired =
                 expiry.is_some_and(|grace| clock::unix_now() >= session.expires_at.saturating_add(grace));
             if let Some(reason) = lost.or_else(|| expired.then_some(Ending::Expired)) {
-                end(session, reason);
+                let role = catalog::role_of(session.role);
+                let role = role.map_or_else(|| session.role.to_u32().to_string(), |role| role.display_name());
+                end(session, &role, reason);
             }
         }
     });
@@ -133,17 +137,6 @@ fn revocations() -> Revocations {
         report::log_unreadable_revocations();
     }
     revocations.unwrap_or_default()
-}
-
-fn end(session: &Session, reason: Ending) {
-    let role = catalog::role_of(session.role);
-    let role = role.map_or_else(|| session.role.to_u32().to_string(), |role| role.display_name());
-    match table::end(session) {
-        Asked::First => report::log_ending(session, &role, reason),
-        // It is looked at again until it has gone.
-        Asked::Again | Asked::Gone => {}
-    }
-    ROLES_CHANGED.set(true);
 }
 
 /// What has let the session in and is there no more.
@@ -159,5 +152,6 @@ fn what_is_lost(session: &Session, revocations: &Revocations, ends_without_admin
     if label.not_before.max(everywhere).is_some_and(|not_before| session.issued_at < not_before) {
         return Some(Ending::TokensRevoked);
     }
-    (ends_without_admin && catalog::associated_tenant().is_none()).then_some(Ending::NoAdmin)
+    let has_admin = catalog::associated_tenant() == Some(session.tenant);
+    (ends_without_admin && !has_admin).then_some(Ending::NoAdmin)
 }

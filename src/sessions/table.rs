@@ -6,10 +6,10 @@
 //!
 //! A process that is killed makes PostgreSQL start shared memory afresh, so no place outlives its backend.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::mem::size_of;
 
-use entra::{TokenKind, Uuid, limits};
+use entra::{Millis, TokenKind, Uuid, limits};
 use pgrx::prelude::*;
 
 use super::Session;
@@ -19,8 +19,8 @@ use crate::clock;
 /// The name of the memory and of its lock.
 const NAME: &std::ffi::CStr = c"azure_ad_auth_sessions";
 
-/// A session that has been asked to end is asked again after so many seconds.
-const PATIENCE: i64 = 5;
+/// A session that has been asked to end is asked again after so long.
+const PATIENCE: Millis = 5_000;
 
 /// A place. Empty while `pid` is 0.
 #[derive(Clone, Copy)]
@@ -37,8 +37,8 @@ struct Place {
     is_application: bool,
     has_display_name: bool,
     has_token_id: bool,
-    /// When it was last asked to end, Unix seconds; 0: never.
-    asked_at: i64,
+    /// When it was last asked to end, by the clock that only goes forward; 0: never.
+    asked_at: Millis,
     logged_in_at: i64,
     issued_at: i64,
     expires_at: i64,
@@ -70,6 +70,8 @@ thread_local! {
     /// Set in the postmaster, inherited by every process; null until shared memory is there.
     static TABLE: Cell<*mut Table> = const { Cell::new(std::ptr::null_mut()) };
     static LOCK: Cell<*mut pg_sys::LWLock> = const { Cell::new(std::ptr::null_mut()) };
+    /// What this backend has written into its place.
+    static OWN: RefCell<Option<Session>> = const { RefCell::new(None) };
     #[cfg(not(feature = "pg14"))]
     static PREVIOUS_REQUEST: Cell<pg_sys::shmem_request_hook_type> = const { Cell::new(None) };
     static PREVIOUS_STARTUP: Cell<pg_sys::shmem_startup_hook_type> = const { Cell::new(None) };
@@ -229,6 +231,9 @@ fn own() -> Option<usize> {
 #[expect(unsafe_code, reason = "no safe wrapper")]
 pub(super) fn enter(session: &Session) {
     let Some(own) = own() else { return };
+    // First, for it may fail.
+    // SAFETY: guarded, and called while shared memory is still there.
+    unsafe { pg_sys::before_shmem_exit(Some(leave), pg_sys::Datum::from(0)) };
     let place = Place::of(session);
     let sleeper = change(|places, presence| {
         if let Some(slot) = places.get_mut(own) {
@@ -236,13 +241,10 @@ pub(super) fn enter(session: &Session) {
         }
         std::mem::replace(&mut presence.sleeper, std::ptr::null_mut())
     });
-    let Some(sleeper) = sleeper else { return };
-    // SAFETY: guarded, and called while shared memory is still there; a latch in shared memory, where it stays.
-    unsafe {
-        pg_sys::before_shmem_exit(Some(leave), pg_sys::Datum::from(0));
-        if !sleeper.is_null() {
-            pg_sys::SetLatch(sleeper);
-        }
+    OWN.set(Some(session.clone()));
+    if let Some(sleeper) = sleeper.filter(|sleeper| !sleeper.is_null()) {
+        // SAFETY: a latch in shared memory, where it stays.
+        unsafe { pg_sys::SetLatch(sleeper) }
     }
 }
 
@@ -262,10 +264,15 @@ pub(super) fn sessions() -> Vec<Session> {
     copies(|_| true).iter().map(Place::session).collect()
 }
 
-/// Those that have not been asked to end, or not lately.
-pub(super) fn staying() -> Vec<Session> {
-    let now = clock::unix_now();
-    copies(|place| place.is_due(now)).iter().map(Place::session).collect()
+/// Those that may be asked to end now, and whether they have been before.
+pub(super) fn due() -> Vec<(Session, bool)> {
+    let now = clock::monotonic();
+    copies(|place| place.is_due(now)).iter().map(|place| (place.session(), place.asked_at != 0)).collect()
+}
+
+/// This backend's own, for which nobody has to wait.
+pub(super) fn own_session() -> Option<Session> {
+    OWN.with_borrow(Clone::clone)
 }
 
 /// What came of asking a session to end.
@@ -284,7 +291,7 @@ pub(super) enum Asked {
 /// Under the lock, without which a backend does not go: so the process is still the session's.
 #[expect(unsafe_code, reason = "sends a signal")]
 pub(super) fn end(session: &Session) -> Asked {
-    let now = clock::unix_now();
+    let now = clock::monotonic();
     let asked = change(|places, _| {
         let same = |place: &&mut Place| {
             place.pid == session.pid
@@ -334,7 +341,7 @@ pub(super) fn retire() {
 
 impl Place {
     /// Whether it may be asked to end now.
-    const fn is_due(&self, now: i64) -> bool {
+    const fn is_due(&self, now: Millis) -> bool {
         self.asked_at == 0 || now.saturating_sub(self.asked_at) >= PATIENCE
     }
 

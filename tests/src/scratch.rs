@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// PostgreSQL refuses root; then its servers run as this user.
@@ -66,4 +67,24 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.path);
     }
+}
+
+/// A process of the server's user that leads a group of its own and has one of these numbers, which were free lately. Asks the kernel
+/// to go on numbering there, as root can; an ordinary user starts processes until one has such a number.
+pub fn process_with_id(wanted: &[u32]) -> Child {
+    for next in wanted.iter().cycle().take(100_000) {
+        let _ = fs::write("/proc/sys/kernel/ns_last_pid", (next - 1).to_string());
+        let mut sleep = Command::new("sleep");
+        sleep.arg("600").process_group(0);
+        if let Some((user, group)) = server_ids() {
+            sleep.uid(user).gid(group);
+        }
+        let mut child = sleep.spawn().expect("sleep");
+        if wanted.contains(&child.id()) {
+            return child;
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    panic!("no process was given one of the numbers {wanted:?}");
 }

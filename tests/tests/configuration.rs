@@ -33,7 +33,7 @@ fn a_server_that_is_as_it_should_be() {
     // Whatever is wrong comes with what to do.
     cluster.sql("SELECT azure_ad_auth.remove_admin()");
     assert_eq!(
-        cluster.sql("SELECT what_to_do FROM azure_ad_auth.check_configuration() WHERE level <> 'ok'"),
+        cluster.sql("SELECT what_to_do FROM azure_ad_auth.check_configuration() WHERE level = 'danger'"),
         "SELECT azure_ad_auth.set_admin(role_name, object_id, object_type);"
     );
 }
@@ -89,12 +89,17 @@ fn what_is_wrong_with_roles() {
         link(&cluster, role, object, "user");
     }
     cluster.sql("CREATE ROLE stray");
+    link(&cluster, "fay", PERSON, "user");
     for statement in [
         "DELETE FROM pg_db_role_setting WHERE setrole = 'ann'::regrole",
         "UPDATE pg_authid SET rolpassword = 'md5' || md5('x') WHERE rolname = 'bob'",
         "UPDATE pg_authid SET rolsuper = true WHERE rolname = 'cleo'",
         "UPDATE pg_authid SET rolcanlogin = false WHERE rolname = 'dan'",
         "DELETE FROM pg_shseclabel WHERE objoid = 'eve'::regrole",
+        "UPDATE pg_auth_members SET member = 'stray'::regrole, roleid = 'ann'::regrole \
+         WHERE member = 'bob'::regrole AND roleid = 'azure_ad_user'::regrole",
+        "UPDATE pg_db_role_setting SET setconfig = '{session_preload_libraries=/usr/lib/azure_ad_auth/audit.so}' \
+         WHERE setrole = 'fay'::regrole",
     ] {
         tamper(&cluster, statement);
     }
@@ -105,7 +110,9 @@ fn what_is_wrong_with_roles() {
             "warning roles: role \"bob\" is linked and has a password",
             "danger roles: role \"cleo\" is linked and is a superuser, replication or BYPASSRLS role",
             "notice roles: role \"dan\" is linked and is not permitted to log in",
-            "danger roles: role \"eve\" is an Azure AD role without a link",
+            "danger roles: role \"eve\" is an Azure AD role without a link, directly or as a member of one",
+            "danger roles: role \"fay\" has no guard: on a server without azure_ad_auth a trust line lets everybody in as it",
+            "danger roles: role \"stray\" is an Azure AD role without a link, directly or as a member of one",
         ]
     );
 }
@@ -147,7 +154,7 @@ fn what_is_wrong_with_lines_and_the_library() {
     let found = wrong(&cluster);
     assert!(found.iter().any(|line| line.starts_with("danger pg_hba.conf: line 1 of ")), "{found:?}");
     cluster.change_hba("local all postgres trust\nhost all all 127.0.0.1/32 password\n");
-    assert_eq!(wrong(&cluster), ["warning pg_hba.conf: no line lets Azure AD roles in with a token"]);
+    assert_eq!(wrong(&cluster), ["danger pg_hba.conf: no line lets Azure AD roles in with a token"]);
     // For who looks after the server, and nobody else.
     cluster.sql("CREATE ROLE metrics; GRANT pg_monitor TO metrics; CREATE ROLE anybody");
     for (role, may) in [("metrics", true), ("anybody", false)] {

@@ -287,3 +287,65 @@ fn nobody_is_told_that_sessions_end_where_nobody_ends_them() {
     let level = "SELECT level FROM azure_ad_auth.check_configuration() WHERE topic = 'sessions'";
     assert_eq!(cluster.sql(level), "danger");
 }
+
+#[test]
+fn what_is_revoked_stays_so_when_a_role_is_linked_anew() {
+    let (cluster, _provider) = scene(SKEW);
+    link(&cluster, "ann", PERSON, "user");
+    link(&cluster, "readers", GROUP, "group");
+    let token = KEY.token(&issued(user_v1(unix_now()), 60));
+    for (role, id, kind) in [("ann", PERSON, "user"), ("readers", GROUP, "group")] {
+        cluster.sql(&format!("SELECT azure_ad_auth.revoke_tokens('{role}')"));
+        let label = format!("aadauth,oid={id},type={kind},tenant_id={TENANT}");
+        let create = format!("SELECT azure_ad_auth.create_principal('{role}', '{id}', '{kind}')");
+        for act in [
+            format!("SECURITY LABEL FOR pgaadauth ON ROLE {role} IS '{label}'"),
+            format!("SECURITY LABEL FOR pgaadauth ON ROLE {role} IS 'aadauth,oid={id},type={kind}'"),
+            format!("SELECT azure_ad_auth.update_principal('{role}', '{id}', '{kind}')"),
+            format!("SELECT azure_ad_auth.drop_principal('{role}'); {create}"),
+            format!("SECURITY LABEL FOR pgaadauth ON ROLE {role} IS NULL; {create}"),
+            format!(
+                "REVOKE azure_ad_user FROM {role}; SECURITY LABEL FOR pgaadauth ON ROLE {role} IS '{label}'"
+            ),
+        ] {
+            let output = cluster.sql_as("postgres", &act);
+            assert!(output.success && !output.stderr.contains("is not linked"), "{act}: {}", output.stderr);
+            revoked(&cluster, role, &token);
+        }
+        // A superuser who means it.
+        cluster.sql(&format!("SECURITY LABEL FOR pgaadauth ON ROLE {role} IS '{label},not_before=0'"));
+        admitted(&cluster, role, &token);
+    }
+    // An administrator does not.
+    let admin = token_of("66666666-aaaa-bbbb-cccc-000000000006");
+    let create = format!("SELECT azure_ad_auth.create_principal('bob', '{PERSON}', 'user')");
+    let label = format!("SECURITY LABEL FOR pgaadauth ON ROLE bob IS 'aadauth,oid={PERSON},not_before=0'");
+    for act in [create.as_str(), "SELECT azure_ad_auth.revoke_tokens('bob')", &label] {
+        let output = cluster.psql("admin", &admin, act);
+        assert!(output.success, "{act}: {}", output.stderr);
+    }
+    revoked(&cluster, "bob", &token);
+    // Of an unlinked role nothing is left that would make it one of ours.
+    cluster.sql("SELECT azure_ad_auth.revoke_tokens('ann'); SELECT azure_ad_auth.drop_principal('ann')");
+    assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.principals WHERE role_name = 'ann'"), "0");
+    cluster.sql("ALTER ROLE ann PASSWORD 'x'; DROP ROLE ann");
+}
+
+#[test]
+fn a_revoked_group_lets_nobody_in_with_an_older_token() {
+    let (cluster, _provider) = scene(SKEW);
+    link(&cluster, "readers", GROUP, "group");
+    link(&cluster, "ann", PERSON, "user");
+    let token = KEY.token(&issued(user_v1(unix_now()), 60));
+    let mut reader = enter(&cluster, "readers", &user_v1(unix_now()));
+    assert_eq!(value(&mut reader, "SELECT 1"), "1");
+    assert_eq!(cluster.sql(&format!("SELECT azure_ad_auth.revoke_principal('{GROUP}')")), "1");
+    assert_eq!(end_of(&mut reader), ENDED);
+    revoked(&cluster, "readers", &token);
+    // The person's own role is the person's; and a group takes no place among those who are out everywhere.
+    admitted(&cluster, "ann", &token);
+    assert_eq!(
+        cluster.sql("SELECT count(*) FROM pg_shseclabel WHERE objoid = 'azure_ad_user'::regrole"),
+        "0"
+    );
+}

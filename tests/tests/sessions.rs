@@ -145,6 +145,18 @@ fn a_session_knows_what_its_token_said() {
             value(&mut ann, "SELECT count(*) FROM pg_class WHERE azure_ad_auth.session_claim('oid') IS NULL"),
             "0"
         );
+        for act in ["DISCARD ALL", "SET work_mem = '64kB'"] {
+            assert!(ann.query(act).is_ok(), "{act}");
+            assert_eq!(value(&mut ann, "SELECT azure_ad_auth.session_claim('oid')"), PERSON, "after {act}");
+        }
+        // Nobody makes his claims vanish by asking where they are not known.
+        let peek = "CREATE FUNCTION pg_temp.peek() RETURNS SETOF text LANGUAGE plpgsql PARALLEL SAFE AS \
+                    $$ BEGIN RETURN QUERY SELECT azure_ad_auth.session_claim('oid'); END $$";
+        assert!(ann.query(peek).is_ok());
+        assert_eq!(value(&mut ann, "SELECT pg_temp.peek()"), PERSON);
+        let _ = ann.query(&format!("SET {force} = on"));
+        let error = ann.query("SELECT pg_temp.peek()").expect_err("a worker answered");
+        assert_eq!(error.message, "the claims of a session cannot be read in a parallel worker");
         // A session without a token has none.
         assert_eq!(
             cluster.sql(
@@ -237,9 +249,9 @@ fn a_session_ends_with_what_let_it_in() {
     let (cluster, _provider) = scene("");
     for (act, reason) in [
         ("DROP ROLE ann", "role_dropped"),
-        ("REVOKE azure_ad_user FROM ann", ""),
-        ("SELECT azure_ad_auth.drop_principal('ann')", ""),
-        ("SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL", ""),
+        ("REVOKE azure_ad_user FROM ann", "unlinked"),
+        ("SELECT azure_ad_auth.drop_principal('ann')", "unlinked"),
+        ("SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL", "unlinked"),
     ] {
         link(&cluster, "ann", PERSON, "user");
         let mut ann = enter(&cluster, "ann", &user_v1(unix_now()));
@@ -252,9 +264,8 @@ fn a_session_ends_with_what_let_it_in() {
         let mark = cluster.log_mark();
         cluster.sql(act);
         assert_eq!(end_of(&mut ann), ENDED, "{act}");
-        if !reason.is_empty() {
-            cluster.await_log(mark, &format!("azure_ad_auth: ended reason={reason}"));
-        }
+        cluster.await_log(mark, &format!("azure_ad_auth: ended reason={reason}"));
+        assert_eq!(cluster.log_since(mark).matches("azure_ad_auth: ended").count(), 1, "{act}");
         cluster.sql("DROP ROLE IF EXISTS ann");
     }
 }
@@ -283,6 +294,44 @@ fn a_session_ends_with_all_that_it_has_started() {
         });
         end_of(&mut ann);
     }
+}
+
+#[test]
+fn a_session_that_does_not_go_is_asked_again() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    cluster.sql(
+        "GRANT pg_execute_server_program TO ann; CREATE TABLE public.t (line text); GRANT INSERT ON t TO ann",
+    );
+    let mut ann = enter(&cluster, "ann", &with(user_v1(unix_now()), "iat", json!(unix_now() - 60)));
+    thread::scope(|scope| {
+        // A program that takes the first request for somebody else's.
+        let program = "COPY t FROM PROGRAM 'trap \"trap - TERM\" TERM; while :; do sleep 1; done'";
+        let copy = scope.spawn(|| ann.query(program));
+        let running = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%' AND state = 'active'";
+        assert!(eventually(|| cluster.sql(running) == "1"));
+        cluster.sql("SELECT azure_ad_auth.revoke_tokens('ann')");
+        assert!(copy.join().expect("a thread").is_err());
+    });
+    assert!(eventually(|| count(&cluster) == "0"));
+}
+
+/// PostgreSQL 15 and 16 leave the number of a process behind that has gone, and somebody else gets it.
+#[test]
+fn only_processes_of_this_server_are_ended() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let mut gone: Vec<_> = (0..20).map(|_| enter(&cluster, "ann", &user_v1(unix_now()))).collect();
+    let number = |session| value(session, "SELECT pg_backend_pid()").parse().expect("a process id");
+    let numbers: Vec<u32> = gone.iter_mut().map(number).collect();
+    drop(gone);
+    assert!(eventually(|| count(&cluster) == "0"));
+    let mut stranger = trial::scratch::process_with_id(&numbers);
+    cluster.sql("SELECT azure_ad_auth.drop_principal('ann')");
+    cluster.sql("SELECT pg_sleep(0.5)");
+    assert_eq!(stranger.try_wait().expect("a process"), None, "somebody else's process was ended");
+    let _ = stranger.kill();
+    let _ = stranger.wait();
 }
 
 #[test]
