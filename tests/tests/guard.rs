@@ -302,11 +302,9 @@ fn a_library_replaced_under_a_running_server() {
     let library = cluster.sql_library();
     let copy = cluster.path("azure_ad_auth.so");
     fs::copy(&library, &copy).expect("a copy of the library");
-    cluster.configure(&Setup {
-        settings: format!("azure_ad_auth.authority_url = '{}'", provider.url()),
-        preload: Some(copy.display().to_string()),
-        ..Setup::default()
-    });
+    let settings = format!("azure_ad_auth.authority_url = '{}'", provider.url());
+    let with_copy = Setup { settings, preload: Some(copy.display().to_string()), ..Setup::default() };
+    cluster.configure(&with_copy);
     cluster.start();
     let output = cluster.sql_as("postgres", "CREATE EXTENSION azure_ad_auth");
     assert!(
@@ -324,4 +322,17 @@ fn a_library_replaced_under_a_running_server() {
     let token = KEY.token(&user_v1(unix_now()));
     assert_eq!(cluster.login("ann", &token), Outcome::Ready, "{}", ours(&cluster.log()));
     assert!(matches!(cluster.login("ann", "no token"), Outcome::Refused(_)));
+    // Where the extension is there already, it says what is wrong.
+    cluster.configure(&Setup::default());
+    cluster.restart();
+    cluster.sql("CREATE EXTENSION azure_ad_auth");
+    cluster.configure(&with_copy);
+    cluster.restart();
+    let said = cluster
+        .sql("SELECT level || ' ' || topic || ': ' || message FROM azure_ad_auth.check_configuration()");
+    let warning = "warning library: the file of azure_ad_auth was replaced after the server started";
+    assert!(
+        said.contains(warning) && said.contains("notice pg_hba.conf: its lines cannot be looked at"),
+        "{said}"
+    );
 }
