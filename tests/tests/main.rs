@@ -26,6 +26,7 @@ mod moving;
 mod oauth;
 mod outage;
 mod pam;
+mod prepared;
 mod prompt;
 mod proxy;
 mod refusals;
