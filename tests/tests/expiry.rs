@@ -14,8 +14,7 @@ pub(crate) fn short_lived(seconds: i64) -> Value {
 }
 
 /// Sessions outlive their token until [`end_together`] says when they end; it may have expired when they begin.
-pub(crate) const UNTIL_TOLD: &str =
-    "azure_ad_auth.session_expiry = 'terminate'\nazure_ad_auth.session_expiry_grace = '1h'\n\
+pub(crate) const UNTIL_TOLD: &str = "azure_ad_auth.session_expiry = 'terminate'\nazure_ad_auth.session_expiry_grace = '1h'\n\
      azure_ad_auth.clock_skew = '5min'\nlog_line_prefix = '%n '";
 
 /// Has the time of sessions whose token has just expired come in a few seconds; that time.

@@ -26,6 +26,7 @@ mod moving;
 mod oauth;
 mod outage;
 mod pam;
+mod pooled;
 mod prepared;
 mod prompt;
 mod proxy;
