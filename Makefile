@@ -26,6 +26,7 @@ demo: setup
 	tools/install debug "$(PG_CONFIG)"
 	PG_CONFIG="$(PG_CONFIG)" cargo run --quiet --package azure_ad_auth_tests --bin demo -- $(if $(KEEP),--keep) $(if $(PAM),--pam)
 
+test: export FOR_TESTS = 1
 test: setup
 	cargo test --package entra
 	tools/test $(PG_CONFIGS)

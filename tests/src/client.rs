@@ -247,8 +247,33 @@ impl RawClient {
     /// # Errors
     /// The server's.
     pub fn query(&mut self, text: &str) -> Answer {
-        let sent = self.send(b'Q', &[text.as_bytes(), &[0]].concat());
+        let sent = self.ask(text);
         self.answer_to(sent)
+    }
+
+    /// Sends a query, and reads nothing.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn ask(&mut self, text: &str) -> io::Result<()> {
+        self.send(b'Q', &[text.as_bytes(), &[0]].concat())
+    }
+
+    /// Reads until a message of a kind comes. False: the server has hung up.
+    pub fn await_message(&mut self, kind: u8) -> bool {
+        std::iter::from_fn(|| self.read()).any(|(found, _)| found == kind)
+    }
+
+    /// Reads until the server has hung up; the last error it reported.
+    pub fn last_words(&mut self) -> Option<ServerError> {
+        let messages = std::iter::from_fn(|| self.read());
+        messages.filter(|(kind, _)| *kind == b'E').map(|(_, body)| parse_error(&body)).last()
+    }
+
+    /// Says goodbye, and waits until the process has gone.
+    pub fn leave(mut self) {
+        let _ = self.send(b'X', &[]);
+        self.last_words();
     }
 
     /// Runs a query as [`RawClient::query`] does, by the extended protocol: Parse, Bind, Execute, Sync, without parameters.

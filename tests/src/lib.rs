@@ -19,5 +19,6 @@ pub mod expect;
 pub mod idp;
 pub mod issuer;
 pub mod pam;
+pub mod pooler;
 pub mod proxy;
 pub mod scratch;

@@ -78,6 +78,13 @@ fn blocks(document: &str) -> Vec<Block> {
     blocks
 }
 
+/// A configuration file as a document shows it.
+pub(crate) fn shown_file(document_name: &str, file: &str) -> String {
+    let blocks = blocks(&document(document_name)).into_iter();
+    let mut found = blocks.filter(|block| block.text.starts_with(&format!("# {file}\n")));
+    found.next().expect("a block that names the file").text
+}
+
 /// A server as somebody has it who has not read the README yet, and the stand-ins.
 struct Reader {
     cluster: Cluster,
@@ -211,6 +218,8 @@ impl Reader {
         let name = file.strip_prefix("# ").expect("a first line that names the file");
         let path = self.cluster.data().join(name);
         let content = match name {
+            // In `pooled.rs`.
+            "pgbouncer.ini" => return,
             "pg_hba.conf" => format!("local all postgres trust\n{content}"),
             "pg_ident.conf" => content.to_owned(),
             "postgresql.conf" => fs::read_to_string(&path).expect("the file") + content,

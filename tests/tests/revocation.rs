@@ -20,16 +20,16 @@ fn issued(claims: Value, seconds_ago: i64) -> Value {
 }
 
 /// What revocations allow for.
-const SKEW: &str = "azure_ad_auth.clock_skew = '1s'";
+pub(crate) const SKEW: &str = "azure_ad_auth.clock_skew = '1s'";
 
 /// A token of after whatever has just been revoked.
-fn fresh(claims: Value) -> String {
+pub(crate) fn fresh(claims: Value) -> String {
     thread::sleep(Duration::from_millis(2_500));
     KEY.token(&issued(claims, 0))
 }
 
 /// Expects a login to be refused because its token counts no longer.
-fn revoked(cluster: &Cluster, role: &str, token: &str) {
+pub(crate) fn revoked(cluster: &Cluster, role: &str, token: &str) {
     let mark = cluster.log_mark();
     let Outcome::Refused(error) = cluster.login(role, token) else { panic!("{role} was let in") };
     assert_eq!(error.sqlstate, "28P01");
@@ -110,6 +110,32 @@ fn a_person_is_out_everywhere() {
         }
         cluster.sql("SELECT azure_ad_auth.drop_principal('ann')");
         assert!(matches!(cluster.login("ann", &fresh(user_v1(unix_now()))), Outcome::Refused(_)));
+    });
+}
+
+#[test]
+fn a_group_is_out_and_its_members_keep_what_is_their_own() {
+    at_every_door(SKEW, |_, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        link(&cluster, "readers", GROUP, "group");
+        let token = KEY.token(&user_v1(unix_now()));
+        let mut sessions = ["ann", "readers"].map(|role| enter(&cluster, role, &user_v1(unix_now())));
+        for session in &mut sessions {
+            assert_eq!(value(session, "SELECT 1"), "1");
+        }
+        assert_eq!(cluster.sql(&format!("SELECT azure_ad_auth.revoke_principal('{GROUP}')")), "1");
+        let [ann, reader] = &mut sessions;
+        assert_eq!(end_of(reader), ENDED);
+        revoked(&cluster, "readers", &token);
+        assert_eq!(value(ann, "SELECT 1"), "1");
+        admitted(&cluster, "ann", &token);
+        // As long as it is.
+        cluster.sql("SELECT azure_ad_auth.drop_principal('ann')");
+        assert_eq!(end_of(ann), ENDED);
+        let Outcome::Refused(error) = cluster.login("ann", &fresh(user_v1(unix_now()))) else {
+            panic!("let in without a link")
+        };
+        assert!(["28000", "28P01"].contains(&error.sqlstate.as_str()), "{error:?}");
     });
 }
 

@@ -5,10 +5,9 @@ use std::thread;
 use serde_json::json;
 use trial::client::{Outcome, RawClient};
 use trial::cluster::{Cluster, eventually};
-use trial::door::Door;
 use trial::issuer::*;
 
-use crate::{KEY, at_every_door, link, scene, scene_at};
+use crate::{KEY, at_every_door, link, scene};
 
 /// Logs in with claims; the session.
 pub(crate) fn enter(cluster: &Cluster, role: &str, claims: &serde_json::Value) -> RawClient {
@@ -38,7 +37,7 @@ pub(crate) fn end_of(client: &mut RawClient) -> String {
 /// As pg_terminate_backend() ends one.
 pub(crate) const ENDED: &str = "FATAL 57P01: terminating connection due to administrator command";
 
-fn count(cluster: &Cluster) -> String {
+pub(crate) fn count(cluster: &Cluster) -> String {
     cluster.sql("SELECT count(*) FROM azure_ad_auth.sessions")
 }
 
@@ -165,83 +164,6 @@ fn a_session_knows_what_its_token_said() {
             "t"
         );
     });
-}
-
-/// A token that expires in so many seconds.
-fn short_lived(seconds: i64) -> serde_json::Value {
-    with(user_v1(unix_now()), "exp", json!(unix_now() + seconds))
-}
-
-#[test]
-fn a_session_ends_when_its_token_has_expired() {
-    at_every_door(
-        "azure_ad_auth.session_expiry = 'terminate'\nazure_ad_auth.session_expiry_grace = '1s'\nazure_ad_auth.clock_skew = 0",
-        |_, cluster, _provider| {
-            link(&cluster, "ann", PERSON, "user");
-            let mark = cluster.log_mark();
-            let claims = short_lived(8);
-            let expires_at = claims["exp"].as_i64().expect("a time");
-            let mut staying = enter(&cluster, "ann", &user_v1(unix_now()));
-            let mut sessions: Vec<_> = (0..3).map(|_| enter(&cluster, "ann", &claims)).collect();
-            assert!(sessions[1].query("BEGIN").is_ok());
-            thread::scope(|scope| {
-                let mut busy = enter(&cluster, "ann", &claims);
-                let busy = scope.spawn(move || busy.query("SELECT pg_sleep(60)"));
-                for session in &mut sessions {
-                    assert_eq!(end_of(session), ENDED);
-                    assert!(unix_now() > expires_at, "it ended before its time");
-                }
-                let error = busy.join().expect("a thread").expect_err("the statement went on");
-                assert_eq!(error.sqlstate, "57P01");
-            });
-            assert_eq!(value(&mut staying, "SELECT 1"), "1");
-            assert!(eventually(|| count(&cluster) == "1"));
-            let log = cluster.log_since(mark);
-            let ended =
-                log.lines().filter(|line| line.contains("azure_ad_auth: ended reason=expired role=ann"));
-            assert_eq!(ended.count(), 4, "{log}");
-        },
-    );
-}
-
-#[test]
-fn expiry_is_off_until_somebody_turns_it_on() {
-    let (cluster, _provider) = scene("azure_ad_auth.clock_skew = 0\nazure_ad_auth.session_expiry_grace = 0");
-    link(&cluster, "ann", PERSON, "user");
-    let mut ann = enter(&cluster, "ann", &short_lived(2));
-    cluster.sql("SELECT pg_sleep(4)");
-    assert_eq!(value(&mut ann, "SELECT 1"), "1");
-    cluster.set("azure_ad_auth.session_expiry", "terminate");
-    assert_eq!(end_of(&mut ann), ENDED);
-}
-
-#[test]
-fn many_expire_in_the_same_second() {
-    let (cluster, _provider) = scene(
-        "azure_ad_auth.session_expiry = 'terminate'\nazure_ad_auth.session_expiry_grace = 0\nmax_connections = 230",
-    );
-    link(&cluster, "ann", PERSON, "user");
-    let claims = short_lived(30);
-    let token = KEY.token(&claims);
-    let sessions: Vec<_> = thread::scope(|scope| {
-        let some = || {
-            let login = |_| {
-                let mut client = cluster.client();
-                let outcome = client.login(&[("user", "ann"), ("database", "postgres")], &token);
-                assert_eq!(outcome, Outcome::Ready);
-                client
-            };
-            (0..50).map(login).collect::<Vec<_>>()
-        };
-        let threads: Vec<_> = (0..4).map(|_| scope.spawn(some)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("a thread")).collect()
-    });
-    assert_eq!(count(&cluster), "200");
-    let over = || count(&cluster) == "0";
-    assert!(eventually(over) || eventually(over) || eventually(over));
-    let ended = cluster.log().matches("azure_ad_auth: ended reason=expired").count();
-    assert_eq!(ended, 200);
-    drop(sessions);
 }
 
 #[test]
@@ -387,46 +309,4 @@ fn a_standby_ends_sessions_by_what_it_replays() {
     cluster.sql("SELECT azure_ad_auth.drop_principal('ann')");
     assert_eq!(end_of(&mut ann), ENDED);
     assert!(standby.log().contains("azure_ad_auth: ended reason=unlinked role=ann"));
-}
-
-#[test]
-fn the_list_is_right_after_many_have_come_and_gone_and_after_a_crash() {
-    let (cluster, _provider) = scene_at(Door::Password, "");
-    link(&cluster, "ann", PERSON, "user");
-    let token = KEY.token(&user_v1(unix_now()));
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| (0..100).for_each(|_| assert_eq!(cluster.login("ann", &token), Outcome::Ready)));
-        }
-    });
-    assert!(eventually(|| count(&cluster) == "0"));
-    let mut ann = enter(&cluster, "ann", &user_v1(unix_now()));
-    let pid: i32 = value(&mut ann, "SELECT pg_backend_pid()").parse().expect("a process id");
-    #[expect(unsafe_code, reason = "kills a process of the test")]
-    // SAFETY: a backend of this test's own server.
-    unsafe {
-        libc::kill(pid, libc::SIGKILL);
-    }
-    assert!(eventually(
-        || cluster.sql_as("postgres", "SELECT count(*) FROM azure_ad_auth.sessions").stdout == "0"
-    ));
-    let mut ann = enter(&cluster, "ann", &user_v1(unix_now()));
-    assert_eq!(value(&mut ann, "SELECT count(*) FROM azure_ad_auth.sessions"), "1");
-}
-
-#[test]
-fn a_reaper_that_is_ended_comes_back() {
-    let (cluster, _provider) = scene(
-        "azure_ad_auth.session_expiry = 'terminate'\nazure_ad_auth.session_expiry_grace = 0\nazure_ad_auth.clock_skew = 0",
-    );
-    link(&cluster, "ann", PERSON, "user");
-    let reaper = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'azure_ad_auth session reaper'";
-    let first = cluster.sql(reaper);
-    let mut ann = enter(&cluster, "ann", &short_lived(5));
-    assert_eq!(cluster.sql(&format!("SELECT pg_terminate_backend({first})")), "t");
-    assert!(eventually(|| {
-        let next = cluster.sql(reaper);
-        !next.is_empty() && next != first
-    }));
-    assert_eq!(end_of(&mut ann), ENDED);
 }

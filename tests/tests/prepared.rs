@@ -1,0 +1,53 @@
+//! Tokens taken back in a transaction that is prepared, and decided later.
+
+use serde_json::json;
+use trial::cluster::Cluster;
+use trial::expect::admitted;
+use trial::issuer::*;
+
+use crate::revocation::{SKEW, fresh, revoked};
+use crate::sessions::{ENDED, end_of, enter, value};
+use crate::{KEY, link, scene};
+
+const OTHER_PERSON: &str = "22222222-aaaa-bbbb-cccc-000000000088";
+
+/// Takes tokens back, and leaves it to somebody to say whether that is so.
+fn prepare(cluster: &Cluster, call: &str) {
+    let mut client = cluster.superuser();
+    for step in ["BEGIN", &format!("SELECT azure_ad_auth.{call}"), "PREPARE TRANSACTION 'later'"] {
+        assert!(client.query(step).is_ok(), "{step}");
+    }
+}
+
+#[test]
+fn tokens_count_until_what_takes_them_back_is_committed() {
+    let (cluster, _provider) = scene(&format!("{SKEW}\nmax_prepared_transactions = 1"));
+    for (role, object, call) in [
+        ("ann", PERSON, "revoke_tokens('ann')".to_owned()),
+        ("bob", OTHER_PERSON, format!("revoke_principal('{OTHER_PERSON}')")),
+    ] {
+        link(&cluster, role, object, "user");
+        let claims = with(user_v1(unix_now()), "oid", json!(object));
+        let mut sessions = vec![enter(&cluster, role, &claims)];
+        for decision in ["ROLLBACK", "COMMIT"] {
+            prepare(&cluster, &call);
+            sessions.push(enter(&cluster, role, &claims));
+            // Longer than a session stays that is to end.
+            cluster.sql("SELECT pg_sleep(2.5)");
+            for session in &mut sessions {
+                assert_eq!(value(session, "SELECT 1"), "1", "before {decision}: {call}");
+            }
+            cluster.sql(&format!("{decision} PREPARED 'later'"));
+            if decision == "ROLLBACK" {
+                cluster.sql("SELECT pg_sleep(2.5)");
+                assert_eq!(value(&mut sessions[0], "SELECT 1"), "1", "{call}");
+                admitted(&cluster, role, &KEY.token(&claims));
+            }
+        }
+        for session in &mut sessions {
+            assert_eq!(end_of(session), ENDED, "{call}");
+        }
+        revoked(&cluster, role, &KEY.token(&claims));
+        admitted(&cluster, role, &fresh(with(user_v1(unix_now()), "oid", json!(object))));
+    }
+}
