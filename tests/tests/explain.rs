@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use trial::client::{Outcome, RawClient};
 use trial::cluster::Cluster;
 use trial::door::Door;
+use trial::idp::Manners;
 use trial::issuer::*;
 
 use crate::links::{ADMIN, denied, session, token_of};
@@ -190,6 +191,33 @@ fn it_says_of_a_role_what_a_login_gets() {
 }
 
 #[test]
+fn it_says_of_settings_and_keys_what_a_login_gets() {
+    let (cluster, provider) = scene("azure_ad_auth.unknown_key_wait = 0");
+    link(&cluster, "ann", PERSON, "user");
+    let good = KEY.token(&user_v1(unix_now()));
+    for (setting, value, code) in [
+        ("allowed_clients", APPLICATION, "client_not_allowed"),
+        ("required_permission", "Db.Login", "permission_missing"),
+    ] {
+        let name = format!("azure_ad_auth.{setting}");
+        cluster.set(&name, value);
+        agrees(&cluster, "ann", &good, code);
+        cluster.sql(&format!("ALTER SYSTEM RESET {name}"));
+    }
+    let foreign = json!({"keys": [with(KEY.jwk(), "issuer", json!("https://evil.example/{tenantid}/"))]});
+    provider.behave(Manners::Body(foreign.to_string()));
+    cluster.sql("SELECT azure_ad_auth.refresh_keys()");
+    let token = KEY.token(&user_v2(unix_now()));
+    agrees(&cluster, "ann", &token, "wrong_issuer");
+    let rows = explain(&cluster, Some("ann"), &token);
+    assert!(row(&rows, "issuer").contains("issuer of the key: https://evil.example/"), "{rows:#?}");
+    provider.behave(Manners::Status(500, ""));
+    cluster.set("azure_ad_auth.key_max_age", "1s");
+    cluster.sql("SELECT pg_sleep(1.5)");
+    agrees(&cluster, "ann", &good, "keys_unavailable");
+}
+
+#[test]
 fn it_says_what_was_expected_and_what_was_found() {
     let (cluster, _provider) = scene("");
     link(&cluster, "ann", PERSON, "user");
@@ -226,7 +254,8 @@ fn it_fetches_nothing_waits_for_nothing_and_counts_nothing() {
     link(&cluster, "ann", PERSON, "user");
     cluster.sql("SELECT pg_sleep(1.1)");
     let status = "SELECT fetches, failures, on_demand_fetches, keys FROM azure_ad_auth.key_status";
-    let before = (cluster.sql(status), provider.requests());
+    let counted = "SELECT sum(value) FROM azure_ad_auth.stat";
+    let before = (cluster.sql(status), cluster.sql(counted), provider.requests());
     let mark = cluster.log_mark();
     let begun = std::time::Instant::now();
     for role in [None, Some("ann")] {
@@ -239,7 +268,7 @@ fn it_fetches_nothing_waits_for_nothing_and_counts_nothing() {
         assert_eq!(code_of(&rows), "unknown_key");
     }
     assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
-    assert_eq!((cluster.sql(status), provider.requests()), before);
+    assert_eq!((cluster.sql(status), cluster.sql(counted), provider.requests()), before);
     let log = cluster.log_since(mark);
     assert!(!log.contains("azure_ad_auth: "), "{log}");
 }

@@ -85,6 +85,11 @@ fn the_view_says_who_is_in() {
         ));
         drop(ann);
         assert!(eventually(|| count(&cluster) == "0"));
+        // Whom core refuses once we have let him in is not in.
+        cluster.sql("REVOKE CONNECT ON DATABASE postgres FROM PUBLIC");
+        let outcome = cluster.login("ann", &KEY.token(&user_v1(now)));
+        assert!(matches!(outcome, Outcome::Refused(error) if error.sqlstate == "42501"));
+        assert!(eventually(|| count(&cluster) == "0"));
     });
 }
 
