@@ -13,6 +13,7 @@ mod crash;
 mod documents;
 mod doors;
 mod entitlement;
+mod errors;
 mod explain;
 mod guard;
 mod hba;
