@@ -22,10 +22,10 @@ const BACKDATED_SECONDS: i64 = 300;
 
 /// Refuses a role's tokens that were issued before a time.
 #[pg_extern(sql = false)]
-fn revoke_tokens(role_name: Option<&str>, issued_before: Option<TimestampWithTimeZone>) {
+fn revoke_tokens(role_name: Option<&[u8]>, issued_before: Option<TimestampWithTimeZone>) {
     or_raise((|| {
         preloaded::require()?;
-        let role_name = given(role_name)?;
+        let name = given(role_name)?;
         let issued_before = issued_before.ok_or_else(|| null("issued_before"))?;
         let not_before = unix_seconds(issued_before)?;
         if not_before > clock::unix_now() + 1 {
@@ -33,9 +33,9 @@ fn revoke_tokens(role_name: Option<&str>, issued_before: Option<TimestampWithTim
                 "It would shut out tokens that are yet to be issued. To shut a role out: drop_principal().",
             ));
         }
-        let (role, label) = linked(role_name, |role| lock::claim_to_link(role, false))?;
+        let (role, label) = linked(&name, |role| lock::claim_to_link(role, false))?;
         revoke(&role, &label, not_before);
-        tell(&format!("role \"{role_name}\""), not_before);
+        tell(&format!("role \"{}\"", role.display_name()), not_before);
         Ok(())
     })());
 }
@@ -67,8 +67,8 @@ fn roles_of(object: Uuid) -> Outcome<Vec<(Role, Label)>> {
     let mut roles = as_superuser(anchors::labelled_roles);
     roles.sort_by_key(|role| role.id.to_u32());
     let is_linked = |role: &Role| matches!(catalog::link_of(role.id), Link::Bound(label) if label.object_id == Some(object));
-    let names = roles.iter().filter(|role| is_linked(role)).map(Role::display_name);
-    names.map(|name| linked(&name, |role| lock::claim_to_link(role, false))).collect()
+    let roles = roles.iter().filter(|role| is_linked(role));
+    roles.map(|role| linked(&role.name, |role| lock::claim_to_link(role, false))).collect()
 }
 
 /// What is revoked stays so.

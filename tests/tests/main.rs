@@ -12,6 +12,7 @@ mod configuration;
 mod crash;
 mod documents;
 mod doors;
+mod encodings;
 mod entitlement;
 mod errors;
 mod explain;
