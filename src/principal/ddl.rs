@@ -14,7 +14,9 @@ use super::catalog::{self, is_anchor};
 use super::request::{self, Request};
 use super::statement::{self, Named, Statement};
 use super::superuser::{as_superuser, is_own_statement};
-use super::{anchors, association, createrole, link, lock, managed, preload, reach, rewrite, rights, verify};
+use super::{
+    anchors, association, createrole, link, lock, managed, preload, reach, revoke, rewrite, rights, verify,
+};
 use crate::chain::{UtilityCall, guarded, utility_hook};
 use crate::fault::{Outcome, or_raise};
 
@@ -134,7 +136,19 @@ fn before(statement: &Statement, source: &CStr) -> Outcome<Vec<Request>> {
     if link::anchors().is_some() && as_superuser(anchors::any_link) {
         return Err(verify::anchor_in_use(&anchor, what));
     }
+    keep_revocations(statement, roles, what)?;
     Ok(requests)
+}
+
+/// What is revoked goes with the role that remembers it. Whoever has no right to the statement is told so by core.
+fn keep_revocations(statement: &Statement, roles: &[Named], what: &str) -> Outcome<()> {
+    let user = roles.iter().filter_map(Named::role).find(|role| role.name.as_c_str() == catalog::USER_ROLE);
+    match (statement, user) {
+        (Statement::Drop { .. } | Statement::Rename { .. }, Some(user)) if lock::may_change(&user) => {
+            revoke::check_nothing_revoked(&user, what)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What must hold after a statement.

@@ -81,6 +81,7 @@ fn revoke_everywhere(object: Uuid, not_before: i64) -> Outcome<()> {
     let user = catalog::role_named(USER_ROLE).ok_or_else(|| {
         Fault::not_now("role \"azure_ad_user\" does not exist").hint("SELECT azure_ad_auth.repair();")
     })?;
+    let user = lock::claim_revocations(&user)?;
     let mut revocations = catalog::revocations()
         .ok_or_else(|| Fault::not_now("the label of role \"azure_ad_user\" is not valid"))?;
     revocations.forget(clock::unix_now());
@@ -94,6 +95,21 @@ fn revoke_everywhere(object: Uuid, not_before: i64) -> Outcome<()> {
     revocations.revoke(object, not_before);
     as_superuser(|| link::set_label(&user, OWN_PROVIDER, Some(&revocations.to_string())));
     Ok(())
+}
+
+/// The role that remembers what is revoked stays while there is something to remember; what nobody can read is such, too.
+pub(super) fn check_nothing_revoked(user: &Role, what: &str) -> Outcome<()> {
+    lock::claim_revocations(user)?;
+    let now = clock::unix_now();
+    if catalog::revocations().is_some_and(|revocations| revocations.is_over(now)) {
+        return Ok(());
+    }
+    Err(Fault::new(
+        PgSqlErrorCode::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
+        format!("role \"{}\" cannot be {what} while access tokens are revoked", user.display_name()),
+    )
+    .detail("Its security label says whose, for a week.")
+    .hint("To accept these tokens again: SECURITY LABEL FOR azure_ad_auth ON ROLE azure_ad_user IS NULL;"))
 }
 
 /// Another administrator's access is for superusers to end, whichever of their ids they are named by.

@@ -29,6 +29,7 @@ mod pam;
 mod prompt;
 mod proxy;
 mod refusals;
+mod remembered;
 mod revocation;
 mod seal;
 mod server_refusals;
