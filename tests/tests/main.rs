@@ -13,6 +13,7 @@ mod crash;
 mod documents;
 mod doors;
 mod encodings;
+mod ending;
 mod entitlement;
 mod errors;
 mod explain;
