@@ -11,6 +11,7 @@ use pgrx::prelude::*;
 use crate::preloaded::{self, Preloaded};
 use crate::principal::catalog;
 use crate::principal::condition::{self, Defect};
+use crate::text::Text;
 use crate::{hba, keys as key_room, sessions, settings};
 use finding::{Finding, Level};
 
@@ -24,13 +25,15 @@ fn check_configuration() -> TableIterator<
     (
         name!(level, &'static str),
         name!(topic, &'static str),
-        name!(message, String),
-        name!(what_to_do, Option<String>),
+        name!(message, Text),
+        name!(what_to_do, Option<Text>),
     ),
 > {
-    let rows = findings()
-        .into_iter()
-        .map(|finding| (finding.level.as_str(), finding.topic, finding.message, finding.what_to_do));
+    let rows = findings().into_iter().map(|finding| {
+        let (message, what_to_do) =
+            (Text::shown(&finding.message), finding.what_to_do.as_deref().map(Text::shown));
+        (finding.level.as_str(), finding.topic, message, what_to_do)
+    });
     TableIterator::new(rows.collect::<Vec<_>>())
 }
 

@@ -25,6 +25,7 @@ use crate::principal::catalog::{self, Role, Standing};
 use crate::report::{Attempt, Denial};
 use crate::settings::{self, Rules};
 use crate::stat;
+use crate::text::read;
 use crate::wire::{Connection, Method};
 use conditions::{anchor_refused, check_association, check_revocations, check_role, rules_for};
 use visit::{Admission, Refused, Sent};
@@ -88,13 +89,13 @@ impl Visitor {
     }
 
     fn display_name(&self) -> String {
-        self.name.to_string_lossy().into_owned()
+        read(self.name.to_bytes())
     }
 }
 
 /// The circumstances of a visit, for the log.
 fn attempt(connection: Connection, door: Door) -> Attempt {
-    let role = connection.role_name().to_string_lossy().into_owned();
+    let role = read(connection.role_name().to_bytes());
     Attempt { role, door: door.name(), method: connection.method_name() }
 }
 

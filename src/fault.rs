@@ -3,6 +3,8 @@
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::text::reported;
+
 /// Why a statement is refused.
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
@@ -66,12 +68,12 @@ impl Fault {
 
     /// Ends the statement.
     pub(crate) fn raise(self) -> ! {
-        let mut report = ErrorReport::new(self.sqlstate, self.message, "azure_ad_auth");
+        let mut report = ErrorReport::new(self.sqlstate, reported(self.message), "azure_ad_auth");
         if let Some(detail) = self.detail {
-            report = report.set_detail(detail);
+            report = report.set_detail(reported(detail));
         }
         if let Some(hint) = self.hint {
-            report = report.set_hint(hint);
+            report = report.set_hint(reported(hint));
         }
         report.report(PgLogLevel::ERROR);
         unreachable!("an ERROR does not return")
@@ -85,10 +87,11 @@ pub(crate) fn or_raise<T>(outcome: Outcome<T>) -> T {
 
 /// Tells the client something it did not ask for.
 pub(crate) fn notice(message: impl Into<String>, hint: Option<&str>) {
+    let message = reported(message.into());
     let mut report =
-        ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message.into(), "azure_ad_auth");
+        ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, message, "azure_ad_auth");
     if let Some(hint) = hint {
-        report = report.set_hint(hint);
+        report = report.set_hint(reported(hint.to_owned()));
     }
     report.report(PgLogLevel::NOTICE);
 }

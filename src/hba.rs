@@ -24,6 +24,7 @@ use crate::preloaded::{self, Preloaded};
 use crate::principal::rights;
 use crate::principal::superuser::{as_superuser, query};
 use crate::settings;
+use crate::text::{self, Text};
 use judgement::{Facts, Server};
 pub(crate) use judgement::{Row, Verdict};
 use line::{Reach, Reaches, Rule, is_looked_up};
@@ -41,16 +42,17 @@ const MAX_PAM_BYTES: u64 = 65_536;
 fn check_hba() -> TableIterator<
     'static,
     (
-        name!(file_name, String),
+        name!(file_name, Text),
         name!(line, i32),
-        name!(door, Option<String>),
-        name!(verdict, String),
-        name!(reason, String),
+        name!(door, Option<Text>),
+        name!(verdict, &'static str),
+        name!(reason, Text),
     ),
 > {
-    let rows = or_raise(rows())
-        .into_iter()
-        .map(|row| (row.file, row.number, row.door, row.verdict.as_str().to_owned(), row.reason));
+    let rows = or_raise(rows()).into_iter().map(|row| {
+        let door = row.door.as_deref().map(Text::shown);
+        (Text::shown(&row.file), row.number, door, row.verdict.as_str(), Text::shown(&row.reason))
+    });
     TableIterator::new(rows.collect::<Vec<_>>())
 }
 
@@ -101,17 +103,25 @@ fn raw_list(text: &str) -> String {
     format!("string_agg({}, ',')", raw(text))
 }
 
-/// What [`raw`] has of a text.
+/// What [`raw`] has of a text in a file.
 fn plain(raw: &str) -> String {
+    text::read_utf8(&bytes(raw))
+}
+
+fn bytes(raw: &str) -> Vec<u8> {
     let digits: Vec<_> = raw.chars().filter_map(|digit| digit.to_digit(16)).collect();
     let byte =
         |pair: &[u32]| pair.iter().fold(0, |byte, digit| byte << 4 | u8::try_from(*digit).unwrap_or(0));
-    let bytes: Vec<u8> = digits.chunks(2).map(byte).collect();
-    String::from_utf8_lossy(&bytes).into_owned()
+    digits.chunks(2).map(byte).collect()
 }
 
 fn plain_list(raw: Option<String>) -> Vec<String> {
     raw.map(|list| list.split(',').map(plain).collect()).unwrap_or_default()
+}
+
+/// The names of roles.
+fn name_list(raw: Option<String>) -> Vec<String> {
+    raw.map(|list| list.split(',').map(|name| text::read(&bytes(name))).collect()).unwrap_or_default()
 }
 
 /// The file as it stands, which need not be what the server uses. With the raw user list of each line.
@@ -182,7 +192,7 @@ fn reaches(items: Vec<String>) -> Reaches {
     );
     let rows = query(&text, &[items.into(), has_patterns.into()], |row| {
         let text = |column| row.get::<String>(column).ok().flatten();
-        let reach = Reach { azure: plain_list(text(2)), local: plain_list(text(3)) };
+        let reach = Reach { azure: name_list(text(2)), local: name_list(text(3)) };
         (plain(&text(1).unwrap_or_default()), reach)
     });
     rows.into_iter().collect()

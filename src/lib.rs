@@ -27,6 +27,7 @@ mod session;
 mod sessions;
 mod settings;
 mod stat;
+mod text;
 mod wire;
 
 #[cfg(any(test, feature = "pg_test"))]

@@ -24,4 +24,4 @@ mod statement;
 pub(crate) mod superuser;
 mod verify;
 
-pub(crate) use api::find as role_by_name;
+pub(crate) use api::role_name_of;

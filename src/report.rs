@@ -17,6 +17,7 @@ use pgrx::prelude::*;
 
 use crate::sessions::Session;
 use crate::stat;
+use crate::text::reported;
 use crate::wire;
 pub(crate) use denial::Denial;
 pub(crate) use flood::init_shared_memory;
@@ -103,7 +104,7 @@ pub(crate) fn end_session(attempt: &Attempt, denial: &Denial) -> ! {
 
 /// Ends the process with an error the client reads. Whoever calls has nothing left to drop.
 pub(crate) fn fatal(sqlstate: PgSqlErrorCode, message: &str) -> ! {
-    ErrorReport::new(sqlstate, message.to_owned(), "azure_ad_auth").report(PgLogLevel::FATAL);
+    ErrorReport::new(sqlstate, reported(message.to_owned()), "azure_ad_auth").report(PgLogLevel::FATAL);
     unreachable!("a FATAL does not return")
 }
 

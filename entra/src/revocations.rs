@@ -71,6 +71,13 @@ impl Revocations {
         self.everybody = self.everybody.filter(|not_before| may_still_be_shown(*not_before, now));
     }
 
+    /// Whether no token is old enough, at `now` (Unix seconds), to be refused.
+    #[must_use]
+    pub fn is_over(mut self, now: i64) -> bool {
+        self.forget(now);
+        self == Self::default()
+    }
+
     /// Whether one more object can be refused without refusing everybody's older tokens.
     #[must_use]
     pub fn has_room_for(&self, object: Uuid) -> bool {
@@ -171,6 +178,10 @@ mod tests {
         revocations.revoke(CLIENT, 200);
         revocations.forget(150 + LONGEST_LIFE);
         assert_eq!((user(&revocations, PERSON), user(&revocations, CLIENT)), (None, Some(200)));
+        assert!(!revocations.clone().is_over(199 + LONGEST_LIFE));
+        assert!(revocations.clone().is_over(200 + LONGEST_LIFE));
+        assert!(Revocations::default().is_over(0));
+        assert!(!Revocations::parse("revoked,*=1").expect("a text").is_over(0));
         assert!(revocations.has_room_for(PERSON));
         for n in 10..25_u32 {
             revocations.revoke(Uuid::from_u128(n.into()), 300);

@@ -2,7 +2,6 @@
 //!
 //! The way is the login's own, [`super::attend_before`]. What is said beside it is read again, to be shown, and decides nothing.
 
-use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use entra::{Code, Principal, Step, Trail};
@@ -15,9 +14,10 @@ use crate::clock::unix_now;
 use crate::fault::{Fault, Outcome, or_raise};
 use crate::preloaded;
 use crate::principal::catalog::{self, Role, Standing};
-use crate::principal::{rights, role_by_name};
+use crate::principal::{rights, role_name_of};
 use crate::report::{Denial, timestamp};
 use crate::settings::{self, Rules};
+use crate::text::Text;
 
 /// What a login would get that is refused in core's words: the role has no LOGIN.
 const NOLOGIN: &str = "nologin";
@@ -30,32 +30,37 @@ type Row = (&'static str, &'static str, Option<String>, Option<String>);
 /// The checks of a login with a token, as a role or as anyone.
 #[pg_extern(sql = false)]
 fn explain_token(
-    token: Option<&str>,
-    role_name: Option<&str>,
+    token: Option<&[u8]>,
+    role_name: Option<&[u8]>,
 ) -> TableIterator<
     'static,
     (
         name!(step, &'static str),
         name!(verdict, &'static str),
-        name!(expected, Option<String>),
-        name!(found, Option<String>),
+        name!(expected, Option<Text>),
+        name!(found, Option<Text>),
     ),
 > {
-    TableIterator::new(or_raise((|| {
+    let rows = or_raise((|| {
         preloaded::require()?;
         rights::may_administer()?;
         let token = token.ok_or_else(|| {
             Fault::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, "token must not be null")
         })?;
-        explain(token.as_bytes(), role_name)
-    })()))
+        explain(token, role_name)
+    })());
+    let shown = |text: Option<String>| text.as_deref().map(Text::shown);
+    let rows = rows
+        .into_iter()
+        .map(move |(step, verdict, expected, found)| (step, verdict, shown(expected), shown(found)));
+    TableIterator::new(rows.collect::<Vec<_>>())
 }
 
-fn explain(text: &[u8], role_name: Option<&str>) -> Outcome<Vec<Row>> {
+fn explain(text: &[u8], role_name: Option<&[u8]>) -> Outcome<Vec<Row>> {
     // A name that cannot be a role's is an error, as everywhere.
-    let role = role_name.map(role_by_name).transpose()?.flatten();
-    let name = role_name.and_then(|name| CString::new(name).ok()).unwrap_or_default();
-    let visitor = Visitor::named(name);
+    let name = role_name.map(role_name_of).transpose()?;
+    let role = name.as_deref().and_then(catalog::role_named);
+    let visitor = Visitor::named(name.unwrap_or_default());
     let mut trail = Trail::default();
     let outcome = if role_name.is_some() {
         attend_before(&visitor, &mut trail, || Ok(Sent::now(Zeroizing::new(text.to_vec())))).map(drop)

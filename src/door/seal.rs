@@ -14,7 +14,7 @@ use entra::{Code, Token};
 use pgrx::prelude::*;
 
 use super::conditions::check_revocations;
-use crate::chain::{UtilityCall, utility_hook};
+use crate::chain::{UtilityCall, guarded, start_executor, utility_hook};
 use crate::principal::catalog::{self, Link, Standing};
 use crate::report::{self, Attempt, Denial};
 use crate::session::{self, Passage};
@@ -45,28 +45,22 @@ pub(crate) fn install() {
     }
 }
 
-#[pg_guard]
-#[expect(unsafe_code, ffi_unwind_calls, reason = "chains a C hook, inside pg_guard_ffi_boundary")]
+#[expect(unsafe_code, reason = "the signature of the hook")]
 unsafe extern "C-unwind" fn on_executor_start(query: *mut pg_sys::QueryDesc, flags: c_int) {
-    check();
-    // SAFETY: what core gave us, to the hook before ours or to core itself.
-    unsafe {
-        match PREVIOUS_START.get() {
-            Some(previous) => pg_sys::ffi::pg_guard_ffi_boundary(|| previous(query, flags)),
-            None => pg_sys::standard_ExecutorStart(query, flags),
-        }
-    }
+    guarded(check);
+    // SAFETY: what core gave us, to the hook before ours or to core itself. There is nothing to drop.
+    unsafe { start_executor(PREVIOUS_START.get(), query, flags) }
 }
 
 utility_hook!(on_utility_statement => check_before_utility);
 
-fn check_before_utility(call: UtilityCall) {
-    check();
-    #[expect(unsafe_code, reason = "passes a call of core's on")]
-    // SAFETY: the call came from core.
-    unsafe {
-        call.pass_on(PREVIOUS_UTILITY.get());
-    }
+/// # Safety
+/// The call came from core.
+#[expect(unsafe_code, reason = "passes a call of core's on")]
+unsafe fn check_before_utility(call: UtilityCall) {
+    guarded(check);
+    // SAFETY: see above. There is nothing to drop.
+    unsafe { call.pass_on(PREVIOUS_UTILITY.get()) }
 }
 
 #[pg_guard]

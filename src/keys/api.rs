@@ -9,6 +9,7 @@ use crate::clock::seconds;
 use crate::fault::{Fault, or_raise};
 use crate::preloaded;
 use crate::settings;
+use crate::text::Text;
 
 /// Longest an administrator is kept waiting: two documents, each at its time limit, twice.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -33,21 +34,28 @@ fn refresh_keys() -> i32 {
 fn list_signing_keys() -> TableIterator<
     'static,
     (
-        name!(key_id, String),
-        name!(issuer, Option<String>),
+        name!(key_id, Text),
+        name!(issuer, Option<Text>),
         name!(fetched_at, f64),
         name!(expires_at, f64),
-        name!(source, String),
+        name!(source, Text),
         name!(first_seen, f64),
     ),
 > {
     or_raise(preloaded::require());
-    let source = source().unwrap_or_default();
+    let source = Text::shown(&source().unwrap_or_default());
     let lifetime = Duration::from_millis(settings::timing().max_age).as_secs_f64();
     let rows = cache::rows().into_iter().map(|key| {
         let fetched_at = seconds(key.fetched_at);
         let first_seen = seconds(key.first_seen);
-        (key.key_id, key.issuer, fetched_at, fetched_at + lifetime, source.clone(), first_seen)
+        (
+            Text::shown(&key.key_id),
+            key.issuer.as_deref().map(Text::shown),
+            fetched_at,
+            fetched_at + lifetime,
+            source.clone(),
+            first_seen,
+        )
     });
     TableIterator::new(rows.collect::<Vec<_>>())
 }
@@ -58,13 +66,13 @@ fn list_signing_keys() -> TableIterator<
 fn list_key_status() -> TableIterator<
     'static,
     (
-        name!(source, Option<String>),
-        name!(state, String),
+        name!(source, Option<Text>),
+        name!(state, &'static str),
         name!(fetching, bool),
         name!(keys, i32),
         name!(last_success, Option<f64>),
         name!(last_attempt, Option<f64>),
-        name!(last_error, Option<String>),
+        name!(last_error, Option<Text>),
         name!(next_attempt, Option<f64>),
         name!(fetches, i64),
         name!(failures, i64),
@@ -76,13 +84,13 @@ fn list_key_status() -> TableIterator<
     or_raise(preloaded::require());
     let status = cache::status(&settings::timing());
     TableIterator::once((
-        source(),
-        status.state.as_str().to_owned(),
+        source().as_deref().map(Text::shown),
+        status.state.as_str(),
         status.fetching,
         i32::try_from(status.keys).unwrap_or(i32::MAX),
         status.last_success.map(seconds),
         status.last_attempt.map(seconds),
-        status.last_error,
+        status.last_error.as_deref().map(Text::shown),
         status.next_attempt.map(seconds),
         count(status.fetches),
         count(status.failures),

@@ -1,5 +1,7 @@
 //! The two roles: `azure_ad_user`, which marks Azure AD roles, and `azure_ad_admin`, its member with ADMIN OPTION.
 
+use std::ffi::CStr;
+
 use pgrx::prelude::*;
 
 use super::catalog::{self, ADMIN_ROLE, Role, USER_ROLE};
@@ -16,7 +18,7 @@ pub(crate) fn establish() -> Outcome<Done> {
         for name in [USER_ROLE, ADMIN_ROLE] {
             match catalog::role_named(name) {
                 Some(role) => check_adoptable(&role)?,
-                None => create(&name.to_string_lossy(), &mut done),
+                None => create(name, &mut done),
             }
         }
         join(&mut done);
@@ -33,15 +35,15 @@ pub(crate) fn establish() -> Outcome<Done> {
     Ok(done)
 }
 
-fn create(name: &str, done: &mut Done) {
-    run(&format!("CREATE ROLE {name} NOLOGIN"));
-    done.push(format!("created role \"{name}\""));
+fn create(name: &CStr, done: &mut Done) {
+    run(&[b"CREATE ROLE ", name.to_bytes(), b" NOLOGIN"]);
+    done.push(format!("created role \"{}\"", name.to_string_lossy()));
 }
 
 /// Administrators are Azure AD roles, and may grant what marks them.
 pub(crate) fn join(done: &mut Done) {
     if !are_joined() {
-        run("GRANT azure_ad_user TO azure_ad_admin WITH ADMIN OPTION");
+        run(&[b"GRANT azure_ad_user TO azure_ad_admin WITH ADMIN OPTION"]);
         done.push("granted \"azure_ad_user\" to role \"azure_ad_admin\" with admin option".to_owned());
     }
 }

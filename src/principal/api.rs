@@ -1,16 +1,17 @@
 //! The SQL functions about principals: thin, over [`link`] and [`rights`].
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use entra::{Label, PrincipalKind, Uuid};
 use pgrx::prelude::*;
 
 use super::catalog::{self, Link, Role};
-use super::superuser::{as_superuser, quoted, run};
+use super::superuser::{as_superuser, quoted_name, run};
 use super::{anchors, association, link, lock, membership, rights};
 use crate::clock::seconds;
 use crate::fault::{Fault, Outcome, notice, or_raise};
 use crate::preloaded;
+use crate::text::{Text, read};
 
 /// Longest role name, in bytes (NAMEDATALEN - 1).
 const MAX_NAME_BYTES: usize = 63;
@@ -25,25 +26,26 @@ struct Wanted {
 
 /// Makes a role the only Azure AD administrator.
 #[pg_extern(sql = false)]
-fn set_admin(role_name: &str, object_id: pgrx::Uuid, object_type: &str) {
+fn set_admin(role_name: &[u8], object_id: pgrx::Uuid, object_type: &[u8]) {
     or_raise((|| {
         preloaded::require()?;
         rights::require_superuser("set the Azure AD administrator")?;
         lock::claim_administrators()?;
+        let name = role_name_of(role_name)?;
         // What the role demands of tokens stays: taking over is no way around a second factor.
-        let old = find(role_name)?.map(|role| catalog::link_of(role.id));
+        let old = catalog::role_named(&name).map(|role| catalog::link_of(role.id));
         let mfa = matches!(old, Some(Link::Bound(label)) if label.mfa);
         let wanted =
             Wanted { object_id: Some(uuid(object_id)), kind: kind(Some(object_type))?, admin: true, mfa };
         let label = label(&wanted)?;
         for other in administrators() {
-            if other.display_name() != role_name {
+            if other.name != name {
                 link::demote(&other)?;
             }
         }
-        let role = find(role_name)?.map_or_else(|| create(role_name, true), Ok)?;
+        let role = catalog::role_named(&name).map_or_else(|| create(&name, true), Ok)?;
         if !role.can_login {
-            run_as_superuser(&format!("ALTER ROLE {} LOGIN", quoted(role_name)));
+            run_as_superuser(&[b"ALTER ROLE ", &role.quoted(), b" LOGIN"]);
         }
         link::link(&role, &label).map(drop)
     })());
@@ -51,7 +53,7 @@ fn set_admin(role_name: &str, object_id: pgrx::Uuid, object_type: &str) {
 
 /// Makes one administrator, or every one, a plain Azure AD user.
 #[pg_extern(sql = false)]
-fn remove_admin(role_name: Option<&str>) {
+fn remove_admin(role_name: Option<&[u8]>) {
     or_raise((|| {
         preloaded::require()?;
         rights::require_superuser("remove an Azure AD administrator")?;
@@ -61,8 +63,10 @@ fn remove_admin(role_name: Option<&str>) {
             None => administrators.iter().try_for_each(link::demote)?,
             Some(name) => administrators
                 .iter()
-                .find(|role| role.display_name() == name)
-                .ok_or_else(|| Fault::undefined(format!("role \"{name}\" is not an Azure AD administrator")))
+                .find(|role| role.name.to_bytes() == name)
+                .ok_or_else(|| {
+                    Fault::undefined(format!("role \"{}\" is not an Azure AD administrator", read(name)))
+                })
                 .and_then(link::demote)?,
         }
         as_superuser(|| association::settle(&mut Vec::new()))
@@ -72,25 +76,25 @@ fn remove_admin(role_name: Option<&str>) {
 /// Creates a role, or takes one that is not linked, and links it.
 #[pg_extern(sql = false)]
 fn create_principal(
-    role_name: Option<&str>,
+    role_name: Option<&[u8]>,
     object_id: Option<pgrx::Uuid>,
-    object_type: Option<&str>,
+    object_type: Option<&[u8]>,
     is_admin: Option<bool>,
     is_mfa: Option<bool>,
-) -> String {
+) -> Text {
     or_raise((|| {
         preloaded::require()?;
-        let role_name = given(role_name)?;
+        let name = given(role_name)?;
         let wanted = wanted(object_id, object_type, is_admin, is_mfa)?;
         let label = label(&wanted)?;
-        if find(role_name)?.is_none() {
+        if catalog::role_named(&name).is_none() {
             rights::may_create()?;
             lock::claim_to_create(wanted.admin)?;
         }
         // By now somebody else may have created it.
-        match find(role_name)? {
+        match catalog::role_named(&name) {
             None => {
-                let role = create(role_name, wanted.admin)?;
+                let role = create(&name, wanted.admin)?;
                 if !wanted.admin {
                     rights::grant_to_administrators(&role);
                 }
@@ -98,49 +102,50 @@ fn create_principal(
             }
             Some(role) => adopt(&role, &label)?,
         }
-        Ok(format!("Created role for \"{role_name}\""))
+        Ok(Text::shown(&format!("Created role for \"{}\"", read(name.to_bytes()))))
     })())
 }
 
 /// Links a linked role to another object, or to the same one on other terms.
 #[pg_extern(sql = false)]
 fn update_principal(
-    role_name: Option<&str>,
+    role_name: Option<&[u8]>,
     object_id: Option<pgrx::Uuid>,
-    object_type: Option<&str>,
+    object_type: Option<&[u8]>,
     is_admin: Option<bool>,
     is_mfa: Option<bool>,
-) -> String {
+) -> Text {
     or_raise((|| {
         preloaded::require()?;
-        let role_name = given(role_name)?;
+        let name = given(role_name)?;
         let mut wanted = wanted(object_id, object_type, is_admin, is_mfa)?;
-        let (role, old) = linked(role_name, |role| lock::claim_to_link(role, wanted.admin))?;
+        let (role, old) = linked(&name, |role| lock::claim_to_link(role, wanted.admin))?;
         wanted.kind = wanted.kind.or(old.kind);
         link::link(&role, &label(&wanted)?)?;
-        Ok(format!("Updated role for \"{role_name}\""))
+        Ok(Text::shown(&format!("Updated role for \"{}\"", read(name.to_bytes()))))
     })())
 }
 
 /// Unlinks a role, which stays.
 #[pg_extern(sql = false)]
-fn drop_principal(role_name: Option<&str>) {
+fn drop_principal(role_name: Option<&[u8]>) {
     or_raise((|| {
         preloaded::require()?;
-        let role_name = given(role_name)?;
-        let (role, _) = linked(role_name, lock::claim_to_unlink)?;
+        let name = given(role_name)?;
+        let (role, _) = linked(&name, lock::claim_to_unlink)?;
         link::unlink(&role).map(drop)
     })());
 }
 
 /// Makes everything agree with the labels there are. Says what it did.
 #[pg_extern(sql = false)]
-fn repair() -> SetOfIterator<'static, String> {
-    SetOfIterator::new(or_raise((|| {
+fn repair() -> SetOfIterator<'static, Text> {
+    let done = or_raise((|| {
         preloaded::require()?;
         rights::require_superuser("repair Azure AD roles")?;
         anchors::establish()
-    })()))
+    })());
+    SetOfIterator::new(done.iter().map(|line| Text::shown(line)).collect::<Vec<_>>())
 }
 
 /// Every linked role.
@@ -149,7 +154,7 @@ fn repair() -> SetOfIterator<'static, String> {
 fn list_principals() -> TableIterator<
     'static,
     (
-        name!(role_name, String),
+        name!(role_name, Text),
         name!(object_id, pgrx::Uuid),
         name!(object_type, Option<String>),
         name!(tenant_id, Option<pgrx::Uuid>),
@@ -161,7 +166,7 @@ fn list_principals() -> TableIterator<
     let rows = as_superuser(anchors::labelled_roles).into_iter().filter_map(|role| {
         let Link::Bound(label) = catalog::link_of(role.id) else { return None };
         Some((
-            role.display_name(),
+            Text::name(&role.name),
             sql_uuid(label.object_id?),
             label.kind.map(|kind| kind.to_string()),
             label.tenant_id.map(sql_uuid),
@@ -181,9 +186,9 @@ fn sql_uuid(id: Uuid) -> pgrx::Uuid {
     pgrx::Uuid::from_bytes(*id.as_bytes())
 }
 
-fn kind(text: Option<&str>) -> Outcome<Option<PrincipalKind>> {
-    let Some(text) = text else { return Ok(None) };
-    PrincipalKind::parse(text).map(Some).ok_or_else(|| {
+fn kind(text: Option<&[u8]>) -> Outcome<Option<PrincipalKind>> {
+    let Some(text) = text.map(read) else { return Ok(None) };
+    PrincipalKind::parse(&text).map(Some).ok_or_else(|| {
         let shown: String = text.chars().take(MAX_NAME_BYTES).collect();
         Fault::invalid(format!("invalid object type \"{shown}\"")).hint("Use user, group or service.")
     })
@@ -192,7 +197,7 @@ fn kind(text: Option<&str>) -> Outcome<Option<PrincipalKind>> {
 /// A null is what the parameter is when it is left out.
 fn wanted(
     object_id: Option<pgrx::Uuid>,
-    object_type: Option<&str>,
+    object_type: Option<&[u8]>,
     admin: Option<bool>,
     mfa: Option<bool>,
 ) -> Outcome<Wanted> {
@@ -204,10 +209,11 @@ fn wanted(
     })
 }
 
-pub(super) fn given(role_name: Option<&str>) -> Outcome<&str> {
-    role_name.ok_or_else(|| {
+pub(super) fn given(role_name: Option<&[u8]>) -> Outcome<CString> {
+    let name = role_name.ok_or_else(|| {
         Fault::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, "role_name must not be null")
-    })
+    })?;
+    role_name_of(name)
 }
 
 fn label(wanted: &Wanted) -> Outcome<Label> {
@@ -219,8 +225,8 @@ fn label(wanted: &Wanted) -> Outcome<Label> {
     Ok(Label { kind: wanted.kind, admin: wanted.admin, mfa: wanted.mfa, ..association::label_of(object_id)? })
 }
 
-/// The role of a name; none if there is none. A name that PostgreSQL would cut is refused: it would be another's.
-pub(crate) fn find(name: &str) -> Outcome<Option<Role>> {
+/// An argument as a role's name. One that PostgreSQL would cut is refused: it would be another's.
+pub(crate) fn role_name_of(name: &[u8]) -> Outcome<CString> {
     if name.is_empty() {
         return Err(Fault::new(PgSqlErrorCode::ERRCODE_INVALID_NAME, "a role name cannot be empty"));
     }
@@ -229,18 +235,20 @@ pub(crate) fn find(name: &str) -> Outcome<Option<Role>> {
         return Err(Fault::name_too_long("role name is too long")
             .detail(format!("It has {} bytes; at most {MAX_NAME_BYTES} are allowed.", name.len())));
     }
-    Ok(CString::new(name).ok().and_then(|name| catalog::role_named(&name)))
+    // No text of PostgreSQL's has a NUL.
+    Ok(CString::new(name).unwrap_or_default())
 }
 
 /// A linked role that the current user may change; nobody else does meanwhile.
-pub(super) fn linked(name: &str, lock: impl Fn(&Role) -> Outcome<Role>) -> Outcome<(Role, Label)> {
-    let Some(role) = find(name)? else {
-        return Err(Fault::undefined(format!("role \"{name}\" does not exist")));
-    };
+pub(super) fn linked(name: &CStr, lock: impl Fn(&Role) -> Outcome<Role>) -> Outcome<(Role, Label)> {
+    let role = existing(name)?;
     let role = claim(&role, lock)?;
     match catalog::link_of(role.id) {
         Link::Bound(label) => Ok((role, label)),
-        _ => Err(Fault::undefined(format!("role \"{name}\" is not linked to a directory object"))),
+        _ => Err(Fault::undefined(format!(
+            "role \"{}\" is not linked to a directory object",
+            role.display_name()
+        ))),
     }
 }
 
@@ -253,13 +261,18 @@ fn claim(role: &Role, lock: impl Fn(&Role) -> Outcome<Role>) -> Outcome<Role> {
     Ok(role)
 }
 
-fn create(name: &str, admin: bool) -> Outcome<Role> {
-    let attributes = if admin { " CREATEROLE CREATEDB" } else { "" };
-    run_as_superuser(&format!("CREATE ROLE {} LOGIN{attributes}", quoted(name)));
-    find(name)?.ok_or_else(|| Fault::undefined(format!("role \"{name}\" does not exist")))
+fn existing(name: &CStr) -> Outcome<Role> {
+    catalog::role_named(name)
+        .ok_or_else(|| Fault::undefined(format!("role \"{}\" does not exist", read(name.to_bytes()))))
 }
 
-fn run_as_superuser(statement: &str) {
+fn create(name: &CStr, admin: bool) -> Outcome<Role> {
+    let attributes: &[u8] = if admin { b" CREATEROLE CREATEDB" } else { b"" };
+    run_as_superuser(&[b"CREATE ROLE ", &quoted_name(name), b" LOGIN", attributes]);
+    existing(name)
+}
+
+fn run_as_superuser(statement: &[&[u8]]) {
     as_superuser(|| run(statement));
 }
 

@@ -9,6 +9,9 @@ use std::ffi::{CStr, CString};
 use entra::{Label, LabelFault, Revocations};
 use pgrx::prelude::*;
 
+use super::superuser::quoted_name;
+use crate::text;
+
 /// The role that marks Azure AD roles.
 pub(crate) const USER_ROLE: &CStr = c"azure_ad_user";
 /// The role of administrators; a member of [`USER_ROLE`].
@@ -39,7 +42,12 @@ pub(crate) struct Role {
 impl Role {
     /// The name, for messages.
     pub(crate) fn display_name(&self) -> String {
-        self.name.to_string_lossy().into_owned()
+        text::read(self.name.to_bytes())
+    }
+
+    /// The name as it is written in a statement, in its own bytes.
+    pub(crate) fn quoted(&self) -> Vec<u8> {
+        quoted_name(&self.name)
     }
 
     /// Could step around what guards an Azure AD role, and so can be none.
@@ -159,12 +167,12 @@ pub(crate) fn label_text(role: pg_sys::Oid, provider: &CStr) -> Option<String> {
     let object = object_address(role);
     // SAFETY: the result is null or a palloc'd C string of ours, copied and freed at once.
     unsafe {
-        let text = pg_sys::GetSecurityLabel(&raw const object, provider.as_ptr());
-        if text.is_null() {
+        let label = pg_sys::GetSecurityLabel(&raw const object, provider.as_ptr());
+        if label.is_null() {
             return None;
         }
-        let copy = CStr::from_ptr(text).to_string_lossy().into_owned();
-        pg_sys::pfree(text.cast());
+        let copy = text::read(CStr::from_ptr(label).to_bytes());
+        pg_sys::pfree(label.cast());
         Some(copy)
     }
 }

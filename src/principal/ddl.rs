@@ -7,14 +7,17 @@
 use std::cell::Cell;
 use std::ffi::CStr;
 
+use pgrx::PgMemoryContexts;
 use pgrx::prelude::*;
 
 use super::catalog::{self, is_anchor};
 use super::request::{self, Request};
 use super::statement::{self, Named, Statement};
 use super::superuser::{as_superuser, is_own_statement};
-use super::{anchors, association, createrole, link, lock, managed, preload, reach, rewrite, rights, verify};
-use crate::chain::{UtilityCall, utility_hook};
+use super::{
+    anchors, association, createrole, link, lock, managed, preload, reach, revoke, rewrite, rights, verify,
+};
+use crate::chain::{UtilityCall, guarded, utility_hook};
 use crate::fault::{Outcome, or_raise};
 
 thread_local! {
@@ -34,24 +37,56 @@ pub(crate) fn install() {
 
 utility_hook!(on_utility_statement => judge);
 
-fn judge(call: UtilityCall) {
+/// A statement of ours, as it stands in the memory of the statement: an error of core's jumps over whoever holds it.
+struct Plan {
+    statement: Statement,
+    requests: Vec<Request>,
+    /// From when on the tokens of a role counted whose label is written.
+    revoked: Option<i64>,
+    /// What is left to core.
+    parts: Vec<UtilityCall>,
+}
+
+/// # Safety
+/// The call came from core.
+#[expect(unsafe_code, reason = "passes calls of core's on")]
+unsafe fn judge(call: UtilityCall) {
+    let plan = guarded(|| plan(call));
+    // SAFETY: see above; a part is core's call with a part of its statement. The plan stays as long as the statement runs. There
+    // is nothing to drop.
+    unsafe {
+        let Some(plan) = plan.as_ref() else { return call.pass_on(PREVIOUS.get()) };
+        for part in &plan.parts {
+            part.pass_on(PREVIOUS.get());
+        }
+        guarded(|| {
+            make_visible();
+            if let Statement::Label { role, .. } = &plan.statement {
+                role.role().iter().for_each(|role| link::keep_revoked(role, plan.revoked));
+            }
+            or_raise(finish(&plan.statement, &plan.requests));
+        });
+    }
+}
+
+/// Null: the statement is none of ours.
+fn plan(call: UtilityCall) -> *const Plan {
     #[expect(unsafe_code, reason = "reads a call of core's")]
     // SAFETY: core calls the hook with a planned utility statement; it is read before it runs, which may change it.
     let statement = unsafe { statement::read((*call.planned).utilityStmt) }.filter(|_| !is_own_statement());
-    let Some(statement) = statement else { return pass_on(call) };
+    let Some(statement) = statement else { return std::ptr::null() };
     #[expect(unsafe_code, reason = "reads a call of core's")]
     // SAFETY: core passes the text of the statement, a C string that outlives the call.
     let source = unsafe { CStr::from_ptr(call.source) };
     let requests = or_raise(before(&statement, source));
     let revoked = revoked_before(&statement);
-    for part in parts(&call, &statement, &requests) {
-        pass_on(part);
-    }
-    make_visible();
-    if let (Statement::Label { role, .. }, Some(_)) = (&statement, revoked) {
-        role.role().iter().for_each(|role| link::keep_revoked(role, revoked));
-    }
-    or_raise(finish(&statement, &requests));
+    let parts = parts(&call, &statement, &requests);
+    PgMemoryContexts::CurrentMemoryContext.leak_and_drop_on_delete(Plan {
+        statement,
+        requests,
+        revoked,
+        parts,
+    })
 }
 
 /// From when on the tokens of a role count whose label is about to be written.
@@ -60,16 +95,10 @@ fn revoked_before(statement: &Statement) -> Option<i64> {
     catalog::not_before_of(role.role()?.id)
 }
 
-#[expect(unsafe_code, reason = "passes a call of core's on")]
-fn pass_on(call: UtilityCall) {
-    // SAFETY: the call came from core, or is one of core's with a part of its statement.
-    unsafe { call.pass_on(PREVIOUS.get()) }
-}
-
 /// What is left to core: the statement, or what remains of it without what is done here.
 fn parts(call: &UtilityCall, statement: &Statement, requests: &[Request]) -> Vec<UtilityCall> {
     if requests.is_empty() {
-        return vec![call.clone()];
+        return vec![*call];
     }
     let ours: Vec<_> = requests.iter().filter_map(Request::member).map(|role| role.id).collect();
     #[expect(unsafe_code, reason = "copies a parse tree")]
@@ -81,7 +110,7 @@ fn parts(call: &UtilityCall, statement: &Statement, requests: &[Request]) -> Vec
             _ => vec![call.planned],
         }
     };
-    parts.into_iter().map(|planned| UtilityCall { planned, ..call.clone() }).collect()
+    parts.into_iter().map(|planned| UtilityCall { planned, ..*call }).collect()
 }
 
 fn finish(statement: &Statement, requests: &[Request]) -> Outcome<()> {
@@ -124,7 +153,19 @@ fn before(statement: &Statement, source: &CStr) -> Outcome<Vec<Request>> {
     if link::anchors().is_some() && as_superuser(anchors::any_link) {
         return Err(verify::anchor_in_use(&anchor, what));
     }
+    keep_revocations(statement, roles, what)?;
     Ok(requests)
+}
+
+/// What is revoked goes with the role that remembers it. Whoever has no right to the statement is told so by core.
+fn keep_revocations(statement: &Statement, roles: &[Named], what: &str) -> Outcome<()> {
+    let user = roles.iter().filter_map(Named::role).find(|role| role.name.as_c_str() == catalog::USER_ROLE);
+    match (statement, user) {
+        (Statement::Drop { .. } | Statement::Rename { .. }, Some(user)) if lock::may_change(&user) => {
+            revoke::check_nothing_revoked(&user, what)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What must hold after a statement.

@@ -275,7 +275,7 @@ fn is_ours(row: &Membership, member: &Role) -> bool {
 }
 
 fn grant(member: &Role, role: &Role, done: &mut Done) {
-    run(&format!("GRANT {} TO {}", quoted(&role.display_name()), quoted(&member.display_name())));
+    run(&[b"GRANT ", &role.quoted(), b" TO ", &member.quoted()]);
     done.push(format!("granted \"{}\" to role \"{}\"", role.display_name(), member.display_name()));
 }
 
@@ -285,16 +285,14 @@ pub(crate) fn revoke(member: &Role, role: &Role, which: impl Fn(&Membership) -> 
         // Looked up anew: one row may take another with it.
         let Some(row) = membership::between(member, role).into_iter().find(&which) else { return };
         let grantor = catalog::role_of(row.grantor).filter(|_| rights::HAS_ADMIN_OPTION_RULES);
-        let by = grantor
-            .map_or_else(String::new, |grantor| format!(" GRANTED BY {}", quoted(&grantor.display_name())));
-        let (role, member) = (role.display_name(), member.display_name());
-        run(&format!("REVOKE {} FROM {}{by} CASCADE", quoted(&role), quoted(&member)));
-        done.push(format!("revoked \"{role}\" from role \"{member}\""));
+        let by = grantor.map_or_else(Vec::new, |grantor| [b" GRANTED BY ", &*grantor.quoted()].concat());
+        run(&[b"REVOKE ", &role.quoted(), b" FROM ", &member.quoted(), &by, b" CASCADE"]);
+        done.push(format!("revoked \"{}\" from role \"{}\"", role.display_name(), member.display_name()));
     }
 }
 
 fn alter(role: &Role, attributes: &str, done: &mut Done) {
-    run(&format!("ALTER ROLE {} {attributes}", quoted(&role.display_name())));
+    run(&[b"ALTER ROLE ", &role.quoted(), b" ", attributes.as_bytes()]);
     done.push(format!("made role \"{}\" {attributes}", role.display_name()));
 }
 
@@ -302,7 +300,7 @@ fn alter(role: &Role, attributes: &str, done: &mut Done) {
 fn remove_password(role: &Role, done: &mut Done) {
     if catalog::has_password(role.id) {
         let name = role.display_name();
-        run(&format!("ALTER ROLE {} PASSWORD NULL", quoted(&name)));
+        run(&[b"ALTER ROLE ", &role.quoted(), b" PASSWORD NULL"]);
         notice(format!("the password of role \"{name}\" was removed"), None);
         done.push(format!("removed the password of role \"{name}\""));
     }

@@ -107,8 +107,17 @@ pub(crate) fn after(statement: &Statement) -> Outcome<()> {
 
 /// The two roles stay as they are while others are linked: whoever changes one waits for links under way, and is waited for.
 pub(crate) fn claim_anchor(anchor: &Role) -> Outcome<()> {
-    let may = rights::is_superuser() || rights::has_create_role();
-    if may && is_anchor(anchor) && !recovering() { claim_association(BEGUN) } else { Ok(()) }
+    if may_change(anchor) { claim_association(BEGUN) } else { Ok(()) }
+}
+
+/// Whether it is one of the two, and core may let the current user change it.
+pub(crate) fn may_change(anchor: &Role) -> bool {
+    is_anchor(anchor) && (rights::is_superuser() || rights::has_create_role()) && !recovering()
+}
+
+/// Whoever revokes tokens, and whoever drops or renames the role that remembers it, take turns.
+pub(crate) fn claim_revocations(user: &Role) -> Outcome<Role> {
+    lock(user, ENDED)
 }
 
 /// Locks the administrators, of whom there will be others.

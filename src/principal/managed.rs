@@ -14,7 +14,7 @@ use entra::Revocations;
 
 use super::catalog::{self, OWN_PROVIDER as PROVIDER, Role, USER_ROLE, is_anchor};
 use super::link::{self, Done};
-use super::superuser::{quoted, run};
+use super::superuser::run;
 use super::{reach, rights, scan};
 use crate::fault::{Fault, Outcome, or_raise};
 
@@ -108,6 +108,5 @@ pub(super) fn forget() {
 
 /// Administrators manage the role and cannot act as it. Only within `as_superuser`.
 pub(super) fn give(role: &Role) {
-    let name = quoted(&role.display_name());
-    run(&format!("GRANT {name} TO azure_ad_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"));
+    run(&[b"GRANT ", &role.quoted(), b" TO azure_ad_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"]);
 }

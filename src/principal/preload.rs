@@ -10,20 +10,20 @@ use pgrx::prelude::*;
 
 use super::catalog::Role;
 use super::scan;
-use super::superuser::{literal, query, quoted, run};
+use super::superuser::{literal_bytes, query, quoted_name, run};
 
 /// The setting.
 pub(crate) const PARAMETER: &str = "session_preload_libraries";
 
 /// The library, as it is named in the setting.
-const LIBRARY: &str = "azure_ad_auth";
+const LIBRARY: &CStr = c"azure_ad_auth";
 
 /// One row of pg_db_role_setting.
 struct Row {
     /// None: the role's own row, for all databases.
-    database: Option<String>,
+    database: Option<CString>,
     /// The libraries it names; none: it says nothing about them.
-    libraries: Option<Vec<String>>,
+    libraries: Option<Vec<CString>>,
 }
 
 /// Puts the guard into every row of the role. Only within `as_superuser`. Says whether anything was to do.
@@ -69,21 +69,22 @@ pub(crate) fn remove(role: &Role) {
             continue;
         }
         if rest.is_empty() || rest == servers_own() {
-            run(&format!("ALTER ROLE {} RESET {PARAMETER}", place(role, row.database.as_deref())));
+            run(&[b"ALTER ROLE ", &place(role, row.database.as_deref()), b" RESET ", PARAMETER.as_bytes()]);
         } else {
             write(role, row.database.as_deref(), &rest);
         }
     }
 }
 
-fn place(role: &Role, database: Option<&str>) -> String {
-    let name = quoted(&role.display_name());
-    database.map_or_else(|| name.clone(), |database| format!("{name} IN DATABASE {}", quoted(database)))
+fn place(role: &Role, database: Option<&CStr>) -> Vec<u8> {
+    let database = database.map(|database| [b" IN DATABASE ", &*quoted_name(database)].concat());
+    [role.quoted(), database.unwrap_or_default()].concat()
 }
 
-fn write(role: &Role, database: Option<&str>, libraries: &[String]) {
-    let list: Vec<_> = libraries.iter().map(|library| literal(library)).collect();
-    run(&format!("ALTER ROLE {} SET {PARAMETER} TO {}", place(role, database), list.join(", ")));
+fn write(role: &Role, database: Option<&CStr>, libraries: &[CString]) {
+    let list: Vec<_> = libraries.iter().map(|library| literal_bytes(library.to_bytes())).collect();
+    let place = place(role, database);
+    run(&[b"ALTER ROLE ", &place, b" SET ", PARAMETER.as_bytes(), b" TO ", &list.join(&b", "[..])]);
 }
 
 /// Whether the role has any settings, here or IN DATABASE.
@@ -99,24 +100,28 @@ fn rows_of(role: &Role) -> Vec<Row> {
     places.filter_map(|(database, name)| row_of(role, database, name)).collect()
 }
 
-fn row_of(role: &Role, database: pg_sys::Oid, name: Option<String>) -> Option<Row> {
+fn row_of(role: &Role, database: pg_sys::Oid, name: Option<CString>) -> Option<Row> {
     let prefix = format!("{PARAMETER}=");
-    let settings = scan::ROLE_SETTINGS.rows(&[database, role.id], |row| row.get::<Vec<String>>(3));
+    let settings = scan::ROLE_SETTINGS.rows(&[database, role.id], |row| {
+        let settings = row.get::<Array<'_, &[u8]>>(3)?;
+        Some(settings.iter().flatten().map(<[u8]>::to_vec).collect::<Vec<_>>())
+    });
     let settings = settings.into_iter().next()?;
-    let libraries = settings.iter().find_map(|setting| setting.strip_prefix(&prefix)).map(split_libraries);
+    let libraries =
+        settings.iter().find_map(|setting| setting.strip_prefix(prefix.as_bytes())).map(split_libraries);
     Some(Row { database: name, libraries })
 }
 
 /// None: it has just been dropped.
 #[expect(unsafe_code, reason = "no safe wrapper")]
-fn database_name(id: pg_sys::Oid) -> Option<String> {
+fn database_name(id: pg_sys::Oid) -> Option<CString> {
     // SAFETY: reads the catalog cache; the result is null or a palloc'd C string of ours, copied and freed at once.
     unsafe {
         let name = pg_sys::get_database_name(id);
         if name.is_null() {
             return None;
         }
-        let copy = CStr::from_ptr(name).to_string_lossy().into_owned();
+        let copy = CStr::from_ptr(name).to_owned();
         pg_sys::pfree(name.cast());
         Some(copy)
     }
@@ -124,7 +129,7 @@ fn database_name(id: pg_sys::Oid) -> Option<String> {
 
 /// What the server's configuration names, as opposed to what this session was given by its role or database. Asked for once
 /// until the configuration is read again: it takes longer than the rest of a link.
-fn servers_own() -> Vec<String> {
+fn servers_own() -> Vec<CString> {
     #[expect(unsafe_code, reason = "reads a variable of the server")]
     // SAFETY: a plain value of the main thread.
     let read_at = unsafe { pg_sys::PgReloadTime };
@@ -139,32 +144,32 @@ fn servers_own() -> Vec<String> {
 
 thread_local! {
     /// When the configuration was read, and what it named.
-    static SERVERS_OWN: RefCell<Option<(pg_sys::TimestampTz, Vec<String>)>> = const { RefCell::new(None) };
+    static SERVERS_OWN: RefCell<Option<(pg_sys::TimestampTz, Vec<CString>)>> = const { RefCell::new(None) };
 }
 
-fn query_servers_own() -> Vec<String> {
+fn query_servers_own() -> Vec<CString> {
     query(
-        "SELECT coalesce( \
+        "SELECT decode(replace(coalesce( \
            (SELECT setting FROM pg_settings WHERE name = $1 AND source NOT IN \
              ('global', 'database', 'user', 'database user', 'client', 'session', 'interactive', 'override')), \
            (SELECT setting FROM pg_file_settings WHERE name = $1 AND error IS NULL ORDER BY seqno DESC LIMIT 1), \
-           '')",
+           ''), chr(92), repeat(chr(92), 2)), 'escape')",
         &[PARAMETER.into()],
-        |row| row.get::<String>(1).ok().flatten().unwrap_or_default(),
+        |row| row.get::<Vec<u8>>(1).ok().flatten().unwrap_or_default(),
     )
     .first()
     .map(|list| split_libraries(list))
     .unwrap_or_default()
 }
 
-fn is_ours(library: &str) -> bool {
-    let file = library.rsplit('/').next().unwrap_or(library);
-    file.strip_suffix(".so").unwrap_or(file) == LIBRARY
+fn is_ours(library: &CStr) -> bool {
+    let file = library.to_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    file.strip_suffix(b".so").unwrap_or(file) == LIBRARY.to_bytes()
 }
 
 /// Splits a list as PostgreSQL does (load_libraries, miscinit.c).
 #[expect(unsafe_code, reason = "uses the server's own splitter")]
-fn split_libraries(list: &str) -> Vec<String> {
+fn split_libraries(list: &[u8]) -> Vec<CString> {
     let Ok(list) = CString::new(list) else { return Vec::new() };
     let mut names: *mut pg_sys::List = std::ptr::null_mut();
     // SAFETY: the splitter may write to its argument, which is a copy; its list holds palloc'd C strings, copied at once and
@@ -176,7 +181,7 @@ fn split_libraries(list: &str) -> Vec<String> {
         }
         let cells = names.as_ref().map_or(0, |list| list.length);
         (0..cells)
-            .map(|n| CStr::from_ptr(pg_sys::list_nth(names, n).cast()).to_string_lossy().into_owned())
+            .map(|n| CStr::from_ptr(pg_sys::list_nth(names, n).cast()).to_owned())
             // A setting of '' is a list of one library without a name, which cannot be loaded.
             .filter(|name| !name.is_empty())
             .collect()

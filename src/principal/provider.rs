@@ -11,6 +11,7 @@ use pgrx::prelude::*;
 use super::catalog::{self, ADMIN_ROLE, INTERNAL_PROVIDER, PROVIDER, Role};
 use super::{link, managed, rights};
 use crate::fault::{Fault, Outcome, or_raise};
+use crate::text::read;
 
 /// Registers them. In the postmaster only, while it loads its libraries.
 #[expect(unsafe_code, reason = "no safe wrapper")]
@@ -44,7 +45,7 @@ unsafe extern "C-unwind" fn check_internal_label(object: *const pg_sys::ObjectAd
 #[expect(unsafe_code, reason = "copies a C string")]
 unsafe fn text_of(label: *const c_char) -> Option<String> {
     // SAFETY: see above.
-    unsafe { (!label.is_null()).then(|| CStr::from_ptr(label).to_string_lossy().into_owned()) }
+    unsafe { (!label.is_null()).then(|| read(CStr::from_ptr(label).to_bytes())) }
 }
 
 fn judge(

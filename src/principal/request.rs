@@ -17,6 +17,7 @@ use super::verify::{must_be_linked, not_linked};
 use super::{association, link, rights};
 use crate::fault::{Fault, Outcome};
 use crate::settings;
+use crate::text::read;
 
 /// Something to be done when the rest of the statement has been.
 #[derive(Debug)]
@@ -90,7 +91,7 @@ fn names(roles: &[Named], name: &CStr) -> bool {
 
 fn of_creation(creation: &Creation, source: &CStr) -> Outcome<Request> {
     rights::may_create()?;
-    let name = creation.role.to_string_lossy().into_owned();
+    let name = read(creation.role.to_bytes());
     if names(&creation.parents, ADMIN_ROLE) {
         return Err(not_by_grant(ADMIN_ROLE));
     }

@@ -22,10 +22,10 @@ const BACKDATED_SECONDS: i64 = 300;
 
 /// Refuses a role's tokens that were issued before a time.
 #[pg_extern(sql = false)]
-fn revoke_tokens(role_name: Option<&str>, issued_before: Option<TimestampWithTimeZone>) {
+fn revoke_tokens(role_name: Option<&[u8]>, issued_before: Option<TimestampWithTimeZone>) {
     or_raise((|| {
         preloaded::require()?;
-        let role_name = given(role_name)?;
+        let name = given(role_name)?;
         let issued_before = issued_before.ok_or_else(|| null("issued_before"))?;
         let not_before = unix_seconds(issued_before)?;
         if not_before > clock::unix_now() + 1 {
@@ -33,9 +33,9 @@ fn revoke_tokens(role_name: Option<&str>, issued_before: Option<TimestampWithTim
                 "It would shut out tokens that are yet to be issued. To shut a role out: drop_principal().",
             ));
         }
-        let (role, label) = linked(role_name, |role| lock::claim_to_link(role, false))?;
+        let (role, label) = linked(&name, |role| lock::claim_to_link(role, false))?;
         let not_before = revoke(&role, &label, not_before);
-        tell(&format!("role \"{role_name}\""), not_before);
+        tell(&format!("role \"{}\"", role.display_name()), not_before);
         Ok(())
     })());
 }
@@ -71,8 +71,8 @@ fn roles_of(object: Uuid) -> Outcome<Vec<(Role, Label)>> {
     let mut roles = as_superuser(anchors::labelled_roles);
     roles.sort_by_key(|role| role.id.to_u32());
     let is_linked = |role: &Role| matches!(catalog::link_of(role.id), Link::Bound(label) if label.object_id == Some(object));
-    let names = roles.iter().filter(|role| is_linked(role)).map(Role::display_name);
-    names.map(|name| linked(&name, |role| lock::claim_to_link(role, false))).collect()
+    let roles = roles.iter().filter(|role| is_linked(role));
+    roles.map(|role| linked(&role.name, |role| lock::claim_to_link(role, false))).collect()
 }
 
 /// What is revoked stays so. From when on tokens count.
@@ -87,6 +87,7 @@ fn revoke_everywhere(object: Uuid, not_before: i64) -> Outcome<()> {
     let user = catalog::role_named(USER_ROLE).ok_or_else(|| {
         Fault::not_now("role \"azure_ad_user\" does not exist").hint("SELECT azure_ad_auth.repair();")
     })?;
+    let user = lock::claim_revocations(&user)?;
     let mut revocations = catalog::revocations()
         .ok_or_else(|| Fault::not_now("the label of role \"azure_ad_user\" is not valid"))?;
     revocations.forget(clock::unix_now());
@@ -100,6 +101,21 @@ fn revoke_everywhere(object: Uuid, not_before: i64) -> Outcome<()> {
     revocations.revoke(object, not_before);
     as_superuser(|| link::set_label(&user, OWN_PROVIDER, Some(&revocations.to_string())));
     Ok(())
+}
+
+/// The role that remembers what is revoked stays while there is something to remember; what nobody can read is such, too.
+pub(super) fn check_nothing_revoked(user: &Role, what: &str) -> Outcome<()> {
+    lock::claim_revocations(user)?;
+    let now = clock::unix_now();
+    if catalog::revocations().is_some_and(|revocations| revocations.is_over(now)) {
+        return Ok(());
+    }
+    Err(Fault::new(
+        PgSqlErrorCode::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
+        format!("role \"{}\" cannot be {what} while access tokens are revoked", user.display_name()),
+    )
+    .detail("Its security label says whose, for a week.")
+    .hint("To accept these tokens again: SECURITY LABEL FOR azure_ad_auth ON ROLE azure_ad_user IS NULL;"))
 }
 
 /// Another administrator's access is for superusers to end, whichever of their ids they are named by.

@@ -6,7 +6,7 @@
 use pgrx::prelude::*;
 
 use super::catalog::{self, Link, Role};
-use super::superuser::{as_superuser, quoted, run};
+use super::superuser::{as_superuser, run};
 use super::{link, managed, membership};
 use crate::fault::{Fault, Outcome};
 use crate::session::{self, Passage};
@@ -132,7 +132,7 @@ pub(crate) fn grant_to_administrators(role: &Role) {
         return managed::mark(role);
     }
     as_superuser(|| {
-        let name = quoted(&role.display_name());
+        let name = role.quoted();
         managed::give(role);
         // The members it was created with were granted by the creator, and go with the creator's right to grant.
         let given: Vec<_> =
@@ -140,8 +140,8 @@ pub(crate) fn grant_to_administrators(role: &Role) {
         link::revoke(&user, role, |_| true, &mut Vec::new());
         for row in given.iter().filter(|row| row.member != user.id) {
             let Some(member) = catalog::role_of(row.member) else { continue };
-            let option = if row.admin_option { " WITH ADMIN OPTION" } else { "" };
-            run(&format!("GRANT {name} TO {}{option}", quoted(&member.display_name())));
+            let option: &[u8] = if row.admin_option { b" WITH ADMIN OPTION" } else { b"" };
+            run(&[b"GRANT ", &name, b" TO ", &member.quoted(), option]);
         }
     });
 }

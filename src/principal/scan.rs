@@ -66,8 +66,8 @@ impl Catalog {
 /// The roles that have a label of one of these providers, each once.
 pub(super) fn labelled_by(providers: &[&CStr]) -> Vec<Role> {
     let ids = SHARED_LABELS.rows(&[], |label| {
-        let provider = label.get::<String>(3)?;
-        let ours = providers.iter().any(|name| name.to_bytes() == provider.as_bytes());
+        let provider = label.get::<Vec<u8>>(3)?;
+        let ours = providers.iter().any(|name| name.to_bytes() == provider);
         let is_role = label.get::<pg_sys::Oid>(2)? == pg_sys::AuthIdRelationId;
         label.get::<pg_sys::Oid>(1).filter(|_| is_role && ours)
     });

@@ -321,23 +321,30 @@ unsafe fn string_of<'t>(node: *mut pg_sys::Node) -> Option<&'t CStr> {
 pub(crate) fn is_cut(name: &CStr, source: &CStr) -> bool {
     // A character of several bytes is cut whole.
     const SHORTEST_CUT: usize = 60;
-    let (name, source) = (name.to_string_lossy(), source.to_string_lossy());
+    let (name, source) = (name.to_bytes(), source.to_bytes());
     if name.len() < SHORTEST_CUT {
         return false;
     }
-    let goes_on = |c: char| c.is_alphanumeric() || c == '_' || c == '$' || !c.is_ascii();
-    let quoted = name.replace('"', "\"\"");
-    let mut ends = source.match_indices(quoted.as_str()).map(|(at, found)| {
-        let opened = source.get(..at).is_some_and(|before| before.ends_with('"'));
-        let next = source.get(at + found.len()..).and_then(|rest| rest.chars().next());
-        if opened { next != Some('"') } else { next.is_some_and(goes_on) }
+    let goes_on = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || !byte.is_ascii();
+    let quoted = name.split(|byte| *byte == b'"').collect::<Vec<_>>().join(&b"\"\""[..]);
+    let mut ends = surroundings(source, &quoted).map(|(before, after)| {
+        if before == Some(b'"') { after != Some(b'"') } else { after.is_some_and(goes_on) }
     });
     let lower = source.to_ascii_lowercase();
-    let mut plain_ends = lower.match_indices(name.as_ref()).map(|(at, found)| {
-        lower.get(at + found.len()..).and_then(|rest| rest.chars().next()).is_some_and(goes_on)
-    });
+    let mut plain_ends = surroundings(&lower, name).map(|(_, after)| after.is_some_and(goes_on));
     match ends.next() {
         Some(first) => first && ends.all(|cut| cut),
         None => plain_ends.next().is_some_and(|first| first && plain_ends.all(|cut| cut)),
     }
+}
+
+/// The bytes before and after each place where a text has a part; places do not overlap.
+fn surroundings<'t>(text: &'t [u8], part: &'t [u8]) -> impl Iterator<Item = (Option<u8>, Option<u8>)> + 't {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let at = from + text.get(from..)?.windows(part.len()).position(|window| window == part)?;
+        from = at + part.len();
+        let before = at.checked_sub(1).and_then(|before| text.get(before));
+        Some((before.copied(), text.get(from).copied()))
+    })
 }

@@ -4,7 +4,7 @@
 //! session has a say in what a statement means: the search path is pg_catalog's while it runs.
 
 use std::cell::Cell;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
@@ -72,9 +72,11 @@ pub(crate) fn as_superuser<T>(act: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Runs one statement. Only within [`as_superuser`].
-pub(crate) fn run(statement: &str) {
-    or_raise(Spi::connect_mut(|client| client.update(statement, None, &[]).map(drop)));
+/// Runs one statement, given in parts: our words, and names in their own bytes. Only within [`as_superuser`].
+pub(crate) fn run(statement: &[&[u8]]) {
+    // Neither has a NUL in it.
+    let statement = CString::new(statement.concat()).unwrap_or_default();
+    or_raise(Spi::connect_mut(|client| client.update(statement.as_c_str(), None, &[]).map(drop)));
 }
 
 /// Runs one query and collects its rows; sees what this transaction has done. Only within [`as_superuser`].
@@ -94,17 +96,26 @@ fn or_raise<T>(result: Result<T, Error>) -> T {
         .unwrap_or_else(|fault| Fault::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, fault.to_string()).raise())
 }
 
-/// A name as it is written in a statement.
-#[expect(unsafe_code, reason = "no safe wrapper")]
+/// A name as it is written in a statement, for hints.
 pub(crate) fn quoted(name: &str) -> String {
-    let Ok(name) = CString::new(name) else { return String::new() };
-    // SAFETY: the result is either the argument or a palloc'd C string, copied at once.
-    unsafe {
-        std::ffi::CStr::from_ptr(pg_sys::quote_identifier(name.as_ptr())).to_string_lossy().into_owned()
-    }
+    let name = CString::new(name).unwrap_or_default();
+    String::from_utf8(quoted_name(&name)).unwrap_or_default()
 }
 
-/// A text as it is written in a statement.
+/// A name as it is written in a statement, in its own bytes.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn quoted_name(name: &CStr) -> Vec<u8> {
+    // SAFETY: the result is either the argument or a palloc'd C string, copied at once.
+    unsafe { CStr::from_ptr(pg_sys::quote_identifier(name.as_ptr())).to_bytes().to_vec() }
+}
+
+/// A text as it is written in a statement, for hints.
 pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A text as it is written in a statement, in its own bytes.
+pub(crate) fn literal_bytes(text: &[u8]) -> Vec<u8> {
+    let doubled = text.split(|byte| *byte == b'\'').collect::<Vec<_>>().join(&b"''"[..]);
+    [b"'", &*doubled, b"'"].concat()
 }

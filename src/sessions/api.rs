@@ -1,7 +1,7 @@
 //! The SQL functions about sessions.
 
+use pgrx::Uuid;
 use pgrx::prelude::*;
-use pgrx::{JsonB, Uuid};
 use serde_json::Value;
 
 use super::{Session, table};
@@ -10,6 +10,7 @@ use crate::fault::{Fault, Outcome, or_raise};
 use crate::preloaded::{self, Preloaded};
 use crate::principal::catalog;
 use crate::session;
+use crate::text::{self, Json, Text};
 
 /// Sessions that logged in with a token: all of them to members of `pg_monitor`, one's own to everybody.
 #[pg_extern(sql = false)]
@@ -18,81 +19,82 @@ fn list_sessions() -> TableIterator<
     'static,
     (
         name!(pid, i32),
-        name!(role_name, Option<String>),
+        name!(role_name, Option<Text>),
         name!(object_id, Uuid),
         name!(tenant_id, Uuid),
         name!(kind, &'static str),
         name!(via_group, Option<Uuid>),
         name!(client_app, Option<Uuid>),
-        name!(display_name, Option<String>),
-        name!(token_id, Option<String>),
-        name!(key_id, String),
+        name!(display_name, Option<Text>),
+        name!(token_id, Option<Text>),
+        name!(key_id, Text),
         name!(logged_in_at, f64),
         name!(token_issued_at, f64),
         name!(token_expires_at, f64),
-        name!(door, String),
+        name!(door, Text),
     ),
 > {
     or_raise(preloaded::require());
     // Who sees their own only has no business with the list, which logins wait for.
     let visible = if monitors() { table::sessions() } else { table::own_session().into_iter().collect() };
-    TableIterator::new(visible.into_iter().map(row).collect::<Vec<_>>())
+    TableIterator::new(visible.iter().map(row).collect::<Vec<_>>())
 }
 
 #[expect(clippy::type_complexity, reason = "the columns of a view")]
 fn row(
-    session: Session,
+    session: &Session,
 ) -> (
     i32,
-    Option<String>,
+    Option<Text>,
     Uuid,
     Uuid,
     &'static str,
     Option<Uuid>,
     Option<Uuid>,
-    Option<String>,
-    Option<String>,
-    String,
+    Option<Text>,
+    Option<Text>,
+    Text,
     f64,
     f64,
     f64,
-    String,
+    Text,
 ) {
     let kind = if session.kind == entra::TokenKind::Application { "service" } else { "user" };
     (
         session.pid,
-        catalog::role_of(session.role).map(|role| role.display_name()),
+        catalog::role_of(session.role).map(|role| Text::name(&role.name)),
         uuid(session.object_id),
         uuid(session.tenant),
         kind,
         session.via_group.then(|| uuid(session.linked_to)),
         session.application.map(uuid),
-        session.display_name,
-        session.token_id,
-        session.key_id,
+        session.display_name.as_deref().map(Text::shown),
+        session.token_id.as_deref().map(Text::shown),
+        Text::shown(&session.key_id),
         seconds(session.logged_in_at),
         seconds(session.issued_at),
         seconds(session.expires_at),
-        session.door,
+        Text::shown(&session.door),
     )
 }
 
 /// The claims of the token this session logged in with; null if it logged in with none.
 #[pg_extern(sql = false)]
-fn session_claims() -> Option<JsonB> {
+fn session_claims() -> Option<Json> {
     or_raise(require_own_token());
-    session::with_token(|token| JsonB(Value::Object(token.shown_claims())))
+    let claims = session::with_token(|token| Value::Object(token.shown_claims()))?;
+    Some(Json::exact(&claims.to_string()))
 }
 
 /// One of them as text: a string as it is, anything else as JSON.
 #[pg_extern(sql = false)]
-fn session_claim(name: &str) -> Option<String> {
+fn session_claim(name: &[u8]) -> Option<Text> {
     or_raise(require_own_token());
-    let claim = session::with_token(|token| token.shown_claim(name)).flatten()?;
+    let claim = session::with_token(|token| token.shown_claim(&text::read(name))).flatten()?;
     match claim {
         Value::Null => None,
-        Value::String(text) => Some(text),
-        other => Some(other.to_string()),
+        Value::String(text) => Some(Text::exact(&text)),
+        other => Some(Text::exact(&other.to_string())),
     }
 }
 

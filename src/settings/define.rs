@@ -8,6 +8,7 @@ use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use ureq::ProxyProtocol;
 
 use super::PREFIX;
+use crate::text::reported;
 
 /// Longest value of a setting that decides whose keys are ours; they all must fit in key memory together.
 const MAX_ORIGIN_BYTES: usize = 1_000;
@@ -170,7 +171,7 @@ fn starting() -> bool {
 
 /// What GUC_check_errdetail() does.
 fn set_check_detail(detail: &str) {
-    let Ok(detail) = CString::new(detail) else { return };
+    let Ok(detail) = CString::new(reported(detail.to_owned())) else { return };
     #[expect(unsafe_code, reason = "a check hook reports through a variable of guc.c")]
     // SAFETY: guc.c frees nothing here; it copies the text while its memory context lives, as for its own hooks.
     unsafe {

@@ -7,6 +7,7 @@ use crate::clock::seconds;
 use crate::fault::or_raise;
 use crate::preloaded;
 use crate::principal::catalog;
+use crate::text::Text;
 
 /// The counters of the whole server, in long form.
 #[pg_extern(sql = false)]
@@ -37,7 +38,7 @@ fn list_stat() -> TableIterator<
 fn list_stat_principals() -> TableIterator<
     'static,
     (
-        name!(role_name, Option<String>),
+        name!(role_name, Option<Text>),
         name!(last_admitted, Option<f64>),
         name!(last_refused, Option<f64>),
         name!(last_code, Option<&'static str>),
@@ -48,7 +49,7 @@ fn list_stat_principals() -> TableIterator<
     or_raise(preloaded::require());
     let rows = principals::records().into_iter().map(|(role, record)| {
         (
-            catalog::role_of(role).map(|role| role.display_name()),
+            catalog::role_of(role).map(|role| Text::name(&role.name)),
             time(record.last_admitted),
             time(record.last_refused),
             record.last_code.map(entra::Code::as_str),

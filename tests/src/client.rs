@@ -115,11 +115,11 @@ impl RawClient {
     ///
     /// # Errors
     /// When the connection breaks.
-    pub fn start(&mut self, parameters: &[(&str, &str)]) -> io::Result<()> {
+    pub fn start(&mut self, parameters: &[(&str, impl AsRef<[u8]>)]) -> io::Result<()> {
         let mut body = PROTOCOL.to_be_bytes().to_vec();
         for (name, value) in parameters {
-            for text in [name, value] {
-                body.extend_from_slice(text.as_bytes());
+            for text in [name.as_bytes(), value.as_ref()] {
+                body.extend_from_slice(text);
                 body.push(0);
             }
         }
@@ -221,7 +221,7 @@ impl RawClient {
     }
 
     /// Starts, gives a password or token if one is asked for, and reads on to the outcome.
-    pub fn login(&mut self, parameters: &[(&str, &str)], password: &str) -> Outcome {
+    pub fn login(&mut self, parameters: &[(&str, impl AsRef<[u8]>)], password: &str) -> Outcome {
         if self.start(parameters).is_err() {
             return Outcome::HungUp;
         }

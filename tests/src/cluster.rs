@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::ClientConfig;
 
 use crate::ca::Authority;
-use crate::client::{Outcome, PsqlOutput, RawClient, psql};
+use crate::client::{Outcome, PsqlOutput, RawClient, psql, psql_with};
 use crate::door::Door;
 use crate::idp::Provider;
 use crate::issuer::{AUDIENCE, TENANT};
@@ -351,9 +351,14 @@ impl Cluster {
 
     /// Runs SQL over the socket as a role that is let in without a token.
     pub fn sql_as(&self, role: &str, command: &str) -> PsqlOutput {
+        self.sql_with(&["-A", "-t"], role, command)
+    }
+
+    /// The same with options of psql's.
+    pub fn sql_with(&self, options: &[&str], role: &str, command: &str) -> PsqlOutput {
         let folder = self.folder.path().display();
         let connection = format!("host={folder} port={} dbname=postgres user={role}", self.port);
-        psql(&self.workshop.installation.program("psql"), &connection, None, command)
+        psql_with(&self.workshop.installation.program("psql"), options, &connection, None, command)
     }
 
     /// Runs SQL by psql over TLS, with a token for a password.

@@ -117,12 +117,15 @@ fn the_seal_counts_by_its_own_name_and_what_is_not_logged_counts_too() {
         assert_eq!(of_role(&cluster, "ann"), "1|1|not_linked|t|t");
         cluster.sql("DROP ROLE ann");
         link(&cluster, "ann", PERSON, "user");
-        reset(&cluster);
-        let mark = cluster.log_mark();
-        (0..70).for_each(|_| assert!(matches!(cluster.login("ann", "not-a-token"), Outcome::Refused(_))));
-        assert_eq!(counted(&cluster), format!("refused {} invalid_format 70", door.name()));
-        let lines = cluster.log_since(mark).matches("azure_ad_auth: refused code=invalid_format").count();
-        assert!(lines < 70, "the log was to be spared");
+        // So many that one window of time does not log them all; two would.
+        let is_spared = || {
+            reset(&cluster);
+            let mark = cluster.log_mark();
+            (0..70).for_each(|_| assert!(matches!(cluster.login("ann", "not-a-token"), Outcome::Refused(_))));
+            assert_eq!(counted(&cluster), format!("refused {} invalid_format 70", door.name()));
+            cluster.log_since(mark).matches("azure_ad_auth: refused code=invalid_format").count() < 70
+        };
+        assert!((0..5).any(|_| is_spared()), "the log was to be spared");
     });
 }
 
