@@ -10,8 +10,9 @@ use crate::report::Ending;
 use crate::sessions;
 
 thread_local! {
-    /// Roles unlinked by this transaction, or by a part of it that was rolled back.
-    static UNLINKED: RefCell<Vec<Role>> = const { RefCell::new(Vec::new()) };
+    /// Roles unlinked by this transaction, or by a part of it that was rolled back, with their names: after the commit nothing can be
+    /// looked up.
+    static UNLINKED: RefCell<Vec<(pg_sys::Oid, String)>> = const { RefCell::new(Vec::new()) };
     static REGISTERED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -19,8 +20,8 @@ thread_local! {
 #[expect(unsafe_code, reason = "no safe wrapper")]
 pub(crate) fn end_after_commit(role: &Role) {
     UNLINKED.with_borrow_mut(|roles| {
-        if !roles.iter().any(|other| other.id == role.id) {
-            roles.push(role.clone());
+        if !roles.iter().any(|(id, _)| *id == role.id) {
+            roles.push((role.id, role.display_name()));
         }
     });
     if !REGISTERED.replace(true) {
@@ -40,9 +41,9 @@ unsafe extern "C-unwind" fn on_transaction_event(
             still_unlinked();
         }
         pg_sys::XactEvent::XACT_EVENT_COMMIT => {
-            for role in UNLINKED.take() {
-                sessions::end_all_of(role.id, &role.display_name(), Ending::Unlinked);
-                end_processes_of(role.id);
+            for (role, name) in UNLINKED.take() {
+                sessions::end_all_of(role, &name, Ending::Unlinked);
+                end_processes_of(role);
             }
         }
         // Who commits it later knows nothing of the sessions.
@@ -59,7 +60,7 @@ unsafe extern "C-unwind" fn on_transaction_event(
 /// Whether there are any, at the last moment at which the catalogs can be read; a savepoint may have brought a link back.
 fn still_unlinked() -> bool {
     UNLINKED.with_borrow_mut(|roles| {
-        roles.retain(|role| !catalog::is_linked(role.id));
+        roles.retain(|(role, _)| !catalog::is_linked(*role));
         !roles.is_empty()
     })
 }
