@@ -8,6 +8,7 @@
 mod cost;
 mod logins;
 mod rates;
+mod reaper;
 mod roles;
 mod weather;
 
@@ -23,6 +24,11 @@ use cost::Medians;
 use logins::{Logins, SECRET, hba};
 
 fn main() {
+    report();
+    reaper::report();
+}
+
+fn report() {
     let workshop = Arc::new(Workshop::new());
     let key = Arc::new(Signer::new("key-1"));
     let provider = Provider::start(&workshop.authority, vec![Arc::clone(&key)], 0);
