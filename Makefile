@@ -7,6 +7,7 @@
 #   make test PG_CONFIGS="…"      on several: the paths of their pg_config programs
 #   make install PG_CONFIG=…      builds the library for one server and installs it there
 #   make bench                    what a login costs, on the PostgreSQL found
+#   make bench AGAINST=…          what it costs more than with another build: the pg_config of a PostgreSQL that has it installed
 #   make check                    formatting, lints, licences, documentation; PG_CONFIGS as above
 #   make fuzz SECONDS=60          every parser of foreign input, for so long each
 #
@@ -32,7 +33,7 @@ test: setup
 	tools/test $(PG_CONFIGS)
 
 bench: setup
-	tools/bench "$(PG_CONFIG)"
+	tools/bench "$(PG_CONFIG)" "$(AGAINST)"
 
 install:
 	tools/install release "$(PG_CONFIG)"

@@ -48,9 +48,9 @@ impl Kind {
     }
 }
 
-/// pg_hba.conf.
-pub(crate) fn hba(installation: &Installation, service: &str) -> String {
-    let lines = Kind::all(installation).into_iter().map(|kind| {
+/// pg_hba.conf with a line for each of these.
+pub(crate) fn hba(kinds: &[Kind], service: &str) -> String {
+    let lines = kinds.iter().map(|kind| {
         let method = match kind {
             Kind::Trust => "trust".to_owned(),
             Kind::Scram => "scram-sha-256".to_owned(),

@@ -1,13 +1,16 @@
 //! What a login costs: by `trust`, by a SCRAM-SHA-256 password and by a token at each door, over the same TLS, taking turns in one run.
 //!
 //! Prints tables of medians and rates, and the ratios the budgets are about. Machines are noisy; only what is taken in one
-//! run is worth comparing.
+//! run is worth comparing. With `AGAINST`, the pg_config of another PostgreSQL that has another build of the library, it compares
+//! the two and nothing else.
 
 #![allow(clippy::print_stdout, reason = "a report")]
 
+mod against;
 mod cost;
 mod logins;
 mod rates;
+mod reaper;
 mod roles;
 mod weather;
 
@@ -20,9 +23,19 @@ use trial::issuer::{PERSON, Signer, unix_now, user_v1};
 use trial::pam::{self, Service};
 
 use cost::Medians;
-use logins::{Logins, SECRET, hba};
+use logins::{Kind, Logins, SECRET, hba};
 
 fn main() {
+    match std::env::var("AGAINST") {
+        Ok(other) if !other.is_empty() => against::report(&other),
+        _ => {
+            report();
+            reaper::report();
+        }
+    }
+}
+
+fn report() {
     let workshop = Arc::new(Workshop::new());
     let key = Arc::new(Signer::new("key-1"));
     let provider = Provider::start(&workshop.authority, vec![Arc::clone(&key)], 0);
@@ -33,7 +46,7 @@ fn main() {
         provider.url()
     );
     settings.extend(doors.iter().map(|door| door.settings()));
-    let hba = hba(&workshop.installation, service.as_ref().map_or("none", Service::name));
+    let hba = hba(&Kind::all(&workshop.installation), service.as_ref().map_or("none", Service::name));
     let cluster = Cluster::new(&workshop, &Setup { settings, hba, preload: None });
     cluster.start();
     cluster.found();

@@ -37,7 +37,8 @@ impl Installation {
         std::env::var("OLD_PG_CONFIG").map_or_else(|_| Self::chosen(), |pg_config| Self::of(&pg_config))
     }
 
-    fn of(pg_config: &str) -> Self {
+    /// The one that a pg_config is of.
+    pub fn of(pg_config: &str) -> Self {
         let ask = |what: &str| {
             let output = Command::new(pg_config).arg(what).output();
             let output = output.unwrap_or_else(|fault| panic!("{pg_config}: {fault}; set PG_CONFIG"));
