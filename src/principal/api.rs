@@ -94,10 +94,10 @@ fn create_principal(
         // By now somebody else may have created it.
         match find(role_name)? {
             None => {
+                // Whoever we have waited for may have taken the right away.
+                rights::may_create()?;
                 let role = create(role_name, wanted.admin)?;
-                if !wanted.admin {
-                    rights::grant_to_administrators(&role);
-                }
+                rights::give_to_administrators(&role, wanted.admin);
                 link::link(&role, &label)?;
             }
             Some(role) => adopt(&role, &label)?,
@@ -119,7 +119,8 @@ fn update_principal(
         preloaded::require()?;
         let role_name = given(role_name)?;
         let mut wanted = wanted(object_id, object_type, is_admin, is_mfa)?;
-        let (role, old) = linked(role_name, |role| lock::claim_to_link(role, wanted.admin))?;
+        let lock = |role: &Role| lock::claim_to_link(role, wanted.admin);
+        let (role, old) = linked(role_name, rights::may_change, lock)?;
         wanted.kind = wanted.kind.or(old.kind);
         link::link(&role, &label(&wanted, old.not_before)?)?;
         Ok(format!("Updated role for \"{role_name}\""))
@@ -132,7 +133,7 @@ fn drop_principal(role_name: Option<&str>) {
     or_raise((|| {
         preloaded::require()?;
         let role_name = given(role_name)?;
-        let (role, _) = linked(role_name, lock::claim_to_unlink)?;
+        let (role, _) = linked(role_name, rights::may_end, lock::claim_to_unlink)?;
         link::unlink(&role).map(drop)
     })());
 }
@@ -240,24 +241,32 @@ pub(crate) fn find(name: &str) -> Outcome<Option<Role>> {
     Ok(CString::new(name).ok().and_then(|name| catalog::role_named(&name)))
 }
 
-/// A linked role that the current user may change; nobody else does meanwhile.
-pub(super) fn linked(name: &str, lock: impl Fn(&Role) -> Outcome<Role>) -> Outcome<(Role, Label)> {
+/// A linked role to which the current user may do what `may` asks for; nobody else does meanwhile.
+pub(super) fn linked(
+    name: &str,
+    may: impl Fn(&Role) -> Outcome<()>,
+    lock: impl Fn(&Role) -> Outcome<Role>,
+) -> Outcome<(Role, Label)> {
     let Some(role) = find(name)? else {
         return Err(Fault::undefined(format!("role \"{name}\" does not exist")));
     };
-    let role = claim(&role, lock)?;
+    let role = claim(&role, may, lock)?;
     match catalog::link_of(role.id) {
         Link::Bound(label) => Ok((role, label)),
         _ => Err(Fault::undefined(format!("role \"{name}\" is not linked to a directory object"))),
     }
 }
 
-/// Locks a role that the current user may change. Asked before, lest somebody else's statement wait for one that is refused, and
+/// Locks a role. Whether the current user may is asked before, lest somebody else's statement wait for one that is refused, and
 /// after, when nothing about the role changes any more.
-fn claim(role: &Role, lock: impl Fn(&Role) -> Outcome<Role>) -> Outcome<Role> {
-    rights::may_change(role)?;
+fn claim(
+    role: &Role,
+    may: impl Fn(&Role) -> Outcome<()>,
+    lock: impl Fn(&Role) -> Outcome<Role>,
+) -> Outcome<Role> {
+    may(role)?;
     let role = lock(role)?;
-    rights::may_change(&role)?;
+    may(&role)?;
     Ok(role)
 }
 
@@ -283,7 +292,7 @@ fn adopt(role: &Role, label: &Label) -> Outcome<()> {
         return Ok(());
     }
     link::check_linkable(role)?;
-    let role = &claim(role, |role| lock::claim_to_link(role, label.admin))?;
+    let role = &claim(role, rights::may_change, |role| lock::claim_to_link(role, label.admin))?;
     // By whom we have waited for, if by anyone.
     match is_linked_so(role) {
         Some(true) => Ok(()),
@@ -292,12 +301,7 @@ fn adopt(role: &Role, label: &Label) -> Outcome<()> {
             format!("role \"{name}\" is already linked to a directory object"),
         )
         .hint("To link it to another one, or on other terms: SELECT azure_ad_auth.update_principal(…).")),
-        None => {
-            if !role.can_login {
-                link::notice_no_login(role);
-            }
-            link::link(role, label).map(drop)
-        }
+        None => link::link(role, label).map(drop),
     }
 }
 

@@ -76,6 +76,10 @@ pub(crate) fn before(statement: &Statement) -> Outcome<()> {
         Statement::Alter { role, .. } | Statement::Configure { role } => {
             roles(std::slice::from_ref(role)).iter().try_for_each(|role| lock(role, HELD).map(drop))
         }
+        // Nor is it given another name, by whoever may.
+        Statement::Rename { role, .. } if rights::is_superuser() || rights::has_create_role() => {
+            roles(std::slice::from_ref(role)).iter().try_for_each(|role| lock(role, HELD).map(drop))
+        }
         // Whoever drops other roles waits for nobody.
         Statement::Drop { roles: dropped } => {
             let ends = roles(dropped).iter().find_map(end_of_administrator);
@@ -179,8 +183,16 @@ fn lock(role: &Role, how: u32) -> Outcome<Role> {
     unsafe {
         pg_sys::LockSharedObject(pg_sys::AuthIdRelationId, role.id, 0, how.cast_signed());
     }
-    catalog::role_of(role.id)
-        .ok_or_else(|| Fault::undefined(format!("role \"{}\" was concurrently dropped", role.display_name())))
+    match catalog::role_of(role.id) {
+        Some(now) if now.name == role.name => Ok(now),
+        Some(_) => Err(renamed(role)),
+        None => Err(Fault::undefined(format!("role \"{}\" was concurrently dropped", role.display_name()))),
+    }
+}
+
+/// By its name another role would be meant, or none.
+pub(super) fn renamed(role: &Role) -> Fault {
+    Fault::not_now(format!("role \"{}\" was concurrently renamed", role.display_name()))
 }
 
 /// Gives back what [`lock`] has just taken.

@@ -44,6 +44,13 @@ pub(crate) fn set(role: &Role) -> bool {
     changed
 }
 
+/// Whether every row of the role has the guard, and there is one for all databases.
+pub(crate) fn is_whole(role: &Role) -> bool {
+    let rows = rows_of(role);
+    let has_guard = |row: &Row| row.libraries.iter().flatten().any(|library| is_ours(library));
+    rows.iter().any(|row| row.database.is_none()) && rows.iter().all(has_guard)
+}
+
 /// Adds what the server's own setting names by now, and puts the guard into every row. Only within `as_superuser`.
 pub(crate) fn refresh(role: &Role) -> bool {
     let own = rows_of(role).into_iter().find(|row| row.database.is_none()).and_then(|row| row.libraries);

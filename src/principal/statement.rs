@@ -43,8 +43,6 @@ pub(crate) struct Creation {
     pub(crate) members: Vec<Named>,
     /// With CREATEROLE.
     pub(crate) create_role: bool,
-    /// With LOGIN, as CREATE USER has it unless it says NOLOGIN.
-    pub(crate) can_login: bool,
     pub(crate) password: Password,
 }
 
@@ -202,13 +200,11 @@ unsafe fn creation(create: &pg_sys::CreateRoleStmt) -> Creation {
     unsafe {
         let members =
             [c"rolemembers", c"adminmembers"].into_iter().flat_map(|list| listed(create.options, list));
-        let is_user = create.stmt_type == pg_sys::RoleStmtType::ROLESTMT_USER;
         Creation {
             role: CStr::from_ptr(create.role).to_owned(),
             parents: listed(create.options, c"addroleto"),
             members: members.collect(),
             create_role: given(create.options, c"createrole") == Some(true),
-            can_login: given(create.options, c"canlogin").unwrap_or(is_user),
             password: password(create.options),
         }
     }
@@ -311,33 +307,5 @@ unsafe fn string_of<'t>(node: *mut pg_sys::Node) -> Option<&'t CStr> {
         #[cfg(not(feature = "pg14"))]
         let text = node.cast::<pg_sys::String>().as_ref()?.sval;
         (!text.is_null()).then(|| CStr::from_ptr(text))
-    }
-}
-
-/// Whether PostgreSQL has cut the name of a role to 63 bytes: nowhere in the text of the statement does it end where it does now.
-///
-/// The scanner cuts with a NOTICE, and the tree has no trace of it. Text that does not have the name at all, because it is
-/// written with escapes, tells nothing.
-pub(crate) fn is_cut(name: &CStr, source: &CStr) -> bool {
-    // A character of several bytes is cut whole.
-    const SHORTEST_CUT: usize = 60;
-    let (name, source) = (name.to_string_lossy(), source.to_string_lossy());
-    if name.len() < SHORTEST_CUT {
-        return false;
-    }
-    let goes_on = |c: char| c.is_alphanumeric() || c == '_' || c == '$' || !c.is_ascii();
-    let quoted = name.replace('"', "\"\"");
-    let mut ends = source.match_indices(quoted.as_str()).map(|(at, found)| {
-        let opened = source.get(..at).is_some_and(|before| before.ends_with('"'));
-        let next = source.get(at + found.len()..).and_then(|rest| rest.chars().next());
-        if opened { next != Some('"') } else { next.is_some_and(goes_on) }
-    });
-    let lower = source.to_ascii_lowercase();
-    let mut plain_ends = lower.match_indices(name.as_ref()).map(|(at, found)| {
-        lower.get(at + found.len()..).and_then(|rest| rest.chars().next()).is_some_and(goes_on)
-    });
-    match ends.next() {
-        Some(first) => first && ends.all(|cut| cut),
-        None => plain_ends.next().is_some_and(|first| first && plain_ends.all(|cut| cut)),
     }
 }

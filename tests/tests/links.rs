@@ -262,6 +262,30 @@ fn labels_are_checked_and_followed() {
     assert!(
         output.stderr.contains("NOTICE:  role \"ann\" is not linked: its label names no directory object")
     );
+    // A label says what a function says, and is as complete.
+    cluster.sql("ALTER ROLE ann NOLOGIN");
+    let output = cluster.sql_as("postgres", &label(&format!("aadauth,oid={PERSON},mfa")));
+    let (no_login, mfa) = (
+        "NOTICE:  role \"ann\" is not permitted to log in",
+        "NOTICE:  multi-factor authentication can be verified in version 1.0 access tokens only",
+    );
+    assert!(output.stderr.contains(no_login) && output.stderr.contains(mfa), "{}", output.stderr);
+    assert_eq!(labels(&cluster, "ann"), format!("pgaadauth: aadauth,oid={PERSON},mfa,tenant_id={TENANT}"));
+    for statement in ["GRANT azure_ad_user TO ann", &label(&format!("aadauth,oid={PERSON},mfa"))] {
+        let output = cluster.sql_as("postgres", statement);
+        assert!(output.success && !output.stderr.contains("NOTICE"), "nothing new: {}", output.stderr);
+    }
+    tamper(&cluster, "DELETE FROM pg_auth_members WHERE member = 'ann'::regrole");
+    let output = cluster.sql_as("postgres", "GRANT azure_ad_user TO ann");
+    assert!(output.success && output.stderr.contains(no_login), "{}", output.stderr);
+    // As a dump is restored before the tenant is known: it is said as soon as it is.
+    cluster.set("azure_ad_auth.tenant_id", "");
+    cluster.sql(&label(&format!("aadauth,oid={PERSON}")));
+    assert_eq!(labels(&cluster, "ann"), format!("pgaadauth: aadauth,oid={PERSON}"));
+    cluster.set("azure_ad_auth.tenant_id", TENANT);
+    assert!(cluster.sql("SELECT azure_ad_auth.repair()").contains(&format!("named tenant {TENANT}")));
+    assert_eq!(labels(&cluster, "ann"), format!("pgaadauth: aadauth,oid={PERSON},tenant_id={TENANT}"));
+    cluster.sql("ALTER ROLE ann LOGIN");
     // What a transaction takes back it takes back whole.
     cluster.sql("SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL");
     cluster.sql(&format!("BEGIN; {}; ROLLBACK", label(&format!("aadauth,oid={PERSON}"))));

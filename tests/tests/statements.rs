@@ -191,6 +191,35 @@ fn names_that_postgresql_would_cut_are_refused() {
         "4",
         "three, and the administrator"
     );
+    // Cut, it would be another role that is there.
+    let other = "o".repeat(63);
+    cluster.sql(&format!("CREATE ROLE {other} LOGIN"));
+    let too_long = |statement: &str| {
+        let error = cluster.superuser().query(statement).expect_err(statement);
+        assert_eq!(error.sqlstate, "42622", "{statement}: {error:?}");
+        assert!(error.message.ends_with("…\" is too long"), "{statement}: {error:?}");
+    };
+    let label = |name: &str| format!("SECURITY LABEL FOR pgaadauth ON ROLE {name} IS 'aadauth,oid={PERSON}'");
+    too_long(&label(&format!("{other}x")));
+    too_long(&label(&format!("\"{other}x\"")));
+    assert_eq!(facts(&cluster, &other), UNLINKED);
+    cluster.sql(&label(&other));
+    assert_eq!(facts(&cluster, &other), LINKED);
+    for statement in [
+        format!("SECURITY LABEL FOR pgaadauth ON ROLE {other}x IS NULL"),
+        format!("GRANT azure_ad_user TO {other}x"),
+        format!("REVOKE azure_ad_user FROM {other}x"),
+        format!("ALTER GROUP azure_ad_user DROP USER {other}x"),
+        format!("ALTER ROLE {other}x RENAME TO short"),
+        format!("ALTER ROLE {other} RENAME TO {}", "p".repeat(64)),
+        format!("DO $$ BEGIN REVOKE azure_ad_user FROM {other}x; END $$"),
+    ] {
+        too_long(&statement);
+    }
+    assert_eq!(facts(&cluster, &other), LINKED);
+    cluster.sql(&format!("ALTER ROLE {other} RENAME TO {}", "p".repeat(63)));
+    // What has nothing to do with links is core's.
+    cluster.sql(&format!("CREATE ROLE {}", "l".repeat(64)));
 }
 
 #[test]
