@@ -14,15 +14,16 @@ pub(crate) fn check(statement: &Statement) -> Outcome<()> {
     if rights::HAS_ADMIN_OPTION_RULES {
         return Ok(());
     }
-    administrators_are_superusers(targets(statement))?;
-    let Some(user) = rights::user_of_administrator() else { return Ok(()) };
+    let Some(user) = rights::user_of_administrator() else {
+        return administrators_are_superusers(targets(statement));
+    };
     match statement {
         Statement::Membership { granted, .. } => may_grant(&user, granted),
         Statement::Create(creation) => {
             may_grant(&user, &creation.parents)?;
             if creation.create_role { Err(may_not_give_createrole()) } else { Ok(()) }
         }
-        Statement::Alter { role, create_role } => {
+        Statement::Alter { role, create_role, .. } => {
             may_touch(&user, targets(statement), catalog::is_linked)?;
             let other = role.role().is_some_and(|role| !rights::is_administrator(&role));
             if *create_role && other { Err(may_not_give_createrole()) } else { Ok(()) }
@@ -52,8 +53,8 @@ fn administrators_are_superusers(roles: &[Named]) -> Outcome<()> {
     if rights::is_superuser() {
         return Ok(());
     }
-    let other = |role: &Role| role.id != rights::user() && rights::is_administrator(role);
-    let Some(role) = roles.iter().filter_map(Named::role).find(other) else { return Ok(()) };
+    let mut roles = roles.iter().filter_map(Named::role);
+    let Some(role) = roles.find(rights::is_administrator) else { return Ok(()) };
     Err(may_not_change(&role).detail("It is an Azure AD administrator; only a superuser may change that."))
 }
 

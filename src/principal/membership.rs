@@ -115,7 +115,8 @@ fn roles(ids: impl Iterator<Item = pg_sys::Oid>) -> Vec<Role> {
 #[expect(unsafe_code, reason = "reads the catalog cache")]
 fn rows(cache: pg_sys::SysCacheIdentifier::Type, key: &[pg_sys::Oid]) -> Vec<Membership> {
     let cache = cache.cast_signed();
-    let column = |n: usize| key.get(n).map_or(pg_sys::Datum::from(0), |oid| pg_sys::Datum::from(*oid));
+    let none = pg_sys::Datum::from(0);
+    let column = |n: usize| key.get(n).copied().map_or(none, pg_sys::Datum::from);
     let count = i32::try_from(key.len()).unwrap_or_default();
     // SAFETY: the caches have oids as their first keys. The list and its tuples are pinned until it is released; on an error
     // the transaction's resource owner releases it.

@@ -164,9 +164,18 @@ fn query_servers_own() -> Vec<String> {
     .unwrap_or_default()
 }
 
+/// Whether it is this library: by its name, or in the folder where PostgreSQL has its libraries. Elsewhere anything may lie.
 fn is_ours(library: &str) -> bool {
-    let file = library.rsplit('/').next().unwrap_or(library);
-    file.strip_suffix(".so").unwrap_or(file) == LIBRARY
+    let path = library.strip_suffix(".so").unwrap_or(library);
+    let name = path.strip_prefix("$libdir/").or_else(|| path.strip_prefix(&format!("{}/", folder())));
+    name.unwrap_or(path) == LIBRARY
+}
+
+/// What `pg_config --pkglibdir` says.
+#[expect(unsafe_code, reason = "reads a variable of the server")]
+fn folder() -> String {
+    // SAFETY: a C string of constant length, set by the postmaster before it loads libraries; the binding has no length.
+    unsafe { CStr::from_ptr((&raw const pg_sys::pkglib_path).cast()).to_string_lossy().into_owned() }
 }
 
 /// Splits a list as PostgreSQL does (load_libraries, miscinit.c).

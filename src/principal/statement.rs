@@ -16,8 +16,8 @@ pub(crate) enum Statement {
     Membership { granted: Vec<Named>, members: Vec<Named>, is_grant: bool, options_only: bool },
     /// CREATE ROLE.
     Create(Creation),
-    /// ALTER ROLE with attributes; and whether with CREATEROLE.
-    Alter { role: Named, create_role: bool },
+    /// ALTER ROLE with attributes; and whether with CREATEROLE, with SUPERUSER.
+    Alter { role: Named, create_role: bool, superuser: bool },
     /// ALTER ROLE … SET or RESET.
     Configure { role: Named },
     /// DROP ROLE.
@@ -111,7 +111,12 @@ pub(crate) unsafe fn read(node: *mut pg_sys::Node) -> Option<Statement> {
                 // ALTER GROUP … ADD USER comes as ALTER ROLE with a list of members.
                 let members = listed(alter.options, c"rolemembers");
                 Some(if members.is_empty() {
-                    Statement::Alter { role, create_role: given(alter.options, c"createrole") == Some(true) }
+                    let given = |option| given(alter.options, option) == Some(true);
+                    Statement::Alter {
+                        role,
+                        create_role: given(c"createrole"),
+                        superuser: given(c"superuser"),
+                    }
                 } else {
                     let is_grant = alter.action > 0;
                     Statement::Membership { granted: vec![role], members, is_grant, options_only: false }

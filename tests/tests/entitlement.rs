@@ -412,6 +412,9 @@ fn what_administrators_have_granted_keeps_them_from_nothing() {
     for statement in [&create, &update, "SELECT azure_ad_auth.drop_principal('ann')"] {
         run(&mut first, statement);
     }
+    // Nor the two roles from going, in the end.
+    cluster.sql("SELECT azure_ad_auth.drop_principal(role_name) FROM azure_ad_auth.principals");
+    cluster.sql("DROP OWNED BY azure_ad_admin; DROP ROLE azure_ad_admin, azure_ad_user");
 }
 
 #[test]
