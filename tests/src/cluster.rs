@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::ClientConfig;
 
 use crate::ca::Authority;
-use crate::client::{Outcome, PsqlOutput, RawClient, psql};
+use crate::client::{Outcome, PsqlOutput, RawClient, psql, psql_with};
 use crate::door::Door;
 use crate::idp::Provider;
 use crate::issuer::{AUDIENCE, TENANT};
@@ -354,6 +354,14 @@ impl Cluster {
         let folder = self.folder.path().display();
         let connection = format!("host={folder} port={} dbname=postgres user={role}", self.port);
         psql(&self.workshop.installation.program("psql"), &connection, None, command)
+    }
+
+    /// Runs SQL as the superuser over the socket; errors are shown with their SQLSTATE.
+    pub fn sql_verbosely(&self, command: &str) -> PsqlOutput {
+        let folder = self.folder.path().display();
+        let connection = format!("host={folder} port={} dbname=postgres user=postgres", self.port);
+        let options = ["-A", "-t", "-v", "VERBOSITY=verbose"];
+        psql_with(&self.workshop.installation.program("psql"), &options, &connection, None, command)
     }
 
     /// Runs SQL by psql over TLS, with a token for a password.
