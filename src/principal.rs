@@ -6,6 +6,7 @@ mod association;
 pub(crate) mod catalog;
 pub(crate) mod condition;
 mod createrole;
+mod cut;
 pub(crate) mod ddl;
 mod link;
 mod lock;

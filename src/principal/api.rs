@@ -94,10 +94,10 @@ fn create_principal(
         // By now somebody else may have created it.
         match catalog::role_named(&name) {
             None => {
+                // Whoever we have waited for may have taken the right away.
+                rights::may_create()?;
                 let role = create(&name, wanted.admin)?;
-                if !wanted.admin {
-                    rights::grant_to_administrators(&role);
-                }
+                rights::give_to_administrators(&role, wanted.admin);
                 link::link(&role, &label)?;
             }
             Some(role) => adopt(&role, &label)?,
@@ -119,7 +119,8 @@ fn update_principal(
         preloaded::require()?;
         let name = given(role_name)?;
         let mut wanted = wanted(object_id, object_type, is_admin, is_mfa)?;
-        let (role, old) = linked(&name, |role| lock::claim_to_link(role, wanted.admin))?;
+        let lock = |role: &Role| lock::claim_to_link(role, wanted.admin);
+        let (role, old) = linked(&name, rights::may_change, lock)?;
         wanted.kind = wanted.kind.or(old.kind);
         link::link(&role, &label(&wanted)?)?;
         Ok(Text::shown(&format!("Updated role for \"{}\"", read(name.to_bytes()))))
@@ -132,7 +133,7 @@ fn drop_principal(role_name: Option<&[u8]>) {
     or_raise((|| {
         preloaded::require()?;
         let name = given(role_name)?;
-        let (role, _) = linked(&name, lock::claim_to_unlink)?;
+        let (role, _) = linked(&name, rights::may_end, lock::claim_to_unlink)?;
         link::unlink(&role).map(drop)
     })());
 }
@@ -239,10 +240,14 @@ pub(crate) fn role_name_of(name: &[u8]) -> Outcome<CString> {
     Ok(CString::new(name).unwrap_or_default())
 }
 
-/// A linked role that the current user may change; nobody else does meanwhile.
-pub(super) fn linked(name: &CStr, lock: impl Fn(&Role) -> Outcome<Role>) -> Outcome<(Role, Label)> {
+/// A linked role to which the current user may do what `may` asks for; nobody else does meanwhile.
+pub(super) fn linked(
+    name: &CStr,
+    may: impl Fn(&Role) -> Outcome<()>,
+    lock: impl Fn(&Role) -> Outcome<Role>,
+) -> Outcome<(Role, Label)> {
     let role = existing(name)?;
-    let role = claim(&role, lock)?;
+    let role = claim(&role, may, lock)?;
     match catalog::link_of(role.id) {
         Link::Bound(label) => Ok((role, label)),
         _ => Err(Fault::undefined(format!(
@@ -252,12 +257,16 @@ pub(super) fn linked(name: &CStr, lock: impl Fn(&Role) -> Outcome<Role>) -> Outc
     }
 }
 
-/// Locks a role that the current user may change. Asked before, lest somebody else's statement wait for one that is refused, and
+/// Locks a role. Whether the current user may is asked before, lest somebody else's statement wait for one that is refused, and
 /// after, when nothing about the role changes any more.
-fn claim(role: &Role, lock: impl Fn(&Role) -> Outcome<Role>) -> Outcome<Role> {
-    rights::may_change(role)?;
+fn claim(
+    role: &Role,
+    may: impl Fn(&Role) -> Outcome<()>,
+    lock: impl Fn(&Role) -> Outcome<Role>,
+) -> Outcome<Role> {
+    may(role)?;
     let role = lock(role)?;
-    rights::may_change(&role)?;
+    may(&role)?;
     Ok(role)
 }
 
@@ -288,7 +297,7 @@ fn adopt(role: &Role, label: &Label) -> Outcome<()> {
         return Ok(());
     }
     link::check_linkable(role)?;
-    let role = &claim(role, |role| lock::claim_to_link(role, label.admin))?;
+    let role = &claim(role, rights::may_change, |role| lock::claim_to_link(role, label.admin))?;
     // By whom we have waited for, if by anyone.
     match is_linked_so(role) {
         Some(true) => Ok(()),
@@ -297,12 +306,7 @@ fn adopt(role: &Role, label: &Label) -> Outcome<()> {
             format!("role \"{name}\" is already linked to a directory object"),
         )
         .hint("To link it to another one, or on other terms: SELECT azure_ad_auth.update_principal(…).")),
-        None => {
-            if !role.can_login {
-                link::notice_no_login(role);
-            }
-            link::link(role, label).map(drop)
-        }
+        None => link::link(role, label).map(drop),
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! From 16 on the ADMIN option says who administers which role, and core keeps to it.
 
+use pgrx::prelude::*;
+
 use super::catalog::{self, Role};
+use super::rights;
 use super::statement::{Named, Statement};
-use super::{managed, rights};
 use crate::fault::{Fault, Outcome};
 
 /// A statement of an administrator who is no superuser goes no further than the roles it holds itself.
@@ -12,31 +14,54 @@ pub(crate) fn check(statement: &Statement) -> Outcome<()> {
     if rights::HAS_ADMIN_OPTION_RULES {
         return Ok(());
     }
-    let Some(user) = rights::user_of_administrator() else { return Ok(()) };
+    let Some(user) = rights::user_of_administrator() else {
+        return administrators_are_superusers(targets(statement));
+    };
     match statement {
         Statement::Membership { granted, .. } => may_grant(&user, granted),
         Statement::Create(creation) => {
             may_grant(&user, &creation.parents)?;
             if creation.create_role { Err(may_not_give_createrole()) } else { Ok(()) }
         }
-        Statement::Alter { role, create_role } => {
-            may_touch(&user, std::slice::from_ref(role))?;
+        Statement::Alter { role, create_role, .. } => {
+            may_touch(&user, targets(statement), catalog::is_linked)?;
             let other = role.role().is_some_and(|role| !rights::is_administrator(&role));
             if *create_role && other { Err(may_not_give_createrole()) } else { Ok(()) }
         }
-        Statement::Configure { role } | Statement::Rename { role, .. } => {
-            may_touch(&user, std::slice::from_ref(role))
+        Statement::Drop { .. } => may_touch(&user, targets(statement), catalog::is_linked),
+        // Its next session does with all its rights what its settings say.
+        Statement::Configure { .. } | Statement::Rename { .. } => {
+            may_touch(&user, targets(statement), |_| false)
         }
-        Statement::Drop { roles } => may_touch(&user, roles),
         _ => Ok(()),
     }
+}
+
+/// The roles that a statement alters or drops.
+fn targets(statement: &Statement) -> &[Named] {
+    match statement {
+        Statement::Alter { role, .. } | Statement::Configure { role } | Statement::Rename { role, .. } => {
+            std::slice::from_ref(role)
+        }
+        Statement::Drop { roles } => roles,
+        _ => &[],
+    }
+}
+
+/// Azure AD administrators, whom from 16 on nobody has the ADMIN option on, are a superuser's to change.
+fn administrators_are_superusers(roles: &[Named]) -> Outcome<()> {
+    if rights::is_superuser() {
+        return Ok(());
+    }
+    let mut roles = roles.iter().filter_map(Named::role);
+    let Some(role) = roles.find(rights::is_administrator) else { return Ok(()) };
+    Err(may_not_change(&role).detail("It is an Azure AD administrator; only a superuser may change that."))
 }
 
 /// GRANT, REVOKE and IN ROLE: what one has, as everywhere else, and what administrators have made, if it is no more than that.
 fn may_grant(user: &Role, roles: &[Named]) -> Outcome<()> {
     let theirs = |role: &Role| {
-        let made = managed::is_marked(role) && rights::why_not_theirs(role).is_none();
-        made && rights::foreign_membership(user.id, role).is_none()
+        rights::could_grant_himself(user.id, role) && rights::foreign_membership(user.id, role).is_none()
     };
     let foreign = |role: &Role| !catalog::is_member(user.id, role.id) && !theirs(role);
     let Some(foreign) = roles.iter().filter_map(Named::role).find(foreign) else { return Ok(()) };
@@ -44,19 +69,20 @@ fn may_grant(user: &Role, roles: &[Named]) -> Outcome<()> {
         .detail("Azure AD administrators may grant roles they are members of."))
 }
 
-/// Azure AD roles, and what administrators have made. Other administrators are a superuser's to change, and so is what a
-/// superuser has given more than the one who made it has.
-fn may_touch(user: &Role, roles: &[Named]) -> Outcome<()> {
+/// Azure AD roles, and what administrators have made. What a superuser has given more than the one who made it has is a
+/// superuser's to change, but for those who have no password: a rebind is judged by itself.
+fn may_touch(user: &Role, roles: &[Named], harmless: impl Fn(pg_sys::Oid) -> bool) -> Outcome<()> {
     for role in roles.iter().filter_map(Named::role).filter(|role| role.id != user.id) {
-        // A linked one has no password, and a rebind is judged by itself.
-        let foreign = || rights::foreign_membership(user.id, &role).filter(|_| !catalog::is_linked(role.id));
-        let Some(reason) = rights::why_not_theirs(&role).map(str::to_owned).or_else(foreign) else {
-            continue;
-        };
-        return Err(Fault::denied(format!("permission denied to change role \"{}\"", role.display_name()))
-            .detail(reason));
+        let foreign = || rights::foreign_membership(user.id, &role).filter(|_| !harmless(role.id));
+        if let Some(reason) = rights::why_not_theirs(&role).map(str::to_owned).or_else(foreign) {
+            return Err(may_not_change(&role).detail(reason));
+        }
     }
     Ok(())
+}
+
+fn may_not_change(role: &Role) -> Fault {
+    Fault::denied(format!("permission denied to change role \"{}\"", role.display_name()))
 }
 
 fn may_not_give_createrole() -> Fault {

@@ -10,12 +10,13 @@ use std::ffi::CStr;
 use pgrx::PgMemoryContexts;
 use pgrx::prelude::*;
 
-use super::catalog::{self, is_anchor};
+use super::catalog::{self, Role, is_anchor};
 use super::request::{self, Request};
 use super::statement::{self, Named, Statement};
 use super::superuser::{as_superuser, is_own_statement};
 use super::{
-    anchors, association, createrole, link, lock, managed, preload, reach, revoke, rewrite, rights, verify,
+    anchors, association, createrole, cut, link, lock, managed, membership, preload, reach, revoke, rewrite,
+    rights, verify,
 };
 use crate::chain::{UtilityCall, guarded, utility_hook};
 use crate::fault::{Outcome, or_raise};
@@ -121,8 +122,10 @@ fn finish(statement: &Statement, requests: &[Request]) -> Outcome<()> {
 
 /// What was asked for. A role that an administrator has created belongs to all of them, before it is linked.
 fn carry_out(statement: &Statement, requests: &[Request]) -> Outcome<()> {
-    if let Statement::Create(creation) = statement {
-        catalog::role_named(&creation.role).iter().for_each(rights::grant_to_administrators);
+    if let Statement::Create(creation) = statement
+        && let Some(made) = catalog::role_named(&creation.role)
+    {
+        rights::give_to_administrators(&made, false);
     }
     requests.iter().try_for_each(Request::carry_out)
 }
@@ -135,8 +138,9 @@ fn make_visible() {
 
 /// What must not even begin, and what is asked for.
 fn before(statement: &Statement, source: &CStr) -> Outcome<Vec<Request>> {
+    cut::check(statement, source)?;
     lock::before(statement)?;
-    let requests = request::of(statement, source)?;
+    let requests = request::of(statement)?;
     createrole::check(statement)?;
     let (roles, what) = match statement {
         Statement::Drop { roles } => (roles.as_slice(), "dropped"),
@@ -187,8 +191,10 @@ fn after(statement: &Statement) -> Outcome<()> {
             verify::nobody_lifts_a_guard(&[role])
         }
         Statement::Membership { granted, members, is_grant, options_only } => {
-            if *options_only && granted.iter().filter_map(Named::role).any(|role| is_anchor(&role)) {
-                members.iter().try_for_each(settle_if_linked)?;
+            if *options_only {
+                for anchor in granted.iter().filter_map(Named::role).filter(is_anchor) {
+                    members.iter().try_for_each(|member| settle_member(member, &anchor))?;
+                }
             }
             after_membership(granted, members, *is_grant)
         }
@@ -230,10 +236,10 @@ fn settle(role: &Named) -> Outcome<()> {
     link::settle(&role).map(drop)
 }
 
-/// Memberships in the two roles have no options.
-fn settle_if_linked(role: &Named) -> Outcome<()> {
-    let linked = role.role().is_some_and(|role| catalog::is_linked(role.id));
-    if linked { settle(role) } else { Ok(()) }
+/// Memberships in the two roles have no options. What is not a member is not made one: nobody has asked who may.
+fn settle_member(member: &Named, anchor: &Role) -> Outcome<()> {
+    let is_ours = |role: &Role| catalog::is_linked(role.id) && !membership::between(role, anchor).is_empty();
+    if member.role().is_some_and(|role| is_ours(&role)) { settle(member) } else { Ok(()) }
 }
 
 /// The guard stays, whatever was set or reset.

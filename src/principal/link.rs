@@ -10,7 +10,7 @@ use entra::Label;
 use pgrx::prelude::*;
 
 use super::catalog::{self, ADMIN_ROLE, INTERNAL_PROVIDER, Link, PROVIDER, Role, USER_ROLE};
-use super::lock::{claim_to_link, claim_to_unlink};
+use super::lock::{claim_to_link, claim_to_unlink, renamed};
 use super::membership::{self, Membership};
 use super::reach::check_reach;
 use super::superuser::{as_superuser, quoted, run};
@@ -24,17 +24,10 @@ pub(crate) type Done = Vec<String>;
 /// Links a role to what `label` names, or rebinds it. The caller has the right to.
 pub(crate) fn link(role: &Role, label: &Label) -> Outcome<Done> {
     let role = &claim_to_link(role, label.admin)?;
+    notice_second_factor(role, label);
     let not_before = label.not_before.max(catalog::not_before_of(role.id));
     set_label(role, PROVIDER, Some(&Label { not_before, ..*label }.to_string()));
     set_label(role, INTERNAL_PROVIDER, None);
-    if label.mfa {
-        notice(
-            "multi-factor authentication can be verified in version 1.0 access tokens only",
-            Some(
-                "An application whose accessTokenAcceptedVersion is 2 gets tokens that are refused for this role.",
-            ),
-        );
-    }
     settle(role)
 }
 
@@ -64,12 +57,25 @@ pub(crate) fn keep_revoked(role: &Role, revoked: Option<i64>) {
 }
 
 /// A role without LOGIN may be linked; nobody logs in as it.
-pub(crate) fn notice_no_login(role: &Role) {
+fn notice_no_login(role: &Role) {
     let name = role.display_name();
     notice(
         format!("role \"{name}\" is not permitted to log in"),
         Some(&format!("ALTER ROLE {} LOGIN;", quoted(&name))),
     );
+}
+
+/// A second factor is asked for that was not before. Only before the label is written.
+pub(crate) fn notice_second_factor(role: &Role, label: &Label) {
+    let asked_before = matches!(catalog::link_of(role.id), Link::Bound(old) if old.mfa);
+    if label.mfa && !asked_before {
+        notice(
+            "multi-factor authentication can be verified in version 1.0 access tokens only",
+            Some(
+                "An application whose accessTokenAcceptedVersion is 2 gets tokens that are refused for this role.",
+            ),
+        );
+    }
 }
 
 /// Makes an administrator a plain Azure AD user. What that does to the association is for the caller to settle.
@@ -158,6 +164,8 @@ fn make_linked(role: &Role, label: &Label, done: &mut Done) -> Outcome<()> {
     check_members(role, &admin)?;
     let (wanted, other) = if label.admin { (&admin, &user) } else { (&user, &admin) };
     let was_admin = !membership::between(role, &admin).is_empty();
+    let was_linked = was_admin || !membership::between(role, &user).is_empty();
+    name_tenant(role, label, done);
     revoke(role, other, |_| true, done);
     if label.admin && !membership::between(&admin, role).is_empty() {
         // A role cannot be a member of its own member. As a plain user it is theirs again.
@@ -182,7 +190,36 @@ fn make_linked(role: &Role, label: &Label, done: &mut Done) -> Outcome<()> {
         done.push(format!("set {} of role \"{}\"", preload::PARAMETER, role.display_name()));
     }
     remove_password(role, done);
+    if !was_linked && !role.can_login {
+        notice_no_login(role);
+    }
+    if !done.is_empty() {
+        check_done(role, wanted, was_admin)?;
+    }
     check_reach(role)
+}
+
+/// What was done was done by name, and names change hands: it must be this role that it was done to.
+fn check_done(role: &Role, wanted: &Role, was_admin: bool) -> Outcome<()> {
+    let is_member = membership::between(role, wanted).iter().any(|row| is_ours(row, role));
+    let is_demoted = || {
+        let now = catalog::role_of(role.id);
+        wanted.name.as_c_str() == ADMIN_ROLE || now.is_some_and(|now| !now.create_role && !now.create_db)
+    };
+    let whole = is_member
+        && (!was_admin || is_demoted())
+        && !catalog::has_password(role.id)
+        && preload::is_whole(role);
+    if whole { Ok(()) } else { Err(renamed(role)) }
+}
+
+/// A link says which tenant it is of, so that it stays one to the same object whatever the setting becomes.
+fn name_tenant(role: &Role, label: &Label, done: &mut Done) {
+    let tenant = crate::settings::tenant().filter(|_| label.tenant_id.is_none());
+    let own = catalog::label_text(role.id, PROVIDER).and_then(|text| Label::parse(&text).ok());
+    let (Some(tenant), Some(own)) = (tenant, own) else { return };
+    set_label(role, PROVIDER, Some(&Label { tenant_id: Some(tenant), ..own }.to_string()));
+    done.push(format!("named tenant {tenant} in the label of role \"{}\"", role.display_name()));
 }
 
 fn make_unlinked(role: &Role, done: &mut Done) -> Outcome<()> {
@@ -199,6 +236,9 @@ fn make_unlinked(role: &Role, done: &mut Done) -> Outcome<()> {
         managed::give_back(role);
     }
     preload::remove(role);
+    if [&user, &admin].iter().any(|anchor| !membership::between(role, anchor).is_empty()) {
+        return Err(renamed(role));
+    }
     check_not_inherited(role, &user)?;
     if was_linked {
         sessions::end_after_commit(role);

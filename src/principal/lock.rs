@@ -6,6 +6,9 @@
 //! | who unlinks a role, rebinds it, or makes it a member of an Azure AD role | [`ENDED`] | another such, who links it |
 //! | who links a role | [`BEGUN`] | all of these |
 //!
+//! Grants and links are [`HELD`] by whom a role reaches, too, and wait there for whoever puts a role that could lift a guard
+//! above others, who waits for them.
+//!
 //! So nobody can keep a role from being unlinked by a transaction that is left open. Administrators are locked in the same
 //! way, by `azure_ad_admin`, and before any other role; roles by oid. Nobody who has no right to what they ask for gets a lock.
 
@@ -15,7 +18,7 @@ use pgrx::prelude::*;
 
 use super::catalog::{self, Role, is_anchor};
 use super::statement::{Named, Statement};
-use super::{link, rights};
+use super::{link, reach, rights};
 use crate::fault::{Fault, Outcome};
 
 const HELD: u32 = pg_sys::RowExclusiveLock;
@@ -23,13 +26,21 @@ const HELD: u32 = pg_sys::RowExclusiveLock;
 const ENDED: u32 = pg_sys::ShareUpdateExclusiveLock;
 const BEGUN: u32 = pg_sys::ShareRowExclusiveLock;
 
+/// A part of `azure_ad_user` that no statement of core's locks.
+const REACH: u16 = 1;
+
 /// Locks a role that is to be linked or rebound, and so that it stays as it is who administers. The role as it then is.
 pub(crate) fn claim_to_link(role: &Role, to_admin: bool) -> Outcome<Role> {
     require_writable();
     let promotes = || to_admin && !link::holds_admin_role(role);
     hold_association(|| if to_admin { Some(BEGUN) } else { end_of_administrator(role) })?;
     let role = lock(role, ENDED)?;
-    if promotes() || !catalog::is_linked(role.id) { lock(&role, BEGUN) } else { Ok(role) }
+    if !promotes() && catalog::is_linked(role.id) {
+        return Ok(role);
+    }
+    let role = lock(&role, BEGUN)?;
+    lock_reach(HELD);
+    Ok(role)
 }
 
 /// Before a role is created that is to be linked: administrators are locked first, or whoever has them locked and creates a
@@ -76,6 +87,10 @@ pub(crate) fn before(statement: &Statement) -> Outcome<()> {
         Statement::Alter { role, .. } | Statement::Configure { role } => {
             roles(std::slice::from_ref(role)).iter().try_for_each(|role| lock(role, HELD).map(drop))
         }
+        // Nor is it given another name, by whoever may.
+        Statement::Rename { role, .. } if rights::is_superuser() || rights::has_create_role() => {
+            roles(std::slice::from_ref(role)).iter().try_for_each(|role| lock(role, HELD).map(drop))
+        }
         // Whoever drops other roles waits for nobody.
         Statement::Drop { roles: dropped } => {
             let ends = roles(dropped).iter().find_map(end_of_administrator);
@@ -88,6 +103,10 @@ pub(crate) fn before(statement: &Statement) -> Outcome<()> {
 /// After core has let a statement through: the memberships by which it could break what a link depends on. Whoever has linked one of
 /// them meanwhile has committed by now, and is seen.
 pub(crate) fn after(statement: &Statement) -> Outcome<()> {
+    if link::anchors().is_none() || recovering() {
+        return Ok(());
+    }
+    hold_reach(statement);
     let (granted, others) = match statement {
         Statement::Membership { granted, members, is_grant: true, .. } => {
             (granted.as_slice(), members.as_slice())
@@ -95,14 +114,42 @@ pub(crate) fn after(statement: &Statement) -> Outcome<()> {
         Statement::Create(creation) => (creation.parents.as_slice(), creation.members.as_slice()),
         _ => return Ok(()),
     };
-    if link::anchors().is_none() {
-        return Ok(());
-    }
     let granted = roles(granted);
     granted.iter().try_for_each(|role| lock(role, HELD).map(drop))?;
     let is_azure = |role: &Role| catalog::is_linked(role.id);
     let how = if granted.iter().any(is_azure) { ENDED } else { HELD };
     roles(others).iter().try_for_each(|role| lock(role, how).map(drop))
+}
+
+/// What leads to a role is granted, or linked; or, taking turns with that, a role comes to lie above its members that could lift
+/// their guard.
+fn hold_reach(statement: &Statement) {
+    let lifts = || lifts_a_guard(statement);
+    match statement {
+        Statement::Membership { is_grant: true, .. } | Statement::Create(_) if !lifts() => {
+            lock_reach(HELD);
+            // Somebody may just have made it so.
+            if lifts() {
+                release_reach(HELD);
+                lock_reach(BEGUN);
+            }
+        }
+        _ if lifts() => lock_reach(BEGUN),
+        _ => {}
+    }
+}
+
+fn lifts_a_guard(statement: &Statement) -> bool {
+    let any = |roles: &[Named]| roles.iter().filter_map(Named::role).any(|role| reach::is_above_guard(&role));
+    match statement {
+        Statement::Membership { granted, is_grant, .. } => *is_grant && any(granted),
+        Statement::Create(creation) => {
+            !creation.members.is_empty() && any(&[Named::Name(creation.role.clone())])
+        }
+        Statement::Alter { superuser, .. } => *superuser,
+        Statement::Parameter => reach::parameter_is_granted(),
+        _ => false,
+    }
 }
 
 /// The two roles stay as they are while others are linked: whoever changes one waits for links under way, and is waited for.
@@ -188,8 +235,16 @@ fn lock(role: &Role, how: u32) -> Outcome<Role> {
     unsafe {
         pg_sys::LockSharedObject(pg_sys::AuthIdRelationId, role.id, 0, how.cast_signed());
     }
-    catalog::role_of(role.id)
-        .ok_or_else(|| Fault::undefined(format!("role \"{}\" was concurrently dropped", role.display_name())))
+    match catalog::role_of(role.id) {
+        Some(now) if now.name == role.name => Ok(now),
+        Some(_) => Err(renamed(role)),
+        None => Err(Fault::undefined(format!("role \"{}\" was concurrently dropped", role.display_name()))),
+    }
+}
+
+/// By its name another role would be meant, or none.
+pub(super) fn renamed(role: &Role) -> Fault {
+    Fault::not_now(format!("role \"{}\" was concurrently renamed", role.display_name()))
 }
 
 /// Gives back what [`lock`] has just taken.
@@ -198,5 +253,25 @@ fn release(role: &Role, how: u32) {
     // SAFETY: within the transaction that holds the lock.
     unsafe {
         pg_sys::UnlockSharedObject(pg_sys::AuthIdRelationId, role.id, 0, how.cast_signed());
+    }
+}
+
+/// Who reaches whom, on the whole server: nothing of core's is locked by this.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn lock_reach(how: u32) {
+    let Some((user, _)) = link::anchors() else { return };
+    // SAFETY: within a transaction, whose end releases the lock.
+    unsafe {
+        pg_sys::LockSharedObject(pg_sys::AuthIdRelationId, user.id, REACH, how.cast_signed());
+    }
+}
+
+/// Gives back what [`lock_reach`] has just taken.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn release_reach(how: u32) {
+    let Some((user, _)) = link::anchors() else { return };
+    // SAFETY: within the transaction that holds the lock.
+    unsafe {
+        pg_sys::UnlockSharedObject(pg_sys::AuthIdRelationId, user.id, REACH, how.cast_signed());
     }
 }

@@ -27,19 +27,41 @@ pub(crate) struct Membership {
     pub(crate) inherit_and_set: Option<(bool, bool)>,
 }
 
-/// The rows that make one role a member of another. Read by the member, which has few, not by the role, which may have
-/// thousands.
+/// The rows that make one role a member of another. Only these are read: `azure_ad_user` has thousands of members, and
+/// `azure_ad_admin` may hold as many roles.
 pub(crate) fn between(member: &Role, role: &Role) -> Vec<Membership> {
-    held_by(member).into_iter().filter(|row| row.role == role.id).collect()
+    between_ids(member.id, role.id)
 }
 
 /// The rows that make others members of a role.
 pub(crate) fn rows_of(role: &Role) -> Vec<Membership> {
-    rows(pg_sys::SysCacheIdentifier::AUTHMEMROLEMEM, role.id)
+    rows(pg_sys::SysCacheIdentifier::AUTHMEMROLEMEM, &[role.id])
 }
 
 fn held_by(member: &Role) -> Vec<Membership> {
-    rows(pg_sys::SysCacheIdentifier::AUTHMEMMEMROLE, member.id)
+    rows(pg_sys::SysCacheIdentifier::AUTHMEMMEMROLE, &[member.id])
+}
+
+/// Before 16 there is at most one, by the whole key of the cache.
+#[cfg(any(feature = "pg14", feature = "pg15"))]
+#[expect(unsafe_code, reason = "reads the catalog cache")]
+fn between_ids(member: pg_sys::Oid, role: pg_sys::Oid) -> Vec<Membership> {
+    let cache = pg_sys::SysCacheIdentifier::AUTHMEMMEMROLE.cast_signed();
+    // SAFETY: the keys are of the cache's types; the tuple is pinned until it is released.
+    unsafe {
+        let tuple = pg_sys::SearchSysCache2(cache, pg_sys::Datum::from(member), pg_sys::Datum::from(role));
+        if tuple.is_null() {
+            return Vec::new();
+        }
+        let row = row(cache, tuple);
+        pg_sys::ReleaseSysCache(tuple);
+        vec![row]
+    }
+}
+
+#[cfg(not(any(feature = "pg14", feature = "pg15")))]
+fn between_ids(member: pg_sys::Oid, role: pg_sys::Oid) -> Vec<Membership> {
+    rows(pg_sys::SysCacheIdentifier::AUTHMEMMEMROLE, &[member, role])
 }
 
 /// Direct members of a role.
@@ -55,6 +77,15 @@ pub(crate) fn parents_of(role: &Role) -> Vec<Role> {
 /// Roles a role is a member of, directly or through others, on whatever terms.
 pub(crate) fn ancestors_of(role: &Role) -> Vec<Role> {
     closure(role, parents_of)
+}
+
+/// The same, apart from some, and from what is reached only through these.
+pub(crate) fn ancestors_apart_from(role: &Role, apart: impl Fn(&Role) -> bool) -> Vec<Role> {
+    closure(role, |role| {
+        let mut parents = parents_of(role);
+        parents.retain(|parent| !apart(parent));
+        parents
+    })
 }
 
 /// Roles that are members of a role, directly or through others, on whatever terms.
@@ -80,29 +111,43 @@ fn roles(ids: impl Iterator<Item = pg_sys::Oid>) -> Vec<Role> {
     ids.into_iter().map(pg_sys::Oid::from).filter_map(catalog::role_of).collect()
 }
 
+/// `key`: fewer columns than the cache has keys.
 #[expect(unsafe_code, reason = "reads the catalog cache")]
-fn rows(cache: pg_sys::SysCacheIdentifier::Type, key: pg_sys::Oid) -> Vec<Membership> {
+fn rows(cache: pg_sys::SysCacheIdentifier::Type, key: &[pg_sys::Oid]) -> Vec<Membership> {
     let cache = cache.cast_signed();
     let none = pg_sys::Datum::from(0);
-    // SAFETY: both caches have an oid as their first key. The list and its tuples are pinned until it is released, and plain
-    // values are copied from them; on an error the transaction's resource owner releases it.
+    let column = |n: usize| key.get(n).copied().map_or(none, pg_sys::Datum::from);
+    let count = i32::try_from(key.len()).unwrap_or_default();
+    // SAFETY: the caches have oids as their first keys. The list and its tuples are pinned until it is released; on an error
+    // the transaction's resource owner releases it.
     unsafe {
-        let list = pg_sys::SearchSysCacheList(cache, 1, pg_sys::Datum::from(key), none, none);
+        let list = pg_sys::SearchSysCacheList(cache, count, column(0), column(1), column(2));
         let length = usize::try_from((*list).n_members).unwrap_or_default();
-        let rows = (*list).members.as_slice(length).iter().map(|member| {
-            let tuple = &raw mut (**member).tuple;
-            let column = |offset: i16| {
-                let mut is_null = false;
-                pg_sys::SysCacheGetAttr(cache, tuple, FIRST_COLUMN + offset, &raw mut is_null)
-            };
-            let oid = |offset| pg_sys::Oid::from_datum(column(offset), false).unwrap_or(pg_sys::InvalidOid);
-            let option = |offset| column(offset) != none;
-            let inherit_and_set = (FIRST_COLUMN > 1).then(|| (option(4), option(5)));
-            let admin_option = option(3);
-            Membership { role: oid(0), member: oid(1), grantor: oid(2), admin_option, inherit_and_set }
-        });
-        let rows = rows.collect();
+        let members = (*list).members.as_slice(length).iter();
+        let rows = members.map(|member| row(cache, &raw mut (**member).tuple)).collect();
         pg_sys::ReleaseCatCacheList(list);
         rows
+    }
+}
+
+/// # Safety
+/// The tuple is one of this cache's, and pinned.
+#[expect(unsafe_code, reason = "reads the catalog cache")]
+unsafe fn row(cache: i32, tuple: pg_sys::HeapTuple) -> Membership {
+    let column = |offset: i16| {
+        let mut is_null = false;
+        // SAFETY: see above; no column is null.
+        unsafe { pg_sys::SysCacheGetAttr(cache, tuple, FIRST_COLUMN + offset, &raw mut is_null) }
+    };
+    // SAFETY: the first three columns are oids, and plain values are copied.
+    let oid =
+        |offset| unsafe { pg_sys::Oid::from_datum(column(offset), false).unwrap_or(pg_sys::InvalidOid) };
+    let option = |offset| column(offset) != pg_sys::Datum::from(0);
+    Membership {
+        role: oid(0),
+        member: oid(1),
+        grantor: oid(2),
+        admin_option: option(3),
+        inherit_and_set: (FIRST_COLUMN > 1).then(|| (option(4), option(5))),
     }
 }

@@ -44,6 +44,13 @@ pub(crate) fn set(role: &Role) -> bool {
     changed
 }
 
+/// Whether every row of the role has the guard, and there is one for all databases.
+pub(crate) fn is_whole(role: &Role) -> bool {
+    let rows = rows_of(role);
+    let has_guard = |row: &Row| row.libraries.iter().flatten().any(|library| is_ours(library));
+    rows.iter().any(|row| row.database.is_none()) && rows.iter().all(has_guard)
+}
+
 /// Adds what the server's own setting names by now, and puts the guard into every row. Only within `as_superuser`.
 pub(crate) fn refresh(role: &Role) -> bool {
     let own = rows_of(role).into_iter().find(|row| row.database.is_none()).and_then(|row| row.libraries);
@@ -162,9 +169,19 @@ fn query_servers_own() -> Vec<CString> {
     .unwrap_or_default()
 }
 
+/// Whether it is this library: by its name, or in the folder where PostgreSQL has its libraries. Elsewhere anything may lie.
 fn is_ours(library: &CStr) -> bool {
-    let file = library.to_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    file.strip_suffix(b".so").unwrap_or(file) == LIBRARY.to_bytes()
+    let library = library.to_bytes();
+    let path = library.strip_suffix(b".so").unwrap_or(library);
+    let within = |folder: &[u8]| path.strip_prefix(folder)?.strip_prefix(b"/");
+    within(b"$libdir").or_else(|| within(folder())).unwrap_or(path) == LIBRARY.to_bytes()
+}
+
+/// What `pg_config --pkglibdir` says.
+#[expect(unsafe_code, reason = "reads a variable of the server")]
+fn folder() -> &'static [u8] {
+    // SAFETY: a C string of constant length, set by the postmaster before it loads libraries; the binding has no length.
+    unsafe { CStr::from_ptr((&raw const pg_sys::pkglib_path).cast()).to_bytes() }
 }
 
 /// Splits a list as PostgreSQL does (load_libraries, miscinit.c).

@@ -29,7 +29,7 @@ pub(crate) fn register() {
 unsafe extern "C-unwind" fn check_label(object: *const pg_sys::ObjectAddress, label: *const c_char) {
     // SAFETY: seclabel.c hands over an object it has found and a label that is null or a C string.
     let (object, text) = unsafe { (*object, text_of(label)) };
-    or_raise(judge(object, text.as_deref(), Label::parse));
+    or_raise(judge(object, text.as_deref(), Label::parse, rights::may_end));
 }
 
 #[pg_guard]
@@ -37,7 +37,8 @@ unsafe extern "C-unwind" fn check_label(object: *const pg_sys::ObjectAddress, la
 unsafe extern "C-unwind" fn check_internal_label(object: *const pg_sys::ObjectAddress, label: *const c_char) {
     // SAFETY: as above.
     let (object, text) = unsafe { (*object, text_of(label)) };
-    or_raise(judge(object, text.as_deref(), Label::parse_internal));
+    // What is left without it may be another link.
+    or_raise(judge(object, text.as_deref(), Label::parse_internal, rights::may_change));
 }
 
 /// # Safety
@@ -52,6 +53,7 @@ fn judge(
     object: pg_sys::ObjectAddress,
     text: Option<&str>,
     parse: impl Fn(&str) -> Result<Label, LabelFault>,
+    may_remove: impl Fn(&Role) -> Outcome<()>,
 ) -> Outcome<()> {
     if object.classId != pg_sys::AuthIdRelationId {
         return Err(Fault::new(
@@ -73,8 +75,13 @@ fn judge(
     match label {
         Some(label) if role.name.as_c_str() == ADMIN_ROLE => check_association(&role, &label),
         None if role.name.as_c_str() == ADMIN_ROLE => rights::require_superuser("change the association"),
-        Some(_) => link::check_linkable(&role).and_then(|()| rights::may_change(&role)),
-        None => rights::may_change(&role),
+        Some(label) => {
+            link::check_linkable(&role)?;
+            rights::may_change(&role)?;
+            link::notice_second_factor(&role, &label);
+            Ok(())
+        }
+        None => may_remove(&role),
     }
 }
 

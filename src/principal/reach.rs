@@ -1,14 +1,17 @@
 //! Whom a linked role may reach: nobody who could lift its guard.
 
 #[cfg(not(feature = "pg14"))]
+use std::ffi::CStr;
+
+#[cfg(not(feature = "pg14"))]
 use pgrx::prelude::*;
 
 use super::catalog::{self, Role};
 use super::superuser::quoted;
-use super::{anchors, membership, preload};
+use super::{anchors, membership};
 use crate::fault::{Fault, Outcome};
 
-/// A linked role that could become a superuser, or whoever may SET the parameter of its guard, could keep this library out
+/// A linked role that could become a superuser, or whoever may SET a parameter of its guard, could keep this library out
 /// of its own sessions: by options of its client, which are applied one after the other, SET ROLE included.
 ///
 /// `role` is where something changed: looked at are the roles above it, on whatever terms it is their member, and the linked
@@ -35,11 +38,12 @@ pub(super) fn is_above_guard(role: &Role) -> bool {
 }
 
 fn could_lift_guard(role: &Role) -> bool {
-    role.superuser || may_set_parameter(role)
+    role.superuser || parameter_it_may_set(role).is_some()
 }
 
 fn reaches(linked: &Role, top: &Role) -> Fault {
-    let (name, parameter) = (linked.display_name(), preload::PARAMETER);
+    let name = linked.display_name();
+    let parameter = parameter_it_may_set(top).unwrap_or("session_preload_libraries");
     let detail = "It could keep azure_ad_auth out of its own sessions.";
     if linked.id == top.id {
         return Fault::denied(format!(
@@ -62,25 +66,31 @@ fn reaches(linked: &Role, top: &Role) -> Fault {
     .hint(format!("REVOKE {} FROM {};", quoted(&top), quoted(&step)))
 }
 
-/// Before 15 only superusers may.
+/// The parameter of the guard, and the one that says where the library it names is looked for.
+#[cfg(not(feature = "pg14"))]
+const PARAMETERS: [&CStr; 2] = [c"session_preload_libraries", c"dynamic_library_path"];
+
+/// Which of them a role may set. Before 15 only superusers may.
 #[cfg(feature = "pg14")]
-const fn may_set_parameter(_role: &Role) -> bool {
-    false
+const fn parameter_it_may_set(_role: &Role) -> Option<&'static str> {
+    None
 }
 
 #[cfg(not(feature = "pg14"))]
 #[expect(unsafe_code, reason = "no safe wrapper")]
-fn may_set_parameter(role: &Role) -> bool {
+fn parameter_it_may_set(role: &Role) -> Option<&'static str> {
     let wanted = pg_sys::AclMode::from(pg_sys::ACL_SET);
-    // SAFETY: a C string that outlives the call.
-    let answer =
-        unsafe { pg_sys::pg_parameter_aclcheck(c"session_preload_libraries".as_ptr(), role.id, wanted) };
-    answer == pg_sys::AclResult::ACLCHECK_OK
+    let may_set = |parameter: &&CStr| {
+        // SAFETY: a C string that outlives the call.
+        let answer = unsafe { pg_sys::pg_parameter_aclcheck(parameter.as_ptr(), role.id, wanted) };
+        answer == pg_sys::AclResult::ACLCHECK_OK
+    };
+    PARAMETERS.into_iter().find(may_set).and_then(|parameter| parameter.to_str().ok())
 }
 
-/// No linked role may set the parameter of its guard. Only within `as_superuser`.
+/// No linked role may set a parameter of its guard. Only within `as_superuser`.
 ///
-/// Almost no server has granted it to anyone, and then there is nothing to look at.
+/// Almost no server has granted one to anyone, and then there is nothing to look at.
 pub(crate) fn check_parameters() -> Outcome<()> {
     if !parameter_is_granted() {
         return Ok(());
@@ -88,17 +98,21 @@ pub(crate) fn check_parameters() -> Outcome<()> {
     anchors::labelled_roles().iter().try_for_each(check_reach)
 }
 
+/// Whether one is granted to anyone.
 #[cfg(feature = "pg14")]
-const fn parameter_is_granted() -> bool {
+pub(super) const fn parameter_is_granted() -> bool {
     false
 }
 
 #[cfg(not(feature = "pg14"))]
 #[expect(unsafe_code, reason = "reads the catalog cache")]
-fn parameter_is_granted() -> bool {
+pub(super) fn parameter_is_granted() -> bool {
     let cache = pg_sys::SysCacheIdentifier::PARAMETERACLNAME.cast_signed();
-    let Some(key) = preload::PARAMETER.into_datum() else { return true };
     let none = pg_sys::Datum::from(0);
-    // SAFETY: the key is of the cache's type, text.
-    unsafe { pg_sys::SearchSysCacheExists(cache, key, none, none, none) }
+    let is_granted = |parameter: &&CStr| {
+        let Some(key) = parameter.to_str().ok().and_then(IntoDatum::into_datum) else { return true };
+        // SAFETY: the key is of the cache's type, text.
+        unsafe { pg_sys::SearchSysCacheExists(cache, key, none, none, none) }
+    };
+    PARAMETERS.iter().any(is_granted)
 }

@@ -11,7 +11,7 @@ use std::ffi::{CStr, CString};
 use entra::Label;
 
 use super::catalog::{self, ADMIN_ROLE, Link, Role, USER_ROLE, is_anchor};
-use super::statement::{self, Creation, Named, Password, Statement};
+use super::statement::{Creation, Named, Password, Statement};
 use super::superuser::{literal, quoted};
 use super::verify::{must_be_linked, not_linked};
 use super::{association, link, rights};
@@ -23,7 +23,7 @@ use crate::text::read;
 #[derive(Debug)]
 pub(super) enum Request {
     /// Link the role that has been created.
-    Link { role: CString, can_login: bool, label: Label },
+    Link { role: CString, label: Label },
     /// Make everything agree with the label the role has.
     Complete(Role),
     /// Unlink.
@@ -41,11 +41,8 @@ impl Request {
 
     pub(super) fn carry_out(&self) -> Outcome<()> {
         match self {
-            Self::Link { role: name, can_login, label } => {
+            Self::Link { role: name, label } => {
                 let Some(role) = catalog::role_named(name) else { return Ok(()) };
-                if !can_login {
-                    link::notice_no_login(&role);
-                }
                 link::link(&role, label)
             }
             Self::Complete(role) => link::settle(role),
@@ -55,15 +52,15 @@ impl Request {
     }
 }
 
-/// What a statement asks for. `source` is its text.
+/// What a statement asks for.
 ///
 /// # Errors
 /// The current user may not, or the statement does not say whom to link to.
-pub(super) fn of(statement: &Statement, source: &CStr) -> Outcome<Vec<Request>> {
+pub(super) fn of(statement: &Statement) -> Outcome<Vec<Request>> {
     let Some((user, admin)) = link::anchors() else { return Ok(Vec::new()) };
     match statement {
         Statement::Create(creation) if names(&creation.parents, USER_ROLE) => {
-            Ok(vec![of_creation(creation, source)?])
+            Ok(vec![of_creation(creation)?])
         }
         Statement::Membership { options_only: true, .. } => Ok(Vec::new()),
         Statement::Membership { granted, members, is_grant, .. } => {
@@ -89,14 +86,11 @@ fn names(roles: &[Named], name: &CStr) -> bool {
     roles.iter().any(|role| role.is(name))
 }
 
-fn of_creation(creation: &Creation, source: &CStr) -> Outcome<Request> {
+fn of_creation(creation: &Creation) -> Outcome<Request> {
     rights::may_create()?;
     let name = read(creation.role.to_bytes());
     if names(&creation.parents, ADMIN_ROLE) {
         return Err(not_by_grant(ADMIN_ROLE));
-    }
-    if statement::is_cut(&creation.role, source) {
-        return Err(Fault::name_too_long(format!("role name \"{name}…\" is too long")));
     }
     let object_id = match creation.password {
         Password::Uuid(id) if !settings::validates_object_ids() => id,
@@ -116,7 +110,7 @@ fn of_creation(creation: &Creation, source: &CStr) -> Outcome<Request> {
         Password::None => return Err(no_object(&name)),
     };
     let label = association::label_of(object_id)?;
-    Ok(Request::Link { role: creation.role.clone(), can_login: creation.can_login, label })
+    Ok(Request::Link { role: creation.role.clone(), label })
 }
 
 /// As long as no directory can be asked for the object of a name.
@@ -160,7 +154,7 @@ fn of_revoke(anchor: &Role, member: Role) -> Outcome<Option<Request>> {
             literal = literal(&name),
         )));
     }
-    rights::may_change(&member)?;
+    rights::may_end(&member)?;
     Ok(Some(Request::Unlink(member)))
 }
 

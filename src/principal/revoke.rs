@@ -33,7 +33,7 @@ fn revoke_tokens(role_name: Option<&[u8]>, issued_before: Option<TimestampWithTi
                 "It would shut out tokens that are yet to be issued. To shut a role out: drop_principal().",
             ));
         }
-        let (role, label) = linked(&name, |role| lock::claim_to_link(role, false))?;
+        let (role, label) = linked(&name, rights::may_end, |role| lock::claim_to_link(role, false))?;
         let not_before = revoke(&role, &label, not_before);
         tell(&format!("role \"{}\"", role.display_name()), not_before);
         Ok(())
@@ -49,6 +49,7 @@ fn revoke_principal(object_id: Option<pgrx::Uuid>) -> i32 {
         let object_id = object_id.ok_or_else(|| null("object_id"))?;
         let object = Uuid::from_bytes(*object_id.as_bytes());
         lock::claim_end_of_administrators()?;
+        rights::may_administer()?;
         let roles = roles_of(object)?;
         require_no_administrator(object)?;
         // The issuer's clock may be ahead of ours by as much as is put up with.
@@ -72,7 +73,8 @@ fn roles_of(object: Uuid) -> Outcome<Vec<(Role, Label)>> {
     roles.sort_by_key(|role| role.id.to_u32());
     let is_linked = |role: &Role| matches!(catalog::link_of(role.id), Link::Bound(label) if label.object_id == Some(object));
     let roles = roles.iter().filter(|role| is_linked(role));
-    roles.map(|role| linked(&role.name, |role| lock::claim_to_link(role, false))).collect()
+    let lock = |role: &Role| lock::claim_to_link(role, false);
+    roles.map(|role| linked(&role.name, rights::may_end, lock)).collect()
 }
 
 /// What is revoked stays so. From when on tokens count.

@@ -11,29 +11,40 @@ use super::{link, managed, membership};
 use crate::fault::{Fault, Outcome};
 use crate::session::{self, Passage};
 
-/// The current user may link, unlink or rebind an existing role.
+/// The current user may link or rebind an existing role, and so become it.
 pub(crate) fn may_change(role: &Role) -> Outcome<()> {
+    may_end(role)?;
+    if is_superuser() {
+        return Ok(());
+    }
+    foreign_membership(user(), role).map_or(Ok(()), |reason| Err(may_not_change(role).detail(reason)))
+}
+
+/// The current user may unlink a role, or refuse its tokens. What the role is a member of does not matter: nobody gains by it.
+pub(crate) fn may_end(role: &Role) -> Outcome<()> {
     if is_superuser() {
         return Ok(());
     }
     let user = require_administrator()?;
-    let name = role.display_name();
-    let denied = |detail: String| {
-        Err(Fault::denied(format!("permission denied to change the link of role \"{name}\"")).detail(detail))
-    };
+    let denied = |detail: &str| Err(may_not_change(role).detail(detail));
     if role.id == user || role.id == session::role() {
-        return denied("A role cannot change its own link.".to_owned());
+        return denied("A role cannot change its own link.");
     }
     if let Some(reason) = why_not_theirs(role) {
-        return denied(reason.to_owned());
+        return denied(reason);
     }
-    if !core_lets_change_password(user, role.id) {
-        return denied(format!(
-            "Only roles with the CREATEROLE attribute{} may change it.",
-            if HAS_ADMIN_OPTION_RULES { " and the ADMIN option on it" } else { "" }
-        ));
+    if core_lets_change_password(user, role.id) {
+        return Ok(());
     }
-    foreign_membership(user, role).map_or(Ok(()), denied)
+    denied(if HAS_ADMIN_OPTION_RULES {
+        "Only roles with the CREATEROLE attribute and the ADMIN option on it may change it."
+    } else {
+        "Only roles with the CREATEROLE attribute may change it."
+    })
+}
+
+fn may_not_change(role: &Role) -> Fault {
+    Fault::denied(format!("permission denied to change the link of role \"{}\"", role.display_name()))
 }
 
 /// Why a role is not for administrators to change. From 16 on the ADMIN option says the rest.
@@ -51,10 +62,12 @@ pub(crate) fn why_not_theirs(role: &Role) -> Option<&'static str> {
     }
 }
 
-/// That `role` is a member of another one that `user` cannot act as, in words.
+/// That `role` is a member of another one that `user` neither can act as nor could give himself, in words.
+///
+/// What is granted to the two roles is everybody's, and says nothing of this one.
 pub(crate) fn foreign_membership(user: pg_sys::Oid, role: &Role) -> Option<String> {
-    let foreign = |parent: &Role| !catalog::is_anchor(parent) && !holds(user, parent.id);
-    let parent = membership::ancestors_of(role).into_iter().find(foreign)?;
+    let foreign = |parent: &Role| !holds(user, parent.id) && !could_grant_himself(user, parent);
+    let parent = membership::ancestors_apart_from(role, catalog::is_anchor).into_iter().find(foreign)?;
     Some(format!("It is a member of role \"{}\", of which you are none.", parent.display_name()))
 }
 
@@ -100,12 +113,17 @@ fn require_administrator() -> Outcome<pg_sys::Oid> {
             .hint("Log in as an Azure AD administrator with an access token."));
     };
     // Somebody else may be meant by the role since.
-    match catalog::link_of(role) {
-        Link::Bound(label) if label.object_id == Some(object_id) => Ok(user),
-        _ => Err(denied(
+    let is_same = matches!(catalog::link_of(role), Link::Bound(label) if label.object_id == Some(object_id));
+    if !is_same {
+        return Err(denied(
             "The role of this session has been linked to another directory object since it logged in.",
-        )),
+        ));
     }
+    // Or the right may be lent, by a function of an administrator's.
+    if !catalog::role_of(role).is_some_and(|role| is_administrator(&role)) {
+        return Err(denied("The role that this session logged in as is no Azure AD administrator."));
+    }
+    Ok(user)
 }
 
 /// The current user, if it is an administrator and no superuser.
@@ -126,9 +144,11 @@ pub(crate) fn is_administrator(role: &Role) -> bool {
 
 /// The role created by an administrator belongs to all administrators, not to the one who made it. Core makes whoever
 /// creates a role its administrator, from 16 on; before, CREATEROLE administers every role.
-pub(crate) fn grant_to_administrators(role: &Role) {
+///
+/// One that is to be an administrator is marked, and is theirs once it is none any more.
+pub(crate) fn give_to_administrators(role: &Role, is_to_be_one: bool) {
     let Some(user) = plain_administrator() else { return };
-    if !HAS_ADMIN_OPTION_RULES {
+    if is_to_be_one || !HAS_ADMIN_OPTION_RULES {
         return managed::mark(role);
     }
     as_superuser(|| {
@@ -158,6 +178,19 @@ fn holds(user: pg_sys::Oid, role: pg_sys::Oid) -> bool {
 fn holds(user: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     // SAFETY: reads the catalog cache.
     unsafe { pg_sys::has_privs_of_role(user, role) || pg_sys::member_can_set_role(user, role) }
+}
+
+/// Whether a user could make himself a member of a role.
+#[cfg(any(feature = "pg14", feature = "pg15"))]
+pub(crate) fn could_grant_himself(_user: pg_sys::Oid, role: &Role) -> bool {
+    managed::is_marked(role) && why_not_theirs(role).is_none()
+}
+
+#[cfg(not(any(feature = "pg14", feature = "pg15")))]
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn could_grant_himself(user: pg_sys::Oid, role: &Role) -> bool {
+    // SAFETY: reads the catalog cache. It is whom core would name as grantor; none: nobody whose rights the user has.
+    unsafe { pg_sys::select_best_admin(user, role.id) != pg_sys::InvalidOid }
 }
 
 #[expect(unsafe_code, reason = "no safe wrapper")]

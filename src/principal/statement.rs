@@ -16,8 +16,8 @@ pub(crate) enum Statement {
     Membership { granted: Vec<Named>, members: Vec<Named>, is_grant: bool, options_only: bool },
     /// CREATE ROLE.
     Create(Creation),
-    /// ALTER ROLE with attributes; and whether with CREATEROLE.
-    Alter { role: Named, create_role: bool },
+    /// ALTER ROLE with attributes; and whether with CREATEROLE, with SUPERUSER.
+    Alter { role: Named, create_role: bool, superuser: bool },
     /// ALTER ROLE … SET or RESET.
     Configure { role: Named },
     /// DROP ROLE.
@@ -43,8 +43,6 @@ pub(crate) struct Creation {
     pub(crate) members: Vec<Named>,
     /// With CREATEROLE.
     pub(crate) create_role: bool,
-    /// With LOGIN, as CREATE USER has it unless it says NOLOGIN.
-    pub(crate) can_login: bool,
     pub(crate) password: Password,
 }
 
@@ -113,7 +111,12 @@ pub(crate) unsafe fn read(node: *mut pg_sys::Node) -> Option<Statement> {
                 // ALTER GROUP … ADD USER comes as ALTER ROLE with a list of members.
                 let members = listed(alter.options, c"rolemembers");
                 Some(if members.is_empty() {
-                    Statement::Alter { role, create_role: given(alter.options, c"createrole") == Some(true) }
+                    let given = |option| given(alter.options, option) == Some(true);
+                    Statement::Alter {
+                        role,
+                        create_role: given(c"createrole"),
+                        superuser: given(c"superuser"),
+                    }
                 } else {
                     let is_grant = alter.action > 0;
                     Statement::Membership { granted: vec![role], members, is_grant, options_only: false }
@@ -202,13 +205,11 @@ unsafe fn creation(create: &pg_sys::CreateRoleStmt) -> Creation {
     unsafe {
         let members =
             [c"rolemembers", c"adminmembers"].into_iter().flat_map(|list| listed(create.options, list));
-        let is_user = create.stmt_type == pg_sys::RoleStmtType::ROLESTMT_USER;
         Creation {
             role: CStr::from_ptr(create.role).to_owned(),
             parents: listed(create.options, c"addroleto"),
             members: members.collect(),
             create_role: given(create.options, c"createrole") == Some(true),
-            can_login: given(create.options, c"canlogin").unwrap_or(is_user),
             password: password(create.options),
         }
     }
@@ -312,39 +313,4 @@ unsafe fn string_of<'t>(node: *mut pg_sys::Node) -> Option<&'t CStr> {
         let text = node.cast::<pg_sys::String>().as_ref()?.sval;
         (!text.is_null()).then(|| CStr::from_ptr(text))
     }
-}
-
-/// Whether PostgreSQL has cut the name of a role to 63 bytes: nowhere in the text of the statement does it end where it does now.
-///
-/// The scanner cuts with a NOTICE, and the tree has no trace of it. Text that does not have the name at all, because it is
-/// written with escapes, tells nothing.
-pub(crate) fn is_cut(name: &CStr, source: &CStr) -> bool {
-    // A character of several bytes is cut whole.
-    const SHORTEST_CUT: usize = 60;
-    let (name, source) = (name.to_bytes(), source.to_bytes());
-    if name.len() < SHORTEST_CUT {
-        return false;
-    }
-    let goes_on = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || !byte.is_ascii();
-    let quoted = name.split(|byte| *byte == b'"').collect::<Vec<_>>().join(&b"\"\""[..]);
-    let mut ends = surroundings(source, &quoted).map(|(before, after)| {
-        if before == Some(b'"') { after != Some(b'"') } else { after.is_some_and(goes_on) }
-    });
-    let lower = source.to_ascii_lowercase();
-    let mut plain_ends = surroundings(&lower, name).map(|(_, after)| after.is_some_and(goes_on));
-    match ends.next() {
-        Some(first) => first && ends.all(|cut| cut),
-        None => plain_ends.next().is_some_and(|first| first && plain_ends.all(|cut| cut)),
-    }
-}
-
-/// The bytes before and after each place where a text has a part; places do not overlap.
-fn surroundings<'t>(text: &'t [u8], part: &'t [u8]) -> impl Iterator<Item = (Option<u8>, Option<u8>)> + 't {
-    let mut from = 0;
-    std::iter::from_fn(move || {
-        let at = from + text.get(from..)?.windows(part.len()).position(|window| window == part)?;
-        from = at + part.len();
-        let before = at.checked_sub(1).and_then(|before| text.get(before));
-        Some((before.copied(), text.get(from).copied()))
-    })
 }

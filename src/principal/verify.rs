@@ -39,16 +39,23 @@ pub(super) fn must_be_linked(role: &str, through: &str) -> Fault {
 
 pub(super) fn not_linked(role: &Role, through: &Role) -> Fault {
     let (role, through) = (role.display_name(), through.display_name());
+    let (literal, name) = (literal(&role), quoted(&role));
+    let hint = if through.as_bytes() == catalog::ADMIN_ROLE.to_bytes() {
+        format!(
+            "To make it an administrator: SELECT azure_ad_auth.create_principal({literal}, object_id, 'user', is_admin => true); \
+             or, the only one, azure_ad_auth.set_admin({literal}, object_id);"
+        )
+    } else {
+        format!(
+            "Link it first: SELECT azure_ad_auth.create_principal({literal}, object_id); or \
+             SECURITY LABEL FOR pgaadauth ON ROLE {name} IS 'aadauth,oid=<object id>,type=user';"
+        )
+    };
     must_be_linked(&role, &through)
         .detail(format!(
             "Role \"{through}\" is an Azure AD role, and only Azure AD roles may be members of one."
         ))
-        .hint(format!(
-            "Link it first: SELECT azure_ad_auth.create_principal({literal}, object_id); or \
-         SECURITY LABEL FOR pgaadauth ON ROLE {name} IS 'aadauth,oid=<object id>,type=user';",
-            literal = literal(&role),
-            name = quoted(&role),
-        ))
+        .hint(hint)
 }
 
 /// A linked role has nothing by which it could step around its guard or its token.

@@ -362,6 +362,14 @@ impl Cluster {
         psql_with(&self.workshop.installation.program("psql"), options, &connection, None, command)
     }
 
+    /// Runs SQL as the superuser over the socket; errors are shown with their SQLSTATE.
+    pub fn sql_verbosely(&self, command: &str) -> PsqlOutput {
+        let folder = self.folder.path().display();
+        let connection = format!("host={folder} port={} dbname=postgres user=postgres", self.port);
+        let options = ["-A", "-t", "-v", "VERBOSITY=verbose"];
+        psql_with(&self.workshop.installation.program("psql"), &options, &connection, None, command)
+    }
+
     /// Runs SQL by psql over TLS, with a token for a password.
     pub fn psql(&self, role: &str, token: &str, command: &str) -> PsqlOutput {
         let role = role.replace('\\', "\\\\").replace('\'', "\\'");

@@ -35,6 +35,28 @@ fn an_administrator_who_logged_in_with_a_token() {
 }
 
 #[test]
+fn a_new_administrator_manages_what_the_old_one_made() {
+    let (cluster, _provider) = scene("");
+    let mut old = session(&cluster, "admin", ADMIN);
+    let create = format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')");
+    for statement in [&create, "CREATE ROLE team", "GRANT team TO ann"] {
+        assert!(old.query(statement).is_ok(), "{statement}");
+    }
+    cluster.sql(&format!("SELECT azure_ad_auth.set_admin('admin2', '{SECOND_ADMIN}')"));
+    let mut new = session(&cluster, "admin2", SECOND_ADMIN);
+    for statement in [
+        &format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}')"),
+        "REVOKE team FROM ann",
+        "ALTER ROLE team CREATEDB",
+        "SELECT azure_ad_auth.drop_principal('ann')",
+        "DROP ROLE ann, team",
+    ] {
+        let result = new.query(statement);
+        assert!(result.is_ok(), "{statement}: {result:?}");
+    }
+}
+
+#[test]
 fn what_an_administrator_makes_belongs_to_all_administrators() {
     let (cluster, _provider) = scene("");
     let mut admin = session(&cluster, "admin", ADMIN);

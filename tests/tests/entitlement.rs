@@ -5,16 +5,18 @@ use trial::cluster::Cluster;
 use trial::expect::admitted;
 use trial::issuer::*;
 
-use crate::links::{ADMIN, LINKED, SECOND_ADMIN, UNLINKED, denied, facts, fails, session, token_of};
-use crate::{at_every_door, link, scene};
+use crate::links::{
+    ADMIN, ADMINISTRATOR, LINKED, SECOND_ADMIN, UNLINKED, denied, facts, fails, session, token_of,
+};
+use crate::{at_every_door, link, scene, tamper};
 
 const REFUSED: &str = "permission denied to administer Azure AD roles";
 const NO_ADMINISTRATOR: &str = "Only superusers and members of role \"azure_ad_admin\" may.";
 const NO_TOKEN: &str = "This session did not log in with an access token.";
 
 /// Statements that link `victim` or a role made for the purpose, or unlink `ann`.
-fn attempts() -> [String; 10] {
-    [
+fn attempts() -> Vec<String> {
+    vec![
         format!("CREATE USER fresh PASSWORD '{PERSON}' IN ROLE azure_ad_user"),
         format!("DO $$ BEGIN CREATE USER fresh PASSWORD '{PERSON}' IN ROLE azure_ad_user; END $$"),
         format!("SECURITY LABEL FOR pgaadauth ON ROLE victim IS 'aadauth,oid={PERSON}'"),
@@ -25,6 +27,15 @@ fn attempts() -> [String; 10] {
         "SELECT azure_ad_auth.drop_principal('ann')".to_owned(),
         "REVOKE azure_ad_user FROM ann".to_owned(),
         "ALTER GROUP azure_ad_user DROP USER ann".to_owned(),
+        format!("CREATE USER fresh PASSWORD '{PERSON}' IN ROLE azure_ad_admin"),
+        format!("SECURITY LABEL FOR pgaadauth ON ROLE victim IS 'aadauth,oid={PERSON},admin'"),
+        format!("SELECT azure_ad_auth.create_principal('fresh', '{PERSON}', 'user', is_admin => true)"),
+        format!("SELECT azure_ad_auth.update_principal('ann', '{PERSON}', 'user', is_admin => true)"),
+        format!("SELECT pgaadauth_update_principal_with_oid('ann', '{PERSON}', 'user', false, false)"),
+        "GRANT azure_ad_user TO victim".to_owned(),
+        "GRANT azure_ad_user TO ann".to_owned(),
+        "GRANT azure_ad_admin TO ann, victim".to_owned(),
+        "ALTER GROUP azure_ad_user ADD USER victim".to_owned(),
     ]
 }
 
@@ -33,7 +44,8 @@ fn open_to_all(cluster: &Cluster) {
     cluster.sql("CREATE ROLE victim LOGIN");
     cluster.sql(
         "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA azure_ad_auth TO PUBLIC; GRANT USAGE ON SCHEMA azure_ad_auth TO PUBLIC; \
-         GRANT EXECUTE ON FUNCTION pgaadauth_create_principal_with_oid(text, text, text, boolean, boolean) TO PUBLIC",
+         GRANT EXECUTE ON FUNCTION pgaadauth_create_principal_with_oid(text, text, text, boolean, boolean), \
+         pgaadauth_update_principal_with_oid(text, text, text, boolean, boolean) TO PUBLIC",
     );
 }
 
@@ -42,6 +54,9 @@ fn all_denied(cluster: &Cluster, client: &mut RawClient, detail: &str) {
     assert!(client.query("SET aad_validate_oids_in_tenant = off").is_ok());
     for statement in attempts() {
         denied(client, &statement, REFUSED, detail);
+        // The same by the extended protocol.
+        let error = client.query_extended(&statement).expect_err(&statement);
+        assert_eq!((error.sqlstate.as_str(), error.message.as_str()), ("42501", REFUSED), "{statement}");
     }
     assert_eq!(facts(cluster, "ann"), LINKED);
     assert_eq!(facts(cluster, "victim"), UNLINKED);
@@ -95,8 +110,35 @@ fn an_administrators_rights_do_not_go_with_his_functions_to_a_password_session()
             denied(&mut local, &prepared, REFUSED, NO_TOKEN);
             assert!(local.query("DEALLOCATE ALL").is_ok());
         }
+        // A table's trigger runs what is his no less.
+        for statement in [
+            "CREATE TABLE his.bait (statement text)",
+            "CREATE FUNCTION his.react() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER \
+             AS $f$ BEGIN EXECUTE NEW.statement; RETURN NEW; END $f$",
+            "CREATE TRIGGER reaction BEFORE INSERT ON his.bait FOR EACH ROW EXECUTE FUNCTION his.react()",
+            "GRANT INSERT ON his.bait TO PUBLIC",
+        ] {
+            assert!(admin.query(statement).is_ok(), "{statement}");
+        }
+        let drop = "SELECT azure_ad_auth.drop_principal(''ann'')";
+        let bait = format!("INSERT INTO his.bait VALUES ('{drop}')");
+        denied(&mut local, &bait, REFUSED, NO_TOKEN);
+        // Nor to the token of somebody else.
+        link(&cluster, "ben", PERSON, "user");
+        let mut ben = session(&cluster, "ben", PERSON);
+        let lent = "The role that this session logged in as is no Azure AD administrator.";
+        denied(&mut ben, &bait, REFUSED, lent);
+        denied(&mut ben, &format!("SELECT his.run('{drop}')"), REFUSED, lent);
         assert_eq!(facts(&cluster, "ann"), LINKED);
         assert_eq!(facts(&cluster, "victim"), UNLINKED);
+        // And he himself has them no longer than he is one.
+        let prepare = "PREPARE late AS SELECT azure_ad_auth.drop_principal('ann')";
+        assert!(admin.query(prepare).is_ok());
+        cluster.sql("SELECT azure_ad_auth.remove_admin('admin')");
+        for statement in ["EXECUTE late", &format!("SELECT his.run('{drop}')")] {
+            denied(&mut admin, statement, REFUSED, NO_ADMINISTRATOR);
+        }
+        assert_eq!(facts(&cluster, "ann"), LINKED);
     });
 }
 
@@ -116,6 +158,9 @@ fn set_role_makes_nobody_an_administrator_who_did_not_come_as_one() {
         cluster.sql("CREATE ROLE plain; GRANT plain TO admin");
         let mut admin = session(&cluster, "admin", ADMIN);
         assert!(admin.query("SET ROLE plain").is_ok());
+        all_denied(&cluster, &mut admin, NO_ADMINISTRATOR);
+        // Nor more than he is, as the role that stands for all administrators.
+        assert!(admin.query("SET ROLE azure_ad_admin").is_ok());
         all_denied(&cluster, &mut admin, NO_ADMINISTRATOR);
         assert!(admin.query("RESET ROLE").is_ok());
         assert!(admin.query(&attempts()[0]).is_ok());
@@ -287,22 +332,155 @@ fn who_is_no_administrator_any_more_is_theirs_again() {
         assert!(admin.query(statement).is_ok(), "{statement}");
     }
     cluster.sql(&format!("SELECT azure_ad_auth.create_principal('deputy', '{SECOND_ADMIN}', 'user', true)"));
-    denied(
-        &mut admin,
-        "SELECT azure_ad_auth.drop_principal('deputy')",
-        "permission denied to change the link of role \"deputy\"",
-        "It is another administrator",
-    );
-    assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.repair()"), "0");
-    cluster.sql("SELECT azure_ad_auth.remove_admin('deputy')");
-    for statement in [
-        "ALTER ROLE deputy CONNECTION LIMIT 5",
-        "SELECT azure_ad_auth.drop_principal('deputy')",
-        "DROP ROLE deputy",
-    ] {
-        let result = admin.query(statement);
-        assert!(result.is_ok(), "{statement}: {result:?}");
+    // And one that was one from the beginning.
+    let create = format!("SELECT azure_ad_auth.create_principal('second', '{SECOND_ADMIN}', 'user', true)");
+    assert!(admin.query(&create).is_ok());
+    for role in ["deputy", "second"] {
+        denied(
+            &mut admin,
+            &format!("SELECT azure_ad_auth.drop_principal('{role}')"),
+            &format!("permission denied to change the link of role \"{role}\""),
+            "It is another administrator",
+        );
+        assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.repair()"), "0");
+        cluster.sql(&format!("SELECT azure_ad_auth.remove_admin('{role}')"));
+        for statement in [
+            &format!("ALTER ROLE {role} CONNECTION LIMIT 5"),
+            &format!("SELECT azure_ad_auth.drop_principal('{role}')"),
+            &format!("DROP ROLE {role}"),
+        ] {
+            let result = admin.query(statement);
+            assert!(result.is_ok(), "{statement}: {result:?}");
+        }
     }
+}
+
+#[test]
+fn what_administrators_have_granted_keeps_them_from_nothing() {
+    let (cluster, _provider) = scene("");
+    cluster.sql(&format!("SELECT azure_ad_auth.create_principal('admin2', '{SECOND_ADMIN}', 'user', true)"));
+    let mut first = session(&cluster, "admin", ADMIN);
+    let mut second = session(&cluster, "admin2", SECOND_ADMIN);
+    let run = |client: &mut RawClient, statement: &str| {
+        let result = client.query(statement);
+        assert!(result.is_ok(), "{statement}: {result:?}");
+    };
+    let create = format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')");
+    for statement in
+        ["CREATE ROLE readers", "CREATE ROLE plain LOGIN", &create, "GRANT readers TO ann, plain"]
+    {
+        run(&mut first, statement);
+    }
+    let revoke = "SELECT azure_ad_auth.revoke_tokens('ann', now() - interval '1 day')";
+    let update = format!("SELECT azure_ad_auth.update_principal('ann', '{PERSON}', 'user')");
+    let everywhere = format!("SELECT azure_ad_auth.revoke_principal('{PERSON}')");
+    for admin in [&mut first, &mut second] {
+        for statement in [
+            &update,
+            revoke,
+            &everywhere,
+            "SELECT azure_ad_auth.drop_principal('ann')",
+            &create,
+            "REVOKE azure_ad_user FROM ann",
+            &create,
+            "SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL",
+            &create,
+            "ALTER ROLE plain CREATEDB",
+            "ALTER ROLE plain PASSWORD 'secret'",
+            "ALTER ROLE ann SET work_mem = '1MB'",
+        ] {
+            run(admin, statement);
+        }
+    }
+    run(&mut second, "DROP ROLE plain");
+    // Who owns a role keeps nobody linked by granting it; only that it leads to somebody else then.
+    cluster.sql("CREATE ROLE x; CREATE ROLE owner LOGIN; GRANT x TO owner WITH ADMIN OPTION");
+    cluster.sql("SET ROLE owner; GRANT x TO ann");
+    let denied_link = "permission denied to change the link of role \"ann\"";
+    let detail = "It is a member of role \"x\", of which you are none.";
+    denied(&mut first, &update, denied_link, detail);
+    run(&mut first, revoke);
+    run(&mut first, "REVOKE azure_ad_user FROM ann");
+    denied(&mut first, &create, denied_link, detail);
+    let label = format!("SECURITY LABEL FOR pgaadauth ON ROLE ann IS 'aadauth,oid={PERSON},type=user'");
+    denied(&mut first, &label, denied_link, detail);
+    cluster.sql("SET ROLE owner; REVOKE x FROM ann");
+    // Nor by granting it to all of them.
+    let unusable =
+        if cluster.workshop.installation.major >= 16 { " WITH INHERIT FALSE, SET FALSE" } else { "" };
+    cluster.sql(&format!("GRANT x TO azure_ad_user{unusable}"));
+    for statement in [&create, &update, "SELECT azure_ad_auth.drop_principal('ann')"] {
+        run(&mut first, statement);
+    }
+    // Nor the two roles from going, in the end.
+    cluster.sql("SELECT azure_ad_auth.drop_principal(role_name) FROM azure_ad_auth.principals");
+    cluster.sql("DROP OWNED BY azure_ad_admin; DROP ROLE azure_ad_admin, azure_ad_user");
+}
+
+#[test]
+fn before_16_what_leads_further_is_not_renamed_or_configured() {
+    let (cluster, _provider) = scene("");
+    let mut admin = session(&cluster, "admin", ADMIN);
+    link(&cluster, "ann", PERSON, "user");
+    cluster.sql("GRANT pg_execute_server_program TO ann");
+    let since_16 = cluster.workshop.installation.major >= 16;
+    for statement in [
+        "ALTER ROLE ann SET search_path = evil",
+        "ALTER ROLE ann IN DATABASE postgres SET search_path = evil",
+        "ALTER ROLE ann RESET ALL",
+        "ALTER ROLE ann RENAME TO ben",
+    ] {
+        let error = admin.query(statement).expect_err(statement);
+        assert_eq!(error.sqlstate, "42501", "{statement}: {error:?}");
+        let detail = "It is a member of role \"pg_execute_server_program\", of which you are none.";
+        // From 16 on it is no role of theirs.
+        assert!(since_16 || error.detail.as_deref() == Some(detail), "{statement}: {error:?}");
+    }
+    if !since_16 {
+        assert!(admin.query("ALTER ROLE ann CONNECTION LIMIT 5").is_ok());
+    }
+}
+
+#[test]
+fn an_administrator_is_a_superusers_to_change() {
+    let (cluster, _provider) = scene("");
+    cluster.sql("CREATE ROLE local LOGIN CREATEROLE PASSWORD 'secret'");
+    let mut local = password_session(&cluster, "local");
+    for statement in [
+        "ALTER ROLE admin NOLOGIN",
+        "ALTER ROLE admin SET search_path = evil",
+        "ALTER ROLE admin IN DATABASE postgres RESET ALL",
+        "ALTER ROLE admin RENAME TO x",
+        "DROP ROLE admin",
+        "DO $$ BEGIN EXECUTE 'DROP ROLE admin'; END $$",
+    ] {
+        let error = local.query(statement).expect_err(statement);
+        assert_eq!(error.sqlstate, "42501", "{statement}: {error:?}");
+        if cluster.workshop.installation.major < 16 {
+            // From 16 on core refuses it by itself, for want of the ADMIN option.
+            assert_eq!(error.message, "permission denied to change role \"admin\"", "{statement}");
+            let detail = "It is an Azure AD administrator; only a superuser may change that.";
+            assert_eq!(error.detail.as_deref(), Some(detail));
+        }
+    }
+    assert_eq!(facts(&cluster, "admin"), ADMINISTRATOR);
+    cluster.sql("ALTER ROLE admin SET work_mem = '1MB'; ALTER ROLE admin RENAME TO boss; DROP ROLE boss");
+}
+
+#[test]
+fn taking_options_away_completes_no_link() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    tamper(&cluster, "DELETE FROM pg_auth_members WHERE member = 'ann'::regrole");
+    let before = facts(&cluster, "ann");
+    cluster.sql("CREATE ROLE local LOGIN CREATEROLE PASSWORD 'secret'");
+    // Whether core lets it through does not matter.
+    let statement = "REVOKE ADMIN OPTION FOR azure_ad_user FROM ann";
+    let _ = password_session(&cluster, "local").query(statement);
+    let _ = cluster.sql_as("postgres", &format!("SET ROLE admin; {statement}"));
+    assert_eq!(facts(&cluster, "ann"), before);
+    cluster.sql("GRANT azure_ad_user TO ann");
+    assert_eq!(facts(&cluster, "ann"), LINKED);
 }
 
 #[test]

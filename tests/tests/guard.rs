@@ -69,8 +69,26 @@ fn a_linked_role_is_shut_out() {
     cluster.sql("ALTER ROLE ann SET session_preload_libraries = 'auto_explain'");
     cluster.sql("ALTER ROLE admin RESET ALL");
     cluster.sql("ALTER DATABASE postgres SET session_preload_libraries = 'auto_explain'");
+    cluster.sql("ALTER ROLE ALL SET session_preload_libraries = 'auto_explain'");
+    cluster.sql("ALTER ROLE ALL IN DATABASE postgres SET session_preload_libraries = 'auto_explain'");
+    cluster.sql("ALTER SYSTEM SET session_preload_libraries = 'auto_explain'");
+    // A library of its name in another place is another.
+    cluster.sql(
+        "CREATE ROLE copy LOGIN; ALTER ROLE copy SET session_preload_libraries = '/nowhere/azure_ad_auth'",
+    );
+    let own = cluster.sql_library().display().to_string();
+    cluster.sql(&format!("CREATE ROLE own LOGIN; ALTER ROLE own SET session_preload_libraries = '{own}'"));
+    link(&cluster, "copy", PERSON, "user");
+    link(&cluster, "own", PERSON, "user");
+    let setting = |role: &str| {
+        let setting =
+            format!("SELECT setconfig[1] FROM pg_db_role_setting WHERE setrole = '{role}'::regrole");
+        cluster.sql(&setting).replace("session_preload_libraries=", "").replace('"', "")
+    };
+    assert_eq!(setting("copy"), "azure_ad_auth, /nowhere/azure_ad_auth");
+    assert_eq!(setting("own"), own);
     unload(&cluster, "session_preload_libraries = ''");
-    for role in ["ann", "odd", "admin"] {
+    for role in ["ann", "odd", "admin", "copy", "own"] {
         guarded(&cluster, role, &[]);
     }
     let second = [("user", "ann"), ("database", "second")];
@@ -134,16 +152,14 @@ fn nobody_becomes_a_member_of_a_linked_role_without_being_linked() {
         );
         assert!(output.stderr.contains(&expected), "{statement}: {}", output.stderr);
         let creates_in_azure_ad_user = statement.starts_with("CREATE ROLE") && role == "azure_ad_user";
-        let hint =
-            if creates_in_azure_ad_user { "HINT:  Give the object id" } else { "HINT:  Link it first" };
+        let hint = match role {
+            _ if creates_in_azure_ad_user => "HINT:  Give the object id",
+            "azure_ad_admin" => "HINT:  To make it an administrator",
+            _ => "HINT:  Link it first",
+        };
         assert!(output.stderr.contains(hint), "{}", output.stderr);
     }
-    for statement in [
-        "CREATE ROLE fresh ROLE local; GRANT ann TO fresh",
-        "CREATE ROLE fresh ADMIN ann; GRANT ann TO local",
-    ] {
-        assert!(!cluster.sql_as("postgres", statement).success, "{statement}");
-    }
+    assert!(!cluster.sql_as("postgres", "CREATE ROLE fresh ROLE local; GRANT ann TO fresh").success);
     // Members first, link afterwards: the same thing the other way round.
     cluster.sql("CREATE ROLE leader LOGIN; GRANT leader TO local");
     let output =
@@ -216,6 +232,12 @@ fn a_linked_role_gains_nothing_to_step_around_its_guard_with() {
         ("GRANT SET ON PARAMETER session_preload_libraries TO ann", parameter),
         ("GRANT SET ON PARAMETER session_preload_libraries TO PUBLIC", parameter),
         ("GRANT SET ON PARAMETER work_mem, session_preload_libraries TO azure_ad_user", parameter),
+        ("CREATE SCHEMA hers GRANT SET ON PARAMETER session_preload_libraries TO ann", parameter),
+        // Where the library is looked for is as good as which one.
+        (
+            "GRANT SET ON PARAMETER dynamic_library_path TO ann",
+            "cannot have SET on parameter \"dynamic_library_path\"",
+        ),
     ]);
     cluster.sql("GRANT SET ON PARAMETER session_preload_libraries TO holder; GRANT wide TO ann");
     let through = "cannot be a member of role \"holder\", which is a superuser or has SET on parameter";

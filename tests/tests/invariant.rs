@@ -184,6 +184,44 @@ fn sessions_that_link_and_grant_take_turns() {
 }
 
 #[test]
+fn nobody_comes_to_reach_a_lifter_of_guards_by_two_sessions() {
+    let (cluster, _provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    cluster.sql("CREATE ROLE holder; GRANT SET ON PARAMETER session_preload_libraries TO holder");
+    cluster.sql("CREATE ROLE team; CREATE ROLE cand LOGIN; CREATE ROLE mid");
+    let label = format!("SECURITY LABEL FOR pgaadauth ON ROLE cand IS 'aadauth,oid={PERSON}'");
+    for (one, other, undo) in [
+        ("ALTER ROLE team SUPERUSER", "GRANT team TO ann", "ALTER ROLE team NOSUPERUSER"),
+        ("GRANT holder TO team", "GRANT team TO ann", "REVOKE holder FROM team"),
+        (
+            "GRANT SET ON PARAMETER session_preload_libraries TO team",
+            "GRANT team TO ann",
+            "REVOKE SET ON PARAMETER session_preload_libraries FROM team",
+        ),
+        ("GRANT holder TO mid", "GRANT team TO ann", "REVOKE holder FROM mid"),
+        ("CREATE ROLE wheel SUPERUSER ROLE team", "GRANT team TO ann", "DROP ROLE wheel"),
+        ("GRANT holder TO team", &label, "REVOKE holder FROM team"),
+    ] {
+        cluster.sql("GRANT mid TO team; GRANT team TO cand");
+        for (first, second) in [(one, other), (other, one)] {
+            let mut client = cluster.superuser();
+            run(&mut client, "BEGIN");
+            run(&mut client, first);
+            let outcome = meanwhile(&cluster, cluster.superuser(), second, || run(&mut client, "COMMIT"));
+            let fault = outcome.expect_err(second);
+            assert_eq!(fault.sqlstate, "42501", "{first}; {second}: {fault:?}");
+            assert!(fault.message.contains("is linked to a directory object and cannot be a member of role"));
+            // As it was.
+            if first == one {
+                cluster.sql(undo);
+            }
+            cluster.sql("REVOKE team FROM ann; SECURITY LABEL FOR pgaadauth ON ROLE cand IS NULL");
+        }
+        cluster.sql("REVOKE team FROM cand; REVOKE mid FROM team");
+    }
+}
+
+#[test]
 fn the_last_two_administrators_go_at_once() {
     let (cluster, _provider) = scene("");
     cluster.sql(&format!("SELECT azure_ad_auth.create_principal('admin2', '{SECOND_ADMIN}', 'user', true)"));

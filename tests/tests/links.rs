@@ -23,13 +23,55 @@ pub(crate) fn session(cluster: &Cluster, role: &str, object: &str) -> RawClient 
     client
 }
 
-/// Expects a statement to fail with a message, and what else it says to have a text.
+/// Expects a statement to fail with a message and its SQLSTATE, and what else it says to have a text.
 pub(crate) fn fails(cluster: &Cluster, statement: &str, message: &str, more: &str) {
-    let output = cluster.sql_as("postgres", statement);
+    let output = cluster.sql_verbosely(statement);
     assert!(!output.success, "{statement}");
-    assert!(output.stderr.contains(&format!("ERROR:  {message}")), "{statement}: {}", output.stderr);
+    let sqlstate = sqlstate_of(message);
+    let expected = format!("ERROR:  {sqlstate}: {message}");
+    assert!(output.stderr.contains(&expected), "{statement}: {expected}: {}", output.stderr);
     assert!(output.stderr.contains(more), "{statement}: {}", output.stderr);
 }
+
+fn sqlstate_of(message: &str) -> &'static str {
+    let known = SQLSTATES.iter().find(|(words, _)| message.contains(words));
+    known.unwrap_or_else(|| panic!("no SQLSTATE is known for: {message}")).1
+}
+
+/// What messages have for SQLSTATE, by words of theirs; the first that fit count.
+const SQLSTATES: &[(&str, &str)] = &[
+    ("cannot be linked to a directory object", "42501"),
+    ("administers Azure AD roles and cannot have members", "42501"),
+    ("is not granted by GRANT", "42501"),
+    ("permission denied", "42501"),
+    ("a role name cannot be empty", "42602"),
+    ("role_name must not be null", "22004"),
+    ("is too long", "42622"),
+    ("invalid object type", "22023"),
+    ("invalid label", "22023"),
+    ("must specify provider", "22023"),
+    ("role \"azure_ad_admin\" cannot be linked", "22023"),
+    ("Azure AD role \"x\" cannot have a password", "22023"),
+    ("can be given to roles only", "0A000"),
+    ("does not exist", "42704"),
+    ("is not an Azure AD administrator", "42704"),
+    ("is already linked to a directory object", "42710"),
+    ("already exists", "42710"),
+    ("cannot be linked because", "55000"),
+    ("cannot be unlinked while", "55000"),
+    ("cannot be a member", "55000"),
+    ("stays a member", "55000"),
+    ("cannot have a password", "55000"),
+    ("cannot be validated because", "55000"),
+    ("the directory cannot be asked", "55000"),
+    ("no Azure AD tenant is configured", "55000"),
+    ("are of different tenants", "55000"),
+    ("is a member of role \"azure_ad_user\" but is not linked", "55000"),
+    ("is not linked to a directory object", "42704"),
+    ("while roles are linked to directory objects", "2BP01"),
+    ("in a read-only transaction", "25006"),
+    ("role \"azure_ad_", "42710"),
+];
 
 pub(crate) fn denied(client: &mut RawClient, statement: &str, message: &str, detail: &str) {
     let error = client.query(statement).expect_err(statement);
@@ -262,6 +304,30 @@ fn labels_are_checked_and_followed() {
     assert!(
         output.stderr.contains("NOTICE:  role \"ann\" is not linked: its label names no directory object")
     );
+    // A label says what a function says, and is as complete.
+    cluster.sql("ALTER ROLE ann NOLOGIN");
+    let output = cluster.sql_as("postgres", &label(&format!("aadauth,oid={PERSON},mfa")));
+    let (no_login, mfa) = (
+        "NOTICE:  role \"ann\" is not permitted to log in",
+        "NOTICE:  multi-factor authentication can be verified in version 1.0 access tokens only",
+    );
+    assert!(output.stderr.contains(no_login) && output.stderr.contains(mfa), "{}", output.stderr);
+    assert_eq!(labels(&cluster, "ann"), format!("pgaadauth: aadauth,oid={PERSON},mfa,tenant_id={TENANT}"));
+    for statement in ["GRANT azure_ad_user TO ann", &label(&format!("aadauth,oid={PERSON},mfa"))] {
+        let output = cluster.sql_as("postgres", statement);
+        assert!(output.success && !output.stderr.contains("NOTICE"), "nothing new: {}", output.stderr);
+    }
+    tamper(&cluster, "DELETE FROM pg_auth_members WHERE member = 'ann'::regrole");
+    let output = cluster.sql_as("postgres", "GRANT azure_ad_user TO ann");
+    assert!(output.success && output.stderr.contains(no_login), "{}", output.stderr);
+    // As a dump is restored before the tenant is known: it is said as soon as it is.
+    cluster.set("azure_ad_auth.tenant_id", "");
+    cluster.sql(&label(&format!("aadauth,oid={PERSON}")));
+    assert_eq!(labels(&cluster, "ann"), format!("pgaadauth: aadauth,oid={PERSON}"));
+    cluster.set("azure_ad_auth.tenant_id", TENANT);
+    assert!(cluster.sql("SELECT azure_ad_auth.repair()").contains(&format!("named tenant {TENANT}")));
+    assert_eq!(labels(&cluster, "ann"), format!("pgaadauth: aadauth,oid={PERSON},tenant_id={TENANT}"));
+    cluster.sql("ALTER ROLE ann LOGIN");
     // What a transaction takes back it takes back whole.
     cluster.sql("SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL");
     cluster.sql(&format!("BEGIN; {}; ROLLBACK", label(&format!("aadauth,oid={PERSON}"))));
@@ -509,6 +575,23 @@ fn repair_completes_what_labels_say() {
     }
     assert_eq!(facts(&cluster, "ann"), LINKED);
     admitted(&cluster, "ann", &token_of(PERSON));
+    // The extension goes and comes, and finds everything as it was.
+    let all = || {
+        cluster.sql(
+            "SELECT string_agg(concat_ws(' ', objoid::regrole, provider, label), ',' ORDER BY objoid, provider) FROM pg_shseclabel",
+        )
+    };
+    let before = all();
+    cluster.sql("DROP EXTENSION azure_ad_auth; CREATE EXTENSION azure_ad_auth");
+    assert_eq!(all(), before);
+    assert_eq!(
+        (facts(&cluster, "ann"), facts(&cluster, "admin")),
+        (LINKED.to_owned(), ADMINISTRATOR.to_owned())
+    );
+    admitted(&cluster, "ann", &token_of(PERSON));
+    let create = format!("SELECT azure_ad_auth.create_principal('ben', '{APPLICATION}', 'user')");
+    let result = session(&cluster, "admin", ADMIN).query(&create);
+    assert!(result.is_ok(), "{result:?}");
     cluster.sql("ALTER SYSTEM SET session_preload_libraries = 'auto_explain'");
     cluster.reload();
     assert!(

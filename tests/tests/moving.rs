@@ -3,13 +3,13 @@
 use std::fs;
 use std::sync::Arc;
 
-use trial::client::{Outcome, PsqlOutput};
+use trial::client::{Outcome, PsqlOutput, RawClient};
 use trial::cluster::{Cluster, Installation, Setup, Workshop, eventually, free_port};
 use trial::expect::admitted;
 use trial::idp::Provider;
 use trial::issuer::*;
 
-use crate::links::{ADMIN, session};
+use crate::links::{ADMIN, SECOND_ADMIN, session};
 use crate::{KEY, WORKSHOP, link, provider, scene};
 
 /// Everything that links, and that follows from a link, as text.
@@ -18,7 +18,7 @@ const FACTS: &str = "SELECT string_agg(line, E'\\n' ORDER BY line) FROM ( \
     FROM pg_authid WHERE rolname !~ '^pg_' \
     UNION ALL SELECT 'label ' || objoid::regrole || provider || label FROM pg_shseclabel \
     UNION ALL SELECT 'member ' || roleid::regrole || member::regrole || grantor::regrole || admin_option \
-    FROM pg_auth_members WHERE roleid::regrole::text ~ '^azure' \
+    FROM pg_auth_members WHERE roleid::regrole::text !~ '^pg_' \
     UNION ALL SELECT 'setting ' || setrole::regrole || coalesce(datname, '') || unnest(setconfig) \
     FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase) _";
 
@@ -59,6 +59,11 @@ fn a_dump_restores_whole_without_an_error() {
     old.sql("CREATE ROLE readers; GRANT readers TO ann");
     old.sql("CREATE DATABASE second");
     old.sql("ALTER ROLE ann IN DATABASE second SET work_mem = '1MB'; ALTER ROLE dbas SET work_mem = '2MB'");
+    old.sql("ALTER ROLE dbas IN DATABASE second SET session_preload_libraries = 'auto_explain'");
+    let mut admin = session(&old, "admin", ADMIN);
+    let create = format!("SELECT azure_ad_auth.create_principal('made', '{PERSON}', 'user')");
+    run_all(&mut admin, &[&create, "CREATE ROLE team", "GRANT team TO made"]);
+    drop(admin);
     let mut dump = old.workshop.installation.command("pg_dumpall");
     dump.arg("-h").arg(old.folder().path()).args(["-p", &old.port.to_string(), "-U", "postgres"]);
     let dump = dump.output().expect("pg_dumpall");
@@ -76,6 +81,27 @@ fn a_dump_restores_whole_without_an_error() {
     admitted(&new, "ann", &token);
     admitted(&new, "dbas", &token);
     admitted(&new, "robot", &KEY.token(&app_v1(unix_now())));
+    admitted(&new, "made", &token);
+    // And belongs to whoever administers.
+    new.sql(&format!("SELECT azure_ad_auth.set_admin('admin2', '{SECOND_ADMIN}')"));
+    let mut admin = session(&new, "admin2", SECOND_ADMIN);
+    run_all(
+        &mut admin,
+        &[
+            &format!("SELECT azure_ad_auth.update_principal('made', '{APPLICATION}')"),
+            "REVOKE team FROM made",
+            "ALTER ROLE team CREATEDB",
+            "SELECT azure_ad_auth.drop_principal('made')",
+            "DROP ROLE made, team",
+        ],
+    );
+}
+
+fn run_all(client: &mut RawClient, statements: &[&str]) {
+    for statement in statements {
+        let result = client.query(statement);
+        assert!(result.is_ok(), "{statement}: {result:?}");
+    }
 }
 
 #[test]
@@ -140,7 +166,36 @@ fn a_role_dump_of_a_flexible_server_restores_and_its_people_log_in() {
         admitted(&new, "admin@contoso.example", &KEY.token(&admin));
         let guards = "SELECT count(*) FROM pg_db_role_setting WHERE setconfig::text ~ 'azure_ad_auth'";
         assert_eq!(new.sql(guards), "4");
+        // Whom an administrator has created is granted to it, from 16 on; one who administers has no members here.
+        if new.workshop.installation.major >= 16 {
+            let options = "WITH ADMIN OPTION, INHERIT FALSE, SET FALSE";
+            let creator = "\"admin@contoso.example\"";
+            assert!(restore(&new, &format!("GRANT \"ann@contoso.example\" TO {creator} {options};")).success);
+            new.sql(&format!(
+                "SELECT azure_ad_auth.create_principal('deputy', '{SECOND_ADMIN}', 'user', true)"
+            ));
+            let output = restore(&new, &format!("GRANT deputy TO {creator} {options};"));
+            let message = "ERROR:  role \"deputy\" administers Azure AD roles and cannot have members";
+            assert!(output.stderr.contains(message), "{}", output.stderr);
+        }
     }
+}
+
+#[test]
+fn an_administrator_who_was_created_by_another_comes_without_that_grant() {
+    let (new, _provider) = fresh_house();
+    let dump = flexible_dump()
+        + &format!(
+            "CREATE ROLE deputy LOGIN CREATEROLE CREATEDB;\nSECURITY LABEL FOR pgaadauth ON ROLE deputy IS 'aadauth,admin';\n\
+             SECURITY LABEL FOR \"pgaadauth-int\" ON ROLE deputy IS 'type=user,oid={SECOND_ADMIN},tenant_id={TENANT}';\n\
+             GRANT deputy TO \"admin@contoso.example\" WITH ADMIN OPTION;\n"
+        );
+    assert!(restore(&new, &dump).success);
+    let output = new.sql_as("postgres", "CREATE EXTENSION azure_ad_auth");
+    let hint = "HINT:  REVOKE deputy FROM \"admin@contoso.example\";";
+    assert!(output.stderr.contains(hint), "{}", output.stderr);
+    new.sql("REVOKE deputy FROM \"admin@contoso.example\"; CREATE EXTENSION azure_ad_auth");
+    assert_eq!(new.sql("SELECT count(*) FROM azure_ad_auth.principals WHERE is_admin"), "2");
 }
 
 #[test]
@@ -205,7 +260,10 @@ fn pg_upgrade_keeps_everything() {
     let repaired = new.sql("SELECT azure_ad_auth.repair()");
     assert_eq!(repaired.lines().count(), if marked { 3 } else { 0 }, "{repaired}");
     let unmarked = |facts: &str| {
-        let kept: Vec<_> = facts.lines().filter(|line| !line.ends_with("azure_ad_authmanaged")).collect();
+        let handed_over = |line: &str| {
+            line.ends_with("azure_ad_authmanaged") || line.ends_with("azure_ad_adminpostgrestrue")
+        };
+        let kept: Vec<_> = facts.lines().filter(|line| !handed_over(line)).collect();
         kept.join("\n")
     };
     assert_eq!(unmarked(&new.sql(FACTS)), unmarked(&facts));

@@ -146,13 +146,14 @@ fn a_statement_that_names_no_object_says_which_do() {
         "HINT:  Use azure_ad_auth.set_admin()",
     );
     cluster.sql("CREATE ROLE local");
-    let members = create("x", PERSON) + " ROLE local";
-    fails(
-        &cluster,
-        &members,
-        "role \"x\" cannot be linked because role \"local\" is a member of it",
-        "REVOKE x FROM local;",
-    );
+    for members in [" ROLE local", " ADMIN local"] {
+        fails(
+            &cluster,
+            &(create("x", PERSON) + members),
+            "role \"x\" cannot be linked because role \"local\" is a member of it",
+            "REVOKE x FROM local;",
+        );
+    }
     assert_eq!(cluster.sql("SELECT count(*) FROM pg_roles WHERE rolname IN ('x', 'x y')"), "0");
     fails(&cluster, &create("local", PERSON), "role \"local\" already exists", "");
     cluster.sql("ALTER SYSTEM SET azure_ad_auth.tenant_id = ''");
@@ -191,6 +192,35 @@ fn names_that_postgresql_would_cut_are_refused() {
         "4",
         "three, and the administrator"
     );
+    // Cut, it would be another role that is there.
+    let other = "o".repeat(63);
+    cluster.sql(&format!("CREATE ROLE {other} LOGIN"));
+    let too_long = |statement: &str| {
+        let error = cluster.superuser().query(statement).expect_err(statement);
+        assert_eq!(error.sqlstate, "42622", "{statement}: {error:?}");
+        assert!(error.message.ends_with("…\" is too long"), "{statement}: {error:?}");
+    };
+    let label = |name: &str| format!("SECURITY LABEL FOR pgaadauth ON ROLE {name} IS 'aadauth,oid={PERSON}'");
+    too_long(&label(&format!("{other}x")));
+    too_long(&label(&format!("\"{other}x\"")));
+    assert_eq!(facts(&cluster, &other), UNLINKED);
+    cluster.sql(&label(&other));
+    assert_eq!(facts(&cluster, &other), LINKED);
+    for statement in [
+        format!("SECURITY LABEL FOR pgaadauth ON ROLE {other}x IS NULL"),
+        format!("GRANT azure_ad_user TO {other}x"),
+        format!("REVOKE azure_ad_user FROM {other}x"),
+        format!("ALTER GROUP azure_ad_user DROP USER {other}x"),
+        format!("ALTER ROLE {other}x RENAME TO short"),
+        format!("ALTER ROLE {other} RENAME TO {}", "p".repeat(64)),
+        format!("DO $$ BEGIN REVOKE azure_ad_user FROM {other}x; END $$"),
+    ] {
+        too_long(&statement);
+    }
+    assert_eq!(facts(&cluster, &other), LINKED);
+    cluster.sql(&format!("ALTER ROLE {other} RENAME TO {}", "p".repeat(63)));
+    // What has nothing to do with links is core's.
+    cluster.sql(&format!("CREATE ROLE {}", "l".repeat(64)));
 }
 
 #[test]
@@ -255,6 +285,11 @@ fn revoke_unlinks() {
     let output = cluster.sql_as("postgres", "REVOKE azure_ad_user FROM admin");
     assert!(output.stderr.contains("NOTICE:  Azure AD authentication is disabled"), "{}", output.stderr);
     assert_eq!(facts(&cluster, "admin"), UNLINKED);
+    // Named twice is named.
+    cluster.sql("GRANT azure_ad_user TO ann, ann");
+    assert_eq!(facts(&cluster, "ann").replace(", readers by postgres false", ""), LINKED);
+    cluster.sql("REVOKE azure_ad_user FROM ann, ann");
+    assert_eq!(labels(&cluster, "ann"), "");
     // Who is none of ours is core's to speak about.
     let output = cluster.sql_as("postgres", "REVOKE azure_ad_user FROM readers");
     assert!(output.success && output.stderr.contains("WARNING:  role \"readers\" "), "{}", output.stderr);
@@ -305,6 +340,9 @@ fn grant_completes_what_a_label_says_and_nothing_else() {
     assert_eq!(labels(&cluster, "ann"), before);
     cluster.sql("GRANT azure_ad_admin TO admin2");
     assert_eq!(facts(&cluster, "admin2"), ADMINISTRATOR);
+    crate::tamper(&cluster, "DELETE FROM pg_auth_members WHERE member = 'ann'::regrole");
+    cluster.sql("ALTER GROUP azure_ad_user ADD USER ann");
+    assert_eq!(facts(&cluster, "ann"), LINKED);
     let hint = "HINT:  Link it first: SELECT azure_ad_auth.create_principal('local', object_id); or SECURITY LABEL FOR pgaadauth";
     for (statement, role) in [
         ("GRANT azure_ad_user TO local", "azure_ad_user"),
@@ -319,7 +357,8 @@ fn grant_completes_what_a_label_says_and_nothing_else() {
         let message = format!(
             "role \"local\" cannot be a member of role \"{role}\" because it is not linked to a directory object"
         );
-        fails(&cluster, statement, &message, hint);
+        let administers = "HINT:  To make it an administrator: SELECT azure_ad_auth.create_principal('local', object_id, 'user', is_admin => true);";
+        fails(&cluster, statement, &message, if role == "azure_ad_admin" { administers } else { hint });
     }
     fails(&cluster, "GRANT azure_ad_user TO nobody", "role \"nobody\" does not exist", "");
     assert_eq!(cluster.sql("SELECT pg_has_role('local', 'readers', 'MEMBER')"), "f", "all or nothing");

@@ -2,12 +2,12 @@
 
 use std::thread;
 
-use trial::client::{Asked, Outcome, RawClient};
+use trial::client::{Asked, Outcome, RawClient, ServerError};
 use trial::cluster::{Cluster, eventually};
 use trial::expect::{admitted, ours};
 use trial::issuer::*;
 
-use crate::links::{ADMIN, LINKED, SECOND_ADMIN, UNLINKED, facts, token_of};
+use crate::links::{ADMIN, LINKED, SECOND_ADMIN, UNLINKED, facts, session, token_of};
 use crate::{KEY, link, scene};
 
 /// A role is whole, linked or not: never something in between.
@@ -82,6 +82,86 @@ fn a_role_is_created_by_two_sessions_of_which_one_has_set_the_administrator() {
     assert!(is_whole(&cluster, "ann"), "{}", facts(&cluster, "ann"));
 }
 
+/// Runs a statement that is to wait for what another session has done and not committed; what it comes to when that is.
+fn waiting_for(
+    cluster: &Cluster,
+    first: &mut RawClient,
+    mut second: RawClient,
+    statement: &str,
+) -> Result<Vec<Option<String>>, ServerError> {
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| second.query(statement));
+        let blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+        assert!(eventually(|| cluster.sql(blocked) == "1"), "{statement} waits for nobody");
+        assert!(first.query("COMMIT").is_ok());
+        waiter.join().expect("a thread")
+    })
+}
+
+#[test]
+fn who_loses_the_right_while_he_waits_has_lost_it() {
+    let (cluster, _provider) = scene("");
+    let set_admin =
+        |role: &str, object: &str| format!("SELECT azure_ad_auth.set_admin('{role}', '{object}')");
+    let create =
+        |admin: bool| format!("SELECT azure_ad_auth.create_principal('evil', '{PERSON}', 'user', {admin})");
+    let everywhere = format!("SELECT azure_ad_auth.revoke_principal('{PERSON}')");
+    for (taken_by, statement) in [
+        ("SELECT azure_ad_auth.remove_admin('admin')".to_owned(), create(true)),
+        (set_admin("other", SECOND_ADMIN), create(true)),
+        (set_admin("other", SECOND_ADMIN), create(false)),
+        ("SELECT azure_ad_auth.remove_admin('admin')".to_owned(), everywhere),
+    ] {
+        cluster.sql(&set_admin("admin", ADMIN));
+        let (mut one, two) = (cluster.superuser(), session(&cluster, "admin", ADMIN));
+        for step in ["BEGIN", &taken_by] {
+            assert!(one.query(step).is_ok(), "{step}");
+        }
+        let outcome = waiting_for(&cluster, &mut one, two, &statement);
+        let error = outcome.expect_err(&statement);
+        assert_eq!(error.sqlstate, "42501", "{taken_by}; {statement}: {error:?}");
+        assert_eq!(cluster.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'evil'"), "0");
+        assert_eq!(cluster.sql("SELECT count(*) FROM pg_shseclabel WHERE provider = 'azure_ad_auth'"), "0");
+    }
+}
+
+#[test]
+fn a_name_that_changes_hands_meanwhile_links_nobody() {
+    let (cluster, _provider) = scene("");
+    cluster.sql("CREATE ROLE ann LOGIN; CREATE ROLE victim LOGIN PASSWORD 'secret'");
+    let link = format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')");
+    let mut one = cluster.superuser();
+    for step in ["BEGIN", "ALTER ROLE ann RENAME TO eve", "ALTER ROLE victim RENAME TO ann"] {
+        assert!(one.query(step).is_ok(), "{step}");
+    }
+    let error = waiting_for(&cluster, &mut one, cluster.superuser(), &link).expect_err("linked");
+    assert_eq!(
+        (error.sqlstate.as_str(), error.message.as_str()),
+        ("55000", "role \"ann\" was concurrently renamed")
+    );
+    assert_eq!(facts(&cluster, "eve"), UNLINKED);
+    assert_eq!(
+        facts(&cluster, "ann"),
+        UNLINKED.replace("|t|f|f|t", "|f|f|f|t"),
+        "the victim has its password"
+    );
+    // The other way round: who gives it another name waits for who links it.
+    for step in ["BEGIN", &link] {
+        assert!(one.query(step).is_ok(), "{step}");
+    }
+    let outcome = waiting_for(&cluster, &mut one, cluster.superuser(), "ALTER ROLE ann RENAME TO victim");
+    assert!(outcome.is_ok(), "{outcome:?}");
+    assert_eq!(facts(&cluster, "victim"), LINKED);
+    // Whoever may not rename it holds up nobody.
+    cluster.sql("CREATE ROLE nopriv LOGIN; CREATE ROLE ben LOGIN");
+    for step in ["BEGIN", &link.replace("ann", "ben")] {
+        assert!(one.query(step).is_ok(), "{step}");
+    }
+    let error = nobody(&cluster).query("ALTER ROLE ben RENAME TO x").expect_err("renamed");
+    assert_eq!(error.sqlstate, "42501", "{error:?}");
+    assert!(one.query("COMMIT").is_ok());
+}
+
 #[test]
 fn who_comes_second_sees_what_the_first_has_done() {
     let (cluster, _provider) = scene("");
@@ -111,18 +191,11 @@ fn who_comes_second_sees_what_the_first_has_done() {
         if linked {
             link(&cluster, "ann", PERSON, "user");
         }
-        let (mut one, mut two) = (cluster.superuser(), cluster.superuser());
+        let (mut one, two) = (cluster.superuser(), cluster.superuser());
         assert!(one.query("BEGIN").is_ok());
         let result = one.query(&first);
         assert!(result.is_ok(), "{first}: {result:?}");
-        let outcome = thread::scope(|scope| {
-            let waiter = scope.spawn(|| two.query(&second));
-            let blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted";
-            assert!(eventually(|| cluster.sql(blocked) == "1"), "{second} does not wait for {first}");
-            assert!(one.query("COMMIT").is_ok());
-            waiter.join().expect("a thread")
-        });
-        match (outcome, error) {
+        match (waiting_for(&cluster, &mut one, two, &second), error) {
             (Ok(_), None) => {}
             (Err(found), Some(expected)) => {
                 assert!(found.message.starts_with(expected), "{second}: {found:?}");
@@ -224,12 +297,28 @@ fn ten_thousand_roles_in_one_transaction() {
     let (cluster, _provider) =
         scene("max_locks_per_transaction = 1024\nlog_min_messages = warning\nlog_statement = none");
     let linked = "SELECT count(*) FROM azure_ad_auth.principals WHERE NOT is_admin";
-    cluster.sql(&format!(
-        "BEGIN; SELECT count(azure_ad_auth.create_principal('r' || n, '{PERSON}', 'user')) FROM generate_series(1, 5000) n; \
-         SET LOCAL aad_validate_oids_in_tenant = off; \
-         DO $$ BEGIN FOR n IN 5001 .. 10000 LOOP EXECUTE format('CREATE USER r%s PASSWORD ''{PERSON}'' IN ROLE azure_ad_user', n); \
-         END LOOP; END $$; COMMIT"
-    ));
+    let by_function = |from: u32, to: u32| {
+        format!(
+            "SELECT count(azure_ad_auth.create_principal('r' || n, '{PERSON}', 'user')) FROM generate_series({from}, {to}) n"
+        )
+    };
+    let by_statement = |from: u32, to: u32| {
+        format!(
+            "SET LOCAL aad_validate_oids_in_tenant = off; DO $$ BEGIN FOR n IN {from} .. {to} LOOP \
+             EXECUTE format('CREATE USER r%s PASSWORD ''{PERSON}'' IN ROLE azure_ad_user', n); END LOOP; END $$"
+        )
+    };
+    // Half of them an administrator makes, who is no superuser, and who from 16 on holds each.
+    let both = |from: u32| {
+        format!(
+            "BEGIN; {}; {}; COMMIT",
+            by_function(from, from + 2499),
+            by_statement(from + 2500, from + 4999)
+        )
+    };
+    let result = session(&cluster, "admin", ADMIN).query(&both(1));
+    assert!(result.is_ok(), "{result:?}");
+    cluster.sql(&both(5001));
     assert_eq!(cluster.sql(linked), "10000");
     let whole = "SELECT count(*) FROM pg_roles r JOIN pg_auth_members m ON m.member = r.oid AND m.roleid = 'azure_ad_user'::regrole \
                  JOIN pg_db_role_setting s ON s.setrole = r.oid WHERE rolname ~ '^r' AND setconfig::text ~ 'azure_ad_auth'";
