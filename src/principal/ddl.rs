@@ -85,10 +85,10 @@ fn finish(statement: &Statement, requests: &[Request]) -> Outcome<()> {
 
 /// What was asked for. A role that an administrator has created belongs to all of them, before it is linked.
 fn carry_out(statement: &Statement, requests: &[Request]) -> Outcome<()> {
-    if let Statement::Create(creation) = statement {
-        if let Some(made) = catalog::role_named(&creation.role) {
-            rights::give_to_administrators(&made, false);
-        }
+    if let Statement::Create(creation) = statement
+        && let Some(made) = catalog::role_named(&creation.role)
+    {
+        rights::give_to_administrators(&made, false);
     }
     requests.iter().try_for_each(Request::carry_out)
 }
