@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
@@ -41,10 +43,23 @@ impl Authority {
 
     /// A certificate for `localhost`, `db.example.com` and 127.0.0.1.
     pub fn identity(&self) -> Identity {
-        let mut parameters =
-            CertificateParams::new(vec!["localhost".to_owned(), "db.example.com".to_owned()])
-                .expect("a host name");
-        parameters.subject_alt_names.push(SanType::IpAddress([127, 0, 0, 1].into()));
+        self.sign(parameters(true))
+    }
+
+    /// One that is not for 127.0.0.1.
+    pub fn identity_of_another_host(&self) -> Identity {
+        self.sign(parameters(false))
+    }
+
+    /// One whose time is over.
+    pub fn expired_identity(&self) -> Identity {
+        let mut parameters = parameters(true);
+        parameters.not_before = date_time_ymd(2020, 1, 1);
+        parameters.not_after = date_time_ymd(2020, 2, 1);
+        self.sign(parameters)
+    }
+
+    fn sign(&self, mut parameters: CertificateParams) -> Identity {
         parameters.distinguished_name.push(rcgen::DnType::CommonName, "localhost");
         let key = KeyPair::generate().expect("a key pair");
         let certificate = parameters.signed_by(&key, &self.issuer).expect("a certificate");
@@ -68,6 +83,16 @@ impl Authority {
                 .with_no_client_auth();
         Arc::new(config)
     }
+}
+
+/// For `localhost`, `db.example.com` and, if so wished, 127.0.0.1.
+fn parameters(loopback: bool) -> CertificateParams {
+    let names = vec!["localhost".to_owned(), "db.example.com".to_owned()];
+    let mut parameters = CertificateParams::new(names).expect("a host name");
+    if loopback {
+        parameters.subject_alt_names.push(SanType::IpAddress([127, 0, 0, 1].into()));
+    }
+    parameters
 }
 
 impl Identity {

@@ -10,8 +10,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
-use crate::ca::Authority;
-use crate::issuer::{Signer, TENANT, unix_now, with};
+use crate::ca::{Authority, Identity};
+use crate::issuer::{OTHER_TENANT, Signer, TENANT, unix_now, with};
 
 /// How the provider answers a request for keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum Manners {
     Cut,
     /// Hangs up before the TLS handshake.
     HangUp,
+    /// Takes the connection and neither reads nor says anything.
+    Silent,
     /// Answers in clear where a TLS handshake is expected.
     Plain,
     /// Sends its body a byte at a time, and never ends.
@@ -56,6 +58,7 @@ struct State {
     port: u16,
     device_flow: Mutex<DeviceFlow>,
     manners: Mutex<Manners>,
+    tls: Mutex<Arc<ServerConfig>>,
     keys: Mutex<Vec<Arc<Signer>>>,
     requests: AtomicUsize,
     stopped: AtomicBool,
@@ -77,19 +80,19 @@ impl Provider {
             port,
             device_flow: Mutex::default(),
             manners: Mutex::new(Manners::Good),
+            tls: Mutex::new(authority.identity().server()),
             keys: Mutex::new(keys),
             requests: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
         });
-        let tls = authority.identity().server();
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for connection in listener.incoming().flatten() {
                 if shared.stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                let (shared, tls) = (Arc::clone(&shared), Arc::clone(&tls));
-                thread::spawn(move || serve(connection, &shared, tls));
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || serve(connection, &shared));
             }
         });
         Self { state, port }
@@ -135,6 +138,11 @@ impl Provider {
         *lock(&self.state.manners) = manners;
     }
 
+    /// Changes the certificate it shows from now on.
+    pub fn show(&self, identity: &Identity) {
+        *lock(&self.state.tls) = identity.server();
+    }
+
     /// Changes the keys it publishes from now on.
     pub fn publish(&self, keys: Vec<Arc<Signer>>) {
         *lock(&self.state.keys) = keys;
@@ -161,20 +169,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn serve(connection: TcpStream, state: &State, tls: Arc<ServerConfig>) {
+fn serve(mut connection: TcpStream, state: &State) {
     let _ = connection.set_read_timeout(Some(Duration::from_mins(1)));
+    if *lock(&state.manners) == Manners::Silent {
+        state.requests.fetch_add(1, Ordering::SeqCst);
+        return detain(&mut connection, &Manners::Silent, state);
+    }
     if *lock(&state.manners) == Manners::HangUp {
         state.requests.fetch_add(1, Ordering::SeqCst);
         return;
     }
     if *lock(&state.manners) == Manners::Plain {
         state.requests.fetch_add(1, Ordering::SeqCst);
-        let mut connection = connection;
         // What the client said first is read, or closing would reset the connection before the answer is.
         let _ = connection.read(&mut [0; 4_096]);
         let _ = connection.write_all(response(400, "", "no TLS here").as_bytes());
         return;
     }
+    let tls = Arc::clone(&lock(&state.tls));
     let Ok(session) = ServerConnection::new(tls) else { return };
     let mut stream = StreamOwned::new(session, connection);
     while let Some((path, form)) = read_request(&mut stream) {
@@ -244,7 +256,7 @@ pub(crate) fn read_head(stream: &mut impl Read) -> Option<String> {
 
 fn answer_for_keys(manners: &Manners, path: &str, state: &State) -> Option<String> {
     match manners {
-        Manners::Hang | Manners::Drip | Manners::EndlessHead => None,
+        Manners::Hang | Manners::Silent | Manners::Drip | Manners::EndlessHead => None,
         Manners::Slow(delay) => {
             thread::sleep(*delay);
             Some(key_document(path, state))
@@ -262,7 +274,8 @@ fn answer_for_keys(manners: &Manners, path: &str, state: &State) -> Option<Strin
 
 /// The keys of the tenant. Version 1.0 documents do not say which issuer a key is for.
 fn key_document(path: &str, state: &State) -> String {
-    if !path.starts_with(&format!("/{TENANT}/")) && path != "/keys" {
+    let known = [TENANT, OTHER_TENANT].iter().any(|tenant| path.starts_with(&format!("/{tenant}/")));
+    if !known && path != "/keys" {
         return response(400, "", "{\"error\":\"invalid_tenant\"}");
     }
     let v2 = path.contains("/v2.0/");
