@@ -26,6 +26,16 @@ pub struct Timing {
     pub max_age: Millis,
     /// Between two fetches caused by unknown key ids.
     pub cooldown: Millis,
+    /// How long a login waits for a fetch.
+    pub wait: Millis,
+}
+
+impl Timing {
+    /// From a fetch that succeeded to the next: ahead of expiry, whatever the interval.
+    const fn ahead(&self) -> Millis {
+        let half = self.max_age / 2;
+        if half < self.refresh_interval { half } else { self.refresh_interval }
+    }
 }
 
 /// The one thing to say about the keys.
@@ -46,6 +56,10 @@ pub enum State {
 }
 
 impl State {
+    /// All there are.
+    pub const ALL: [Self; 6] =
+        [Self::Empty, Self::Fresh, Self::Due, Self::InFlight, Self::Failing, Self::TooOld];
+
     /// A word for views.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -85,8 +99,12 @@ pub struct Freshness {
     on_demand_from: Millis,
     /// Failures since the last success.
     failures: u32,
+    /// Before this the provider does not want to be asked again.
+    not_before: Millis,
     /// A fetch is wanted now, whatever the schedule says.
     wanted: bool,
+    /// And whatever the provider says.
+    urgent: bool,
 }
 
 impl Freshness {
@@ -99,7 +117,9 @@ impl Freshness {
             due_at: 0,
             on_demand_from: 0,
             failures: 0,
+            not_before: 0,
             wanted: false,
+            urgent: false,
         }
     }
 
@@ -137,7 +157,8 @@ impl Freshness {
     /// Whether a fetch is to start now.
     #[must_use]
     pub const fn due(&self, now: Millis) -> bool {
-        self.running_since.is_none() && (self.wanted || now >= self.due_at)
+        self.running_since.is_none()
+            && (self.urgent || (now >= self.not_before && (self.wanted || now >= self.due_at)))
     }
 
     /// How long nothing is due, unless someone asks.
@@ -145,8 +166,10 @@ impl Freshness {
     pub const fn idle_for(&self, now: Millis) -> Millis {
         if self.running_since.is_some() {
             Millis::MAX
-        } else if self.wanted {
+        } else if self.urgent {
             0
+        } else if self.wanted || self.due_at < self.not_before {
+            self.not_before.saturating_sub(now)
         } else {
             self.due_at.saturating_sub(now)
         }
@@ -169,6 +192,9 @@ impl Freshness {
     pub const fn begin(&mut self, now: Millis) {
         self.running_since = Some(now);
         self.wanted = false;
+        self.urgent = false;
+        // Past, or overridden: whatever comes of this fetch, the provider may say so again.
+        self.not_before = 0;
     }
 
     /// The running fetch brought keys.
@@ -176,7 +202,7 @@ impl Freshness {
         self.running_since = None;
         self.succeeded_at = Some(now);
         self.failures = 0;
-        self.due_at = now.saturating_add(timing.refresh_interval);
+        self.due_at = now.saturating_add(timing.ahead());
     }
 
     /// The running fetch failed. `retry_after` is what the provider asked for; `jitter`, 0 to 999, spreads servers that
@@ -185,13 +211,14 @@ impl Freshness {
         self.running_since = None;
         let doubled = FIRST_RETRY << self.failures.min(16);
         self.failures = self.failures.saturating_add(1);
-        let delay = doubled.min(LAST_RETRY).min(timing.refresh_interval);
+        let delay = doubled.min(LAST_RETRY).min(timing.ahead());
         let delay = delay + delay * jitter.min(999) / 2_000;
         let asked = retry_after.unwrap_or(0).min(MAX_RETRY_AFTER);
         self.due_at = now.saturating_add(delay.max(asked));
+        self.not_before = now.saturating_add(asked);
     }
 
-    /// The running fetch is given up, as by a worker that ends: another may start at once.
+    /// The running fetch is given up, as by a worker that ends: another may start at once, unless the provider minds.
     pub const fn abandon(&mut self) {
         self.running_since = None;
         self.due_at = 0;
@@ -199,22 +226,35 @@ impl Freshness {
 
     /// A login lacks a key, and its token would pass with it.
     ///
-    /// Shares a fetch that runs or is about to; otherwise starts one, at most one per cooldown.
-    pub const fn ask(&mut self, now: Millis, timing: &Timing) -> Answer {
-        if self.running_since.is_some() || self.due(now) {
+    /// Shares a fetch that runs or is about to; otherwise starts one, at most one per cooldown. In the cooldown a fetch
+    /// that runs for longer than anybody waits is not shared: whoever sends unknown keys while a provider hangs would
+    /// keep as many processes waiting. Without usable keys nobody gets in but by waiting, and waits.
+    pub fn ask(&mut self, now: Millis, timing: &Timing) -> Answer {
+        let (usable, cooling) = (self.usable(now, timing), now < self.on_demand_from);
+        if let Some(since) = self.running_since {
+            let shared = !usable || !cooling || now.saturating_sub(since) < timing.wait;
+            return if shared { Answer::Wait } else { Answer::Refuse };
+        }
+        if self.due(now) || (!usable && self.idle_for(now) < timing.wait) {
             return Answer::Wait;
         }
-        if now < self.on_demand_from {
+        if cooling || (usable && now < self.not_before) {
             return Answer::Refuse;
         }
         self.on_demand_from = now.saturating_add(timing.cooldown);
         self.wanted = true;
+        self.urgent |= !usable;
         Answer::Start
     }
 
-    /// An administrator wants a fetch that starts after now, whatever the cooldown says.
-    pub const fn force(&mut self) {
+    /// A fetch is wanted that starts after now, as settings were read again.
+    pub const fn want(&mut self) {
         self.wanted = true;
+    }
+
+    /// The same for an administrator, whatever the cooldown and the provider say.
+    pub const fn force(&mut self) {
+        self.urgent = true;
     }
 
     /// Failures since the last success.
@@ -231,7 +271,8 @@ mod tests {
     const SECOND: Millis = 1_000;
     const MINUTE: Millis = 60 * SECOND;
     const HOUR: Millis = 60 * MINUTE;
-    const TIMING: Timing = Timing { refresh_interval: HOUR, max_age: 24 * HOUR, cooldown: 5 * MINUTE };
+    const TIMING: Timing =
+        Timing { refresh_interval: HOUR, max_age: 24 * HOUR, cooldown: 5 * MINUTE, wait: 2 * SECOND };
 
     fn fetched(at: Millis) -> Freshness {
         let mut freshness = Freshness::new();

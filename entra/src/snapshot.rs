@@ -126,6 +126,13 @@ impl Snapshot {
         Ok(Self { origin, fetched_at, keys: keys.iter().map(remembered).collect() })
     }
 
+    /// Whether these are keys of the same origin, none of which the later one lacks.
+    #[must_use]
+    pub fn is_within(&self, later: &Self) -> bool {
+        let there = |one: &Remembered| later.keys.iter().any(|other| other.key == one.key);
+        self.origin == later.origin && self.keys.iter().all(there)
+    }
+
     /// How old the keys are at `now`, in Unix seconds, if they may be used for `origin`.
     ///
     /// # Errors
