@@ -193,7 +193,8 @@ fn judge(visitor: &Visitor, text: &[u8], rules: &Rules, witness: &mut impl Witne
             return fenced(|| token.verify_before(&key, policy, unix_now(), witness))
                 .map_err(|refusal| denial_by(refusal, name));
         }
-        // Only a token that would pass with the right key may make anything happen, or keep a process waiting.
+        // Only a token that would pass with the right key may make anything happen, or keep a process waiting. Whether
+        // the role is there and linked to its object is not asked: a stranger could tell from the time it takes.
         let worth_waiting = visitor.may_wait
             && *worth_waiting.get_or_insert_with(|| fenced(|| token.could_pass(policy, unix_now())).is_ok());
         if !(worth_waiting && lookup.await_another(&origin.fingerprint, deadline)) {

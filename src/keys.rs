@@ -4,6 +4,7 @@ mod api;
 mod cache;
 mod fetch;
 mod handover;
+mod said;
 mod snapshot;
 mod worker;
 
@@ -64,8 +65,8 @@ impl Lookup {
 /// # Errors
 /// What went wrong, in words.
 fn refresh(patience: Duration) -> Result<usize, String> {
-    let seen = cache::force();
-    if cache::await_end(seen, Instant::now() + patience) {
+    let begun = cache::force();
+    if cache::await_end(begun, Instant::now() + patience) {
         cache::outcome()
     } else {
         Err("no fetch ended in time; see the server log".to_owned())

@@ -22,6 +22,7 @@ mod hba;
 mod keys;
 mod preloaded;
 mod principal;
+mod regular_file;
 mod report;
 mod session;
 mod sessions;

@@ -4,6 +4,7 @@
 //! refused and the old one stays; at server start it stands, and until it is mended every Azure AD login is refused as
 //! `not_configured`, because the default PostgreSQL would put in its place may mean "anyone".
 
+mod anchors;
 mod define;
 mod files;
 mod session;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use entra::{KeySource, Misconfigured, Policy, RawPolicy, Timing};
 
+pub(crate) use anchors::anchors_in;
 pub(crate) use files::unknown_name;
 pub(crate) use session::validates_object_ids;
 
@@ -98,6 +100,7 @@ pub(crate) fn timing() -> Timing {
         refresh_interval: millis(define::KEY_REFRESH_INTERVAL.get()),
         max_age: millis(define::KEY_MAX_AGE.get()),
         cooldown: millis(define::KEY_REFRESH_COOLDOWN.get()),
+        wait: define::UNKNOWN_KEY_WAIT.get().unsigned_abs().into(),
     }
 }
 

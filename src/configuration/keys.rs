@@ -12,6 +12,7 @@ const LONGEST_SILENCE: i64 = 150;
 
 pub(super) fn findings(status: &Status, keys: &[KeyRow]) -> Vec<Finding> {
     let mut findings = vec![worker(status), state(status)];
+    findings.extend(interval());
     findings.extend(issuers(keys));
     findings.extend(clock(status));
     findings
@@ -49,6 +50,17 @@ fn state(status: &Status) -> Finding {
         )
         .advice("Mend what it names, then: SELECT azure_ad_auth.refresh_keys();"),
     }
+}
+
+/// Keys are fetched ahead of their age limit, whatever the interval says.
+fn interval() -> Option<Finding> {
+    let timing = settings::timing();
+    (timing.refresh_interval > timing.max_age / 2).then(|| {
+        let text = "azure_ad_auth.key_refresh_interval is more than half of azure_ad_auth.key_max_age";
+        Finding::notice("key interval", text).advice(
+            "Keys are fetched whenever half of key_max_age has passed; an outage may last as long again.",
+        )
+    })
 }
 
 /// Keys that say whose they are, and are nobody's whose tokens are accepted: another cloud, or another provider.

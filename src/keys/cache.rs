@@ -24,7 +24,8 @@ use layout::{KeyMemory, MEMORY, Slot, news};
 pub(crate) use status::{KeyRow, Status};
 pub(super) use status::{rows, status};
 pub(super) use upkeep::{
-    begin, is_empty, look, note_failure, origin_is, publish, restore, snapshot, state, worker_started,
+    begin, is_empty, look, note_failure, note_success, origin_is, publish, restore, snapshot, state,
+    worker_started,
 };
 
 use super::{Found, Lookup};
@@ -70,21 +71,20 @@ pub(super) fn await_news(seen: u64, deadline: Instant) -> bool {
     wait(deadline, |memory| memory.generation > seen)
 }
 
-/// An administrator wants a fetch that starts after now. The number of ended fetches to be exceeded.
+/// An administrator wants a fetch that starts after now. The number of the last one that may have begun too early.
 pub(super) fn force() -> u64 {
-    let seen = {
+    let begun = {
         let mut memory = MEMORY.exclusive();
         memory.freshness.force();
-        // One that runs now may have begun too early: its end does not count.
-        memory.tally.ended + u64::from(memory.freshness.is_running())
+        memory.tally.begun
     };
     wake_worker();
-    seen
+    begun
 }
 
-/// Waits until more fetches have ended than `seen`. False: the time was up.
-pub(super) fn await_end(seen: u64, deadline: Instant) -> bool {
-    wait(deadline, |memory| memory.tally.ended > seen)
+/// Waits until a fetch that was begun after that one has ended. False: the time was up.
+pub(super) fn await_end(begun: u64, deadline: Instant) -> bool {
+    wait(deadline, |memory| memory.tally.last_ended > begun)
 }
 
 /// How the last fetch ended: the number of keys, or what went wrong.

@@ -2,19 +2,17 @@
 //!
 //! Runs in threads of its own beside the worker's main loop, so that a provider that hangs holds up nobody.
 
-use std::fs::OpenOptions;
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use entra::{KeySet, KeySource, Untrusted, limits};
 use ureq::config::Config;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
+use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Proxy};
 
-use crate::settings::KeyOrigin;
+use crate::regular_file;
+use crate::settings::{self, KeyOrigin};
 
 /// One request may take no longer, from name resolution to the last byte.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,21 +23,20 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest head of a response. Entra's have under 2 KiB.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
-/// Largest file of trust anchors. The system's have about 220 KiB.
-const MAX_CA_FILE_BYTES: u64 = 4 * 1024 * 1024;
-
 /// Why there are no new keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FetchFault {
     /// In words, fit for the log.
     pub(super) problem: String,
+    /// The status that the provider answered with, where that is the problem.
+    pub(super) status: Option<u16>,
     /// What the provider asked us to wait (RFC 9110 section 10.2.3).
     pub(super) retry_after: Option<Duration>,
 }
 
 impl From<String> for FetchFault {
     fn from(problem: String) -> Self {
-        Self { problem, retry_after: None }
+        Self { problem, status: None, retry_after: None }
     }
 }
 
@@ -62,7 +59,8 @@ struct Document {
 pub(super) fn fetch(origin: &KeyOrigin) -> Result<Fetched, FetchFault> {
     match &origin.source {
         KeySource::File(path) => {
-            let document = read_file(path, limits::MAX_KEY_DOCUMENT_BYTES as u64 + 1)?;
+            let document = regular_file::read(path, limits::MAX_KEY_DOCUMENT_BYTES as u64 + 1, 0)
+                .map_err(|fault| format!("{path}: {fault}"))?;
             let keys = KeySet::parse(&document).map_err(|fault| format!("{path}: {fault}"))?;
             Ok(Fetched { keys, clock_ahead: None })
         }
@@ -115,17 +113,7 @@ fn trust_anchors(ca_file: Option<&str>) -> Result<Vec<Certificate<'static>>, Fet
     let mut anchors: Vec<_> =
         system.certs.iter().map(|anchor| Certificate::from_der(anchor.as_ref()).to_owned()).collect();
     if let Some(path) = ca_file {
-        let before = anchors.len();
-        for item in parse_pem(&read_file(path, MAX_CA_FILE_BYTES)?) {
-            match item {
-                Ok(PemItem::Certificate(anchor)) => anchors.push(anchor),
-                Ok(_) => {}
-                Err(_) => return Err(format!("{path}: not a PEM file").into()),
-            }
-        }
-        if anchors.len() == before {
-            return Err(format!("{path}: no certificate in it").into());
-        }
+        anchors.extend(settings::anchors_in(path).map_err(|fault| format!("{path}: {fault}"))?);
     }
     if anchors.is_empty() {
         let problem = "no certificate authorities are installed; install ca-certificates or set ca_file";
@@ -152,6 +140,7 @@ fn get(agent: &Agent, url: &str) -> Result<Document, FetchFault> {
         let elsewhere = if status.is_redirection() { ", and redirects are not followed" } else { "" };
         return Err(FetchFault {
             problem: format!("{url}: answered with status {}{elsewhere}", status.as_u16()),
+            status: Some(status.as_u16()),
             retry_after: header("retry-after").and_then(|value| wait_asked_for(value, SystemTime::now())),
         });
     }
@@ -172,19 +161,6 @@ fn clock_ahead(value: &str, now: SystemTime) -> Option<i64> {
     let theirs = httpdate::parse_http_date(value).ok()?;
     let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
     Some(theirs.duration_since(now).map_or_else(|behind| -seconds(behind.duration()), seconds))
-}
-
-/// Reads at most `limit` bytes of a regular file.
-fn read_file(path: &str, limit: u64) -> Result<Vec<u8>, FetchFault> {
-    let failed = |fault: std::io::Error| FetchFault::from(format!("{path}: {fault}"));
-    // Opening a pipe would wait for someone to write to it.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(format!("{path}: not a regular file").into());
-    }
-    let mut content = Vec::new();
-    file.take(limit).read_to_end(&mut content).map_err(failed)?;
-    Ok(content)
 }
 
 #[cfg(test)]

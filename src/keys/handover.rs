@@ -12,6 +12,9 @@ use parking_lot::Mutex;
 use super::fetch::{FetchFault, Fetched, fetch};
 use crate::settings::KeyOrigin;
 
+/// Most fetches at a time. One that was given up lives on until what it waits for is over, such as a disk that is gone.
+const MAX_FETCHES: usize = 4;
+
 /// What a fetch brought.
 pub(super) struct Outcome {
     /// Which fetch: one that was overtaken by new settings counts for nothing.
@@ -37,6 +40,10 @@ impl Handover {
 
     /// Starts a fetch.
     pub(super) fn start(&self, run: u64, origin: KeyOrigin) -> io::Result<()> {
+        // Each of them holds the place where it will leave its outcome; we do, too.
+        if Arc::strong_count(&self.outcome) > MAX_FETCHES {
+            return Err(io::Error::other("earlier fetches have not come to an end"));
+        }
         let (place, mut rope) = (Arc::clone(&self.outcome), self.rope.try_clone()?);
         let work = move || {
             // A fault of ours or of a library must not leave everyone waiting for an outcome.
@@ -82,5 +89,35 @@ fn without_signals<T>(run: impl FnOnce() -> T) -> T {
         let result = run();
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use entra::KeySource;
+
+    use super::*;
+
+    #[test]
+    fn fetches_that_never_end_do_not_pile_up() {
+        let mut handover = Handover::new().expect("a pair of sockets");
+        let origin = || KeyOrigin {
+            source: KeySource::File("/nowhere".to_owned()),
+            ca_file: None,
+            proxy: None,
+            fingerprint: String::new(),
+        };
+        let mut stuck: Vec<_> = (0..MAX_FETCHES).map(|_| Arc::clone(&handover.outcome)).collect();
+        let fault = handover.start(1, origin()).expect_err("one too many");
+        assert_eq!(fault.to_string(), "earlier fetches have not come to an end");
+        stuck.pop();
+        handover.start(2, origin()).expect("a thread");
+        let outcome = (0..1_000).find_map(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            handover.take()
+        });
+        assert_eq!(outcome.expect("an outcome").run, 2);
     }
 }

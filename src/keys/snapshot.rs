@@ -5,10 +5,12 @@
 //! it may be used is decided by `entra`.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
 use entra::{Snapshot, limits};
+
+use crate::regular_file;
 
 /// The file, in the data directory.
 pub(super) const FILE: &str = "azure_ad_auth.keys";
@@ -21,34 +23,25 @@ const UNFINISHED: &str = "azure_ad_auth.keys.tmp";
 /// # Errors
 /// Why it cannot be used, in words.
 pub(super) fn read() -> Result<Option<Snapshot>, String> {
-    match content() {
+    match regular_file::read(FILE, limits::MAX_SNAPSHOT_BYTES as u64 + 1, libc::O_NOFOLLOW) {
         Ok(content) => Snapshot::parse(&content).map(Some).map_err(|fault| fault.to_string()),
         Err(fault) if fault.kind() == ErrorKind::NotFound => Ok(None),
         Err(fault) => Err(fault.to_string()),
     }
 }
 
-fn content() -> io::Result<Vec<u8>> {
-    // Opening a pipe would wait for someone to write to it.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(FILE)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let mut content = Vec::new();
-    file.take(limits::MAX_SNAPSHOT_BYTES as u64 + 1).read_to_end(&mut content)?;
-    Ok(content)
-}
-
 /// Replaces what is there: a crash at any moment leaves the old file or the new one, whole.
 ///
-/// What cannot be replaced is removed, because it may have a key that has been withdrawn since.
+/// What cannot be replaced is removed, unless it has no key that has been withdrawn since.
 ///
 /// # Errors
 /// What went wrong, in words.
 pub(super) fn write(snapshot: &Snapshot) -> Result<(), String> {
     replace(&snapshot.to_bytes()).map_err(|fault| {
-        // If this fails too, what is left ages as it would have.
-        let _ = fs::remove_file(FILE);
+        if !read().is_ok_and(|there| there.is_some_and(|there| there.is_within(snapshot))) {
+            // If this fails too, what is left ages as it would have.
+            let _ = fs::remove_file(FILE);
+        }
         fault.to_string()
     })
 }
@@ -58,9 +51,14 @@ fn replace(content: &[u8]) -> io::Result<()> {
         Err(fault) if fault.kind() != ErrorKind::NotFound => return Err(fault),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(UNFINISHED)?;
+    // As all files of the server: its umask takes the group's part away, unless initdb was told that the group may read.
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(UNFINISHED)?;
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(UNFINISHED, FILE)?;
-    File::open(".")?.sync_all()
+    match File::open(".")?.sync_all() {
+        // Some file systems know no such thing for a folder, which is as well with PostgreSQL.
+        Err(fault) if matches!(fault.raw_os_error(), Some(libc::EBADF | libc::EINVAL)) => Ok(()),
+        synced => synced,
+    }
 }

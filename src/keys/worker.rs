@@ -5,6 +5,7 @@
 //! - SIGHUP: reads the settings, drops keys of another origin, fetches.
 //! - SIGTERM: leaves with exit code 1 at once, also in the middle of a fetch; the postmaster starts it again a second later,
 //!   or not at all when it is itself shutting down. Exit code 0 would mean "never again".
+//! - The environment's certificate authorities are forgotten: it is the postmaster's, and nobody looks there.
 //! - Its latch: a login or an administrator wants a fetch, or a fetch has ended.
 //! - The postmaster dies: so does it, at once.
 //! - Server in binary upgrade mode: it is not registered.
@@ -22,6 +23,7 @@ use pgrx::prelude::*;
 
 use super::fetch::{FetchFault, Fetched};
 use super::handover::Handover;
+use super::said::Said;
 use super::{cache, snapshot};
 use crate::clock;
 use crate::preloaded;
@@ -56,6 +58,10 @@ pub extern "C-unwind" fn azure_ad_auth_worker_main(argument: pg_sys::Datum) {
     }
     // SAFETY: this process runs nothing else; callbacks registered later run earlier.
     unsafe { pg_sys::on_proc_exit(Some(leave), pg_sys::Datum::from(0)) };
+    for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        // SAFETY: there is no other thread yet.
+        unsafe { std::env::remove_var(name) };
+    }
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
     cache::worker_started();
     match Worker::new() {
@@ -87,19 +93,6 @@ struct Worker {
     said_of_snapshot: Said,
 }
 
-/// A thing is said once, until there is another to say.
-#[derive(Default)]
-struct Said(Option<String>);
-
-impl Said {
-    fn say(&mut self, text: String) {
-        if self.0.as_ref() != Some(&text) {
-            log(&text);
-            self.0 = Some(text);
-        }
-    }
-}
-
 impl Worker {
     fn new() -> std::io::Result<Self> {
         Ok(Self {
@@ -122,8 +115,9 @@ impl Worker {
             if let (Some(origin), true, None) = (&self.origin, outlook.due, self.running_since) {
                 self.start(origin.clone());
             }
-            let sleep = if outlook.due { LONGEST_SLEEP } else { outlook.idle_for.min(LONGEST_SLEEP) };
-            self.wait(sleep);
+            // What was due has begun, or has failed to; without an origin it stays due.
+            let idle_for = if self.origin.is_some() { cache::look().idle_for } else { LONGEST_SLEEP };
+            self.wait(idle_for.min(LONGEST_SLEEP));
             if BackgroundWorker::sigterm_received() {
                 return;
             }
@@ -172,7 +166,7 @@ impl Worker {
                 let (count, age) = (snapshot.keys.len(), age / 1_000);
                 log(&format!("{count} signing keys, fetched {age} s ago, were found in {}", snapshot::FILE));
             }
-            Err(fault) => self.said_of_snapshot.say(format!("{} is not used: {fault}", snapshot::FILE)),
+            Err(fault) => self.say_of_snapshot(&format!("is not used: {fault}")),
         }
     }
 
@@ -180,10 +174,15 @@ impl Worker {
     fn keep(&mut self) {
         match snapshot::write(&cache::snapshot()) {
             Ok(()) => self.said_of_snapshot = Said::default(),
-            Err(fault) => self.said_of_snapshot.say(format!(
-                "{} cannot be written: {fault}; a server that starts during an outage will have no keys",
-                snapshot::FILE
+            Err(fault) => self.say_of_snapshot(&format!(
+                "cannot be written: {fault}; a server that starts during an outage may have no keys"
             )),
+        }
+    }
+
+    fn say_of_snapshot(&mut self, text: &str) {
+        if self.said_of_snapshot.adds(text) {
+            log(&format!("{} {text}", snapshot::FILE));
         }
     }
 
@@ -226,8 +225,12 @@ impl Worker {
                 keys.dropped()
             );
         }
-        self.said.say(text);
+        if self.said.turn(&text) {
+            log(&text);
+        }
+        // Before whoever asked for these keys is told that they are there: a key they have withdrawn must not come back.
         self.keep();
+        cache::note_success();
     }
 
     fn failed(&mut self, fault: &FetchFault) {
@@ -240,7 +243,15 @@ impl Worker {
                 "logins go on with the keys at hand"
             }
         };
-        self.said.say(format!("fetching the signing keys failed: {}; {consequence}", fault.problem));
+        let text = format!("fetching the signing keys failed: {}; {consequence}", fault.problem);
+        // Numbers in what a library says may be times. A status is not.
+        let news = match fault.status {
+            Some(_) => self.said.adds_exactly(&text),
+            None => self.said.adds(&text),
+        };
+        if news {
+            log(&text);
+        }
     }
 
     /// The one place that waits: for the latch, the bell, the time, or the postmaster's death.

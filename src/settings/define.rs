@@ -7,7 +7,7 @@ use pgrx::prelude::*;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use ureq::ProxyProtocol;
 
-use super::PREFIX;
+use super::{PREFIX, anchors_in};
 
 /// Longest value of a setting that decides whose keys are ours; they all must fit in key memory together.
 const MAX_ORIGIN_BYTES: usize = 1_000;
@@ -132,6 +132,16 @@ pub(super) fn check_path(path: &str) -> Result<(), String> {
     }
 }
 
+/// A file of certificates, or nothing.
+fn check_anchors(path: &str) -> Result<(), String> {
+    check_path(path)?;
+    // A parallel worker takes over what its leader has, whatever has become of the file since.
+    if path.is_empty() || starting_in_parallel() {
+        return Ok(());
+    }
+    anchors_in(path).map(drop).map_err(|fault| format!("is not a file of certificates: {fault}"))
+}
+
 /// The address of a proxy, or nothing.
 pub(super) fn check_proxy(proxy: &str) -> Result<(), String> {
     let spoken = |proxy: ureq::Proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https);
@@ -165,6 +175,15 @@ fn starting() -> bool {
     // SAFETY: written by the main thread only, which is where check hooks run.
     unsafe {
         pg_sys::process_shared_preload_libraries_in_progress
+    }
+}
+
+/// A parallel worker takes over its leader's settings, one by one through their check hooks.
+fn starting_in_parallel() -> bool {
+    #[expect(unsafe_code, reason = "reads a flag of the server")]
+    // SAFETY: as above.
+    unsafe {
+        pg_sys::InitializingParallelWorker
     }
 }
 
@@ -211,7 +230,7 @@ check_hooks! {
     check_key_source(*mut c_char) |value| {
         check_text(value, |text| entra::parse_key_source(text).map(drop).and_then(|()| within(text)))
     };
-    check_ca_file(*mut c_char) |value| check_text(value, check_path);
+    check_ca_file(*mut c_char) |value| check_text(value, check_anchors);
     check_https_proxy(*mut c_char) |value| check_text(value, check_proxy);
     check_allowed_clients(*mut c_char) |value| check_text(value, |text| entra::parse_clients(text).map(drop));
     check_required_permission(*mut c_char) |value| {

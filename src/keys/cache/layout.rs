@@ -92,6 +92,10 @@ pub(super) struct KeyMemory {
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(super) struct Tally {
+    /// Fetches that were begun. The last of them may be running, or may have been given up.
+    pub(super) begun: u64,
+    /// The number, among those begun, of the last that has ended.
+    pub(super) last_ended: u64,
     /// Fetches that have ended, well or not.
     pub(super) ended: u64,
     /// Those of them that failed.
@@ -100,6 +104,14 @@ pub(super) struct Tally {
     pub(super) on_demand: u64,
     /// When the last one began, Unix seconds; 0: none did.
     pub(super) begun_at: i64,
+}
+
+impl Tally {
+    /// The fetch begun last has ended.
+    pub(super) const fn note_end(&mut self) {
+        self.ended += 1;
+        self.last_ended = self.begun;
+    }
 }
 
 /// The worker, as others see it.

@@ -64,7 +64,7 @@ pub(in crate::keys) fn origin_is(fingerprint: &str, dropped: bool, unknown_setti
         if dropped {
             memory.freshness.abandon();
         }
-        memory.freshness.force();
+        memory.freshness.want();
         return;
     }
     memory.freshness = memory.freshness.restarted();
@@ -77,10 +77,12 @@ pub(in crate::keys) fn begin() {
     let (now, wall) = (clock::monotonic(), clock::unix_now());
     let mut memory = MEMORY.exclusive();
     memory.freshness.begin(now);
+    memory.tally.begun += 1;
     memory.tally.begun_at = wall;
 }
 
-/// A fetch brought keys: they replace all that were there.
+/// A fetch brought keys: they replace all that were there. Logins go on at once; that the fetch has ended is said by
+/// [`note_success`].
 pub(in crate::keys) fn publish(keys: &KeySet, clock_ahead: Option<i64>, timing: &Timing) {
     let fetched_at = clock::unix_now();
     // Nobody but us changes keys, so they may be read before the lock that changes them is taken.
@@ -94,10 +96,15 @@ pub(in crate::keys) fn publish(keys: &KeySet, clock_ahead: Option<i64>, timing: 
         memory.fetched_at = fetched_at;
         memory.clock_ahead = clock_ahead;
         memory.fault = Bytes::EMPTY;
-        memory.tally.ended += 1;
         memory.generation += 1;
         memory.freshness.succeeded(now, timing);
     }
+    announce();
+}
+
+/// What a fetch brought is published and kept: whoever waits for its end need not wait any longer.
+pub(in crate::keys) fn note_success() {
+    MEMORY.exclusive().tally.note_end();
     announce();
 }
 
@@ -146,7 +153,7 @@ pub(in crate::keys) fn note_failure(
     {
         let mut memory = MEMORY.exclusive();
         memory.fault = fault;
-        memory.tally.ended += 1;
+        memory.tally.note_end();
         memory.tally.failed += 1;
         memory.generation += 1;
         memory.freshness.failed(now, timing, retry_after, jitter);

@@ -1,0 +1,25 @@
+//! The file of extra trust anchors, which is looked at twice: when the setting changes, and by every fetch.
+
+use ureq::tls::{Certificate, PemItem, parse_pem};
+
+use crate::regular_file;
+
+/// Largest file of trust anchors. The system's have about 220 KiB.
+const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The certificates in a PEM file; at least one.
+///
+/// # Errors
+/// Why they cannot be used, in words.
+pub(crate) fn anchors_in(path: &str) -> Result<Vec<Certificate<'static>>, String> {
+    let content = regular_file::read(path, MAX_FILE_BYTES, 0).map_err(|fault| fault.to_string())?;
+    let mut anchors = Vec::new();
+    for item in parse_pem(&content) {
+        match item {
+            Ok(PemItem::Certificate(anchor)) => anchors.push(anchor),
+            Ok(_) => {}
+            Err(_) => return Err("not a PEM file".to_owned()),
+        }
+    }
+    if anchors.is_empty() { Err("no certificate in it".to_owned()) } else { Ok(anchors) }
+}
