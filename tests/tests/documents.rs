@@ -12,7 +12,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use entra::Code;
+use entra::{Code, State};
 use serde_json::json;
 use trial::cluster::{Cluster, Setup};
 use trial::door::Door;
@@ -415,6 +415,15 @@ fn a_monitor_can_run_the_queries_for_postgres_exporter() {
             );
         }
     }
+}
+
+#[test]
+fn every_state_of_the_keys_is_explained() {
+    let operations = document("docs/operations.md");
+    let table = operations.split("\n| state | ").nth(1).and_then(|rest| rest.split("\n\n").next());
+    let rows = table.expect("a table").lines().skip(2);
+    let states: Vec<_> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+    assert_eq!(states, State::ALL.map(State::as_str));
 }
 
 #[test]

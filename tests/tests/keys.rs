@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use serde_json::json;
 use trial::client::Outcome;
-use trial::cluster::{Cluster, Setup, eventually};
+use trial::cluster::{Cluster, eventually};
 use trial::expect::{admitted, ours};
 use trial::idp::{Manners, Provider};
 use trial::issuer::*;
 
-use crate::{KEY, NEW_KEY, WORKSHOP, link, provider, scene};
+use crate::{KEY, NEW_KEY, WORKSHOP, at_every_door, link, scene};
 
 /// The process id of a process of the server, by what its title has.
 pub(crate) fn process(cluster: &Cluster, title: &str) -> Option<i32> {
@@ -35,8 +35,11 @@ pub(crate) fn signal(pid: i32, signal: i32) -> bool {
     }
 }
 
+/// The title of the worker.
+pub(crate) const WORKER: &str = "azure_ad_auth key refresh";
+
 fn worker(cluster: &Cluster) -> Option<i32> {
-    process(cluster, "azure_ad_auth key refresh")
+    process(cluster, WORKER)
 }
 
 pub(crate) fn signal_worker(cluster: &Cluster, number: i32) {
@@ -58,6 +61,20 @@ pub(crate) const UNVERIFIED: &str = "the access token's signature could not be v
 pub(crate) const UNAVAILABLE: &str =
     "the signing keys of the Azure AD tenant are not available; try again later";
 
+/// How often logins have waited for keys.
+pub(crate) fn waits(cluster: &Cluster) -> u64 {
+    let waits = cluster.sql("SELECT value FROM azure_ad_auth.stat WHERE metric = 'key_waits'");
+    waits.parse().expect("a number")
+}
+
+/// Has a fetch hang.
+fn hang(cluster: &Cluster, provider: &Provider, manners: Manners) {
+    let before = provider.requests();
+    provider.behave(manners);
+    cluster.sql("SELECT pg_reload_conf()");
+    assert!(eventually(|| provider.requests() > before), "a fetch hangs");
+}
+
 #[test]
 fn a_token_of_a_new_key_gets_in_at_first_try() {
     let (cluster, provider) = scene("");
@@ -75,25 +92,39 @@ fn a_token_of_a_new_key_gets_in_at_first_try() {
 }
 
 #[test]
-fn unknown_keys_cause_one_fetch_per_cooldown() {
-    let (cluster, provider) = scene("");
-    link(&cluster, "ann", PERSON, "user");
-    let before = provider.requests();
-    for _ in 0..20 {
+fn unknown_keys_cause_one_fetch_per_cooldown_and_tokens_that_could_not_pass_none() {
+    let settings = format!("azure_ad_auth.allowed_clients = '{CLIENT}'");
+    at_every_door(&settings, |_, cluster, provider| {
+        link(&cluster, "ann", PERSON, "user");
+        let (before, now) = (provider.requests(), unix_now());
+        for (claim, value) in [
+            ("ver", json!("3.0")),
+            ("tid", json!(OTHER_TENANT)),
+            ("iss", json!("https://sts.windows.net/other/")),
+            ("aud", json!("other")),
+            ("nbf", json!(now + 3_600)),
+            ("exp", json!(1)),
+            ("appid", json!(APPLICATION)),
+            ("scp", json!("")),
+        ] {
+            let token = NEW_KEY.token(&with(user_v1(now), claim, value));
+            assert_eq!(message(cluster.login("ann", &token)), UNVERIFIED, "{claim}");
+        }
+        cluster.set("azure_ad_auth.required_permission", "other");
+        let settled = || cluster.sql("SELECT fetching FROM azure_ad_auth.key_status") == "f";
+        assert!(provider.requests() > before && eventually(settled), "a reload fetches");
+        let before = provider.requests();
         assert_eq!(message(try_login(&cluster, &NEW_KEY)), UNVERIFIED);
-    }
-    assert_eq!(provider.requests(), before + 2);
-    // Not even one for a token that could not pass with any key.
-    let (cluster, provider) = scene("");
-    link(&cluster, "ann", PERSON, "user");
-    let before = provider.requests();
-    for (claim, value) in
-        [("aud", json!("other")), ("tid", json!(OTHER_TENANT)), ("exp", json!(1)), ("scp", json!(""))]
-    {
-        let token = NEW_KEY.token(&with(user_v1(unix_now()), claim, value));
-        assert_eq!(message(cluster.login("ann", &token)), UNVERIFIED);
-    }
-    assert_eq!(provider.requests(), before);
+        assert_eq!((provider.requests(), waits(&cluster)), (before, 0));
+        cluster.sql("ALTER SYSTEM RESET azure_ad_auth.required_permission");
+        cluster.reload();
+        assert!(provider.requests() > before && eventually(settled), "a reload fetches");
+        let before = provider.requests();
+        for _ in 0..20 {
+            assert_eq!(message(try_login(&cluster, &NEW_KEY)), UNVERIFIED);
+        }
+        assert_eq!((provider.requests(), waits(&cluster)), (before + 2, 1), "the others did not wait");
+    });
 }
 
 #[test]
@@ -123,34 +154,27 @@ pub(crate) fn message_or_ready(cluster: &Cluster) -> String {
 }
 
 #[test]
-fn a_login_waits_for_the_first_fetch() {
-    let provider = provider();
-    provider.behave(Manners::Slow(Duration::from_secs(1)));
-    let cluster = Cluster::new(
-        &WORKSHOP,
-        &Setup {
-            settings: format!(
-                "azure_ad_auth.authority_url = '{}'\nazure_ad_auth.unknown_key_wait = 20s",
-                provider.url()
-            ),
-            ..Setup::default()
-        },
-    );
-    cluster.start();
-    cluster.found();
+fn logins_wait_for_the_first_fetch() {
+    let (cluster, provider) = scene("");
     link(&cluster, "ann", PERSON, "user");
-    cluster.await_keys();
-    cluster.stop("fast");
-    fs::remove_file(cluster.key_snapshot()).expect("a snapshot");
-    cluster.start();
-    let logins: Vec<_> = thread::scope(|scope| {
-        let login = || try_login(&cluster, &KEY);
-        let logins: Vec<_> = (0..40).map(|_| scope.spawn(login)).collect();
-        logins.into_iter().map(thread::ScopedJoinHandle::join).collect()
-    });
-    for login in logins {
-        assert_eq!(login.expect("a thread"), Outcome::Ready, "{}", ours(&cluster.log()));
+    // A few within the default wait; and many where nobody is in a hurry, at a slower provider.
+    for (wait, slow, count) in [("2s", 1, 4), ("20s", 2, 40)] {
+        cluster.set("azure_ad_auth.unknown_key_wait", wait);
+        provider.behave(Manners::Slow(Duration::from_secs(slow)));
+        cluster.stop("fast");
+        fs::remove_file(cluster.key_snapshot()).expect("a snapshot");
+        cluster.start();
+        let logins: Vec<_> = thread::scope(|scope| {
+            let login = || try_login(&cluster, &KEY);
+            let logins: Vec<_> = (0..count).map(|_| scope.spawn(login)).collect();
+            logins.into_iter().map(thread::ScopedJoinHandle::join).collect()
+        });
+        for login in logins {
+            assert_eq!(login.expect("a thread"), Outcome::Ready, "{wait}: {}", ours(&cluster.log()));
+        }
+        cluster.await_keys();
     }
+    assert!(waits(&cluster) > 0, "somebody came before the keys");
 }
 
 #[test]
@@ -202,6 +226,21 @@ fn another_tenants_keys_are_unusable_at_once() {
     cluster.await_log(mark, "fetching the signing keys failed");
     assert_eq!(message(try_login(&cluster, &KEY)), UNAVAILABLE);
     assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.signing_keys"), "0");
+    // Another tenant of the same authority, which has the same keys.
+    cluster.sql("ALTER SYSTEM RESET azure_ad_auth.authority_url");
+    cluster.set("azure_ad_auth.tenant_id", OTHER_TENANT);
+    cluster.sql(&format!("SELECT azure_ad_auth.set_admin('chief', '{APPLICATION}')"));
+    link(&cluster, "bob", PERSON, "user");
+    let theirs = with(user_v1(unix_now()), "tid", json!(OTHER_TENANT));
+    let theirs = with(theirs, "iss", json!(format!("https://sts.windows.net/{OTHER_TENANT}/")));
+    let mut keys = || cluster.login("bob", &KEY.token(&theirs)) == Outcome::Ready;
+    assert!(eventually(&mut keys), "{}", ours(&cluster.log()));
+    let source = cluster.sql("SELECT source FROM azure_ad_auth.signing_keys");
+    assert!(source.contains(OTHER_TENANT), "{source}");
+    for role in ["ann", "bob"] {
+        let outcome = cluster.login(role, &KEY.token(&user_v1(unix_now())));
+        assert_eq!(message(outcome), "the access token was issued by another tenant", "{role}");
+    }
 }
 
 #[test]
@@ -239,31 +278,97 @@ fn nobody_notices_that_the_worker_is_told_to_go() {
 fn the_worker_goes_and_comes_in_the_middle_of_a_fetch() {
     let (cluster, provider) = scene("");
     link(&cluster, "ann", PERSON, "user");
-    provider.behave(Manners::Hang);
-    let before = provider.requests();
-    cluster.sql("SELECT pg_reload_conf()");
-    assert!(eventually(|| provider.requests() > before), "a fetch hangs");
+    hang(&cluster, &provider, Manners::Hang);
     let old = worker(&cluster).expect("a worker");
+    assert!(threads(old).len() > 1, "the fetch runs beside the main loop");
+    for (thread, blocked) in threads(old) {
+        for number in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGALRM, libc::SIGUSR1] {
+            let blocked = blocked & (1 << (number - 1)) != 0;
+            assert_eq!(blocked, thread != old, "signal {number} reaches the main thread only");
+        }
+    }
     signal(old, libc::SIGTERM);
     assert!(eventually(|| worker(&cluster).is_some_and(|new| new != old)));
     assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+    provider.behave(Manners::Good);
+    assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
+    let alone = || worker(&cluster).is_some_and(|worker| threads(worker).len() == 1);
+    assert!(eventually(alone), "no thread stays");
+}
+
+/// The threads of a process, and the signals each of them blocks.
+fn threads(process: i32) -> Vec<(i32, u64)> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let threads = tasks.filter_map(|task| {
+        let status = fs::read_to_string(task.path().join("status")).ok()?;
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"))?;
+        let blocked = u64::from_str_radix(blocked.trim(), 16).ok()?;
+        Some((task.file_name().to_str()?.parse().ok()?, blocked))
+    });
+    threads.collect()
+}
+
+#[test]
+fn an_administrator_gets_keys_although_the_fetch_that_hung_was_given_up() {
+    let (cluster, provider) = scene("");
+    let refreshing = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%refresh_keys%' AND pid <> \
+                      pg_backend_pid() AND wait_event_type = 'Extension'";
+    let refresh_while = |given_up: &dyn Fn()| {
+        hang(&cluster, &provider, Manners::Hang);
+        thread::scope(|scope| {
+            let refresh = scope.spawn(|| cluster.sql("SELECT azure_ad_auth.refresh_keys()"));
+            assert!(eventually(|| cluster.sql(refreshing) == "1"));
+            given_up();
+            refresh.join().expect("a thread")
+        })
+    };
+    // By a worker that goes.
+    let count = refresh_while(&|| {
+        signal_worker(&cluster, libc::SIGTERM);
+        assert!(eventually(|| worker(&cluster).is_none()));
+        provider.behave(Manners::Good);
+    });
+    assert_eq!(count, "1");
+    // By other settings.
+    let other = Provider::start(&WORKSHOP.authority, vec![Arc::clone(&KEY), Arc::clone(&NEW_KEY)], 0);
+    let count = refresh_while(&|| cluster.set("azure_ad_auth.authority_url", &other.url()));
+    assert_eq!(count, "2");
 }
 
 #[test]
 fn the_server_stops_while_a_fetch_hangs() {
     let (cluster, provider) = scene("");
     link(&cluster, "ann", PERSON, "user");
-    provider.behave(Manners::Hang);
-    let before = provider.requests();
-    cluster.sql("SELECT pg_reload_conf()");
-    assert!(eventually(|| provider.requests() > before), "a fetch hangs");
-    let mark = cluster.log_mark();
-    cluster.stop("fast");
-    let log = cluster.log_since(mark);
-    assert!(log.contains("database system is shut down"), "{}", ours(&log));
-    // It did not wait for the fetch, which would have ended by its time limit, with a line in the log.
-    assert!(!log.contains("fetching the signing keys failed"), "{}", ours(&log));
-    assert!(!log.contains("terminated by signal"), "{}", ours(&log));
+    for (mode, manners) in [
+        ("fast", Manners::Hang),
+        ("smart", Manners::Silent),
+        ("fast", Manners::Silent),
+        ("immediate", Manners::Hang),
+    ] {
+        hang(&cluster, &provider, manners.clone());
+        let mark = cluster.log_mark();
+        cluster.stop(mode);
+        let log = cluster.log_since(mark);
+        let request = format!("received {mode} shutdown request");
+        let (Some(told), Some(gone)) =
+            (time_of(&log, &request), time_of(&log, "database system is shut down"))
+        else {
+            panic!("{mode}, {manners:?}: {}", ours(&log));
+        };
+        // It did not wait for the fetch, which would have ended by its time limit, with a line in the log.
+        assert!(gone - told < 5_000, "{mode}, {manners:?}: {} ms", gone - told);
+        assert!(!log.contains("fetching the signing keys failed"), "{}", ours(&log));
+        assert!(!log.contains("terminated by signal"), "{}", ours(&log));
+        cluster.start();
+    }
+}
+
+/// When a line of the log was written, in milliseconds of the day.
+fn time_of(log: &str, what: &str) -> Option<i64> {
+    let line = log.lines().find(|line| line.contains(what))?;
+    let time = line.split_whitespace().nth(1)?;
+    let number = |range: std::ops::Range<usize>| time.get(range)?.parse::<i64>().ok();
+    Some(((number(0..2)? * 60 + number(3..5)?) * 60 + number(6..8)?) * 1_000 + number(9..12)?)
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! A provider that is down, out of reach, somebody else or out of its mind: logins go on while the keys last.
 
+use std::fs;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use entra::Snapshot;
 use serde_json::json;
 use trial::client::Outcome;
 use trial::cluster::{Cluster, Setup, eventually, free_port};
@@ -10,7 +13,7 @@ use trial::idp::{Manners, Provider};
 use trial::issuer::*;
 
 use crate::keys::{UNAVAILABLE, message, message_or_ready, try_login};
-use crate::{KEY, WORKSHOP, link, scene};
+use crate::{KEY, NEW_KEY, WORKSHOP, link, scene};
 
 #[test]
 fn a_provider_that_is_down_at_first() {
@@ -67,6 +70,42 @@ fn bad_manners_of_a_provider_cost_no_login_while_the_keys_last() {
 }
 
 #[test]
+fn redirects_are_not_followed() {
+    let (cluster, provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let target = Provider::start(&WORKSHOP.authority, vec![Arc::clone(&NEW_KEY)], 0);
+    let place = format!("location: {}/keys\r\n", target.url()).leak();
+    for status in [301, 302, 303, 307, 308] {
+        provider.behave(Manners::Status(status, place));
+        let output = cluster.sql_as("postgres", "SELECT azure_ad_auth.refresh_keys()");
+        let said = format!("answered with status {status}, and redirects are not followed");
+        assert!(output.stderr.contains(&said), "{}", output.stderr);
+        assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+    }
+    assert_eq!(target.requests(), 0);
+}
+
+#[test]
+fn a_certificate_that_has_become_bad_costs_no_login_while_the_keys_last() {
+    let (cluster, provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let authority = &WORKSHOP.authority;
+    let stranger = trial::ca::Authority::new("Somebody else");
+    for (identity, said) in [
+        (authority.expired_identity(), "invalid peer certificate: certificate expired"),
+        (authority.identity_of_another_host(), "invalid peer certificate: certificate not valid for name"),
+        (stranger.identity(), "invalid peer certificate: UnknownIssuer"),
+    ] {
+        provider.show(&identity);
+        let output = cluster.sql_as("postgres", "SELECT azure_ad_auth.refresh_keys()");
+        assert!(output.stderr.contains(said), "{said}: {}", output.stderr);
+        assert_eq!(try_login(&cluster, &KEY), Outcome::Ready, "{said}");
+    }
+    provider.show(&authority.identity());
+    assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
+}
+
+#[test]
 fn a_provider_that_cannot_be_reached_costs_no_login_while_the_keys_last() {
     let (cluster, provider) = scene("");
     link(&cluster, "ann", PERSON, "user");
@@ -85,26 +124,44 @@ fn a_host_that_nobody_knows() {
     cluster.set("azure_ad_auth.authority_url", "https://login.invalid");
     cluster.await_log(mark, "fetching the signing keys failed: https://login.invalid/");
     assert_eq!(message(try_login(&cluster, &KEY)), UNAVAILABLE);
+    // A server that has started without a name server, with the keys it fetched when it had one.
+    cluster.stop("fast");
+    let bytes = fs::read(cluster.key_snapshot()).expect("a snapshot");
+    let mut snapshot = Snapshot::parse(&bytes).expect("a snapshot");
+    snapshot.origin = snapshot.origin.replace(&provider.url(), "https://login.invalid");
+    fs::write(cluster.key_snapshot(), snapshot.to_bytes()).expect("a snapshot");
+    cluster.start();
+    assert!(eventually(|| try_login(&cluster, &KEY) == Outcome::Ready));
+    assert!(eventually(|| cluster.sql("SELECT state FROM azure_ad_auth.key_status") == "failing"));
+    assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
     cluster.set("azure_ad_auth.authority_url", &provider.url());
     assert!(eventually(|| try_login(&cluster, &KEY) == Outcome::Ready));
 }
 
 #[test]
-fn keys_too_old_are_not_used() {
-    let settings = "azure_ad_auth.key_refresh_interval = 1s\nazure_ad_auth.key_max_age = 3s\n\
-                    azure_ad_auth.unknown_key_wait = 0";
-    let (cluster, provider) = scene(settings);
+fn keys_are_used_until_they_are_too_old_and_never_get_so_while_the_provider_is_well() {
+    // The interval does not matter: keys are fetched ahead of expiry.
+    let (cluster, provider) = scene("azure_ad_auth.key_max_age = 4s");
     link(&cluster, "ann", PERSON, "user");
-    admitted(&cluster, "ann", &KEY.token(&user_v1(unix_now())));
-    provider.behave(Manners::Status(500, ""));
-    let mark = cluster.log_mark();
-    assert!(eventually(|| message_or_ready(&cluster) == UNAVAILABLE));
-    let log = cluster.log_since(mark);
-    let line = log
-        .lines()
-        .find(|line| line.contains("refused code=keys_unavailable role=ann door=password method=trust"));
-    assert!(line.is_some_and(|line| line.contains(" keys=\"too old\"")), "{log}");
-    provider.behave(Manners::Good);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(6) {
+        admitted(&cluster, "ann", &KEY.token(&user_v1(unix_now())));
+    }
+    cluster.set("azure_ad_auth.unknown_key_wait", "0");
+    for manners in [Manners::Status(500, ""), Manners::HangUp, Manners::Hang, Manners::Silent] {
+        assert!(eventually(|| try_login(&cluster, &KEY) == Outcome::Ready));
+        cluster.sql("SELECT azure_ad_auth.refresh_keys()");
+        provider.behave(manners.clone());
+        let mark = cluster.log_mark();
+        assert_eq!(try_login(&cluster, &KEY), Outcome::Ready, "{manners:?}");
+        assert!(eventually(|| message_or_ready(&cluster) == UNAVAILABLE));
+        let log = cluster.log_since(mark);
+        let line = log
+            .lines()
+            .find(|line| line.contains("refused code=keys_unavailable role=ann door=password method=trust"));
+        assert!(line.is_some_and(|line| line.contains(" keys=\"too old\"")), "{manners:?}: {log}");
+        provider.behave(Manners::Good);
+    }
     assert!(eventually(|| try_login(&cluster, &KEY) == Outcome::Ready));
 }
 
@@ -123,5 +180,41 @@ fn a_certificate_of_nobodys() {
     cluster.folder().write("stranger.pem", stranger.pem());
     cluster.set("azure_ad_auth.ca_file", &cluster.path("stranger.pem").display().to_string());
     cluster.await_keys();
+    assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+    // What is no file of certificates is refused, and costs nobody anything.
+    let own = cluster.path("stranger.pem").display().to_string();
+    for (path, said) in [
+        ("/nowhere/ca.pem", "No such file or directory"),
+        ("/etc", "not a regular file"),
+        ("/etc/passwd", "no certificate in it"),
+    ] {
+        let statement = format!("ALTER SYSTEM SET azure_ad_auth.ca_file = '{path}'");
+        let output = cluster.sql_as("postgres", &statement);
+        let detail = "DETAIL:  The value is not a file of certificates: ";
+        assert!(output.stderr.contains(detail) && output.stderr.contains(said), "{}", output.stderr);
+        let line = format!("azure_ad_auth.ca_file = '{path}'\n");
+        let written = fs::read_to_string(cluster.data().join("postgresql.auto.conf")).expect("settings");
+        let mark = cluster.log_mark();
+        cluster.folder().write("data/postgresql.auto.conf", written.clone() + &line);
+        cluster.reload();
+        let log = cluster.log_since(mark);
+        assert!(log.contains("invalid value for parameter \"azure_ad_auth.ca_file\""), "{log}");
+        assert_eq!(cluster.sql("SHOW azure_ad_auth.ca_file"), own);
+        assert_eq!(try_login(&cluster, &KEY), Outcome::Ready, "{path}");
+        cluster.folder().write("data/postgresql.auto.conf", written);
+    }
+    // Another authority's: nobody's again. And back.
+    cluster.set("azure_ad_auth.ca_file", &WORKSHOP.ca_file().display().to_string());
+    assert!(eventually(|| message_or_ready(&cluster) == UNAVAILABLE));
+    cluster.set("azure_ad_auth.ca_file", &own);
+    assert!(eventually(|| try_login(&cluster, &KEY) == Outcome::Ready));
+    // A file that goes away is missed by the next fetch only: sessions and their parallel workers go on.
+    fs::remove_file(&own).expect("a file");
+    let major = cluster.workshop.installation.major;
+    let forced = if major < 16 { "force_parallel_mode" } else { "debug_parallel_query" };
+    let plan = cluster.sql(&format!(
+        "SET {forced} = on; EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) SELECT count(*) FROM pg_class"
+    ));
+    assert!(plan.contains("Workers Launched: 1"), "{plan}");
     assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
 }

@@ -78,7 +78,7 @@ fn a_proxy_that_refuses_or_is_dead_is_not_passed_by_and_its_password_not_told() 
 }
 
 #[test]
-fn the_environments_proxy_is_not_looked_at() {
+fn the_environments_proxy_and_authorities_are_not_looked_at() {
     let provider = provider();
     let settings = format!("azure_ad_auth.authority_url = '{}'", provider.url());
     let cluster = Cluster::new(&WORKSHOP, &Setup { settings, ..Setup::default() });
@@ -87,14 +87,22 @@ fn the_environments_proxy_is_not_looked_at() {
     for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
         pg_ctl.env(name, &dead);
     }
+    // Whoever it names is no authority of ours.
+    let stranger = trial::ca::Authority::new("Somebody else");
+    let file = cluster.folder().write("stranger.pem", stranger.pem());
+    pg_ctl.env("SSL_CERT_FILE", &file);
     pg_ctl.args(["start", "-w", "-s", "-D"]).arg(cluster.data()).arg("-l").arg(cluster.path("log"));
     assert!(pg_ctl.status().expect("pg_ctl").success());
     let environment = fs::read(format!("/proc/{}/environ", cluster.pid())).expect("the server's environment");
     assert!(String::from_utf8_lossy(&environment).contains(&format!("HTTPS_PROXY={dead}")));
+    assert!(String::from_utf8_lossy(&environment).contains("SSL_CERT_FILE="));
     cluster.found();
     link(&cluster, "ann", PERSON, "user");
     cluster.await_keys();
     admitted(&cluster, "ann", &KEY.token(&user_v1(unix_now())));
+    provider.show(&stranger.identity());
+    let output = cluster.sql_as("postgres", "SELECT azure_ad_auth.refresh_keys()");
+    assert!(output.stderr.contains("invalid peer certificate: UnknownIssuer"), "{}", output.stderr);
 }
 
 #[test]

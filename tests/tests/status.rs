@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use trial::client::Outcome;
 use trial::cluster::{Cluster, eventually};
+use trial::expect::ours;
 use trial::idp::Manners;
 use trial::issuer::*;
 
-use crate::keys::{UNVERIFIED, message, signal_worker, try_login};
-use crate::{KEY, NEW_KEY, link, scene};
+use crate::keys::{UNVERIFIED, WORKER, message, process, signal_worker, try_login};
+use crate::{KEY, NEW_KEY, WORKSHOP, link, scene};
 
 fn status(cluster: &Cluster, columns: &str) -> String {
     cluster.sql(&format!("SELECT {columns} FROM azure_ad_auth.key_status"))
@@ -41,6 +42,12 @@ fn a_day_in_the_life_of_the_keys() {
     provider.behave(Manners::Good);
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
     assert_eq!(status(&cluster, "state, last_error IS NULL"), "fresh|t");
+    // The next is due ahead of expiry, however long the interval.
+    cluster.set("azure_ad_auth.key_max_age", "10s");
+    assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
+    let ahead = status(&cluster, "next_attempt - last_success");
+    assert!(["00:00:04", "00:00:05", "00:00:06"].contains(&ahead.as_str()), "{ahead}");
+    cluster.sql("ALTER SYSTEM RESET azure_ad_auth.key_max_age");
     // And one after a success.
     provider.behave(Manners::Hang);
     cluster.sql("SELECT pg_reload_conf()");
@@ -56,7 +63,7 @@ fn a_day_in_the_life_of_the_keys() {
 fn the_worker_is_seen_to_come_and_go() {
     let (cluster, _provider) = scene("");
     let before: i32 = status(&cluster, "worker_pid").parse().expect("a process id");
-    assert_eq!(Some(before), crate::keys::process(&cluster, "azure_ad_auth key refresh"));
+    assert_eq!(Some(before), process(&cluster, WORKER));
     signal_worker(&cluster, libc::SIGTERM);
     let another = || status(&cluster, "worker_pid").parse::<i32>().is_ok_and(|pid| pid != before);
     assert!(eventually(another));
@@ -89,17 +96,29 @@ fn the_log_says_a_change_once() {
     link(&cluster, "ann", PERSON, "user");
     let mark = cluster.log_mark();
     let failures = || status(&cluster, "failures").parse::<u64>().expect("a number");
-    for code in [500, 404, 500] {
-        provider.behave(Manners::Status(code, ""));
+    let fail = |times| {
         let before = failures();
-        assert!(eventually(|| failures() >= before + 3));
+        assert!(eventually(|| failures() >= before + times));
         assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+    };
+    for code in [500, 404, 500, 404] {
+        provider.behave(Manners::Status(code, ""));
+        fail(2);
     }
     provider.behave(Manners::Good);
+    // What is said of a certificate has the time in it, another one each time.
+    provider.show(&WORKSHOP.authority.expired_identity());
+    fail(4);
+    provider.show(&WORKSHOP.authority.identity());
     let fetches = || status(&cluster, "fetches - failures").parse::<u64>().expect("a number");
     let before = fetches();
     assert!(eventually(|| fetches() >= before + 3));
     let log = cluster.log_since(mark);
-    assert_eq!(log.matches("fetching the signing keys failed").count(), 3);
+    let said = |what: &str| {
+        let lines = log.lines().filter(|line| line.contains("fetching the signing keys failed"));
+        lines.filter(|line| line.contains(what)).count()
+    };
+    let said = ["answered with status 500", "answered with status 404", "certificate expired", ""].map(said);
+    assert_eq!(said, [1, 1, 1, 3], "{}", ours(&log));
     assert_eq!(log.matches("1 signing keys are at hand").count(), 1);
 }

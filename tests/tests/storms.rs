@@ -1,7 +1,8 @@
 //! Many logins at once: none is lost while keys come and go, and those of strangers cost next to nothing.
 
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -9,10 +10,10 @@ use serde_json::json;
 use trial::client::Outcome;
 use trial::cluster::{Cluster, Setup, eventually};
 use trial::expect::{lacks_token, ours};
-use trial::idp::Provider;
+use trial::idp::{Manners, Provider};
 use trial::issuer::*;
 
-use crate::keys::{UNVERIFIED, message, process, signal};
+use crate::keys::{UNVERIFIED, WORKER, message, process, signal, waits};
 use crate::{KEY, NEW_KEY, WORKSHOP, link, provider};
 
 /// Clients at a time, in a storm.
@@ -51,18 +52,26 @@ fn refused(outcomes: Vec<Outcome>) -> Vec<Outcome> {
     outcomes.into_iter().filter(|outcome| *outcome != Outcome::Ready).collect()
 }
 
+/// What the status of the keys has, as a number.
+fn counted(cluster: &Cluster, column: &str) -> u64 {
+    let count = cluster.sql(&format!("SELECT {column} FROM azure_ad_auth.key_status"));
+    count.parse().expect("a number")
+}
+
 #[test]
 fn of_thousands_of_logins_none_is_lost_to_a_refresh_or_a_rotation() {
     const LOGINS: usize = 8_000;
     let (cluster, provider) = calm_scene("azure_ad_auth.key_refresh_interval = 2s");
     let old = KEY.token(&user_v1(unix_now()));
     let new = NEW_KEY.token(&user_v1(unix_now()));
+    let fetches = counted(&cluster, "fetches");
+    let rotated = AtomicBool::new(false);
     let outcomes = log_in(CLIENTS, LOGINS, |number| {
         if number == LOGINS / 2 {
             provider.publish(vec![Arc::clone(&KEY), Arc::clone(&NEW_KEY)]);
+            rotated.store(true, Ordering::SeqCst);
         }
-        // The first ones after the rotation were sent off before it.
-        let token = if number > LOGINS / 2 + CLIENTS { &new } else { &old };
+        let token = if rotated.load(Ordering::SeqCst) { &new } else { &old };
         if number == LOGINS * 3 / 4 {
             provider.publish(vec![Arc::clone(&NEW_KEY)]);
         }
@@ -70,6 +79,8 @@ fn of_thousands_of_logins_none_is_lost_to_a_refresh_or_a_rotation() {
     });
     assert_eq!(outcomes.len(), LOGINS);
     assert_eq!(refused(outcomes), [], "{}", ours(&cluster.log()));
+    assert!(counted(&cluster, "fetches") >= fetches + 3, "there were refreshes meanwhile");
+    assert!(counted(&cluster, "on_demand_fetches") <= 1, "those who waited shared one");
     assert_eq!(
         cluster.sql("SELECT state IN ('fresh', 'due', 'in flight') FROM azure_ad_auth.key_status"),
         "t"
@@ -77,16 +88,23 @@ fn of_thousands_of_logins_none_is_lost_to_a_refresh_or_a_rotation() {
 }
 
 #[test]
-fn nobody_notices_that_the_worker_is_told_to_go_hundreds_of_times() {
-    const TIMES: usize = 200;
+fn nobody_notices_that_workers_are_told_to_go_by_hundreds_of_signals() {
+    // Each is told again and again; a new one comes a second after.
+    const SIGNALS: usize = 200;
+    const WORKERS: usize = 6;
     let (cluster, provider) = calm_scene("azure_ad_auth.key_refresh_interval = 1s");
-    let token = KEY.token(&user_v1(unix_now()));
+    let old = KEY.token(&user_v1(unix_now()));
+    let new = NEW_KEY.token(&user_v1(unix_now()));
     let mark = cluster.log_mark();
     let outcomes = thread::scope(|scope| {
-        let told = scope.spawn(|| tell_workers_to_go(&cluster, TIMES));
+        let told = scope.spawn(|| tell_workers_to_go(&cluster, SIGNALS, WORKERS));
         let mut outcomes = Vec::new();
+        let mut token = &old;
         while !told.is_finished() {
-            outcomes.extend(log_in(2, 40, |_| cluster.login("ann", &token)));
+            outcomes.extend(log_in(2, 40, |_| cluster.login("ann", token)));
+            // A rotation in the middle of it: whoever has a token of the new key waits for a worker, if need be.
+            provider.publish(vec![Arc::clone(&KEY), Arc::clone(&NEW_KEY)]);
+            token = &new;
         }
         told.join().expect("a thread");
         outcomes
@@ -97,20 +115,21 @@ fn nobody_notices_that_the_worker_is_told_to_go_hundreds_of_times() {
     // And it is as it was.
     provider.publish(vec![Arc::clone(&NEW_KEY)]);
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
-    assert_eq!(cluster.login("ann", &NEW_KEY.token(&user_v1(unix_now()))), Outcome::Ready);
+    assert_eq!(cluster.login("ann", &new), Outcome::Ready);
 }
 
 /// At every moment of their lives: before they have their handlers, while they read, fetch, publish, write, sleep; and again
 /// and again while they leave.
-fn tell_workers_to_go(cluster: &Cluster, times: usize) {
+fn tell_workers_to_go(cluster: &Cluster, signals: usize, workers: usize) {
     let mut told = 0;
-    for moment in (0..60).step_by(7).cycle() {
-        if told >= times {
+    let mut gone = HashSet::new();
+    for moment in (0..60).step_by(11).cycle() {
+        if told >= signals && gone.len() >= workers {
             return;
         }
         let mut worker = None;
         assert!(eventually(|| {
-            worker = process(cluster, "azure_ad_auth key refresh");
+            worker = process(cluster, WORKER).filter(|worker| !gone.contains(worker));
             worker.is_some()
         }));
         thread::sleep(Duration::from_millis(moment));
@@ -118,7 +137,96 @@ fn tell_workers_to_go(cluster: &Cluster, times: usize) {
             told += 1;
             thread::sleep(Duration::from_micros(300));
         }
+        gone.extend(worker);
     }
+}
+
+#[test]
+fn a_login_that_waits_for_a_new_key_gets_in_although_the_worker_goes() {
+    let (cluster, provider) = calm_scene("");
+    provider.behave(Manners::Hang);
+    let before = provider.requests();
+    let outcome = thread::scope(|scope| {
+        let login = scope.spawn(|| cluster.login("ann", &NEW_KEY.token(&user_v1(unix_now()))));
+        assert!(eventually(|| provider.requests() > before), "a fetch for it hangs");
+        signal(process(&cluster, WORKER).expect("a worker"), libc::SIGTERM);
+        assert!(eventually(|| process(&cluster, WORKER).is_none()));
+        provider.publish(vec![Arc::clone(&KEY), Arc::clone(&NEW_KEY)]);
+        provider.behave(Manners::Good);
+        login.join().expect("a thread")
+    });
+    assert_eq!(outcome, Outcome::Ready, "{}", ours(&cluster.log()));
+    // And when the worker is killed while a fetch hangs, and while it fetches all the time, so that the server restarts: the
+    // keys of the snapshot serve.
+    for (interval, manners) in [("1h", Manners::Hang), ("1s", Manners::Good)] {
+        provider.behave(manners);
+        let before = provider.requests();
+        cluster.set("azure_ad_auth.key_refresh_interval", interval);
+        assert!(eventually(|| provider.requests() > before));
+        let mark = cluster.log_mark();
+        signal(process(&cluster, WORKER).expect("a worker"), libc::SIGKILL);
+        cluster.await_log(mark, "all server processes terminated; reinitializing");
+        cluster.await_log(mark, "database system is ready to accept connections");
+        for key in [&*KEY, &*NEW_KEY] {
+            assert_eq!(cluster.login("ann", &key.token(&user_v1(unix_now()))), Outcome::Ready);
+        }
+    }
+}
+
+/// Tokens of as many keys that the tenant does not have.
+fn strange_tokens() -> Vec<String> {
+    let token = |number| {
+        let header = with(NEW_KEY.header(), "kid", json!(format!("storm-{number}")));
+        NEW_KEY.token_of(header.to_string().as_bytes(), user_v1(unix_now()).to_string().as_bytes())
+    };
+    (0..10).map(token).collect()
+}
+
+#[test]
+fn a_thousand_tokens_of_unknown_keys_hold_up_nobody_while_the_provider_hangs() {
+    const STORM: usize = 1_000;
+    let (cluster, provider) = calm_scene("azure_ad_auth.unknown_key_wait = 2s");
+    let good = KEY.token(&user_v1(unix_now()));
+    let tokens = strange_tokens();
+    provider.behave(Manners::Hang);
+    let outcomes = log_in(CLIENTS, STORM * 5 / 4, |number| match number % 5 {
+        4 => cluster.login("ann", &good),
+        _ => cluster.login("ann", &tokens[number % tokens.len()]),
+    });
+    assert_eq!(refused(outcomes).len(), STORM, "{}", ours(&cluster.log()));
+    // Some shared a fetch that had just begun; the others were refused at once.
+    let waits = waits(&cluster);
+    assert!((1..STORM as u64 / 10).contains(&waits), "{waits}");
+    assert_eq!(counted(&cluster, "on_demand_fetches"), 1);
+}
+
+#[test]
+fn a_thousand_tokens_with_bad_key_ids_cost_no_fetch_and_a_few_lines() {
+    const STORM: usize = 1_000;
+    let (cluster, provider) = calm_scene("");
+    let claims = user_v1(unix_now()).to_string();
+    let tokens = [json!(null), json!(7), json!("x".repeat(129)), json!(""), json!(["key-1"])].map(|id| {
+        NEW_KEY.token_of(with(NEW_KEY.header(), "kid", id).to_string().as_bytes(), claims.as_bytes())
+    });
+    let (before, mark) = (provider.requests(), cluster.log_mark());
+    let outcomes = log_in(CLIENTS, STORM, |number| cluster.login("ann", &tokens[number % tokens.len()]));
+    assert_eq!(refused(outcomes).len(), STORM);
+    assert_eq!((provider.requests(), waits(&cluster)), (before, 0));
+    assert!(eventually(|| logged(&cluster, mark, "invalid_format").1 == STORM));
+    let (lines, _) = logged(&cluster, mark, "invalid_format");
+    assert!((60..STORM / 2).contains(&lines), "{lines}");
+}
+
+/// How many refusals the log has since then, and with those that it says were left out. What was not logged was counted; the
+/// worker says so when it next has a look.
+fn logged(cluster: &Cluster, mark: usize, code: &str) -> (usize, usize) {
+    cluster.sql("SELECT pg_reload_conf()");
+    let log = cluster.log_since(mark);
+    let lines = log.matches(&format!("refused code={code} ")).count();
+    let counted = format!("left out code={code} lines=");
+    let left_out = log.split(&counted).skip(1);
+    let left_out = left_out.filter_map(|rest| rest.split_whitespace().next()?.parse::<usize>().ok());
+    (lines, lines + left_out.sum::<usize>())
 }
 
 #[test]
@@ -126,12 +234,7 @@ fn a_thousand_tokens_of_unknown_keys_cost_one_fetch_and_a_few_lines() {
     const STORM: usize = 1_000;
     let (cluster, provider) = calm_scene("");
     let good = KEY.token(&user_v1(unix_now()));
-    let tokens: Vec<_> = (0..10)
-        .map(|number| {
-            let header = with(NEW_KEY.header(), "kid", json!(format!("storm-{number}")));
-            NEW_KEY.token_of(header.to_string().as_bytes(), user_v1(unix_now()).to_string().as_bytes())
-        })
-        .collect();
+    let tokens = strange_tokens();
     let before = provider.requests();
     let mark = cluster.log_mark();
     // Every fifth login is somebody's who may get in.
@@ -145,15 +248,7 @@ fn a_thousand_tokens_of_unknown_keys_cost_one_fetch_and_a_few_lines() {
     assert!(others.into_iter().all(|outcome| message(outcome) == UNVERIFIED), "each is told why");
     assert!(provider.requests() <= before + 2, "one fetch: the documents of both versions");
     assert_eq!(cluster.sql("SELECT on_demand_fetches FROM azure_ad_auth.key_status"), "1");
-    // What was not logged was counted; the worker says so when it next has a look.
-    let count = || {
-        cluster.sql("SELECT pg_reload_conf()");
-        let log = cluster.log_since(mark);
-        let lines = log.matches("refused code=unknown_key ").count();
-        let left_out = log.split("left out code=unknown_key lines=").skip(1);
-        let left_out = left_out.filter_map(|rest| rest.split_whitespace().next()?.parse::<usize>().ok());
-        (lines, lines + left_out.sum::<usize>())
-    };
+    let count = || logged(&cluster, mark, "unknown_key");
     assert!(eventually(|| count().1 == STORM), "{:?}", count());
     assert!((60..STORM / 2).contains(&count().0), "{:?}", count());
     for token in &tokens {

@@ -12,7 +12,7 @@ use trial::expect::{Refusal, admitted, check_refusal, lacks_token, ours};
 use trial::idp::{Manners, Provider};
 use trial::issuer::*;
 
-use crate::keys::{UNVERIFIED, try_login};
+use crate::keys::{UNVERIFIED, message, signal_worker, try_login};
 use crate::prompt::at_the_prompt;
 use crate::{KEY, NEW_KEY, at_every_door, link, scene};
 
@@ -181,7 +181,11 @@ fn a_provider_that_asks_for_patience_is_left_alone() {
     cluster.await_log(mark, "answered with status 429");
     let before = provider.requests();
     provider.behave(Manners::Good);
-    thread::sleep(Duration::from_secs(5));
+    // Not for a stranger's sake, not for a reload's, and not for that of a worker which has come anew.
+    assert_eq!(message(try_login(&cluster, &NEW_KEY)), UNVERIFIED);
+    cluster.reload();
+    signal_worker(&cluster, libc::SIGTERM);
+    thread::sleep(Duration::from_secs(4));
     assert_eq!(provider.requests(), before);
     assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
     // An administrator need not wait, and after a success the schedule goes on.
