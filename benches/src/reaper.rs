@@ -61,7 +61,7 @@ pub(crate) fn report() {
 fn session(cluster: &Cluster, number: usize, token: &str) -> RawClient {
     let mut client = cluster.socket_client();
     let role = format!("r{number}");
-    assert_eq!(client.login(&[("user", &role), ("database", "postgres")], token), Outcome::Ready);
+    assert_eq!(client.login(&[("user", role.as_str()), ("database", "postgres")], token), Outcome::Ready);
     client
 }
 
