@@ -414,6 +414,7 @@ fn what_administrators_have_granted_keeps_them_from_nothing() {
     }
     // Nor the two roles from going, in the end.
     cluster.sql("SELECT azure_ad_auth.drop_principal(role_name) FROM azure_ad_auth.principals");
+    cluster.sql("SECURITY LABEL FOR azure_ad_auth ON ROLE azure_ad_user IS NULL");
     cluster.sql("DROP OWNED BY azure_ad_admin; DROP ROLE azure_ad_admin, azure_ad_user");
 }
 

@@ -202,16 +202,10 @@ fn what_cannot_be_linked() {
     fails(&cluster, &create("'pg_monitor'"), &cannot("pg_monitor"), "belong to PostgreSQL");
     fails(&cluster, &create("''"), "a role name cannot be empty", "");
     fails(&cluster, &create("NULL"), "role_name must not be null", "");
-    let long = "x".repeat(64);
-    let message = format!("role name \"{long}\" is too long");
-    fails(&cluster, &create(&format!("'{long}'")), &message, "It has 64 bytes; at most 63 are allowed.");
-    let long = "ä".repeat(32);
-    fails(
-        &cluster,
-        &create(&format!("'{long}'")),
-        &format!("role name \"{long}\" is too long"),
-        "It has 64 bytes",
-    );
+    for long in ["x".repeat(64), "ä".repeat(32)] {
+        let create = create(&format!("'{long}'"));
+        fails(&cluster, &create, "role name is too long", "It has 64 bytes; at most 63 are allowed.");
+    }
     fails(
         &cluster,
         "SELECT azure_ad_auth.create_principal('ann')",
