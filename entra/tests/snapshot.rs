@@ -32,6 +32,18 @@ fn what_was_written_is_read() {
 }
 
 #[test]
+fn an_older_one_is_as_good_while_no_key_of_it_was_withdrawn() {
+    let both = snapshot();
+    let one = Snapshot { keys: both.keys[..1].to_vec(), fetched_at: THEN - HOUR, ..both.clone() };
+    assert!(one.is_within(&both) && both.is_within(&both));
+    assert!(!both.is_within(&one), "a key is gone");
+    assert!(!Snapshot { origin: "elsewhere".to_owned(), ..one }.is_within(&both));
+    let issuer = Remembered { key: key_of(&OTHER, Some("https://issuer.example/")), first_seen: THEN };
+    let changed = Snapshot { keys: vec![both.keys[0].clone(), issuer], ..both.clone() };
+    assert!(!both.is_within(&changed), "a key is another");
+}
+
+#[test]
 fn every_damaged_byte_and_every_missing_one_is_noticed() {
     let good = snapshot().to_bytes();
     for place in 0..good.len() {

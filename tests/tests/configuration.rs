@@ -56,6 +56,13 @@ fn what_is_wrong_with_settings() {
             ),
         ),
         (
+            "key_refresh_interval",
+            "13h",
+            "notice key interval: azure_ad_auth.key_refresh_interval is more than half of \
+             azure_ad_auth.key_max_age"
+                .to_owned(),
+        ),
+        (
             "require_tls",
             "off",
             "danger encryption: tokens are taken in clear as well: azure_ad_auth.require_tls is off"
