@@ -123,7 +123,7 @@ fn nobody_notices_that_workers_are_told_to_go_by_hundreds_of_signals() {
 fn tell_workers_to_go(cluster: &Cluster, signals: usize, workers: usize) {
     let mut told = 0;
     let mut gone = HashSet::new();
-    for moment in (0..60).step_by(11).cycle() {
+    for (round, moment) in (0..60).step_by(11).cycle().enumerate() {
         if told >= signals && gone.len() >= workers {
             return;
         }
@@ -132,6 +132,11 @@ fn tell_workers_to_go(cluster: &Cluster, signals: usize, workers: usize) {
             worker = process(cluster, WORKER).filter(|worker| !gone.contains(worker));
             worker.is_some()
         }));
+        // Every third lives until it has fetched, or nobody who waits for a key would ever get in.
+        if round % 3 == 2 {
+            let fetches = counted(cluster, "fetches");
+            assert!(eventually(|| counted(cluster, "fetches") > fetches));
+        }
         thread::sleep(Duration::from_millis(moment));
         while worker.is_some_and(|worker| signal(worker, libc::SIGTERM)) {
             told += 1;
