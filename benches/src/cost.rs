@@ -84,4 +84,8 @@ pub(crate) fn report_growth(few: &Medians, many: &Medians) {
         many.more(),
         few.more()
     );
+    println!(
+        "budget: there, too, a token costs at most `trust` + 0.5 ms: {}",
+        if many.more() <= 0.5 { "held" } else { "MISSED" }
+    );
 }

@@ -8,6 +8,7 @@
 
 mod against;
 mod cost;
+mod decision;
 mod logins;
 mod rates;
 mod reaper;
@@ -41,8 +42,10 @@ fn report() {
     let provider = Provider::start(&workshop.authority, vec![Arc::clone(&key)], 0);
     let doors = Door::all(&workshop.installation);
     let service = doors.contains(&Door::Pam).then(|| Service::new(&pam::lines(&workshop.installation)));
+    // PostgreSQL's own shared_buffers: the tests' are less than the catalogs of many roles.
     let mut settings = format!(
-        "azure_ad_auth.authority_url = '{}'\nlog_min_messages = warning\nlog_statement = none\nlog_connections = off\n",
+        "azure_ad_auth.authority_url = '{}'\nlog_min_messages = warning\nlog_statement = none\nlog_connections = off\n\
+         shared_buffers = 128MB\n",
         provider.url()
     );
     settings.extend(doors.iter().map(|door| door.settings()));
@@ -62,6 +65,7 @@ fn report() {
     roles::link(&cluster, 1..=roles::FEW - 4);
     let few = Medians::measure(&logins);
     cost::report(&logins, &few);
+    decision::report(&cluster, &key);
     rates::report(&logins, roles::FEW);
     weather::report(&logins, &provider);
     roles::link(&cluster, roles::FEW - 3..=roles::MANY - 4);

@@ -1,0 +1,43 @@
+//! What the server itself takes, from a token's arrival to the decision, as its own statistics have it.
+
+use trial::client::{Outcome, RawClient};
+use trial::cluster::Cluster;
+use trial::door::Door;
+use trial::issuer::{Signer, unix_now, user_v1};
+
+use crate::logins::{Kind, Logins};
+
+/// Logins, one at a time, so that each is what the statistics have grown by.
+const LOGINS: usize = 600;
+
+/// As long as one with many claims.
+const TOKEN_BYTES: usize = 2_048;
+
+/// In microseconds.
+const BUDGET: u64 = 150;
+
+pub(crate) fn report(cluster: &Cluster, key: &Signer) {
+    let token = key.token_of_length(&user_v1(unix_now()), TOKEN_BYTES);
+    let logins = Logins { cluster, token: &token };
+    let mut reader = cluster.superuser();
+    let mut before = total(&mut reader);
+    let mut times: Vec<_> = (0..LOGINS)
+        .map(|_| {
+            assert_eq!(logins.once(Kind::Token(Door::Password)), Outcome::Ready);
+            let after = total(&mut reader);
+            after - std::mem::replace(&mut before, after)
+        })
+        .collect();
+    times.sort_unstable();
+    let median = times.get(LOGINS / 2).copied().unwrap_or_default();
+    println!("\nfrom the arrival of a token of {TOKEN_BYTES} bytes to the decision: a median of {median} µs");
+    let verdict = if median <= BUDGET { "held" } else { "MISSED" };
+    println!("budget: an admission takes at most {BUDGET} µs: {verdict}");
+}
+
+/// Microseconds of all admissions so far.
+fn total(reader: &mut RawClient) -> u64 {
+    let query = "SELECT value FROM azure_ad_auth.stat WHERE metric = 'admission_time_microseconds'";
+    let rows = reader.query(query).expect("statistics");
+    rows.into_iter().flatten().next().and_then(|text| text.parse().ok()).expect("a number")
+}
