@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// PostgreSQL refuses root; then its servers run as this user.
@@ -12,10 +13,13 @@ const SERVER_USER: &str = "postgres";
 
 /// User and group ids of the server's user, when we are root.
 pub fn server_ids() -> Option<(u32, u32)> {
-    #[expect(unsafe_code, reason = "std does not know the user id")]
-    // SAFETY: has no preconditions.
-    let root = unsafe { libc::geteuid() } == 0;
-    root.then(|| (id("-u"), id("-g")))
+    static IDS: LazyLock<Option<(u32, u32)>> = LazyLock::new(|| {
+        #[expect(unsafe_code, reason = "std does not know the user id")]
+        // SAFETY: has no preconditions.
+        let root = unsafe { libc::geteuid() } == 0;
+        root.then(|| (id("-u"), id("-g")))
+    });
+    *IDS
 }
 
 fn id(which: &str) -> u32 {
