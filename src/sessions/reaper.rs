@@ -114,11 +114,12 @@ fn look() {
         let expiry = settings::session_expiry();
         // One that has not gone when it was asked to is looked at again.
         let look_at_roles = roles_changed || sessions.iter().any(|(_, asked)| *asked);
-        let revocations = look_at_roles.then(revocations);
+        let state = look_at_roles.then(|| (revocations(), catalog::associated_tenant()));
         for (session, _) in &sessions {
-            let lost = revocations
-                .as_ref()
-                .and_then(|revocations| what_is_lost(session, revocations, expiry.is_some()));
+            let lost = state.as_ref().and_then(|(revocations, tenant)| {
+                let lacks_admin = expiry.is_some() && *tenant != Some(session.tenant);
+                what_is_lost(session, revocations, lacks_admin)
+            });
             let expired =
                 expiry.is_some_and(|grace| clock::unix_now() >= session.expires_at.saturating_add(grace));
             if let Some(reason) = lost.or_else(|| expired.then_some(Ending::Expired)) {
@@ -140,7 +141,7 @@ fn revocations() -> Revocations {
 }
 
 /// What has let the session in and is there no more.
-fn what_is_lost(session: &Session, revocations: &Revocations, ends_without_admin: bool) -> Option<Ending> {
+fn what_is_lost(session: &Session, revocations: &Revocations, lacks_admin: bool) -> Option<Ending> {
     if catalog::role_of(session.role).is_none() {
         return Some(Ending::RoleDropped);
     }
@@ -152,6 +153,5 @@ fn what_is_lost(session: &Session, revocations: &Revocations, ends_without_admin
     if label.not_before.max(everywhere).is_some_and(|not_before| session.issued_at < not_before) {
         return Some(Ending::TokensRevoked);
     }
-    let has_admin = catalog::associated_tenant() == Some(session.tenant);
-    (ends_without_admin && !has_admin).then_some(Ending::NoAdmin)
+    lacks_admin.then_some(Ending::NoAdmin)
 }
