@@ -17,7 +17,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use entra::{Code, Principal, Refusal, Step, Token, Untrusted, Unverified, Witness};
-use pgrx::prelude::*;
 
 use crate::clock::unix_now;
 use crate::keys::{self, Found};
@@ -66,8 +65,8 @@ impl Door {
 struct Visitor {
     /// The role's name, as the client gave it.
     name: CString,
-    /// The role that had this name then; invalid: none had.
-    role: pg_sys::Oid,
+    /// The role that had this name then, and what it was to us; none: there was no such role.
+    role: Option<(Role, Standing)>,
     /// Nobody on the way can read along.
     protected: bool,
     /// Keys that are missing may be fetched and waited for.
@@ -75,16 +74,23 @@ struct Visitor {
 }
 
 impl Visitor {
-    /// Whoever is at the other end of a connection.
+    /// Whoever is at the other end of a connection. What comes of it counts for a linked role.
     fn of(connection: Connection) -> Self {
         let name = connection.role_name();
         let protected = connection.is_tls() || connection.is_unix_socket();
-        Self { protected, may_wait: true, ..Self::named(name) }
+        let visitor = Self { protected, may_wait: true, ..Self::named(name) };
+        if let Some((role, Standing::Linked(_))) = &visitor.role {
+            stat::is_for(role.id);
+        }
+        visitor
     }
 
     /// Whoever asks for a role by this name; nothing is done for its sake.
     fn named(name: CString) -> Self {
-        let role = catalog::role_named(&name).map_or(pg_sys::InvalidOid, |role| role.id);
+        let role = catalog::role_named(&name).map(|role| {
+            let standing = catalog::standing_of(&role);
+            (role, standing)
+        });
         Self { name, role, protected: true, may_wait: false }
     }
 
@@ -101,7 +107,10 @@ fn attempt(connection: Connection, door: Door) -> Attempt {
 
 /// The whole way from a visitor to a decision: checks, asks for the token, and judges it. The token is wiped when this returns or
 /// raises.
-fn attend(visitor: &Visitor, ask: impl FnOnce() -> Result<Sent, Refused>) -> Result<Admission, Refused> {
+fn attend(
+    visitor: &Visitor,
+    ask: impl FnOnce(&Rules) -> Result<Sent, Refused>,
+) -> Result<Admission, Refused> {
     attend_before(visitor, &mut (), ask)
 }
 
@@ -109,14 +118,9 @@ fn attend(visitor: &Visitor, ask: impl FnOnce() -> Result<Sent, Refused>) -> Res
 fn attend_before(
     visitor: &Visitor,
     witness: &mut impl Witness,
-    ask: impl FnOnce() -> Result<Sent, Refused>,
+    ask: impl FnOnce(&Rules) -> Result<Sent, Refused>,
 ) -> Result<Admission, Refused> {
-    let role = catalog::role_of(visitor.role);
-    let standing = role.as_ref().map(|role| {
-        // What is only explained counts for nobody.
-        if visitor.may_wait { standing_of(role) } else { catalog::standing_of(role) }
-    });
-    if let (Some(role), Some(Standing::Anchor)) = (&role, &standing) {
+    if let Some((role, Standing::Anchor)) = &visitor.role {
         witness.reach(Step::Role);
         return Err(anchor_refused(visitor, role));
     }
@@ -125,20 +129,11 @@ fn attend_before(
     witness.reach(Step::Administrator);
     check_association(visitor, &rules)?;
     // What a role is that is none of ours, or whether there is one, is not for a stranger to learn.
-    if let (Some(role), Some(Standing::Linked(_) | Standing::Inherited)) = (&role, standing) {
+    if let Some((role, Standing::Linked(_) | Standing::Inherited)) = &visitor.role {
         witness.reach(Step::Role);
         check_role(visitor, role)?;
     }
-    admit(visitor, &rules, &ask()?, witness)
-}
-
-/// The standing of the role that a visitor asks for; what comes of it counts for a linked role.
-fn standing_of(role: &Role) -> Standing {
-    let standing = catalog::standing_of(role);
-    if matches!(standing, Standing::Linked(_)) {
-        stat::is_for(role.id);
-    }
-    standing
+    admit(visitor, &rules, &ask(&rules)?, witness)
 }
 
 /// Judges a token for a visitor.
@@ -156,10 +151,8 @@ fn admit(
     witness.reach(Step::Link);
     catalog::accept_changes();
     let not_linked = || Refused::from(Denial::new(Code::NotLinked, &name, about(&token)));
-    if visitor.role == pg_sys::InvalidOid {
-        return Err(not_linked());
-    }
-    let Some(role) = catalog::role_named(&visitor.name).filter(|role| role.id == visitor.role) else {
+    let Some((before, _)) = &visitor.role else { return Err(not_linked()) };
+    let Some(role) = catalog::role_named(&visitor.name).filter(|role| role.id == before.id) else {
         let problem = "the role was renamed or dropped while its token was awaited".to_owned();
         return Err(Denial::new(Code::NotLinked, &name, vec![("problem", problem)]).into());
     };

@@ -159,12 +159,14 @@ impl Connection {
     }
 
     /// Asks for a password in clear text and takes what comes, with the checks of core's recv_password_packet(),
-    /// but for one: that nothing at all is a token is said where it is judged.
+    /// but for one: that nothing at all is a token is said where it is judged. `meanwhile`, the client is on its way.
     ///
     /// Waits as long as the client lets it, up to authentication_timeout, which ends the process from within.
-    pub(crate) fn ask_for_token(self) -> Reply {
+    pub(crate) fn ask_for_token(self, meanwhile: impl FnOnce()) -> Reply {
+        self.request();
+        meanwhile();
         let mut message = pg_sys::StringInfoData::default();
-        let (kind, ended) = self.exchange(&mut message);
+        let (kind, ended) = receive(&mut message);
         if message.data.is_null() {
             return if kind == EOF || ended { Reply::HungUp } else { Reply::WrongType(kind) };
         }
@@ -182,24 +184,10 @@ impl Connection {
         }
     }
 
-    /// Sends the request and reads the answer; the type byte, and whether the client hung up within the message.
-    #[expect(ffi_unwind_calls, reason = "inside pg_guard_ffi_boundary")]
-    fn exchange(self, message: &mut pg_sys::StringInfoData) -> (c_int, bool) {
-        let buffer: *mut pg_sys::StringInfoData = message;
-        // SAFETY: see new(). Plain values and C calls only: an error of PostgreSQL (authentication_timeout, a broken
-        // connection) leaves the boundary as a panic that has nothing to drop in here.
-        unsafe {
-            pg_sys::ffi::pg_guard_ffi_boundary(|| {
-                request_password(self.port);
-                server::pq_startmsgread();
-                let kind = server::pq_getbyte();
-                if kind != PASSWORD_MESSAGE {
-                    return (kind, false);
-                }
-                pg_sys::initStringInfo(buffer);
-                (kind, server::pq_getmessage(buffer.cast(), MAX_MESSAGE_BYTES) != 0)
-            })
-        }
+    fn request(self) {
+        // SAFETY: see new(). An error of PostgreSQL (a broken connection) leaves the boundary as a panic that has nothing to drop
+        // in here.
+        unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| request_password(self.port)) }
     }
 
     /// Makes the directory object's id the identity of the session, in place of what the method left there.
@@ -233,6 +221,25 @@ unsafe fn text_of(text: *const std::ffi::c_char) -> String {
     }
     // SAFETY: see above.
     unsafe { CStr::from_ptr(text).to_string_lossy().into_owned() }
+}
+
+/// Reads an answer; the type byte, and whether the client hung up within the message.
+#[expect(unsafe_code, ffi_unwind_calls, reason = "inside pg_guard_ffi_boundary")]
+fn receive(message: &mut pg_sys::StringInfoData) -> (c_int, bool) {
+    let buffer: *mut pg_sys::StringInfoData = message;
+    // SAFETY: called while a connection is authenticated. Plain values and C calls only: an error of PostgreSQL
+    // (authentication_timeout, a broken connection) leaves the boundary as a panic that has nothing to drop in here.
+    unsafe {
+        pg_sys::ffi::pg_guard_ffi_boundary(|| {
+            server::pq_startmsgread();
+            let kind = server::pq_getbyte();
+            if kind != PASSWORD_MESSAGE {
+                return (kind, false);
+            }
+            pg_sys::initStringInfo(buffer);
+            (kind, server::pq_getmessage(buffer.cast(), MAX_MESSAGE_BYTES) != 0)
+        })
+    }
 }
 
 /// The text of a message, whose last byte must be its only NUL.

@@ -56,7 +56,7 @@ pub use policy::{
 pub use principal::{Principal, PrincipalKind};
 pub use refusal::{Bound, Code, FormatFault, IssuerOf, Refusal};
 pub use revocations::{Revocations, may_still_be_shown};
-pub use self_test::self_test;
+pub use self_test::{rehearse, self_test};
 pub use shown::Untrusted;
 pub use snapshot::{Remembered, Snapshot, SnapshotFault};
 pub use token::{Groups, Part, Token, TokenKind, Unverified};

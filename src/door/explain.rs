@@ -63,7 +63,7 @@ fn explain(text: &[u8], role_name: Option<&[u8]>) -> Outcome<Vec<Row>> {
     let visitor = Visitor::named(name.unwrap_or_default());
     let mut trail = Trail::default();
     let outcome = if role_name.is_some() {
-        attend_before(&visitor, &mut trail, || Ok(Sent::now(Zeroizing::new(text.to_vec())))).map(drop)
+        attend_before(&visitor, &mut trail, |_| Ok(Sent::now(Zeroizing::new(text.to_vec())))).map(drop)
     } else {
         attend_anyone(&visitor, &mut trail, text).map_err(Refused::from)
     };

@@ -50,8 +50,8 @@ use pgrx::prelude::*;
 
 use super::conditions::anchor_refused;
 use super::verdict::{self, Objection, Verdict};
-use super::{Admission, Door, Refused, Visitor, attempt, attend, password, standing_of};
-use crate::principal::catalog::{self, Role, Standing};
+use super::{Admission, Door, Refused, Visitor, attempt, attend, password};
+use crate::principal::catalog::{Role, Standing};
 use crate::report::{self, Attempt, Denial};
 use crate::session::{self, Passage};
 use crate::sessions;
@@ -85,7 +85,6 @@ unsafe extern "C-unwind" fn on_client_authentication(port: *mut Port, status: c_
 fn receive(connection: Connection, status: c_int) {
     let door = Door::behind(connection.method());
     let verdict = verdict::take(door);
-    let visitor = Visitor::of(connection);
     let attempt = attempt(connection, door.unwrap_or(Door::Password));
     match (status, verdict) {
         // After an error nothing goes on, whatever others have said.
@@ -96,38 +95,39 @@ fn receive(connection: Connection, status: c_int) {
         (STATUS_ERROR, Some(Err(Objection::Refused(refused)))) => raise(connection, &attempt, refused),
         // Somebody else refused it all the same: another module of PAM's, or the map of identities.
         (STATUS_ERROR, None | Some(Ok(_))) => call_previous(connection, STATUS_ERROR),
-        (STATUS_OK, verdict) => method_admits(connection, &visitor, &attempt, verdict),
+        (STATUS_OK, verdict) => method_admits(connection, &attempt, verdict),
         _ => call_previous(connection, status),
     }
 }
 
 /// The method lets the client in: A1 to A3, R2 to R12.
-fn method_admits(connection: Connection, visitor: &Visitor, attempt: &Attempt, verdict: Option<Verdict>) {
-    let Some(role) = catalog::role_of(visitor.role) else {
+fn method_admits(connection: Connection, attempt: &Attempt, verdict: Option<Verdict>) {
+    let visitor = Visitor::of(connection);
+    let Some((role, standing)) = &visitor.role else {
         // A role that does not exist, which core says next.
         return call_previous(connection, STATUS_OK);
     };
     let method = connection.method();
-    match (standing_of(&role), method) {
-        (Standing::Local, _) => let_pass(connection, &role, method),
+    match (standing, method) {
+        (Standing::Local, _) => let_pass(connection, role, method),
         (Standing::Inherited, Method::Pam | Method::OAuth | Method::Other) => {
             report::warn_inherited(attempt);
-            let_pass(connection, &role, method);
+            let_pass(connection, role, method);
         }
-        (Standing::Anchor, _) => refuse(connection, attempt, anchor_refused(visitor, &role)),
-        (Standing::Linked(_) | Standing::Inherited, Method::Trust) => match judge(connection, visitor) {
+        (Standing::Anchor, _) => refuse(connection, attempt, anchor_refused(&visitor, role)),
+        (Standing::Linked(_) | Standing::Inherited, Method::Trust) => match judge(connection, &visitor) {
             Ok(admission) => welcome(connection, attempt, admission),
             Err(refused) => refuse(connection, attempt, refused),
         },
         (Standing::Linked(_), Method::Pam | Method::OAuth | Method::Other) => {
-            admitted_by_other(connection, attempt, &role, verdict);
+            admitted_by_other(connection, attempt, role, verdict);
         }
     }
 }
 
 /// The first door. Of a fault of ours no text reaches anyone; an error of PostgreSQL's goes its way.
 fn judge(connection: Connection, visitor: &Visitor) -> Result<Admission, Refused> {
-    PgTryBuilder::new(AssertUnwindSafe(|| attend(visitor, || password::ask(connection))))
+    PgTryBuilder::new(AssertUnwindSafe(|| attend(visitor, |_| password::ask(connection))))
         .catch_others(|error| match error {
             CaughtError::RustPanic { .. } => Err(verdict::fault(&visitor.display_name()).into()),
             error => error.rethrow(),

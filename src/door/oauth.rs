@@ -7,7 +7,7 @@
 use std::ffi::{CStr, CString, c_char};
 use std::time::Instant;
 
-use entra::Code;
+use entra::{Code, Policy};
 use pgrx::prelude::*;
 use zeroize::Zeroizing;
 
@@ -15,7 +15,6 @@ use super::{Door, Refused, Sent, Visitor, attempt, attend, verdict};
 use crate::preloaded::{self, Preloaded};
 use crate::principal::catalog;
 use crate::report::{self, Denial};
-use crate::settings;
 use crate::wire::{
     Connection, OAuthValidatorCallbacks, PG_OAUTH_VALIDATOR_MAGIC, ValidatorModuleResult,
     ValidatorModuleState,
@@ -69,8 +68,8 @@ fn judge(connection: Connection, text: &[u8]) -> Option<CString> {
     let judge = || {
         // Since the line was chosen the client has had all the time it took.
         catalog::accept_changes();
-        attend(&Visitor::of(connection), || {
-            check_line(connection, &attempt.role)?;
+        attend(&Visitor::of(connection), |rules| {
+            check_line(connection, &rules.policy, &attempt.role)?;
             Ok(Sent { token: Zeroizing::new(text.to_vec()), arrived })
         })
     };
@@ -96,8 +95,7 @@ fn unfit() -> Option<&'static str> {
 }
 
 /// A line that sends clients to another tenant, or has them ask for tokens for something else, admits nobody.
-fn check_line(connection: Connection, role: &str) -> Result<(), Refused> {
-    let policy = settings::rules().map_err(|fault| Denial::misconfigured(&fault, role))?.policy;
+fn check_line(connection: Connection, policy: &Policy, role: &str) -> Result<(), Refused> {
     let (issuer, scope) = (connection.advertised_issuer(), connection.advertised_scope());
     let (problem, found) = if !policy.fits_advertised_issuer(&issuer) {
         ("the issuer of the oauth line in pg_hba.conf is not one whose tokens are accepted", issuer)

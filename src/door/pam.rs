@@ -39,7 +39,7 @@ extern "C" fn pam_sm_authenticate(
     fenced(|| {
         let Some(connection) = visited() else { return pam::AUTHINFO_UNAVAIL };
         let attempt = attempt(connection, Door::Pam);
-        let judge = || attend(&Visitor::of(connection), || ask(&attempt.role, handle));
+        let judge = || attend(&Visitor::of(connection), |_| ask(&attempt.role, handle));
         verdict::reach(Door::Pam, &attempt, judge, |verdict| match verdict {
             Ok(_) => pam::SUCCESS,
             Err(Objection::Refused(Refused::HungUp)) => pam::CONV_ERR,

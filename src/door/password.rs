@@ -2,12 +2,13 @@
 //! the token, as a password in clear text over TLS.
 
 use super::{Refused, Sent, hook};
+use crate::principal::catalog;
 use crate::report;
 use crate::wire::{Connection, Reply, STATUS_ERROR};
 
 /// Asks for the token. What core would not take for a password is refused in core's words, here and now.
 pub(super) fn ask(connection: Connection) -> Result<Sent, Refused> {
-    match connection.ask_for_token() {
+    match connection.ask_for_token(rehearse) {
         Reply::Token(token) => Ok(Sent::now(token)),
         Reply::HungUp => Err(Refused::HungUp),
         Reply::WrongType(found) => {
@@ -19,4 +20,12 @@ pub(super) fn ask(connection: Connection) -> Result<Sent, Refused> {
             report::refuse_message_length()
         }
     }
+}
+
+/// Done while the client answers, who would otherwise wait for it afterwards: a process that has just begun gets its code and
+/// the catalogs' pages one by one, as it first comes by them. So it judges a token that is known to be good, and looks where it
+/// will look. Nothing of this counts; for the client's token all is done anew.
+fn rehearse() {
+    let _ = entra::rehearse();
+    let _ = catalog::revocations();
 }
