@@ -32,6 +32,8 @@ const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 thread_local! {
     /// Something about roles has changed, or nobody has looked yet.
     static ROLES_CHANGED: Cell<bool> = const { Cell::new(true) };
+    /// Nobody knows whose tokens are revoked, and that has been said.
+    static UNREADABLE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Registers the worker. In the postmaster only, while it loads its libraries.
@@ -131,10 +133,12 @@ fn look() {
     });
 }
 
-/// Whose tokens count no longer. An unreadable label is said so, and is everybody's problem at the door; sessions stay.
+/// Whose tokens count no longer. That the label has become unreadable is said, and is everybody's problem at the door; sessions
+/// stay.
 fn revocations() -> Revocations {
     let revocations = catalog::revocations();
-    if revocations.is_none() {
+    let unreadable = revocations.is_none();
+    if !UNREADABLE.replace(unreadable) && unreadable {
         report::log_unreadable_revocations();
     }
     revocations.unwrap_or_default()

@@ -257,7 +257,6 @@ fn it_fetches_nothing_waits_for_nothing_and_counts_nothing() {
     let counted = "SELECT sum(value) FROM azure_ad_auth.stat";
     let before = (cluster.sql(status), cluster.sql(counted), provider.requests());
     let mark = cluster.log_mark();
-    let begun = std::time::Instant::now();
     for role in [None, Some("ann")] {
         let rows = explain(&cluster, role, &NEW_KEY.token(&user_v1(unix_now())));
         assert_eq!(
@@ -267,7 +266,7 @@ fn it_fetches_nothing_waits_for_nothing_and_counts_nothing() {
         );
         assert_eq!(code_of(&rows), "unknown_key");
     }
-    assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
+    // Waits would be among the statistics.
     assert_eq!((cluster.sql(status), cluster.sql(counted), provider.requests()), before);
     let log = cluster.log_since(mark);
     assert!(!log.contains("azure_ad_auth: "), "{log}");

@@ -301,6 +301,41 @@ fn a_label_written_by_a_statement_is_heeded_too() {
 }
 
 #[test]
+fn that_nobody_knows_whose_tokens_are_revoked_is_said_once() {
+    let (cluster, _provider) = scene("");
+    let roles = ["ann", "bob", "cid", "dan"];
+    let mut sessions = roles.map(|role| {
+        link(&cluster, role, PERSON, "user");
+        let mut session = enter(&cluster, role, &user_v1(unix_now()));
+        assert_eq!(value(&mut session, "SELECT 1"), "1");
+        session
+    });
+    let label = |label: &str| {
+        tamper(
+            &cluster,
+            &format!("UPDATE pg_shseclabel SET label = '{label}' WHERE objoid = 'azure_ad_user'::regrole"),
+        );
+    };
+    cluster.sql("SECURITY LABEL FOR azure_ad_auth ON ROLE azure_ad_user IS 'revoked'");
+    let mark = cluster.log_mark();
+    // A role has lost its link, which is found when the reaper looks at roles again.
+    let mut look = |place: usize| {
+        let role = roles[place];
+        tamper(&cluster, &format!("DELETE FROM pg_shseclabel WHERE objoid = '{role}'::regrole"));
+        cluster.sql(&format!("CREATE ROLE looked_at_{role}"));
+        assert_eq!(end_of(&mut sessions[place]), ENDED);
+        cluster.await_log(mark, &format!("azure_ad_auth: ended reason=unlinked role={role} "));
+        cluster.log_since(mark).matches("the label of azure_ad_user cannot be read").count()
+    };
+    label("revoked,x");
+    assert_eq!((look(0), look(1)), (1, 1));
+    label("revoked");
+    assert_eq!(look(2), 1);
+    label("revoked,x");
+    assert_eq!(look(3), 2);
+}
+
+#[test]
 fn nobody_is_told_that_sessions_end_where_nobody_ends_them() {
     let (cluster, _provider) = scene(NO_REAPER);
     link(&cluster, "ann", PERSON, "user");
