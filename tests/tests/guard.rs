@@ -146,9 +146,9 @@ fn nobody_becomes_a_member_of_a_linked_role_without_being_linked() {
         ("DO $$ BEGIN EXECUTE 'GRANT ann TO local'; END $$", "local", "ann"),
     ];
     for (statement, member, role) in refusals {
-        let output = cluster.sql_as("postgres", statement);
+        let output = cluster.sql_verbosely(statement);
         let expected = format!(
-            "ERROR:  role \"{member}\" cannot be a member of role \"{role}\" because it is not linked to a directory object"
+            "ERROR:  55000: role \"{member}\" cannot be a member of role \"{role}\" because it is not linked to a directory object"
         );
         assert!(output.stderr.contains(&expected), "{statement}: {}", output.stderr);
         let creates_in_azure_ad_user = statement.starts_with("CREATE ROLE") && role == "azure_ad_user";
@@ -163,12 +163,11 @@ fn nobody_becomes_a_member_of_a_linked_role_without_being_linked() {
     // Members first, link afterwards: the same thing the other way round.
     cluster.sql("CREATE ROLE leader LOGIN; GRANT leader TO local");
     let output =
-        cluster.sql_as("postgres", &format!("SELECT azure_ad_auth.create_principal('leader', '{PERSON}')"));
+        cluster.sql_verbosely(&format!("SELECT azure_ad_auth.create_principal('leader', '{PERSON}')"));
     assert!(
-        output
-            .stderr
-            .contains("ERROR:  role \"leader\" cannot be linked because role \"local\" is a member of it")
-            && output.stderr.contains("HINT:  REVOKE leader FROM local;"),
+        output.stderr.contains(
+            "ERROR:  55000: role \"leader\" cannot be linked because role \"local\" is a member of it"
+        ) && output.stderr.contains("HINT:  REVOKE leader FROM local;"),
         "{}",
         output.stderr
     );
@@ -188,7 +187,8 @@ fn the_creator_of_a_role_is_a_member_of_it_from_16_on() {
     assert!(cluster.sql_as("postgres", "SET ROLE dba; CREATE ROLE person LOGIN").success);
     let create = format!("SELECT azure_ad_auth.create_principal('person', '{PERSON}', 'user')");
     if cluster.workshop.installation.major >= 16 {
-        let output = cluster.sql_as("postgres", &create);
+        let output = cluster.sql_verbosely(&create);
+        assert!(output.stderr.starts_with("ERROR:  55000: "), "{}", output.stderr);
         assert!(output.stderr.contains("because role \"dba\" is a member of it"), "{}", output.stderr);
         assert!(output.stderr.contains("HINT:  REVOKE person FROM dba;"), "{}", output.stderr);
         cluster.sql("REVOKE person FROM dba");
@@ -206,28 +206,27 @@ fn a_linked_role_gains_nothing_to_step_around_its_guard_with() {
     let (cluster, _provider) = scene("");
     link(&cluster, "ann", PERSON, "user");
     cluster.sql("CREATE ROLE holder; CREATE ROLE wide");
-    let privileged = "cannot be a superuser, or have REPLICATION or BYPASSRLS";
+    let privileged = ("42501", "cannot be a superuser, or have REPLICATION or BYPASSRLS");
+    let changed = ("2BP01", "cannot be changed while roles are linked");
+    let owned = ("2BP01", "DROP OWNED or REASSIGN OWNED while roles are linked");
     let mut refusals = vec![
         ("ALTER ROLE ann SUPERUSER", privileged),
         ("ALTER ROLE ann REPLICATION", privileged),
         ("ALTER USER ann BYPASSRLS", privileged),
-        ("ALTER ROLE ann PASSWORD 'x'", "cannot have a password"),
-        ("ALTER ROLE azure_ad_user LOGIN", "cannot be changed while roles are linked"),
-        ("ALTER ROLE azure_ad_admin SUPERUSER", "cannot be changed while roles are linked"),
-        ("ALTER ROLE azure_ad_user SET work_mem = '1MB'", "cannot be changed while roles are linked"),
-        ("REVOKE azure_ad_user FROM azure_ad_admin", "cannot be changed while roles are linked"),
-        (
-            "REVOKE ADMIN OPTION FOR azure_ad_user FROM azure_ad_admin",
-            "cannot be changed while roles are linked",
-        ),
-        ("DROP ROLE azure_ad_user", "cannot be dropped while roles are linked"),
-        ("DROP ROLE IF EXISTS nobody, azure_ad_admin", "cannot be dropped while roles are linked"),
-        ("ALTER ROLE azure_ad_admin RENAME TO x", "cannot be renamed while roles are linked"),
-        ("DROP OWNED BY azure_ad_admin", "DROP OWNED or REASSIGN OWNED while roles are linked"),
-        ("REASSIGN OWNED BY azure_ad_user TO ann", "DROP OWNED or REASSIGN OWNED while roles are linked"),
-        ("REVOKE azure_ad_admin FROM admin", "stays a member of role"),
+        ("ALTER ROLE ann PASSWORD 'x'", ("55000", "cannot have a password")),
+        ("ALTER ROLE azure_ad_user LOGIN", changed),
+        ("ALTER ROLE azure_ad_admin SUPERUSER", changed),
+        ("ALTER ROLE azure_ad_user SET work_mem = '1MB'", changed),
+        ("REVOKE azure_ad_user FROM azure_ad_admin", changed),
+        ("REVOKE ADMIN OPTION FOR azure_ad_user FROM azure_ad_admin", changed),
+        ("DROP ROLE azure_ad_user", ("2BP01", "cannot be dropped while roles are linked")),
+        ("DROP ROLE IF EXISTS nobody, azure_ad_admin", ("2BP01", "cannot be dropped while roles are linked")),
+        ("ALTER ROLE azure_ad_admin RENAME TO x", ("2BP01", "cannot be renamed while roles are linked")),
+        ("DROP OWNED BY azure_ad_admin", owned),
+        ("REASSIGN OWNED BY azure_ad_user TO ann", owned),
+        ("REVOKE azure_ad_admin FROM admin", ("55000", "stays a member of role")),
     ];
-    let parameter = "cannot have SET on parameter \"session_preload_libraries\"";
+    let parameter = ("42501", "cannot have SET on parameter \"session_preload_libraries\"");
     refusals.extend([
         ("GRANT SET ON PARAMETER session_preload_libraries TO ann", parameter),
         ("GRANT SET ON PARAMETER session_preload_libraries TO PUBLIC", parameter),
@@ -236,20 +235,23 @@ fn a_linked_role_gains_nothing_to_step_around_its_guard_with() {
         // Where the library is looked for is as good as which one.
         (
             "GRANT SET ON PARAMETER dynamic_library_path TO ann",
-            "cannot have SET on parameter \"dynamic_library_path\"",
+            ("42501", "cannot have SET on parameter \"dynamic_library_path\""),
         ),
     ]);
     cluster.sql("GRANT SET ON PARAMETER session_preload_libraries TO holder; GRANT wide TO ann");
     let through = "cannot be a member of role \"holder\", which is a superuser or has SET on parameter";
-    refusals.extend([("GRANT holder TO ann", through), ("GRANT holder TO wide", through)]);
-    for (statement, expected) in refusals {
-        let output = cluster.sql_as("postgres", statement);
-        assert!(!output.success && output.stderr.contains(expected), "{statement}: {}", output.stderr);
+    refusals
+        .extend([("GRANT holder TO ann", ("42501", through)), ("GRANT holder TO wide", ("42501", through))]);
+    for (statement, (sqlstate, expected)) in refusals {
+        let output = cluster.sql_verbosely(statement);
+        let opening = format!("ERROR:  {sqlstate}: role \"");
+        let as_expected = output.stderr.starts_with(&opening) && output.stderr.contains(expected);
+        assert!(!output.success && as_expected, "{statement}: {}", output.stderr);
     }
     cluster.sql("CREATE ROLE able LOGIN; GRANT holder TO able");
-    let output =
-        cluster.sql_as("postgres", &format!("SELECT azure_ad_auth.create_principal('able', '{PERSON}')"));
-    assert!(output.stderr.contains(through), "{}", output.stderr);
+    let output = cluster.sql_verbosely(&format!("SELECT azure_ad_auth.create_principal('able', '{PERSON}')"));
+    let as_expected = output.stderr.starts_with("ERROR:  42501: ") && output.stderr.contains(through);
+    assert!(as_expected, "{}", output.stderr);
     for statement in [
         "ALTER ROLE ann CONNECTION LIMIT 5",
         "ALTER ROLE ann SET work_mem = '1MB'",
@@ -277,8 +279,8 @@ fn a_session_of_anybody_else_may_load_the_library_and_nothing_happens() {
         "repair()",
         "refresh_keys()",
     ] {
-        let output = cluster.sql_as("postgres", &format!("SELECT azure_ad_auth.{function}"));
-        let expected = "ERROR:  azure_ad_auth must be loaded via shared_preload_libraries";
+        let output = cluster.sql_verbosely(&format!("SELECT azure_ad_auth.{function}"));
+        let expected = "ERROR:  55000: azure_ad_auth must be loaded via shared_preload_libraries";
         assert!(output.stderr.contains(expected), "{function}: {}", output.stderr);
         let hint =
             "HINT:  Add azure_ad_auth to shared_preload_libraries in postgresql.conf and restart the server.";
