@@ -74,8 +74,9 @@ struct Visitor {
 }
 
 impl Visitor {
-    /// Whoever is at the other end of a connection. What comes of it counts for a linked role.
+    /// Whoever is at the other end of a connection, as the catalogs are now. What comes of it counts for a linked role.
     fn of(connection: Connection) -> Self {
+        catalog::accept_changes();
         let name = connection.role_name();
         let protected = connection.is_tls() || connection.is_unix_socket();
         let visitor = Self { protected, may_wait: true, ..Self::named(name) };

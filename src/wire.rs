@@ -103,6 +103,18 @@ impl Connection {
         unsafe { (now && !port.is_null() && !(*port).hba.is_null()).then(|| Self::new(port)) }
     }
 
+    /// Whether pg_hba.conf's line would be chosen again, as the catalogs are now.
+    #[expect(ffi_unwind_calls, reason = "inside pg_guard_ffi_boundary")]
+    pub(crate) fn is_matched_again(self) -> bool {
+        // SAFETY: see new(). Core chooses among lines that stay where they are as long as the process lives; an error of
+        // PostgreSQL leaves the boundary as a panic that has nothing to drop in here.
+        unsafe {
+            let line = (*self.port).hba;
+            pg_sys::ffi::pg_guard_ffi_boundary(|| server::hba_getauthmethod(self.port));
+            std::ptr::eq((*self.port).hba, line)
+        }
+    }
+
     /// The role name the client asked for. Core has cut it to 63 bytes.
     pub(crate) fn role_name(self) -> CString {
         // SAFETY: see new(); core refuses a startup packet without a user name, so it is set.

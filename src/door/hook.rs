@@ -31,7 +31,8 @@
 //! R8. the client hangs up: silently, as core does;
 //! R9. the answer is no password message, or has a NUL in it: core's own errors;
 //! R10. the token is not believed, or the keys to judge it are missing;
-//! R11. the name no longer belongs to the role it belonged to when the token was asked for, or R4 to R7 hold now;
+//! R11. the name no longer belongs to the role it belonged to when pg_hba.conf's line was chosen or the token was asked for, or R4 to
+//!      R7 hold now;
 //! R12. the role is not linked, or not to this token's object; by `pam` and `oauth` that includes roles that are none of ours, and
 //!      names that are no role's.
 //!
@@ -49,7 +50,7 @@ use pgrx::pg_sys::panic::CaughtError;
 use pgrx::prelude::*;
 
 use super::conditions::anchor_refused;
-use super::verdict::{self, Objection, Verdict};
+use super::verdict::{self, Objection};
 use super::{Admission, Door, Refused, Visitor, attempt, attend, password};
 use crate::principal::catalog::{Role, Standing};
 use crate::report::{self, Attempt, Denial};
@@ -95,13 +96,31 @@ fn receive(connection: Connection, status: c_int) {
         (STATUS_ERROR, Some(Err(Objection::Refused(refused)))) => raise(connection, &attempt, refused),
         // Somebody else refused it all the same: another module of PAM's, or the map of identities.
         (STATUS_ERROR, None | Some(Ok(_))) => call_previous(connection, STATUS_ERROR),
-        (STATUS_OK, verdict) => method_admits(connection, &attempt, verdict),
+        (STATUS_OK, Some(Ok(admission))) => token_admits(connection, &attempt, admission),
+        (STATUS_OK, Some(Err(Objection::Refused(refused)))) => {
+            method_admits(connection, &attempt, Some(refused));
+        }
+        (STATUS_OK, None) => method_admits(connection, &attempt, None),
         _ => call_previous(connection, status),
     }
 }
 
-/// The method lets the client in: A1 to A3, R2 to R12.
-fn method_admits(connection: Connection, attempt: &Attempt, verdict: Option<Verdict>) {
+/// A2 behind a method that has asked us. The token opened a linked role; if that is no longer what goes by this name, the
+/// method has said nothing about what does.
+fn token_admits(connection: Connection, attempt: &Attempt, admission: Admission) {
+    match Visitor::of(connection).role {
+        Some((role, Standing::Linked(_))) if role.id == admission.role => {
+            welcome(connection, attempt, admission);
+        }
+        _ => {
+            let problem = "the role was unlinked, renamed or dropped after its token was accepted";
+            refuse(connection, attempt, no_longer_linked(attempt, problem))
+        }
+    }
+}
+
+/// The method lets the client in, and no token of ours does: A1 to A3, R2 to R12. `refused`: what we have said to the method.
+fn method_admits(connection: Connection, attempt: &Attempt, refused: Option<Refused>) {
     let visitor = Visitor::of(connection);
     let Some((role, standing)) = &visitor.role else {
         // A role that does not exist, which core says next.
@@ -109,6 +128,11 @@ fn method_admits(connection: Connection, attempt: &Attempt, verdict: Option<Verd
     };
     let method = connection.method();
     match (standing, method) {
+        // The line may have let in an Azure AD role, to be asked for its token here, that is none any more.
+        (Standing::Local, Method::Trust) if !connection.is_matched_again() => {
+            let problem = "the role was unlinked or renamed after a line of pg_hba.conf had matched it";
+            refuse(connection, attempt, no_longer_linked(attempt, problem))
+        }
         (Standing::Local, _) => let_pass(connection, role, method),
         (Standing::Inherited, Method::Pam | Method::OAuth | Method::Other) => {
             report::warn_inherited(attempt);
@@ -120,7 +144,7 @@ fn method_admits(connection: Connection, attempt: &Attempt, verdict: Option<Verd
             Err(refused) => refuse(connection, attempt, refused),
         },
         (Standing::Linked(_), Method::Pam | Method::OAuth | Method::Other) => {
-            admitted_by_other(connection, attempt, role, verdict);
+            admitted_by_other(connection, attempt, refused)
         }
     }
 }
@@ -135,19 +159,16 @@ fn judge(connection: Connection, visitor: &Visitor) -> Result<Admission, Refused
         .execute()
 }
 
-/// A2, R3: a method other than `trust` lets a linked role in. That counts only if it was we who said so.
-fn admitted_by_other(connection: Connection, attempt: &Attempt, role: &Role, verdict: Option<Verdict>) {
-    match verdict {
-        Some(Ok(admission)) if admission.role == role.id => welcome(connection, attempt, admission),
-        Some(Ok(_)) => {
-            let problem = "the role was renamed or dropped after its token was accepted".to_owned();
-            let denial = Denial::new(Code::NotLinked, &attempt.role, vec![("problem", problem)]);
-            refuse(connection, attempt, denial.into())
-        }
-        Some(Err(Objection::Refused(refused))) => raise(connection, attempt, refused),
-        Some(Err(Objection::Failed(error))) => report::raise_again(*error),
+/// R3: a method other than `trust` lets a linked role in, and it was not we who said so.
+fn admitted_by_other(connection: Connection, attempt: &Attempt, refused: Option<Refused>) -> ! {
+    match refused {
+        Some(refused) => raise(connection, attempt, refused),
         None => refuse(connection, attempt, Denial::new(Code::WrongMethod, &attempt.role, vec![]).into()),
     }
+}
+
+fn no_longer_linked(attempt: &Attempt, problem: &str) -> Refused {
+    Denial::new(Code::NotLinked, &attempt.role, vec![("problem", problem.to_owned())]).into()
 }
 
 /// A1, A3: the method's decision stands.

@@ -13,7 +13,6 @@ use zeroize::Zeroizing;
 
 use super::{Door, Refused, Sent, Visitor, attempt, attend, verdict};
 use crate::preloaded::{self, Preloaded};
-use crate::principal::catalog;
 use crate::report::{self, Denial};
 use crate::wire::{
     Connection, OAuthValidatorCallbacks, PG_OAUTH_VALIDATOR_MAGIC, ValidatorModuleResult,
@@ -66,8 +65,6 @@ fn judge(connection: Connection, text: &[u8]) -> Option<CString> {
         return None;
     }
     let judge = || {
-        // Since the line was chosen the client has had all the time it took.
-        catalog::accept_changes();
         attend(&Visitor::of(connection), |rules| {
             check_line(connection, &rules.policy, &attempt.role)?;
             Ok(Sent { token: Zeroizing::new(text.to_vec()), arrived })

@@ -18,6 +18,7 @@ use crate::chain::{UtilityCall, guarded, start_executor, utility_hook};
 use crate::principal::catalog::{self, Link, Standing};
 use crate::report::{self, Attempt, Denial};
 use crate::session::{self, Passage};
+use crate::settings;
 
 thread_local! {
     /// The check has been passed.
@@ -109,7 +110,10 @@ fn judge(passage: Option<Passage>, role: pg_sys::Oid) -> Result<(), (String, Den
         }
         (Some(Passage::Token { object_id, .. }), _) => match catalog::link_of(role) {
             Link::Bound(label) if label.object_id == Some(object_id) => {
-                let still = |token: &Token| check_revocations(token, label.not_before, &name);
+                let still = |token: &Token| {
+                    check_revocations(token, label.not_before, &name)?;
+                    check_still_associated(token, &name)
+                };
                 session::with_token(still).unwrap_or(Ok(())).map_err(|denial| (name.clone(), denial))
             }
             Link::Bound(_) => denied(Code::OidMismatch, "the role was linked to another object meanwhile"),
@@ -123,6 +127,12 @@ fn judge(passage: Option<Passage>, role: pg_sys::Oid) -> Result<(), (String, Den
         }
         _ => denied(Code::NotLinked, "the session was not admitted by a token"),
     }
+}
+
+/// Where sessions end with what let them in, one that the reaper has not seen yet ends here.
+fn check_still_associated(token: &Token, name: &str) -> Result<(), Denial> {
+    let is_lost = settings::session_expiry().is_some() && catalog::associated_tenant() != Some(token.tenant);
+    if is_lost { Err(Denial::new(Code::NoAdmin, name, vec![])) } else { Ok(()) }
 }
 
 /// Only sessions of clients came through the hook; and only within a transaction can the catalogs be read.

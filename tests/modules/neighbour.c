@@ -3,7 +3,7 @@
  *	  another extension with a ClientAuthentication hook, for the tests of azure_ad_auth
  *
  * Says in the log what status it is given. With neighbour.manners = 'rude' it does not call the hook that was there before
- * it; with 'slow' it waits, after calling it, while the file neighbour.file exists.
+ * it; with 'slow' it waits, after calling it, while the file neighbour.file exists; with 'early' before.
  */
 #include "postgres.h"
 #undef ENABLE_GSS
@@ -28,6 +28,12 @@ on_client_authentication(Port *port, int status)
 {
 	if (strcmp(manners, "rude") == 0)
 		return;
+	if (strcmp(manners, "early") == 0 && access(file, F_OK) == 0)
+	{
+		ereport(LOG, (errmsg("neighbour: role=%s waits", port->user_name)));
+		while (access(file, F_OK) == 0)
+			pg_usleep(10000L);
+	}
 	if (previous)
 		previous(port, status);
 	ereport(LOG, (errmsg("neighbour: role=%s status=%d", port->user_name, status)));

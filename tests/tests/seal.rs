@@ -5,7 +5,7 @@ use std::fs;
 use trial::client::{Answer, Asked, Outcome, RawClient};
 use trial::cluster::{Cluster, Setup, eventually};
 use trial::door::Door;
-use trial::expect::{lacks_token, ours};
+use trial::expect::{Refusal, check_refusal, lacks_token, ours};
 use trial::issuer::*;
 
 use crate::prompt::at_the_prompt;
@@ -157,6 +157,71 @@ fn with_neighbour(door: Door, manners: &str) -> (Cluster, trial::idp::Provider) 
     cluster.found();
     cluster.await_keys();
     (cluster, provider)
+}
+
+/// Between what pg_hba.conf and its method have decided and our hook, which is called next.
+#[test]
+fn what_changes_before_the_hook_is_called() {
+    let changes: [(&str, &[&str]); 4] = [
+        ("unlinked", &["SELECT azure_ad_auth.drop_principal('ann')"]),
+        ("unlinked", &["SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL"]),
+        ("renamed", &["ALTER ROLE ann RENAME TO ann_old", "ALTER ROLE local RENAME TO ann"]),
+        ("renamed", &["ALTER ROLE ann RENAME TO ann_old", "ALTER ROLE boss RENAME TO ann"]),
+    ];
+    at_doors(&EVERY_DOOR, |door| {
+        let (cluster, _provider) = with_neighbour(door, "early");
+        let mut postgres = cluster.socket_client();
+        assert_eq!(postgres.login(&[("user", "postgres"), ("database", "postgres")], ""), Outcome::Ready);
+        for (how, statements) in changes {
+            cluster.sql("CREATE ROLE local LOGIN; CREATE ROLE boss SUPERUSER LOGIN");
+            link(&cluster, "ann", PERSON, "user");
+            let token = KEY.token(&user_v1(unix_now()));
+            fs::write(cluster.path("wait"), "").expect("a file");
+            let mark = cluster.log_mark();
+            let outcome = std::thread::scope(|scope| {
+                let login = scope.spawn(|| cluster.login("ann", &token));
+                cluster.await_log(mark, "neighbour: role=ann waits");
+                for statement in statements {
+                    assert!(postgres.query(statement).is_ok(), "{statement}");
+                }
+                fs::remove_file(cluster.path("wait")).expect("the file");
+                login.join().expect("a thread")
+            });
+            let expected = Refusal {
+                code: "not_linked",
+                sqlstate: "28P01",
+                message: "Azure AD authentication failed for role \"ann\"",
+                hint: None,
+                facts: &[],
+            };
+            check_refusal(&cluster, mark, "ann", &token, &outcome, &expected);
+            cluster.sql("DROP ROLE IF EXISTS ann, ann_old, local, boss");
+            assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.sessions"), "0", "{how}");
+        }
+    });
+}
+
+#[test]
+fn the_last_administrator_removed_before_the_first_statement() {
+    let settings = format!("{NO_REAPER}\nazure_ad_auth.session_expiry = 'terminate'");
+    at_every_door(&settings, |_, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        let mut client = session(&cluster, "ann");
+        cluster.sql("SELECT azure_ad_auth.remove_admin()");
+        let mark = cluster.log_mark();
+        let error = client.query("SELECT 1").expect_err("the session did something");
+        assert_eq!((error.severity.as_str(), error.sqlstate.as_str()), ("FATAL", "28000"));
+        let message = "Azure AD authentication is disabled: the server has no Azure AD administrator";
+        assert_eq!((error.message.as_str(), error.detail, error.hint), (message, None, None));
+        let log = ours(&cluster.log_since(mark));
+        assert!(log.contains("refused code=no_admin role=ann door=seal "), "{log}");
+        // Without that setting sessions stay.
+        cluster.set("azure_ad_auth.session_expiry", "off");
+        cluster.sql("SELECT azure_ad_auth.set_admin('admin', '66666666-aaaa-bbbb-cccc-000000000006')");
+        let mut client = session(&cluster, "ann");
+        cluster.sql("SELECT azure_ad_auth.remove_admin()");
+        assert!(client.query("SELECT 1").is_ok());
+    });
 }
 
 #[test]
