@@ -47,9 +47,12 @@ pub(crate) fn keep_revoked(role: &Role, revoked: Option<i64>) {
     let Some(revoked) = revoked.filter(|time| entra::may_still_be_shown(*time, clock::unix_now())) else {
         return;
     };
-    let label = catalog::label_text(role.id, PROVIDER)
-        .map_or_else(|| Ok(Label::default()), |text| Label::parse(&text));
-    let Ok(label) = label else { return };
+    let text = catalog::label_text(role.id, PROVIDER);
+    if text.is_none() {
+        // What was unlinked stays so: this one would complete the label that is to be written.
+        set_label(role, INTERNAL_PROVIDER, None);
+    }
+    let Ok(label) = text.map_or_else(|| Ok(Label::default()), |text| Label::parse(&text)) else { return };
     let is_said = label.not_before.is_some() && rights::is_superuser();
     if !is_said && label.not_before < Some(revoked) {
         set_label(role, PROVIDER, Some(&Label { not_before: Some(revoked), ..label }.to_string()));

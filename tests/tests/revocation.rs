@@ -152,6 +152,31 @@ fn an_application_is_out_by_either_of_its_ids() {
     }
 }
 
+/// A label without an object, as in a dump of Azure's, is completed by the one of its second provider.
+#[test]
+fn what_is_unlinked_stays_so_though_there_is_a_second_label() {
+    let (cluster, _provider) = scene(SKEW);
+    for (internal, own) in
+        [(PERSON, "aadauth,mfa".to_owned()), (APPLICATION, format!("aadauth,oid={PERSON},type=user"))]
+    {
+        cluster.sql(&format!(
+            "CREATE ROLE ann LOGIN; \
+             SECURITY LABEL FOR \"pgaadauth-int\" ON ROLE ann IS 'type=user,oid={internal},tenant_id={TENANT}'; \
+             SECURITY LABEL FOR pgaadauth ON ROLE ann IS '{own}'"
+        ));
+        let linked = "SELECT count(*) FROM azure_ad_auth.principals WHERE role_name = 'ann'";
+        assert_eq!(cluster.sql(linked), "1");
+        cluster.sql("SELECT azure_ad_auth.revoke_tokens('ann')");
+        cluster.sql("SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL");
+        assert_eq!(cluster.sql(linked), "0", "{own}");
+        // And linked anew it remembers.
+        let label =
+            "SELECT label LIKE 'aadauth,not_before=%' FROM pg_shseclabel WHERE objoid = 'ann'::regrole";
+        assert_eq!(cluster.sql(label), "t");
+        cluster.sql("DROP ROLE ann");
+    }
+}
+
 #[test]
 fn who_may_take_tokens_back() {
     let (cluster, _provider) = scene(SKEW);
