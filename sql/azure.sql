@@ -1,12 +1,13 @@
 -- Azure's own functions, with its names, parameters, result columns and texts ("Manage Microsoft Entra users", Azure Database
--- for PostgreSQL), so that scripts written for it run unchanged. All they do is done by ours.
+-- for PostgreSQL), so that scripts written for it run unchanged where they name directory objects by their ids. All they do is
+-- done by ours.
 
 CREATE FUNCTION pg_catalog.pgaadauth_create_principal(roleName text, isAdmin boolean, isMfa boolean)
 RETURNS text
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
-RETURN azure_ad_auth.create_principal(roleName, NULL, NULL, isAdmin, isMfa);
+RETURN azure_ad_auth.create_principal(roleName, NULL::pg_catalog.uuid, NULL::pg_catalog.text, isAdmin, isMfa);
 COMMENT ON FUNCTION pg_catalog.pgaadauth_create_principal(text, boolean, boolean) IS
-  'Azure''s name: creates a role, asks the directory for the object of that name, and links it';
+  'Azure''s name for linking a role to the directory object of that name: an error here, where no directory is asked; see pgaadauth_create_principal_with_oid';
 
 CREATE FUNCTION pg_catalog.pgaadauth_create_principal_with_oid(
   roleName text, objectId text, objectType text, isAdmin boolean, isMfa boolean)

@@ -38,6 +38,7 @@ use pgrx::prelude::*;
 
 pg_module_magic!();
 
+extension_sql_file!("../sql/schema.sql", name = "schema", bootstrap);
 extension_sql_file!("../sql/functions.sql", name = "functions");
 extension_sql_file!("../sql/views.sql", name = "views", requires = ["functions"]);
 extension_sql_file!("../sql/azure.sql", name = "azure", requires = ["functions", "views"]);

@@ -40,6 +40,7 @@ fn sqlstate_of(message: &str) -> &'static str {
 
 /// What messages have for SQLSTATE, by words of theirs; the first that fit count.
 const SQLSTATES: &[(&str, &str)] = &[
+    ("which is no superuser", "55000"),
     ("cannot be linked to a directory object", "42501"),
     ("administers Azure AD roles and cannot have members", "42501"),
     ("is not granted by GRANT", "42501"),
@@ -652,6 +653,43 @@ fn only_a_superuser_creates_the_extension() {
         "HINT:  Must be superuser to create this extension.",
     );
     assert_eq!(cluster.sql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'azure%'"), "0");
+}
+
+/// Whoever owns the schema, or what is in it, could have calls with untyped literals go to functions of his own.
+#[test]
+fn the_extension_is_not_created_in_a_strangers_schema() {
+    let cluster = Cluster::new(&WORKSHOP, &Setup::default());
+    cluster.start();
+    cluster.sql("CREATE ROLE local; GRANT CREATE ON DATABASE postgres TO local");
+    let create = "CREATE EXTENSION azure_ad_auth";
+    cluster.sql("CREATE SCHEMA azure_ad_auth AUTHORIZATION local");
+    let message = "schema \"azure_ad_auth\" belongs to role \"local\", which is no superuser";
+    fails(&cluster, create, message, "HINT:  See what is in it, then: DROP SCHEMA azure_ad_auth CASCADE;");
+    cluster.sql("ALTER SCHEMA azure_ad_auth OWNER TO postgres; GRANT ALL ON SCHEMA azure_ad_auth TO local");
+    let trap = "FUNCTION azure_ad_auth.set_admin(text, text) RETURNS void LANGUAGE sql AS ''";
+    for (object, drop) in [
+        (trap, "FUNCTION azure_ad_auth.set_admin(text, text)"),
+        ("TABLE azure_ad_auth.secrets ()", "TABLE azure_ad_auth.secrets"),
+        ("TYPE azure_ad_auth.kind AS ENUM ()", "TYPE azure_ad_auth.kind"),
+        (
+            "OPERATOR azure_ad_auth.= (FUNCTION = texteq, LEFTARG = text, RIGHTARG = text)",
+            "OPERATOR azure_ad_auth.= (text, text)",
+        ),
+    ] {
+        cluster.sql(&format!("SET ROLE local; CREATE {object}"));
+        let message = "schema \"azure_ad_auth\" has objects of role \"local\", which is no superuser";
+        fails(
+            &cluster,
+            create,
+            message,
+            "HINT:  See what is in it, then: DROP SCHEMA azure_ad_auth CASCADE;",
+        );
+        cluster.sql(&format!("DROP {drop}"));
+    }
+    assert_eq!(cluster.sql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'azure%'"), "0");
+    // What superusers have put there is theirs.
+    cluster.sql("CREATE TABLE azure_ad_auth.notes ()");
+    cluster.sql(create);
 }
 
 #[test]
