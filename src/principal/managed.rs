@@ -12,11 +12,11 @@ use pgrx::prelude::*;
 
 use entra::Revocations;
 
-use super::catalog::{self, OWN_PROVIDER as PROVIDER, Role, USER_ROLE, is_anchor};
+use super::catalog::{self, ADMIN_ROLE, OWN_PROVIDER as PROVIDER, Role, USER_ROLE, is_anchor};
 use super::link::{self, Done};
 use super::superuser::run;
 use super::{reach, rights, scan};
-use crate::fault::{Fault, Outcome, or_raise};
+use crate::fault::{Fault, Outcome, notice, or_raise};
 
 /// Its one label.
 const LABEL: &str = "managed";
@@ -75,27 +75,57 @@ pub(super) fn hand_over(done: &mut Done) {
     if !rights::HAS_ADMIN_OPTION_RULES {
         return;
     }
-    // An administrator's role is nobody else's while it is one; and what has become a superuser's is that.
-    let theirs = |role: &Role| {
-        !is_anchor(role)
-            && !rights::is_administrator(role)
-            && !role.is_privileged()
-            && !reach::is_above_guard(role)
-    };
-    for role in scan::labelled_by(&[PROVIDER]).iter().filter(|role| theirs(role)) {
-        give_back(role);
-        done.push(format!(
-            "granted \"{}\" to role \"azure_ad_admin\" with admin option",
-            role.display_name()
-        ));
+    let mut pending = scan::labelled_by(&[PROVIDER]);
+    // An administrator's role is nobody else's while it is one.
+    pending.retain(|role| !is_anchor(role) && !rights::is_administrator(role));
+    // One may be a member of another, which must be theirs first.
+    loop {
+        let (theirs, others): (Vec<_>, Vec<_>) =
+            pending.into_iter().partition(has_no_more_than_administrators);
+        for role in &theirs {
+            give_back(role);
+            done.push(format!(
+                "granted \"{}\" to role \"azure_ad_admin\" with admin option",
+                role.display_name()
+            ));
+        }
+        pending = others;
+        if theirs.is_empty() {
+            break;
+        }
     }
+    pending.iter().for_each(notice_withheld);
 }
 
-/// A marked role is given to all administrators, from 16 on; before, the mark is what says so. Only within `as_superuser`.
+/// What superusers have given more than administrators could have is theirs to administer.
+fn has_no_more_than_administrators(role: &Role) -> bool {
+    let Some(admin) = catalog::role_named(ADMIN_ROLE) else { return false };
+    let Some(role) = catalog::role_of(role.id) else { return false };
+    !role.is_privileged()
+        && !role.create_role
+        && !reach::is_above_guard(&role)
+        && rights::foreign_membership(admin.id, &role).is_none()
+}
+
+fn notice_withheld(role: &Role) {
+    let name = role.display_name();
+    notice(
+        format!("role \"{name}\" is not given to Azure AD administrators, one of whom has made it"),
+        Some("It has an attribute or a membership that they could not have given it."),
+    );
+}
+
+/// A marked role is given to all administrators, from 16 on, unless it has become more than theirs; before, the mark is what says
+/// so. Only within `as_superuser`.
 pub(super) fn give_back(role: &Role) {
-    if rights::HAS_ADMIN_OPTION_RULES && is_marked(role) {
+    if !rights::HAS_ADMIN_OPTION_RULES || !is_marked(role) {
+        return;
+    }
+    if has_no_more_than_administrators(role) {
         give(role);
         link::set_label(role, PROVIDER, None);
+    } else {
+        notice_withheld(role);
     }
 }
 

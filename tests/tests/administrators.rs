@@ -108,6 +108,53 @@ fn an_application_that_administers() {
     admitted(&cluster, "ann", &token_of(PERSON));
 }
 
+/// From 16 on a role that administrators have made is given to all of them by ADMIN, but not what superusers have made more of.
+#[test]
+fn what_superusers_have_given_more_is_not_handed_to_administrators() {
+    let (cluster, _provider) = scene("");
+    if cluster.workshop.installation.major < 16 {
+        return;
+    }
+    let theirs = |role: &str| {
+        cluster.sql(&format!("SELECT pg_has_role('azure_ad_admin', '{role}', 'MEMBER WITH ADMIN OPTION')"))
+            == "t"
+    };
+    // As an upgrade from 15 brings them along, each a member of the next.
+    let roles = ["etl", "tool", "able", "plain", "base"];
+    for role in roles {
+        cluster.sql(&format!(
+            "CREATE ROLE {role} LOGIN; SECURITY LABEL FOR azure_ad_auth ON ROLE {role} IS 'managed'"
+        ));
+    }
+    cluster.sql("GRANT pg_execute_server_program TO etl; GRANT etl TO tool; ALTER ROLE able CREATEROLE; GRANT base TO plain");
+    let output = cluster.sql_as("postgres", "SELECT azure_ad_auth.repair()");
+    assert!(output.success, "{}", output.stderr);
+    let found = roles.map(theirs);
+    assert_eq!(found, [false, false, false, true, true], "{}{}", output.stdout, output.stderr);
+    for role in ["etl", "tool", "able"] {
+        let said = format!("NOTICE:  role \"{role}\" is not given to Azure AD administrators");
+        assert!(output.stderr.contains(&said), "{}", output.stderr);
+    }
+    // Once it is no more than they could have made, it is theirs.
+    cluster.sql("REVOKE pg_execute_server_program FROM etl; ALTER ROLE able NOCREATEROLE");
+    cluster.sql("SELECT azure_ad_auth.repair()");
+    assert_eq!(roles.map(theirs), [true; 5]);
+    // An administrator that one of them has made, and a superuser has given more to and demotes.
+    let mut admin = session(&cluster, "admin", ADMIN);
+    for (role, given) in [("more", true), ("no_more", false)] {
+        let create =
+            format!("SELECT azure_ad_auth.create_principal('{role}', '{SECOND_ADMIN}', 'user', true)");
+        assert!(admin.query(&create).is_ok());
+        if given {
+            cluster.sql(&format!("GRANT pg_execute_server_program TO {role}"));
+        }
+        cluster.sql(&format!("SELECT azure_ad_auth.remove_admin('{role}')"));
+        assert_eq!(theirs(role), !given, "{role}");
+        cluster.sql(&format!("SELECT azure_ad_auth.drop_principal('{role}')"));
+        assert_eq!(theirs(role), !given, "{role}");
+    }
+}
+
 #[test]
 fn what_an_administrator_may_not() {
     let (cluster, _provider) = scene("");
