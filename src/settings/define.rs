@@ -153,7 +153,7 @@ pub(super) fn check_proxy(proxy: &str) -> Result<(), String> {
     }
 }
 
-fn within(text: &str) -> Result<(), String> {
+pub(super) fn within(text: &str) -> Result<(), String> {
     if text.len() > MAX_ORIGIN_BYTES { Err("is too long".into()) } else { Ok(()) }
 }
 
