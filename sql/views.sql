@@ -65,7 +65,7 @@ SELECT pid, role_name, object_id, tenant_id, kind, via_group, client_app, displa
        door
 FROM azure_ad_auth.list_sessions();
 GRANT SELECT ON sessions TO PUBLIC;
-COMMENT ON VIEW sessions IS 'sessions that logged in with an access token: all of them for pg_monitor, one''s own for everybody';
+COMMENT ON VIEW sessions IS 'sessions that logged in with an access token: all of them for pg_monitor, the one that asks for everybody';
 COMMENT ON COLUMN sessions.pid IS 'process id, as in pg_stat_activity';
 COMMENT ON COLUMN sessions.role_name IS 'the role it logged in as; null: it has been dropped';
 COMMENT ON COLUMN sessions.object_id IS 'the token''s own object: the person or application';

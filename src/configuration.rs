@@ -46,6 +46,7 @@ fn findings() -> Vec<Finding> {
         findings.push(encryption());
         findings.push(administrators());
         findings.push(reaper());
+        findings.push(revocations());
     }
     findings.extend(roles());
     findings.extend(lines());
@@ -54,8 +55,10 @@ fn findings() -> Vec<Finding> {
 
 fn library() -> Finding {
     match preloaded::status() {
-        Preloaded::ThisFile => Finding::ok("library", "the server has loaded azure_ad_auth"),
-        Preloaded::AnotherFile => {
+        Preloaded::ThisFile if !preloaded::is_replaced() => {
+            Finding::ok("library", "the server has loaded azure_ad_auth")
+        }
+        Preloaded::ThisFile | Preloaded::AnotherFile => {
             Finding::warning("library", "the file of azure_ad_auth was replaced after the server started")
                 .advice("Restart the server.")
         }
@@ -161,6 +164,20 @@ fn reaper() -> Finding {
     }
     Finding::danger("sessions", "the process that ends sessions is away: none ends by expiry or revocation")
         .advice("It comes back a second after it has ended. If not: are there enough max_worker_processes?")
+}
+
+/// Without them nobody can say whose tokens count.
+fn revocations() -> Finding {
+    if catalog::revocations().is_some() {
+        return Finding::ok("revocations", "it is known whose access tokens are revoked");
+    }
+    Finding::danger(
+        "revocations",
+        "every Azure AD login is refused: the label of role \"azure_ad_user\" cannot be read",
+    )
+    .advice(
+        "SECURITY LABEL FOR azure_ad_auth ON ROLE azure_ad_user IS NULL; then revoke again what is to stay revoked.",
+    )
 }
 
 fn roles() -> Vec<Finding> {

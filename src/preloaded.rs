@@ -1,10 +1,13 @@
 //! Whether the postmaster loaded this library, which is when it works; and whether it was this very file.
 //!
-//! A package upgrade replaces the file under a running server. Sessions then load the new file beside the library of the
-//! postmaster, which goes on doing its work. The new one has none of its state, and says so.
+//! A package upgrade replaces the file under a running server. Sessions that come by it under the name it was loaded by go on
+//! with the library of the postmaster (internal_load_library, dfmgr.c). Under another name they load the new file beside it,
+//! which has none of its state, and says so.
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_void};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use pgrx::prelude::*;
 
@@ -21,7 +24,12 @@ pub(crate) type WorkerMain = extern "C-unwind" fn(pg_sys::Datum);
 thread_local! {
     /// Set in the postmaster, inherited by every process.
     static THIS_FILE: Cell<bool> = const { Cell::new(false) };
+    /// Which file it was then. Set with it.
+    static LOADED: Cell<Option<FileId>> = const { Cell::new(None) };
 }
+
+/// The device and the number of a file.
+type FileId = (u64, u64);
 
 /// What can be said about where the library is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +46,7 @@ pub(crate) enum Preloaded {
 #[expect(unsafe_code, reason = "no safe wrapper")]
 pub(crate) fn mark(worker: WorkerMain, reaper: WorkerMain) {
     THIS_FILE.set(true);
+    LOADED.set(file_id());
     // SAFETY: constant C strings; the variables are never freed.
     unsafe {
         *pg_sys::find_rendezvous_variable(MARK.as_ptr()) = worker as *mut c_void;
@@ -92,6 +101,16 @@ pub(crate) fn path() -> Option<String> {
         let is_found = libc::dladdr(here, &raw mut found) != 0 && !found.dli_fname.is_null();
         is_found.then(|| CStr::from_ptr(found.dli_fname).to_string_lossy().into_owned())
     }
+}
+
+fn file_id() -> Option<FileId> {
+    let found = fs::metadata(path()?).ok()?;
+    Some((found.dev(), found.ino()))
+}
+
+/// Whether the file that the postmaster loaded is not the one in its place any more: a restart would load another.
+pub(crate) fn is_replaced() -> bool {
+    LOADED.get().is_some_and(|loaded| file_id() != Some(loaded))
 }
 
 /// Where the library is.

@@ -1,11 +1,14 @@
 //! `check_configuration()`: what is said of a server that is as it should be, and of each thing that is not.
 
+use std::fs;
+
+use trial::client::Outcome;
 use trial::cluster::{Cluster, Setup, eventually};
 use trial::door::Door;
 use trial::idp::{Manners, Provider};
 use trial::issuer::*;
 
-use crate::{link, scene_with, tamper};
+use crate::{KEY, WORKSHOP, link, scene_with, tamper};
 
 /// What a pg_hba.conf is like with which nothing is wrong.
 const SOUND: &str = "local all postgres trust\nlocal all +azure_ad_user trust\nhostssl all +azure_ad_user 127.0.0.1/32 trust\n";
@@ -28,7 +31,7 @@ fn a_server_that_is_as_it_should_be() {
     assert_eq!(wrong(&cluster), [""; 0]);
     assert_eq!(
         cluster.sql("SELECT string_agg(topic, ', ') FROM azure_ad_auth.check_configuration()"),
-        "library, versions, tenant, audience, key worker, keys, issuers, clock, encryption, administrators, sessions, roles, pg_hba.conf"
+        "library, versions, tenant, audience, key worker, keys, issuers, clock, encryption, administrators, sessions, revocations, roles, pg_hba.conf"
     );
     // Whatever is wrong comes with what to do.
     cluster.sql("SELECT azure_ad_auth.remove_admin()");
@@ -153,6 +156,54 @@ fn what_is_wrong_with_keys_and_clocks() {
     assert!(eventually(|| wrong(&cluster)
         .iter()
         .any(|line| line.starts_with(refused) && line.contains("status 500"))));
+}
+
+#[test]
+fn what_is_wrong_with_revocations() {
+    let (cluster, _provider) = sound_scene();
+    cluster.sql(&format!("SELECT azure_ad_auth.revoke_principal('{APPLICATION}')"));
+    assert_eq!(wrong(&cluster), [""; 0]);
+    tamper(&cluster, "UPDATE pg_shseclabel SET label = 'x' WHERE objoid = 'azure_ad_user'::regrole");
+    assert_eq!(
+        wrong(&cluster),
+        [
+            "danger revocations: every Azure AD login is refused: the label of role \"azure_ad_user\" cannot be read"
+        ]
+    );
+    assert!(matches!(cluster.login("ann", &KEY.token(&user_v1(unix_now()))), Outcome::Refused(_)));
+    let what_to_do = "SELECT what_to_do FROM azure_ad_auth.check_configuration() WHERE topic = 'revocations'";
+    let what_to_do = cluster.sql(what_to_do);
+    cluster.sql(what_to_do.split(';').next().expect("a statement"));
+    assert_eq!(wrong(&cluster), [""; 0]);
+    assert_eq!(cluster.login("ann", &KEY.token(&user_v1(unix_now()))), Outcome::Ready);
+}
+
+#[test]
+fn a_library_that_was_replaced_in_its_place() {
+    let provider = crate::provider();
+    let cluster = Cluster::new(&WORKSHOP, &Setup::default());
+    let library = cluster.path("azure_ad_auth.so");
+    fs::copy(cluster.sql_library(), &library).expect("a copy of the library");
+    let settings = format!("azure_ad_auth.authority_url = '{}'", provider.url());
+    cluster.configure(&Setup { settings, preload: Some(library.display().to_string()), ..Setup::default() });
+    cluster.start();
+    // The function of the library that the server has loaded, by the name it was loaded by.
+    cluster.sql(&format!(
+        "CREATE FUNCTION check_configuration(OUT level text, OUT topic text, OUT message text, OUT what_to_do text) \
+         RETURNS SETOF record LANGUAGE c AS '{}', 'check_configuration_wrapper'",
+        library.display()
+    ));
+    let said = "SELECT level, message, what_to_do FROM check_configuration() WHERE topic = 'library'";
+    assert_eq!(cluster.sql(said), "ok|the server has loaded azure_ad_auth|");
+    let new = cluster.path("new.so");
+    fs::copy(&library, &new).expect("a copy of the library");
+    fs::rename(&new, &library).expect("the new file in the old one's place");
+    let replaced =
+        "warning|the file of azure_ad_auth was replaced after the server started|Restart the server.";
+    assert_eq!(cluster.sql(said), replaced);
+    cluster.stop("fast");
+    cluster.start();
+    assert_eq!(cluster.sql(said), "ok|the server has loaded azure_ad_auth|");
 }
 
 #[test]
