@@ -61,7 +61,10 @@ fn a_bad_value_at_start_fails_closed_and_mends_without_a_restart() {
     let (cluster, provider) = scene("");
     link(&cluster, "ann", PERSON, "user");
     let good = format!("azure_ad_auth.authority_url = '{}'", provider.url());
-    for (name, value) in BAD {
+    // Addresses, but none that key memory could have.
+    let long = ["https://127.0.0.1/", "/"].map(|start| format!("{start}{}", "a".repeat(4_000)));
+    let long = long.iter().map(|value| ("key_source", value.as_str()));
+    for (name, value) in BAD.into_iter().chain(long) {
         cluster.stop("fast");
         let settings = format!("{good}\nazure_ad_auth.{name} = '{value}'");
         cluster.configure(&Setup { settings, ..Setup::default() });
