@@ -127,9 +127,8 @@ pub(crate) fn key_origin() -> Result<KeyOrigin, Misconfigured> {
     let tenant = entra::parse_tenant(&tenant_id).map_err(wrong("tenant_id"))?;
     let tenant = tenant.ok_or_else(|| wrong("tenant_id")("is not set".to_owned()))?;
     let (authority, key_source) = (define::AUTHORITY_URL.text(), define::KEY_SOURCE.text());
-    entra::parse_authority(&authority).map_err(wrong("authority_url"))?;
-    define::within(&authority).map_err(wrong("authority_url"))?;
-    define::within(&key_source).map_err(wrong("key_source"))?;
+    define::check_authority(&authority).map_err(wrong("authority_url"))?;
+    define::check_source(&key_source).map_err(wrong("key_source"))?;
     let source = KeySource::choose(&key_source, &authority, cloud, tenant).map_err(wrong("key_source"))?;
     let (ca_file, proxy) = (define::CA_FILE.text(), define::HTTPS_PROXY.text());
     define::check_path(&ca_file).map_err(wrong("ca_file"))?;

@@ -83,7 +83,7 @@ pub(super) fn hand_over(done: &mut Done) {
         let (theirs, others): (Vec<_>, Vec<_>) =
             pending.into_iter().partition(has_no_more_than_administrators);
         for role in &theirs {
-            give_back(role);
+            hand(role);
             done.push(format!(
                 "granted \"{}\" to role \"azure_ad_admin\" with admin option",
                 role.display_name()
@@ -121,12 +121,13 @@ pub(super) fn give_back(role: &Role) {
     if !rights::HAS_ADMIN_OPTION_RULES || !is_marked(role) {
         return;
     }
-    if has_no_more_than_administrators(role) {
-        give(role);
-        link::set_label(role, PROVIDER, None);
-    } else {
-        notice_withheld(role);
-    }
+    if has_no_more_than_administrators(role) { hand(role) } else { notice_withheld(role) }
+}
+
+/// What the mark has said the ADMIN option says from now on.
+fn hand(role: &Role) {
+    give(role);
+    link::set_label(role, PROVIDER, None);
 }
 
 /// There are no administrators any more: `azure_ad_admin` has been dropped.

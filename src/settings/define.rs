@@ -153,7 +153,17 @@ pub(super) fn check_proxy(proxy: &str) -> Result<(), String> {
     }
 }
 
-pub(super) fn within(text: &str) -> Result<(), String> {
+/// The address of an authority, or nothing.
+pub(super) fn check_authority(url: &str) -> Result<(), String> {
+    entra::parse_authority(url).map(drop).and_then(|()| within(url))
+}
+
+/// The address of the keys, or nothing.
+pub(super) fn check_source(source: &str) -> Result<(), String> {
+    entra::parse_key_source(source).map(drop).and_then(|()| within(source))
+}
+
+fn within(text: &str) -> Result<(), String> {
     if text.len() > MAX_ORIGIN_BYTES { Err("is too long".into()) } else { Ok(()) }
 }
 
@@ -224,13 +234,9 @@ macro_rules! check_hooks {
 check_hooks! {
     check_tenant_id(*mut c_char) |value| check_text(value, |text| entra::parse_tenant(text).map(drop));
     check_audience(*mut c_char) |value| check_text(value, |text| entra::parse_list(text).map(drop));
-    check_authority_url(*mut c_char) |value| {
-        check_text(value, |text| entra::parse_authority(text).map(drop).and_then(|()| within(text)))
-    };
+    check_authority_url(*mut c_char) |value| check_text(value, check_authority);
     check_issuers(*mut c_char) |value| check_text(value, |text| entra::parse_issuers(text, None).map(drop));
-    check_key_source(*mut c_char) |value| {
-        check_text(value, |text| entra::parse_key_source(text).map(drop).and_then(|()| within(text)))
-    };
+    check_key_source(*mut c_char) |value| check_text(value, check_source);
     check_ca_file(*mut c_char) |value| check_text(value, check_anchors);
     check_https_proxy(*mut c_char) |value| check_text(value, check_proxy);
     check_allowed_clients(*mut c_char) |value| check_text(value, |text| entra::parse_clients(text).map(drop));
