@@ -93,7 +93,7 @@ fn bind(headers: &Path, flags: &[String]) -> Result<(), Box<dyn Error>> {
         .clang_args(flags)
         .allowlist_type("Port|HbaLine|UserAuth|ClientConnectionInfo|LogConnectionOption|OAuthValidatorCallbacks")
         .allowlist_var("PqCommMethods|MyClientConnectionInfo|ClientAuthentication_hook|log_connections|MyProcPort|ClientAuthInProgress|PG_OAUTH_VALIDATOR_MAGIC")
-        .allowlist_function("sendAuthRequest|pq_beginmessage|pq_endmessage|appendBinaryStringInfo|pq_startmsgread|pq_getbyte|pq_getmessage|hba_authname|hba_getauthmethod")
+        .allowlist_function("sendAuthRequest|pq_startmsgread|pq_getbyte|pq_getmessage|hba_authname|hba_getauthmethod")
         .default_enum_style(bindgen::EnumVariation::Consts)
         .use_core()
         .size_t_is_usize(true)

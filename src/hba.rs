@@ -126,13 +126,9 @@ fn name_list(raw: Option<String>) -> Vec<String> {
 
 /// The file as it stands, which need not be what the server uses. With the raw user list of each line.
 ///
-/// 14 and 15 have no `include`, and so name no file.
+/// 15 has no `include`, and so names no file.
 fn rules() -> Vec<(Rule, Vec<String>)> {
-    let file = if cfg!(any(feature = "pg14", feature = "pg15")) {
-        "current_setting('hba_file')"
-    } else {
-        "file_name"
-    };
+    let file = if cfg!(feature = "pg15") { "current_setting('hba_file')" } else { "file_name" };
     let list = |column| format!("(SELECT {} FROM unnest({column}) item)", raw_list("item"));
     let text = format!(
         "SELECT {}, line_number, type, {}, {}, {}, netmask, auth_method, {}, {} \
@@ -167,7 +163,7 @@ fn rules() -> Vec<(Rule, Vec<String>)> {
 /// (`is_member_of_role_nosuper`), and from 16 on what begins with a slash is a regular expression. The two roles that stand
 /// for all are none that log in.
 fn reaches(items: Vec<String>) -> Reaches {
-    let has_patterns = cfg!(not(any(feature = "pg14", feature = "pg15")));
+    let has_patterns = cfg!(not(feature = "pg15"));
     let text = format!(
         "WITH RECURSIVE azure(id) AS ( \
            SELECT oid FROM pg_authid WHERE rolname = 'azure_ad_user' \

@@ -210,11 +210,11 @@ impl Connection {
         // SAFETY: see new(). The copy lives as long as the process.
         unsafe {
             let copy = pg_sys::MemoryContextStrdup(pg_sys::TopMemoryContext, identity.as_ptr());
-            #[cfg(any(feature = "pg14", feature = "pg15"))]
+            #[cfg(feature = "pg15")]
             {
                 (*self.port).authn_id = copy;
             }
-            #[cfg(not(any(feature = "pg14", feature = "pg15")))]
+            #[cfg(not(feature = "pg15"))]
             {
                 server::MyClientConnectionInfo.authn_id = copy;
                 server::MyClientConnectionInfo.auth_method = self.auth_method();
@@ -267,28 +267,10 @@ fn take_text(buffer: &[u8], length: c_int) -> Reply {
 ///
 /// # Safety
 /// Of the connection being authenticated; within pg_guard_ffi_boundary.
-#[cfg(not(feature = "pg14"))]
 #[expect(unsafe_code, ffi_unwind_calls, reason = "inside pg_guard_ffi_boundary")]
 unsafe fn request_password(port: *mut Port) {
     // SAFETY: see above.
     unsafe { server::sendAuthRequest(port, AUTH_REQ_PASSWORD, std::ptr::null(), 0) }
-}
-
-/// The same where auth.c keeps sendAuthRequest() to itself.
-#[cfg(feature = "pg14")]
-#[expect(unsafe_code, ffi_unwind_calls, reason = "inside pg_guard_ffi_boundary")]
-unsafe fn request_password(_port: *mut Port) {
-    let number = AUTH_REQ_PASSWORD.to_be_bytes();
-    // SAFETY: see above. The message is made, filled and sent here; its kind is that of all requests of authentication.
-    unsafe {
-        let mut message: server::StringInfoData = std::mem::zeroed();
-        server::pq_beginmessage(&raw mut message, b'R'.cast_signed());
-        server::appendBinaryStringInfo(&raw mut message, number.as_ptr().cast(), 4);
-        server::pq_endmessage(&raw mut message);
-        if let Some(flush) = (*server::PqCommMethods).flush {
-            flush();
-        }
-    }
 }
 
 /// Calls the hook that was there before ours.

@@ -1,4 +1,4 @@
-//! What an administrator may not do with CREATEROLE on 14 and 15, where PostgreSQL lets whoever has it grant itself anything.
+//! What an administrator may not do with CREATEROLE on 15, where PostgreSQL lets whoever has it grant itself anything.
 //!
 //! From 16 on the ADMIN option says who administers which role, and core keeps to it.
 

@@ -10,7 +10,7 @@ use pgrx::prelude::*;
 use super::catalog::{self, Role};
 
 /// Where the columns begin: from 16 on there is an oid before them (pg_auth_members.h).
-const FIRST_COLUMN: i16 = if cfg!(any(feature = "pg14", feature = "pg15")) { 1 } else { 2 };
+const FIRST_COLUMN: i16 = if cfg!(feature = "pg15") { 1 } else { 2 };
 
 /// One row of pg_auth_members. From 16 on there may be several for one pair, of different grantors.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +43,7 @@ fn held_by(member: &Role) -> Vec<Membership> {
 }
 
 /// Before 16 there is at most one, by the whole key of the cache.
-#[cfg(any(feature = "pg14", feature = "pg15"))]
+#[cfg(feature = "pg15")]
 #[expect(unsafe_code, reason = "reads the catalog cache")]
 fn between_ids(member: pg_sys::Oid, role: pg_sys::Oid) -> Vec<Membership> {
     let cache = pg_sys::SysCacheIdentifier::AUTHMEMMEMROLE.cast_signed();
@@ -59,7 +59,7 @@ fn between_ids(member: pg_sys::Oid, role: pg_sys::Oid) -> Vec<Membership> {
     }
 }
 
-#[cfg(not(any(feature = "pg14", feature = "pg15")))]
+#[cfg(not(feature = "pg15"))]
 fn between_ids(member: pg_sys::Oid, role: pg_sys::Oid) -> Vec<Membership> {
     rows(pg_sys::SysCacheIdentifier::AUTHMEMMEMROLE, &[member, role])
 }

@@ -1,9 +1,7 @@
 //! Whom a linked role may reach: nobody who could lift its guard.
 
-#[cfg(not(feature = "pg14"))]
 use std::ffi::CStr;
 
-#[cfg(not(feature = "pg14"))]
 use pgrx::prelude::*;
 
 use super::catalog::{self, Role};
@@ -67,16 +65,9 @@ fn reaches(linked: &Role, top: &Role) -> Fault {
 }
 
 /// The parameter of the guard, and the one that says where the library it names is looked for.
-#[cfg(not(feature = "pg14"))]
 const PARAMETERS: [&CStr; 2] = [c"session_preload_libraries", c"dynamic_library_path"];
 
-/// Which of them a role may set. Before 15 only superusers may.
-#[cfg(feature = "pg14")]
-const fn parameter_it_may_set(_role: &Role) -> Option<&'static str> {
-    None
-}
-
-#[cfg(not(feature = "pg14"))]
+/// Returns which of them a role may set.
 #[expect(unsafe_code, reason = "no safe wrapper")]
 fn parameter_it_may_set(role: &Role) -> Option<&'static str> {
     let wanted = pg_sys::AclMode::from(pg_sys::ACL_SET);
@@ -98,13 +89,7 @@ pub(crate) fn check_parameters() -> Outcome<()> {
     anchors::labelled_roles().iter().try_for_each(check_reach)
 }
 
-/// Whether one is granted to anyone.
-#[cfg(feature = "pg14")]
-pub(super) const fn parameter_is_granted() -> bool {
-    false
-}
-
-#[cfg(not(feature = "pg14"))]
+/// Returns whether one of them is granted to anyone.
 #[expect(unsafe_code, reason = "reads the catalog cache")]
 pub(super) fn parameter_is_granted() -> bool {
     let cache = pg_sys::SysCacheIdentifier::PARAMETERACLNAME.cast_signed();

@@ -95,7 +95,7 @@ pub(crate) fn require_superuser(what: &str) -> Outcome<()> {
 }
 
 /// Whether core's rules for CREATEROLE ask for the ADMIN option (user.c, from 16 on).
-pub(crate) const HAS_ADMIN_OPTION_RULES: bool = !cfg!(any(feature = "pg14", feature = "pg15"));
+pub(crate) const HAS_ADMIN_OPTION_RULES: bool = !cfg!(feature = "pg15");
 
 /// The current user, found to be an administrator in a session that itself logged in with a token.
 fn require_administrator() -> Outcome<pg_sys::Oid> {
@@ -168,12 +168,12 @@ pub(crate) fn give_to_administrators(role: &Role, is_to_be_one: bool) {
 
 /// Whether a user can act as a role: by inheriting from it or by SET ROLE. From 16 on one may be a member and can do neither,
 /// as administrators are of the roles they have made.
-#[cfg(any(feature = "pg14", feature = "pg15"))]
+#[cfg(feature = "pg15")]
 fn holds(user: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     catalog::is_member(user, role)
 }
 
-#[cfg(not(any(feature = "pg14", feature = "pg15")))]
+#[cfg(not(feature = "pg15"))]
 #[expect(unsafe_code, reason = "no safe wrapper")]
 fn holds(user: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     // SAFETY: reads the catalog cache.
@@ -181,12 +181,12 @@ fn holds(user: pg_sys::Oid, role: pg_sys::Oid) -> bool {
 }
 
 /// Whether a user could make himself a member of a role.
-#[cfg(any(feature = "pg14", feature = "pg15"))]
+#[cfg(feature = "pg15")]
 pub(crate) fn could_grant_himself(_user: pg_sys::Oid, role: &Role) -> bool {
     managed::is_marked(role) && why_not_theirs(role).is_none()
 }
 
-#[cfg(not(any(feature = "pg14", feature = "pg15")))]
+#[cfg(not(feature = "pg15"))]
 #[expect(unsafe_code, reason = "no safe wrapper")]
 pub(crate) fn could_grant_himself(user: pg_sys::Oid, role: &Role) -> bool {
     // SAFETY: reads the catalog cache. It is whom core would name as grantor; none: nobody whose rights the user has.

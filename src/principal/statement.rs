@@ -27,7 +27,6 @@ pub(crate) enum Statement {
     /// DROP OWNED, REASSIGN OWNED.
     Own { roles: Vec<Named> },
     /// GRANT … ON PARAMETER.
-    #[cfg_attr(feature = "pg14", expect(dead_code, reason = "there is no such statement before 15"))]
     Parameter,
     /// SECURITY LABEL … ON ROLE; whether IS NULL, and whether it names an administrator.
     Label { role: Named, unlinks: bool, admin: bool },
@@ -175,7 +174,6 @@ unsafe fn read_generic(node: *mut pg_sys::Node) -> Option<Statement> {
                     admin,
                 })
             }
-            #[cfg(not(feature = "pg14"))]
             pg_sys::NodeTag::T_GrantStmt => {
                 let grant = &*node.cast::<pg_sys::GrantStmt>();
                 let is_parameter = grant.objtype == pg_sys::ObjectType::OBJECT_PARAMETER_ACL;
@@ -266,12 +264,12 @@ unsafe fn with_option<T>(
 }
 
 /// Whether a REVOKE takes an option of a membership, and not the membership.
-#[cfg(any(feature = "pg14", feature = "pg15"))]
+#[cfg(feature = "pg15")]
 const fn revokes_options(grant: &pg_sys::GrantRoleStmt) -> bool {
     grant.admin_opt
 }
 
-#[cfg(not(any(feature = "pg14", feature = "pg15")))]
+#[cfg(not(feature = "pg15"))]
 const fn revokes_options(grant: &pg_sys::GrantRoleStmt) -> bool {
     !grant.opt.is_null()
 }
@@ -307,9 +305,6 @@ pub(super) unsafe fn role_spec(node: *mut pg_sys::Node) -> Option<Named> {
 unsafe fn string_of<'t>(node: *mut pg_sys::Node) -> Option<&'t CStr> {
     // SAFETY: null or a String node, as the callers know; the text lives as long as the tree.
     unsafe {
-        #[cfg(feature = "pg14")]
-        let text = node.cast::<pg_sys::Value>().as_ref()?.val.str_;
-        #[cfg(not(feature = "pg14"))]
         let text = node.cast::<pg_sys::String>().as_ref()?.sval;
         (!text.is_null()).then(|| CStr::from_ptr(text))
     }

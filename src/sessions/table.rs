@@ -72,7 +72,6 @@ thread_local! {
     static LOCK: Cell<*mut pg_sys::LWLock> = const { Cell::new(std::ptr::null_mut()) };
     /// What this backend has written into its place.
     static OWN: RefCell<Option<Session>> = const { RefCell::new(None) };
-    #[cfg(not(feature = "pg14"))]
     static PREVIOUS_REQUEST: Cell<pg_sys::shmem_request_hook_type> = const { Cell::new(None) };
     static PREVIOUS_STARTUP: Cell<pg_sys::shmem_startup_hook_type> = const { Cell::new(None) };
 }
@@ -82,39 +81,18 @@ thread_local! {
 pub(crate) fn init_shared_memory() {
     // SAFETY: runs once, in the postmaster, before shared memory is made.
     unsafe {
-        #[cfg(feature = "pg14")]
-        request();
-        #[cfg(not(feature = "pg14"))]
-        {
-            PREVIOUS_REQUEST.set(pg_sys::shmem_request_hook);
-            pg_sys::shmem_request_hook = Some(on_request);
-        }
+        PREVIOUS_REQUEST.set(pg_sys::shmem_request_hook);
+        pg_sys::shmem_request_hook = Some(on_request);
         PREVIOUS_STARTUP.set(pg_sys::shmem_startup_hook);
         pg_sys::shmem_startup_hook = Some(on_startup);
     }
 }
 
 /// As many as there can be backends, background processes among them.
-#[cfg(not(feature = "pg14"))]
 #[expect(unsafe_code, reason = "reads a value of the server")]
 fn capacity() -> usize {
     // SAFETY: a plain value, fixed at start before memory is requested.
     usize::try_from(unsafe { pg_sys::MaxBackends }).unwrap_or(0)
-}
-
-/// The same where MaxBackends comes later (InitializeMaxBackends, postinit.c), and one of its parts has no binding.
-#[cfg(feature = "pg14")]
-#[expect(unsafe_code, reason = "reads settings of the server")]
-fn capacity() -> usize {
-    // SAFETY: plain values, fixed at start; a constant C string, and a text that is read at once.
-    let (count, autovacuum) = unsafe {
-        let count = pg_sys::MaxConnections + pg_sys::max_worker_processes + pg_sys::max_wal_senders;
-        let text = pg_sys::GetConfigOption(c"autovacuum_max_workers".as_ptr(), true, false);
-        (count, (!text.is_null()).then(|| std::ffi::CStr::from_ptr(text).to_string_lossy().into_owned()))
-    };
-    let autovacuum: usize = autovacuum.and_then(|text| text.parse().ok()).unwrap_or(0);
-    // The launcher is one more.
-    usize::try_from(count).unwrap_or(0) + autovacuum + 1
 }
 
 fn bytes() -> usize {
@@ -130,7 +108,6 @@ fn request() {
     }
 }
 
-#[cfg(not(feature = "pg14"))]
 #[pg_guard]
 #[expect(unsafe_code, ffi_unwind_calls, reason = "chains a hook, inside pg_guard_ffi_boundary")]
 unsafe extern "C-unwind" fn on_request() {
@@ -219,9 +196,9 @@ fn change<T>(act: impl FnOnce(&mut [Place], &mut Presence) -> T) -> Option<T> {
 #[expect(unsafe_code, reason = "reads the state of the process")]
 fn own() -> Option<usize> {
     // SAFETY: set before a client is authenticated.
-    #[cfg(any(feature = "pg14", feature = "pg15", feature = "pg16"))]
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
     let number = unsafe { pg_sys::MyBackendId } - 1;
-    #[cfg(not(any(feature = "pg14", feature = "pg15", feature = "pg16")))]
+    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
     // SAFETY: as above.
     let number = unsafe { pg_sys::MyProcNumber };
     usize::try_from(number).ok()

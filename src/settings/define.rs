@@ -259,7 +259,6 @@ pub(super) fn define() {
     define_text_settings();
     define_typed_settings();
     define_session_settings();
-    #[cfg(not(feature = "pg14"))]
     #[expect(unsafe_code, reason = "guc.c has no safe wrapper for this")]
     // SAFETY: a constant C string; called once, in the postmaster.
     unsafe {
