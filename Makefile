@@ -5,6 +5,7 @@
 #   make demo KEEP=1              both stay until Ctrl-C
 #   make test                     every test, on the PostgreSQL found
 #   make test PG_CONFIGS="…"      on several: the paths of their pg_config programs
+#   make test ONLY=name           the login tests whose names contain this
 #   make install PG_CONFIG=…      builds the library for one server and installs it there
 #   make bench                    what a login costs, on the PostgreSQL found
 #   make bench AGAINST=…          what it costs more than with another build: the pg_config of a PostgreSQL that has it installed
@@ -29,8 +30,8 @@ demo: setup
 
 test: export FOR_TESTS = 1
 test: setup
-	cargo test --package entra
-	tools/test $(PG_CONFIGS)
+	$(if $(ONLY),,cargo test --package entra)
+	ONLY="$(ONLY)" tools/test $(PG_CONFIGS)
 
 bench: setup
 	tools/bench "$(PG_CONFIG)" "$(AGAINST)"
