@@ -3,6 +3,7 @@
 #   make demo                     a scratch server and a local identity provider show the whole story
 #   make demo PAM=1               the same by PAM, where PostgreSQL has it
 #   make demo KEEP=1              both stay until Ctrl-C
+#   make quick                    the tests of what a token is worth: seconds, without a server
 #   make test                     every test, on the PostgreSQL found
 #   make test PG_CONFIGS="…"      on several: the paths of their pg_config programs
 #   make test ONLY=name           the login tests whose names contain this
@@ -19,7 +20,7 @@ PG_CONFIGS ?= $(PG_CONFIG)
 SECONDS ?= 60
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
-.PHONY: demo test bench install check fuzz setup clean
+.PHONY: demo quick test bench install check fuzz setup clean
 
 setup:
 	tools/setup $(PG_CONFIGS)
@@ -27,6 +28,9 @@ setup:
 demo: setup
 	tools/install debug "$(PG_CONFIG)"
 	PG_CONFIG="$(PG_CONFIG)" cargo run --quiet --package azure_ad_auth_tests --bin demo -- $(if $(KEEP),--keep) $(if $(PAM),--pam)
+
+quick:
+	cargo test --package entra
 
 test: export FOR_TESTS = 1
 test: setup

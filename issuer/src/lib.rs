@@ -1,4 +1,10 @@
-//! Keys, and tokens of the shapes Entra issues.
+//! Keys, and tokens of the shapes Entra issues, for the tests of every crate.
+
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    reason = "what panics here fails a test, which is what it is for"
+)]
 
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;

@@ -17,8 +17,9 @@ pub mod cluster;
 pub mod door;
 pub mod expect;
 pub mod idp;
-pub mod issuer;
 pub mod pam;
 pub mod pooler;
 pub mod proxy;
 pub mod scratch;
+
+pub use issuer;

@@ -4,11 +4,10 @@
 use std::sync::LazyLock;
 
 use entra::{Cloud, Key, KeyLookup, Policy, RawPolicy};
-use serde_json::Value;
-use trial::issuer;
-pub use trial::issuer::{
+pub use issuer::{
     APPLICATION, AUDIENCE, CLIENT, GROUP, KEY_ISSUER, OTHER_TENANT, PERSON, Signer, TENANT, b64, with,
 };
+use serde_json::Value;
 
 pub const NOW: i64 = 1_700_000_000;
 

@@ -143,7 +143,7 @@ impl Story {
         let good = self.key.token(&user_v2(now));
         let (head, signature) = good.rsplit_once('.').unwrap_or_default();
         let tampered = head.split_once('.').map(|(header, _)| {
-            let claims = trial::issuer::b64(with(user_v2(now), "oid", json!(ADMIN)).to_string());
+            let claims = issuer::b64(with(user_v2(now), "oid", json!(ADMIN)).to_string());
             format!("{header}.{claims}.{signature}")
         });
         let issuer = json!(format!("https://login.microsoftonline.com/{OTHER_TENANT}/v2.0"));
