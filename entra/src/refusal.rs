@@ -242,7 +242,7 @@ impl fmt::Display for Listed {
         match (self.ids, self.others) {
             (ids, 0) => write!(f, "{ids}"),
             (0, others) => write!(f, "{others} listed, none of them an object id"),
-            (ids, others) => write!(f, "{} listed, {ids} of them object ids", ids + others),
+            (ids, others) => write!(f, "{} listed, {ids} of them by object id", ids + others),
         }
     }
 }

@@ -129,7 +129,7 @@ fn groups_by_name_are_counted_and_never_match() {
         let claims = user_v1(unix_now());
         for (groups, listed) in [
             (json!(["DBAs", "CONTOSO\\Everyone"]), "groups_listed=\"2 listed, none of them an object id\""),
-            (json!(["DBAs", APPLICATION]), "groups_listed=\"2 listed, 1 of them object ids\""),
+            (json!(["DBAs", APPLICATION]), "groups_listed=\"2 listed, 1 of them by object id\""),
             (json!([APPLICATION]), "groups_listed=1"),
             (Value::Null, "groups_listed=0"),
         ] {
