@@ -123,12 +123,11 @@ pub fn expected(step: Step, policy: &Policy, now: i64, time: ShowTime<'_>) -> Op
     let text = match step {
         Step::Size => format!("at most {} bytes", limits::MAX_TOKEN_BYTES),
         Step::Parts => "3 parts of base64url between dots, without padding, blanks or newlines".to_owned(),
-        Step::Header => "a JSON object without duplicate members".to_owned(),
+        Step::Header | Step::Claims => "a JSON object without duplicate members".to_owned(),
         Step::Algorithm => "alg RS256".to_owned(),
         Step::KeyId => format!("kid of 1 to {} bytes, and no crit", limits::MAX_KEY_ID_BYTES),
         Step::Key => "a signing key of this id among those at hand".to_owned(),
         Step::Signature => "made by this key".to_owned(),
-        Step::Claims => "a JSON object without duplicate members".to_owned(),
         Step::Version => "ver 1.0 or 2.0".to_owned(),
         Step::Tenant => format!("tid {}", policy.tenant()),
         Step::Issuer => format!("iss {}", policy.issuers().join(" or ")),

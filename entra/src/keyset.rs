@@ -181,14 +181,11 @@ impl KeySet {
             self.keys.insert(id, key);
             return;
         };
-        match kept.merged(key) {
-            Some(key) => {
-                self.keys.insert(id, key);
-            }
-            None => {
-                self.ambiguous.insert(id);
-                self.dropped += 2;
-            }
+        if let Some(key) = kept.merged(key) {
+            self.keys.insert(id, key);
+        } else {
+            self.ambiguous.insert(id);
+            self.dropped += 2;
         }
     }
 

@@ -26,6 +26,7 @@ pub enum Surroundings {
 
 /// Kinds of characters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each kind may be there or not")]
 pub struct Kinds {
     byte_order_mark: bool,
     bearer: bool,

@@ -90,9 +90,9 @@ fn what_either_label_demands_is_demanded_at_every_door() {
             label(&cluster, "pgaadauth", role, &own);
             label(&cluster, "pgaadauth-int", role, &internal);
             if is_revoked {
-                revoked(&cluster, role, &token)
+                revoked(&cluster, role, &token);
             } else {
-                admitted(&cluster, role, &token)
+                admitted(&cluster, role, &token);
             }
             let since = format!(
                 "SELECT extract(epoch FROM tokens_not_before)::bigint FROM azure_ad_auth.principals WHERE role_name = '{role}'"
