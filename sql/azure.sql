@@ -21,17 +21,19 @@ CREATE FUNCTION pg_catalog.pgaadauth_update_principal_with_oid(
   roleName text, objectId text, objectType text, isAdmin boolean, isMfa boolean)
 RETURNS text
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
-RETURN azure_ad_auth.update_principal(roleName, objectId::pg_catalog.uuid, objectType, isAdmin, isMfa);
+RETURN azure_ad_auth.link_or_update_principal(roleName, objectId::pg_catalog.uuid, objectType, isAdmin, isMfa);
 COMMENT ON FUNCTION pg_catalog.pgaadauth_update_principal_with_oid(text, text, text, boolean, boolean) IS
-  'Azure''s name: links a linked role to another directory object, or on other terms';
+  'Azure''s name: links a role that exists to a directory object, or to another one, or on other terms';
 
+-- Live servers call the first column rolname, Azure's documentation rolename; scripts use either. The columns of a live server
+-- come first, in its order, for whoever counts them.
 CREATE FUNCTION pg_catalog.pgaadauth_list_principals(isAdminValue boolean)
 RETURNS TABLE (
-  rolename name, principalType text, objectId text, tenantId text, isMfa integer, isAdmin integer)
+  rolname name, principalType text, objectId text, tenantId text, isMfa integer, isAdmin integer, rolename name)
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 BEGIN ATOMIC
   SELECT role_name::pg_catalog.name, object_type, object_id::pg_catalog.text, tenant_id::pg_catalog.text,
-         is_mfa::pg_catalog.int4, is_admin::pg_catalog.int4
+         is_mfa::pg_catalog.int4, is_admin::pg_catalog.int4, role_name::pg_catalog.name
   FROM azure_ad_auth.principals
   WHERE is_admin OR isAdminValue IS NOT TRUE
   ORDER BY role_name;

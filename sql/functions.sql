@@ -37,6 +37,15 @@ REVOKE ALL ON FUNCTION update_principal(text, uuid, text, boolean, boolean) FROM
 COMMENT ON FUNCTION update_principal(text, uuid, text, boolean, boolean) IS
   'links a linked role to another directory object, or on other terms; its grants and what it owns stay';
 
+CREATE FUNCTION link_or_update_principal(
+  role_name text, object_id uuid, object_type text, is_admin boolean, is_mfa boolean)
+RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'link_or_update_principal_wrapper';
+REVOKE ALL ON FUNCTION link_or_update_principal(text, uuid, text, boolean, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION link_or_update_principal(text, uuid, text, boolean, boolean) IS
+  'what pgaadauth_update_principal_with_oid() does: update_principal(), and for a role that is not linked yet links it';
+
 CREATE FUNCTION drop_principal(role_name text)
 RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE

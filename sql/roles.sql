@@ -12,6 +12,7 @@ GRANT USAGE ON SCHEMA azure_ad_auth TO PUBLIC;
 GRANT EXECUTE ON FUNCTION
   create_principal(text, uuid, text, boolean, boolean),
   update_principal(text, uuid, text, boolean, boolean),
+  link_or_update_principal(text, uuid, text, boolean, boolean),
   drop_principal(text),
   revoke_tokens(text, timestamptz),
   revoke_principal(uuid),

@@ -8,6 +8,7 @@ pub(crate) mod condition;
 mod createrole;
 mod cut;
 pub(crate) mod ddl;
+mod labels;
 mod link;
 mod lock;
 mod managed;

@@ -51,6 +51,20 @@ impl Cloud {
     }
 }
 
+/// The version of the tokens of one of the clouds' own issuers, of whatever tenant; none: it is somebody else's.
+pub(crate) fn version_of_issuer(issuer: &str) -> Option<&'static str> {
+    let is_of = |template: &str| {
+        template
+            .split_once(TENANT_PLACEHOLDER)
+            .and_then(|(before, after)| issuer.strip_prefix(before)?.strip_suffix(after))
+            .is_some_and(|tenant| !tenant.contains('/'))
+    };
+    [Cloud::Public, Cloud::UsGov, Cloud::China].into_iter().find_map(|cloud| {
+        let [first, second] = cloud.issuers();
+        if is_of(first) { Some("1.0") } else { is_of(second).then_some("2.0") }
+    })
+}
+
 /// Puts the tenant, in Entra's lower-case spelling, in the place of `{tenantid}`.
 pub(crate) fn fill_tenant(template: &str, tenant: Uuid) -> String {
     template.replace(TENANT_PLACEHOLDER, &tenant.hyphenated().to_string())
@@ -170,6 +184,24 @@ mod tests {
             "https://a b",
         ] {
             assert!(check_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn issuers_of_the_clouds_and_their_versions() {
+        for (issuer, version) in [
+            ("https://sts.windows.net/t/", Some("1.0")),
+            ("https://sts.chinacloudapi.cn/t/", Some("1.0")),
+            ("https://login.microsoftonline.com/t/v2.0", Some("2.0")),
+            ("https://login.microsoftonline.us/t/v2.0", Some("2.0")),
+            ("https://login.partner.microsoftonline.cn/t/v2.0", Some("2.0")),
+            ("https://login.microsoftonline.com/t/", None),
+            ("https://sts.windows.net/t/v2.0", None),
+            ("https://sts.windows.net/t/x/", None),
+            ("https://sts.example/t/", None),
+            ("", None),
+        ] {
+            assert_eq!(version_of_issuer(issuer), version, "{issuer}");
         }
     }
 

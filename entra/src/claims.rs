@@ -5,7 +5,9 @@
 
 use uuid::Uuid;
 
+use crate::authority::version_of_issuer;
 use crate::explain::{Step, Witness};
+use crate::header::MediaType;
 use crate::ids::parse_uuid;
 use crate::json::{Json, Object};
 use crate::limits;
@@ -16,6 +18,14 @@ use crate::token::{Groups, Members, Token, TokenKind};
 
 /// The members of the claims object; nothing is believed until [`Claims::judge`].
 pub(crate) struct Claims(Object);
+
+/// What else a token is judged by: the key that signed it, and its header.
+pub(crate) struct Envelope<'e> {
+    pub(crate) key_id: &'e str,
+    /// The issuer of the key, where it has one.
+    pub(crate) key_issuer: Option<&'e str>,
+    pub(crate) media_type: MediaType,
+}
 
 /// The claim in which a version names its client application.
 fn application_claim(version: &str) -> &'static str {
@@ -30,8 +40,7 @@ impl Claims {
     /// Checks every claim against `policy` at `now` (Unix seconds), and the signing key's issuer where it has one.
     pub(crate) fn judge(
         self,
-        key_id: &str,
-        key_issuer: Option<&str>,
+        envelope: &Envelope<'_>,
         policy: &Policy,
         now: i64,
         witness: &mut impl Witness,
@@ -41,11 +50,13 @@ impl Claims {
         witness.reach(Step::Tenant);
         let tenant = self.tenant(policy)?;
         witness.reach(Step::Issuer);
-        self.check_issuer(key_issuer, policy)?;
+        self.check_issuer(envelope.key_issuer, policy)?;
         witness.reach(Step::Audience);
         self.check_audience(policy)?;
         witness.reach(Step::Validity);
         let (issued_at, expires_at) = self.check_times(policy.clock_skew(), now)?;
+        witness.reach(Step::Bearer);
+        self.check_bearer(version, envelope.media_type)?;
         witness.reach(Step::Client);
         let application = self.check_client(version, policy)?;
         witness.reach(Step::Permission);
@@ -66,7 +77,7 @@ impl Claims {
             expires_at,
             display_name: self.shown(&["upn", "preferred_username", "unique_name"]),
             token_id: self.shown(&["uti"]),
-            key_id: key_id.to_owned(),
+            key_id: envelope.key_id.to_owned(),
             members: Members(self.0),
         })
     }
@@ -129,6 +140,24 @@ impl Claims {
         Ok((issued_at, expires_at))
     }
 
+    /// An access token that whoever has it may use.
+    ///
+    /// One with `cnf` is to be used only with a proof that its holder has a key (RFC 7800), which no password is. Entra's
+    /// other tokens, and other issuers' tokens that are no access tokens, say so in `typ` or have another `ver` than the
+    /// issuer's.
+    fn check_bearer(&self, version: &str, media_type: MediaType) -> Result<(), Refusal> {
+        if self.0.contains_key("cnf") {
+            return Err(invalid("cnf", "present: the token is bound to a key of its holder"));
+        }
+        if media_type == MediaType::Other {
+            return Err(invalid("typ", "neither JWT nor at+jwt"));
+        }
+        match version_of_issuer(self.text("iss")?) {
+            Some(wanted) if wanted != version => Err(invalid("ver", "not the version of this issuer")),
+            _ => Ok(()),
+        }
+    }
+
     fn check_client(&self, version: &str, policy: &Policy) -> Result<Option<Uuid>, Refusal> {
         let name = application_claim(version);
         let found = self.0.contains_key(name).then(|| self.uuid(name)).transpose()?;
@@ -181,11 +210,17 @@ impl Claims {
             return Ok(Groups::Overage);
         }
         let listed = self.texts("groups")?.unwrap_or_default();
-        Ok(Groups::Listed(listed.into_iter().filter_map(parse_uuid).collect()))
+        let ids: Vec<_> = listed.iter().filter_map(|group| parse_uuid(group)).collect();
+        Ok(Groups::Listed { others: listed.len() - ids.len(), ids })
     }
 
     fn methods(&self) -> Result<Option<Vec<String>>, Refusal> {
         Ok(self.texts("amr")?.map(|methods| methods.into_iter().map(str::to_owned).collect()))
+    }
+
+    /// Whether there is one of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// How many there are.
@@ -200,7 +235,7 @@ impl Claims {
 
     /// A number, to show.
     pub(crate) fn whole_number(&self, name: &str) -> Option<i64> {
-        if let Some(Json::Integer(number)) = self.0.get(name) { Some(*number) } else { None }
+        self.0.get(name)?.as_integer()
     }
 
     /// A claim with its name, to show: escaped and cut.
@@ -208,7 +243,7 @@ impl Claims {
         let value = match self.0.get(name) {
             None => return format!("no {name}"),
             Some(Json::Text(text)) => Untrusted::new(text).to_string(),
-            Some(Json::Integer(number)) => number.to_string(),
+            Some(Json::Number(digits)) => Untrusted::new(digits).to_string(),
             Some(Json::Bool(value)) => value.to_string(),
             Some(other) => match other.as_texts() {
                 Some(texts) => Untrusted::new(&texts.join(" ")).to_string(),
@@ -223,10 +258,7 @@ impl Claims {
     }
 
     fn seconds(&self, name: &'static str) -> Result<i64, Refusal> {
-        match self.0.get(name) {
-            Some(Json::Integer(seconds)) => Ok(*seconds),
-            _ => Err(invalid(name, "not an integer")),
-        }
+        self.0.get(name).and_then(Json::as_integer).ok_or_else(|| invalid(name, "not an integer"))
     }
 
     fn uuid(&self, name: &'static str) -> Result<Uuid, Refusal> {

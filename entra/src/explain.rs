@@ -8,6 +8,7 @@ use crate::claims::Claims;
 use crate::limits;
 use crate::policy::Policy;
 use crate::principal::{Principal, PrincipalKind};
+use crate::refusal::Listed;
 use crate::shown::Untrusted;
 use crate::token::{Groups, TokenKind, Unverified};
 
@@ -64,6 +65,8 @@ steps! {
     Audience "audience",
     /// `nbf`, `iat` and `exp`.
     Validity "validity",
+    /// A bearer's access token: no `cnf`, no other `typ`, the `ver` of its issuer.
+    Bearer "bearer",
     /// The client application.
     Client "client",
     /// The scope or app role.
@@ -120,12 +123,11 @@ pub fn expected(step: Step, policy: &Policy, now: i64, time: ShowTime<'_>) -> Op
     let text = match step {
         Step::Size => format!("at most {} bytes", limits::MAX_TOKEN_BYTES),
         Step::Parts => "3 parts of base64url between dots, without padding, blanks or newlines".to_owned(),
-        Step::Header => "a JSON object without duplicate members".to_owned(),
+        Step::Header | Step::Claims => "a JSON object without duplicate members".to_owned(),
         Step::Algorithm => "alg RS256".to_owned(),
         Step::KeyId => format!("kid of 1 to {} bytes, and no crit", limits::MAX_KEY_ID_BYTES),
         Step::Key => "a signing key of this id among those at hand".to_owned(),
         Step::Signature => "made by this key".to_owned(),
-        Step::Claims => "a JSON object without duplicate members, numbers being integers".to_owned(),
         Step::Version => "ver 1.0 or 2.0".to_owned(),
         Step::Tenant => format!("tid {}", policy.tenant()),
         Step::Issuer => format!("iss {}", policy.issuers().join(" or ")),
@@ -134,6 +136,7 @@ pub fn expected(step: Step, policy: &Policy, now: i64, time: ShowTime<'_>) -> Op
             let (now, skew) = (time(now), policy.clock_skew());
             format!("nbf and iat not after, exp after {now}, with a leeway of {skew} s")
         }
+        Step::Bearer => "no cnf; typ JWT or at+jwt; the ver of its issuer".to_owned(),
         Step::Client => match policy.clients() {
             [] => "any client application".to_owned(),
             clients => {
@@ -216,6 +219,10 @@ fn found_in_claims(step: Step, claims: &Claims, time: ShowTime<'_>) -> Option<St
             });
             times.join(", ")
         }
+        Step::Bearer => {
+            let bound = if claims.has("cnf") { "cnf" } else { "no cnf" };
+            format!("{bound}, {}", said(&["ver", "iss"]))
+        }
         Step::Client => said(&[claims.client_claim()]),
         Step::Permission => said(&["scp", "roles"]),
         Step::Kind => match claims.kind() {
@@ -226,7 +233,10 @@ fn found_in_claims(step: Step, claims: &Claims, time: ShowTime<'_>) -> Option<St
         Step::Principal => {
             let kind = claims.kind().ok().flatten().map(whose)?;
             let groups = match claims.groups() {
-                Ok(Groups::Listed(groups)) => format!("{} groups", groups.len()),
+                Ok(Groups::Listed { ids, others: 0 }) => format!("{} groups", ids.len()),
+                Ok(Groups::Listed { ids, others }) => {
+                    format!("groups: {}", Listed { ids: ids.len(), others })
+                }
                 Ok(Groups::Overage) => "too many groups to list".to_owned(),
                 Err(_) => "groups that cannot be read".to_owned(),
             };

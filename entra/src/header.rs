@@ -1,6 +1,7 @@
 //! The header of a token: which key, and that it is RS256. Everything else in it is ignored.
 //!
-//! `jku`, `jwk`, `x5u` and `x5c` would let the token name its own key; `typ` differs between issuers and proves nothing.
+//! `jku`, `jwk`, `x5u` and `x5c` would let the token name its own key. `typ` is kept for the claims to be judged by: it tells
+//! an access token from other signed tokens.
 
 use crate::explain::{Step, Witness};
 use crate::json::{self, Json};
@@ -12,9 +13,34 @@ use crate::token::Part;
 /// The only algorithm accepted (RFC 8725 section 3.1). Entra signs access tokens with no other.
 const ALGORITHM: &str = "RS256";
 
+/// What `typ` says a token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MediaType {
+    /// Nothing, a JWT, or an access token.
+    AccessToken,
+    /// Anything else.
+    Other,
+}
+
+impl MediaType {
+    /// Entra writes `JWT` in access tokens; RFC 9068 section 2.1 has `at+jwt`. Media types are compared without regard to
+    /// case, and may leave out or have `application/` (RFC 7515 section 4.1.9). Parameters are not accepted.
+    fn of(value: Option<&Json>) -> Self {
+        let Some(value) = value else { return Self::AccessToken };
+        let is_known = |text: &str| {
+            let (prefix, rest) = text.split_at_checked("application/".len()).unwrap_or_default();
+            let name = if prefix.eq_ignore_ascii_case("application/") { rest } else { text };
+            ["JWT", "at+jwt"].iter().any(|known| name.eq_ignore_ascii_case(known))
+        };
+        if value.as_text().is_some_and(is_known) { Self::AccessToken } else { Self::Other }
+    }
+}
+
 pub(crate) struct Header {
     /// `kid`: not empty, at most [`limits::MAX_KEY_ID_BYTES`].
     pub(crate) key_id: String,
+    /// `typ`.
+    pub(crate) media_type: MediaType,
 }
 
 impl Header {
@@ -37,7 +63,7 @@ impl Header {
         }
         match members.remove("kid") {
             Some(Json::Text(key_id)) if (1..=limits::MAX_KEY_ID_BYTES).contains(&key_id.len()) => {
-                Ok(Self { key_id })
+                Ok(Self { key_id, media_type: MediaType::of(members.get("typ")) })
             }
             _ => Err(invalid(FormatFault::KeyId)),
         }

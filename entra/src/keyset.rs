@@ -1,9 +1,9 @@
 //! The signing keys of a tenant: a JWKS document (RFC 7517) and what of it we are willing to use.
 //!
-//! A key that is weak, foreign or ambiguous is dropped and counted; a document without one good key is refused whole, so
-//! that it can never replace a good set by nothing.
+//! A key that is weak, foreign, ambiguous or cannot be read is dropped and counted, and costs no other; a document without
+//! one good key is refused whole, so that it can never replace a good set by nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use base64::Engine;
@@ -63,6 +63,18 @@ impl Key {
     pub fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
     }
+
+    /// Two entries of one id as one key, with its issuer if either names one; none if they are different keys.
+    fn merged(self, other: Self) -> Option<Self> {
+        if self.modulus != other.modulus || self.exponent != other.exponent {
+            return None;
+        }
+        match (&self.issuer, &other.issuer) {
+            (Some(one), Some(two)) if one != two => None,
+            (Some(_), _) => Some(self),
+            (None, _) => Some(other),
+        }
+    }
 }
 
 /// Finds the key a token names.
@@ -75,6 +87,8 @@ pub trait KeyLookup {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeySet {
     keys: BTreeMap<String, Key>,
+    /// Ids under which different keys were listed. None of those can be meant, whatever another document says.
+    ambiguous: BTreeSet<String>,
     dropped: usize,
 }
 
@@ -120,8 +134,8 @@ impl KeySet {
         if document.len() > limits::MAX_KEY_DOCUMENT_BYTES {
             return Err(KeySetFault::TooLarge);
         }
-        let members =
-            json::parse_object(document, limits::MAX_KEY_DOCUMENT_VALUES).map_err(KeySetFault::Json)?;
+        let members = json::parse_object_leniently(document, limits::MAX_KEY_DOCUMENT_VALUES)
+            .map_err(KeySetFault::Json)?;
         let Some(Json::Array(entries)) = members.get("keys") else {
             return Err(KeySetFault::NoKeys);
         };
@@ -130,51 +144,49 @@ impl KeySet {
 
     /// What of these entries can be used.
     pub(crate) fn of(entries: &[Json]) -> Result<Self, KeySetFault> {
-        let mut keys = BTreeMap::<String, Option<Key>>::new();
-        let mut dropped = 0;
+        let mut set = Self { keys: BTreeMap::new(), ambiguous: BTreeSet::new(), dropped: 0 };
         for entry in entries {
             match read_key(entry) {
-                None => dropped += 1,
-                // Two keys of one id: neither can be meant, and a third of that id neither.
-                Some(key) => {
-                    keys.entry(key.id.clone()).and_modify(|kept| *kept = None).or_insert(Some(key));
-                }
+                None => set.dropped += 1,
+                Some(key) => set.add(key),
             }
         }
-        let distinct: BTreeMap<_, _> =
-            keys.into_iter().filter_map(|(id, key)| key.map(|key| (id, key))).collect();
-        dropped = entries.len().saturating_sub(distinct.len()).max(dropped);
-        Self { keys: distinct, dropped }.checked()
+        set.checked()
     }
 
-    /// Joins the keys of another document of the same tenant.
-    ///
-    /// A key in both counts once, with its issuer if either names one; the same id with other numbers is dropped.
+    /// Joins the keys of another document of the same tenant, by the rules for one document.
     ///
     /// # Errors
     /// When nothing is left, or too much.
     pub fn join(mut self, other: Self) -> Result<Self, KeySetFault> {
         self.dropped += other.dropped;
-        for (id, theirs) in other.keys {
-            let Some(ours) = self.keys.get(&id) else {
-                self.keys.insert(id, theirs);
-                continue;
-            };
-            let issuer = match (&ours.issuer, &theirs.issuer) {
-                (Some(one), Some(two)) if one != two => None,
-                (one, two) => Some(one.clone().or_else(|| two.clone())),
-            };
-            match issuer {
-                Some(issuer) if ours.modulus == theirs.modulus && ours.exponent == theirs.exponent => {
-                    self.keys.insert(id, Key { issuer, ..theirs });
-                }
-                _ => {
-                    self.keys.remove(&id);
-                    self.dropped += 2;
-                }
-            }
+        for id in other.ambiguous {
+            self.dropped += usize::from(self.keys.remove(&id).is_some());
+            self.ambiguous.insert(id);
+        }
+        for key in other.keys.into_values() {
+            self.add(key);
         }
         self.checked()
+    }
+
+    /// A key that is listed again counts once. Two keys of one id: neither can be meant, and a third of that id neither.
+    fn add(&mut self, key: Key) {
+        if self.ambiguous.contains(&key.id) {
+            self.dropped += 1;
+            return;
+        }
+        let id = key.id.clone();
+        let Some(kept) = self.keys.remove(&id) else {
+            self.keys.insert(id, key);
+            return;
+        };
+        if let Some(key) = kept.merged(key) {
+            self.keys.insert(id, key);
+        } else {
+            self.ambiguous.insert(id);
+            self.dropped += 2;
+        }
     }
 
     fn checked(self) -> Result<Self, KeySetFault> {

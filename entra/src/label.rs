@@ -2,7 +2,10 @@
 //!
 //! Azure's own grammar, so that a role dump of a Flexible Server can be read:
 //! `aadauth[,oid=<uuid>][,type=user|group|service][,admin][,mfa][,tenant_id=<uuid>][,not_before=<unix seconds>]`
-//! for the provider `pgaadauth`, and `type=…,oid=…,tenant_id=…` for `pgaadauth-int`.
+//! for the provider `pgaadauth`, and the same items in any order, without the keyword, for `pgaadauth-int`, as in
+//! `type=user,oid=…,tenant_id=…,admin`.
+//!
+//! The first says what somebody has written, the second what the server has found out besides.
 
 use std::fmt;
 
@@ -71,7 +74,7 @@ impl Label {
         if items.next() != Some("aadauth") {
             return Err(LabelFault::NoKeyword);
         }
-        Self::parse_items(items, true)
+        Self::parse_items(items)
     }
 
     /// Reads a label of the provider `pgaadauth-int`.
@@ -80,10 +83,10 @@ impl Label {
     /// The first part that is wrong.
     pub fn parse_internal(text: &str) -> Result<Self, LabelFault> {
         check_length(text)?;
-        Self::parse_items(text.split(','), false)
+        Self::parse_items(text.split(','))
     }
 
-    fn parse_items<'t>(items: impl Iterator<Item = &'t str>, public: bool) -> Result<Self, LabelFault> {
+    fn parse_items<'t>(items: impl Iterator<Item = &'t str>) -> Result<Self, LabelFault> {
         let mut label = Self::default();
         for item in items {
             let unknown = || LabelFault::Unknown(item.to_owned());
@@ -91,26 +94,39 @@ impl Label {
                 Some(("oid", value)) => set(&mut label.object_id, "oid", value, parse_uuid)?,
                 Some(("type", value)) => set(&mut label.kind, "type", value, PrincipalKind::parse)?,
                 Some(("tenant_id", value)) => set(&mut label.tenant_id, "tenant_id", value, parse_uuid)?,
-                Some(("not_before", value)) if public => {
+                Some(("not_before", value)) => {
                     set(&mut label.not_before, "not_before", value, parse_seconds)?;
                 }
-                None if public && item == "admin" => raise(&mut label.admin, "admin")?,
-                None if public && item == "mfa" => raise(&mut label.mfa, "mfa")?,
+                None if item == "admin" => raise(&mut label.admin, "admin")?,
+                None if item == "mfa" => raise(&mut label.mfa, "mfa")?,
                 _ => return Err(unknown()),
             }
         }
         Ok(label)
     }
 
-    /// Fills what this label leaves out from that of the provider `pgaadauth-int`.
+    /// Fills what this label leaves out from that of the provider `pgaadauth-int`. What either demands of a token is
+    /// demanded. Whether the role administers others, this label says alone.
     #[must_use]
     pub fn completed_by(self, internal: &Self) -> Self {
         Self {
             object_id: self.object_id.or(internal.object_id),
             kind: self.kind.or(internal.kind),
             tenant_id: self.tenant_id.or(internal.tenant_id),
-            ..self
+            mfa: self.mfa || internal.mfa,
+            not_before: self.not_before.max(internal.not_before),
+            admin: self.admin,
         }
+    }
+
+    /// The text of a label of the provider `pgaadauth-int` with one item in place of another of its name, or without it.
+    /// Everything else stays as it is written. None: nothing is left.
+    #[must_use]
+    pub fn with_internal_item(text: Option<&str>, name: &str, value: Option<&str>) -> Option<String> {
+        let is_other = |item: &&str| item.split_once('=').is_none_or(|(other, _)| other != name);
+        let kept = text.into_iter().flat_map(|text| text.split(',')).filter(is_other).map(str::to_owned);
+        let items: Vec<_> = kept.chain(value.map(|value| format!("{name}={value}"))).collect();
+        (!items.is_empty()).then(|| items.join(","))
     }
 }
 
@@ -259,11 +275,67 @@ mod tests {
         for (text, fault) in [
             ("", unknown("")),
             ("aadauth", unknown("aadauth")),
-            ("admin", unknown("admin")),
-            ("type=user,not_before=1", unknown("not_before=1")),
+            ("aadauth,type=user", unknown("aadauth")),
+            ("type=user,owner=x", unknown("owner=x")),
+            ("type=user,ADMIN", unknown("ADMIN")),
+            ("admin,type=user,admin", LabelFault::Duplicate("admin")),
+            ("type=user,not_before=x", bad("not_before", "x")),
         ] {
             assert_eq!(Label::parse_internal(text), Err(fault), "{text}");
         }
+    }
+
+    #[test]
+    fn internal_labels_as_live_servers_write_them() {
+        let user = Label {
+            object_id: parse_uuid(OID),
+            kind: Some(PrincipalKind::User),
+            tenant_id: parse_uuid(TID),
+            ..Label::default()
+        };
+        let admin = Label { admin: true, ..user };
+        for (text, label) in [
+            (format!("type=user,oid={OID},tenant_id={TID}"), user),
+            (format!("type=user,oid={OID},tenant_id={TID},admin"), admin),
+            (format!("admin,tenant_id={TID},oid={OID},type=user"), admin),
+            (format!("oid={OID},mfa,type=user,tenant_id={TID}"), Label { mfa: true, ..user }),
+            (
+                format!("not_before=7,oid={OID},type=user,tenant_id={TID}"),
+                Label { not_before: Some(7), ..user },
+            ),
+        ] {
+            assert_eq!(Label::parse_internal(&text), Ok(label), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_stricter_of_two_labels_counts_and_one_alone_makes_an_administrator() {
+        let both = |own: &str, internal: &str| {
+            let internal = Label::parse_internal(internal).unwrap();
+            Label::parse(own).unwrap().completed_by(&internal)
+        };
+        assert!(!both("aadauth", "type=user,admin").admin);
+        assert!(both("aadauth,admin", "type=user").admin);
+        assert!(both("aadauth", "mfa").mfa && both("aadauth,mfa", "type=user").mfa);
+        for (own, internal, expected) in [
+            ("aadauth", "not_before=7", Some(7)),
+            ("aadauth,not_before=9", "not_before=7", Some(9)),
+            ("aadauth,not_before=0", "not_before=7", Some(7)),
+            ("aadauth,not_before=7", "type=user", Some(7)),
+        ] {
+            assert_eq!(both(own, internal).not_before, expected, "{own} {internal}");
+        }
+    }
+
+    #[test]
+    fn an_item_is_changed_and_the_rest_stays_as_it_is_written() {
+        let with = |text: Option<&str>, value| Label::with_internal_item(text, "not_before", value);
+        assert_eq!(with(None, Some("7")).as_deref(), Some("not_before=7"));
+        assert_eq!(with(Some("admin,oid=x"), Some("7")).as_deref(), Some("admin,oid=x,not_before=7"));
+        assert_eq!(with(Some("not_before=5,admin"), Some("7")).as_deref(), Some("admin,not_before=7"));
+        assert_eq!(with(Some("not_before=5,admin"), None).as_deref(), Some("admin"));
+        assert_eq!(with(Some("not_before=5"), None), None);
+        assert_eq!(with(None, None), None);
     }
 
     #[test]

@@ -10,7 +10,8 @@
 //! 3. the key of that id, from the keys given and from nowhere else;
 //! 4. the signature;
 //! 5. claims: strict JSON, `ver`, `tid`, `iss` (and the key's issuer), `aud`, `nbf`, `iat`, `exp`;
-//! 6. the client application, the permission, the kind.
+//! 6. a bearer's access token: no `cnf`, `typ` JWT or at+jwt, the `ver` of its issuer;
+//! 7. the client application, the permission, the kind.
 
 #![deny(
     clippy::unwrap_used,
@@ -40,6 +41,7 @@ mod self_test;
 mod shown;
 mod signature;
 mod snapshot;
+mod surroundings;
 mod token;
 
 pub use authority::{Cloud, KeySource, check_url, parse_authority, parse_key_source};
@@ -54,11 +56,12 @@ pub use policy::{
     parse_tenant,
 };
 pub use principal::{Principal, PrincipalKind};
-pub use refusal::{Bound, Code, FormatFault, IssuerOf, Refusal};
+pub use refusal::{Bound, Code, FormatFault, IssuerOf, Listed, Refusal};
 pub use revocations::{Revocations, may_still_be_shown};
 pub use self_test::{rehearse, self_test};
 pub use shown::Untrusted;
 pub use snapshot::{Remembered, Snapshot, SnapshotFault};
+pub use surroundings::Surroundings;
 pub use token::{Groups, Part, Token, TokenKind, Unverified};
 pub use uuid::Uuid;
 

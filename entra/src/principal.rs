@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::explain::{Step, Witness};
 use crate::label::Label;
-use crate::refusal::{Bound, Refusal};
+use crate::refusal::{Bound, Listed, Refusal};
 use crate::token::{Groups, Token, TokenKind};
 
 /// The kind of directory object a role is linked to.
@@ -30,6 +30,15 @@ impl PrincipalKind {
             "service" => Some(Self::Service),
             _ => None,
         }
+    }
+
+    /// Reads the same in any case, and `ServicePrincipal`, which Azure's resource manager and tools have for a service.
+    #[must_use]
+    pub fn parse_as_written(text: &str) -> Option<Self> {
+        if text.eq_ignore_ascii_case("ServicePrincipal") {
+            return Some(Self::Service);
+        }
+        Self::parse(&text.to_ascii_lowercase())
     }
 }
 
@@ -129,10 +138,11 @@ impl Principal {
 
     fn check_membership(&self, token: &Token) -> Result<(), Refusal> {
         match &token.groups {
-            Groups::Listed(groups) if groups.contains(&self.object_id) => Ok(()),
-            Groups::Listed(groups) => {
-                Err(Refusal::NotAMember { group: self.object_id, listed: groups.len() })
-            }
+            Groups::Listed { ids, .. } if ids.contains(&self.object_id) => Ok(()),
+            Groups::Listed { ids, others } => Err(Refusal::NotAMember {
+                group: self.object_id,
+                listed: Listed { ids: ids.len(), others: *others },
+            }),
             Groups::Overage => Err(Refusal::GroupsOverage { group: self.object_id }),
         }
     }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::json::JsonFault;
 use crate::principal::PrincipalKind;
 use crate::shown::Untrusted;
+use crate::surroundings::Surroundings;
 use crate::token::{Part, TokenKind};
 
 /// The stable name of a refusal: in the log line, the statistics, the README and the tests.
@@ -150,6 +151,8 @@ pub enum FormatFault {
     NotBase64Url(Part),
     /// A part is not a JSON object of the strict kind.
     Json(Part, JsonFault),
+    /// Something stands around the token, or within it.
+    Surrounded(Surroundings),
     /// `kid` is missing, empty, no string or too long.
     KeyId,
     /// The header has `crit`: extensions that must be understood (RFC 7515 section 4.1.11), and none are.
@@ -163,6 +166,7 @@ impl fmt::Display for FormatFault {
             Self::PartCount(count) => write!(f, "{count} parts instead of 3"),
             Self::NotBase64Url(part) => write!(f, "{part} is not base64url"),
             Self::Json(part, fault) => write!(f, "{part}: {fault}"),
+            Self::Surrounded(surroundings) => surroundings.fmt(f),
             Self::KeyId => f.write_str("header: no usable \"kid\""),
             Self::CriticalExtensions => f.write_str("header: has \"crit\""),
         }
@@ -201,7 +205,7 @@ pub enum Refusal {
     /// See [`Code::MfaRequired`]. Version 2.0 tokens never list their methods.
     MfaRequired { methods_listed: bool },
     /// See [`Code::NotAMember`].
-    NotAMember { group: Uuid, listed: usize },
+    NotAMember { group: Uuid, listed: Listed },
     /// See [`Code::NotYetValid`]. Unix seconds.
     NotYetValid { claim: &'static str, valid_from: i64, now: i64, skew: i64 },
     /// See [`Code::OidMismatch`].
@@ -222,6 +226,25 @@ pub enum Refusal {
     WrongKind { expected: PrincipalKind, found: TokenKind },
     /// See [`Code::WrongTenant`].
     WrongTenant { expected: Uuid, found: Uuid },
+}
+
+/// How many groups a token lists, by what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listed {
+    /// By object id.
+    pub ids: usize,
+    /// By something else, as by a name.
+    pub others: usize,
+}
+
+impl fmt::Display for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.ids, self.others) {
+            (ids, 0) => write!(f, "{ids}"),
+            (0, others) => write!(f, "{others} listed, none of them an object id"),
+            (ids, others) => write!(f, "{} listed, {ids} of them by object id", ids + others),
+        }
+    }
 }
 
 /// A directory object: an id and the tenant it is unique in.

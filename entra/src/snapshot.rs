@@ -176,10 +176,7 @@ fn first_seen(entries: &[Json], key_id: &str) -> Option<i64> {
 
 /// Unix seconds; nothing before 1970 was fetched.
 fn time(members: &Object, name: &str) -> Option<i64> {
-    match members.get(name) {
-        Some(Json::Integer(seconds)) if *seconds >= 0 => Some(*seconds),
-        _ => None,
-    }
+    members.get(name)?.as_integer().filter(|seconds| *seconds >= 0)
 }
 
 /// What follows the first line, if that is right.

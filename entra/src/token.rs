@@ -11,16 +11,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::claims::Claims;
+use crate::claims::{Claims, Envelope};
 use crate::explain::{Step, Witness};
 use crate::header::Header;
-use crate::json::{self, Object};
+use crate::json::{self, Json, Object};
 use crate::keyset::Key;
 use crate::limits;
 use crate::policy::Policy;
 use crate::refusal::{FormatFault, Refusal};
 use crate::shown::Untrusted;
 use crate::signature;
+use crate::surroundings::Surroundings;
 
 /// One of the three parts of a compact JWS (RFC 7515 section 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +66,12 @@ impl fmt::Display for TokenKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Groups {
     /// Those listed; none when the claim is missing.
-    Listed(Vec<Uuid>),
+    Listed {
+        /// Object ids.
+        ids: Vec<Uuid>,
+        /// How many are listed beside them by something else, as by a name, and so never match.
+        others: usize,
+    },
     /// There are too many to list, and they are to be asked for ("Groups overage claim", Microsoft).
     Overage,
 }
@@ -113,18 +119,32 @@ impl fmt::Debug for Members {
 const OPAQUE_CLAIMS: [&str; 2] = ["aio", "rh"];
 
 impl Token {
-    /// All claims but those that are Entra's own business. Neither the token nor its signature can be made of them.
+    /// All claims but those that are Entra's own business, as JSON. Neither the token nor its signature can be made of them.
     #[must_use]
-    pub fn shown_claims(&self) -> serde_json::Map<String, serde_json::Value> {
-        let shown = self.members.0.iter().filter(|(name, _)| !OPAQUE_CLAIMS.contains(&name.as_str()));
-        shown.map(|(name, value)| (name.clone(), value.to_value())).collect()
+    pub fn shown_claims(&self) -> String {
+        let mut shown = String::new();
+        let members = self.members.0.iter().filter(|(name, _)| !OPAQUE_CLAIMS.contains(&name.as_str()));
+        json::write_members(members, &mut shown);
+        shown
     }
 
-    /// One of these.
+    /// One of these: a string as it is, anything else as JSON; none for `null`.
     #[must_use]
-    pub fn shown_claim(&self, name: &str) -> Option<serde_json::Value> {
-        let is_shown = !OPAQUE_CLAIMS.contains(&name);
-        self.members.0.get(name).filter(|_| is_shown).map(json::Json::to_value)
+    pub fn shown_claim(&self, name: &str) -> Option<String> {
+        if OPAQUE_CLAIMS.contains(&name) {
+            return None;
+        }
+        match self.members.0.get(name)? {
+            Json::Null => None,
+            // PostgreSQL's texts cannot have this character.
+            Json::Text(text) => Some(text.replace('\0', "\u{fffd}")),
+            Json::Number(digits) => Some(digits.clone()),
+            other => {
+                let mut shown = String::new();
+                other.write(&mut shown);
+                Some(shown)
+            }
+        }
     }
 }
 
@@ -163,9 +183,12 @@ impl<'t> Unverified<'t> {
         let (Some(header), Some(claims), Some(signature), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err(invalid(FormatFault::PartCount(text.split(|byte| *byte == b'.').count())));
+            let count = text.split(|byte| *byte == b'.').count();
+            return Err(invalid(Surroundings::or(text, FormatFault::PartCount(count))));
         };
-        let decode = |part, text| decode(text).ok_or_else(|| invalid(FormatFault::NotBase64Url(part)));
+        let decode = |part, piece| {
+            decode(piece).ok_or_else(|| invalid(Surroundings::or(text, FormatFault::NotBase64Url(part))))
+        };
         let signed =
             text.get(..header.len() + 1 + claims.len()).ok_or_else(|| invalid(FormatFault::TooLong))?;
         let header = decode(Part::Header, header)?;
@@ -205,7 +228,7 @@ impl<'t> Unverified<'t> {
             return Err(Refusal::BadSignature { key_id: Untrusted::new(self.key_id()) });
         }
         witness.reach(Step::Claims);
-        self.claims()?.judge(&self.header.key_id, key.issuer(), policy, now, witness)
+        self.claims()?.judge(&self.envelope(key.issuer()), policy, now, witness)
     }
 
     /// Whether the token would pass if a key not yet known had signed it. Believes nothing.
@@ -216,7 +239,11 @@ impl<'t> Unverified<'t> {
     /// # Errors
     /// The first check of the claims that fails.
     pub fn could_pass(&self, policy: &Policy, now: i64) -> Result<(), Refusal> {
-        self.claims()?.judge(&self.header.key_id, None, policy, now, &mut ()).map(|_| ())
+        self.claims()?.judge(&self.envelope(None), policy, now, &mut ()).map(|_| ())
+    }
+
+    const fn envelope<'e>(&'e self, key_issuer: Option<&'e str>) -> Envelope<'e> {
+        Envelope { key_id: self.header.key_id.as_str(), key_issuer, media_type: self.header.media_type }
     }
 
     pub(crate) fn claims(&self) -> Result<Claims, Refusal> {

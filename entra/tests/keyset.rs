@@ -133,6 +133,58 @@ fn an_id_given_twice_belongs_to_no_key() {
 }
 
 #[test]
+fn the_same_key_listed_again_counts_once() {
+    let without = |jwk: Value| with(jwk, "issuer", Value::Null);
+    let keys = [OTHER.jwk(), SIGNER.jwk(), SIGNER.jwk(), without(SIGNER.jwk()), SIGNER.jwk()];
+    let set = KeySet::parse(&document(&keys)).unwrap();
+    assert_eq!((ids(&set), set.dropped()), (vec!["key-1", "key-2"], 0));
+    assert!(set.find("key-1").unwrap().issuer().is_some());
+    // For two issuers it is none that can be meant.
+    let elsewhere = with(SIGNER.jwk(), "issuer", json!("https://elsewhere.example/"));
+    let set = KeySet::parse(&document(&[OTHER.jwk(), SIGNER.jwk(), elsewhere])).unwrap();
+    assert_eq!((ids(&set), set.dropped()), (vec!["key-2"], 2));
+}
+
+#[test]
+fn an_id_for_two_keys_in_one_document_is_none_in_the_other_either() {
+    let twin = with(OTHER.jwk(), "kid", json!("key-1"));
+    let third = Signer::new("key-3");
+    let torn = KeySet::parse(&document(&[SIGNER.jwk(), twin, OTHER.jwk()])).unwrap();
+    let whole = KeySet::parse(&document(&[SIGNER.jwk(), third.jwk()])).unwrap();
+    for joined in [torn.clone().join(whole.clone()), whole.clone().join(torn.clone())] {
+        let joined = joined.unwrap();
+        assert_eq!((ids(&joined), joined.dropped()), (vec!["key-2", "key-3"], 3));
+        // Nor in a third.
+        assert_eq!(ids(&joined.join(whole.clone()).unwrap()), ["key-2", "key-3"]);
+    }
+}
+
+#[test]
+fn an_entry_that_cannot_be_read_costs_no_other() {
+    let good = SIGNER.jwk().to_string();
+    let member = |text: &str| good.replacen('{', &format!("{{{text},"), 1);
+    let deep = format!("{}{}", "[".repeat(50), "]".repeat(50));
+    for (bad, is_dropped) in [
+        (r#"{"kid":"a","kid":"b"}"#.to_owned(), true),
+        (member(r#""kty":"RSA""#), true),
+        (member(r#""kid":"key-9""#), true),
+        (member(r#""exp":1.5"#), false),
+        (member(r#""exp":1e999"#), false),
+        (member(r#""x":{"a":1,"a":2}"#), false),
+        (member(&format!("\"x\":{deep}")), false),
+        (member(r#""x":"\ud800""#), false),
+        (member(r#""use2":{"a":1,"a":2},"key_ops":{"a":1,"a":2}"#), true),
+        (deep.clone(), true),
+        ("1.5".to_owned(), true),
+    ] {
+        let document = format!("{{\"more\":1.5,\"keys\":[{bad},{}]}}", OTHER.jwk());
+        let set = KeySet::parse(document.as_bytes()).unwrap();
+        let expected = if is_dropped { vec!["key-2"] } else { vec!["key-1", "key-2"] };
+        assert_eq!((ids(&set), set.dropped()), (expected, usize::from(is_dropped)), "{bad}");
+    }
+}
+
+#[test]
 fn a_document_that_cannot_be_meant() {
     let big = format!("{{\"keys\":[],\"x\":\"{}\"}}", "x".repeat(limits::MAX_KEY_DOCUMENT_BYTES));
     let cases: Vec<(Vec<u8>, KeySetFault)> = vec![
@@ -143,7 +195,7 @@ fn a_document_that_cannot_be_meant() {
         (br#"{"keys":{}}"#.to_vec(), KeySetFault::NoKeys),
         (br#"{"keys":[]}"#.to_vec(), KeySetFault::NoUsableKey(0)),
         (br#"{"keys":[],"keys":[]}"#.to_vec(), KeySetFault::Json(JsonFault::DuplicateMember)),
-        (br#"{"keys":[{"kid":"a","kid":"b"}]}"#.to_vec(), KeySetFault::Json(JsonFault::DuplicateMember)),
+        (br#"{"keys":[{"kid":"a","kid":"b"}]}"#.to_vec(), KeySetFault::NoUsableKey(1)),
         (big.into_bytes(), KeySetFault::TooLarge),
     ];
     for (document, fault) in cases {

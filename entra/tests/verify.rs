@@ -158,10 +158,10 @@ impl Attempt {
 type Defect = fn(&mut Attempt);
 
 /// One defect for each check, in the order of the contract, and how its refusal begins.
-const DEFECTS: [(&str, Defect); 21] = [
+const DEFECTS: [(&str, Defect); 25] = [
     ("invalid_format too long", |it| it.claim("xms_pad", json!("x".repeat(65_530)))),
     ("invalid_format 4 parts", |it| it.rest.push_str(".AAAA")),
-    ("invalid_format signature is not base64url", |it| it.rest.insert(0, '=')),
+    ("invalid_format signature is not base64url", |it| it.rest.insert_str(0, "AAA")),
     ("invalid_format header: a member occurs twice", |it| it.change_header("{", r#"{"x":1,"x":2,"#)),
     ("unsupported_algorithm none", |it| it.change_header("RS256", "none")),
     // Both are faults of the header, and the client cannot tell them apart.
@@ -175,9 +175,15 @@ const DEFECTS: [(&str, Defect); 21] = [
     ("wrong_issuer token", |it| it.claim("iss", json!("https://evil.example/"))),
     ("wrong_issuer key", |it| it.keys = Keys(vec![key_of(&SIGNER, Some("https://evil.example/"))])),
     ("wrong_audience", |it| it.claim("aud", json!("api://other"))),
+    ("invalid_claims exp", |it| it.claim("exp", json!(1e10))),
     ("not_yet_valid nbf", |it| it.claim("nbf", json!(NOW + 61))),
     ("not_yet_valid iat", |it| it.claim("iat", json!(NOW + 61))),
     ("expired", |it| it.claim("exp", json!(NOW - 61))),
+    ("invalid_claims cnf", |it| it.claim("cnf", json!({"kid": "k"}))),
+    ("invalid_claims typ", |it| it.change_header("\"JWT\"", "\"pop\"")),
+    ("invalid_claims ver", |it| {
+        it.claim("iss", json!(format!("https://login.microsoftonline.com/{TENANT}/v2.0")));
+    }),
     ("client_not_allowed", |it| it.claim("appid", json!(PERSON))),
     ("permission_missing scp", |it| it.policy.required_permission = "Db.Login"),
     ("invalid_claims scp", |it| it.claim("scp", Value::Null)),
@@ -246,8 +252,6 @@ fn one_defect_in_the_header() {
         ("a path as kid", header("kid", json!("../../../dev/null")), Err(Code::UnknownKey)),
         ("SQL as kid", header("kid", json!("key-1' OR '1'='1")), Err(Code::UnknownKey)),
         ("a NUL in kid", header("kid", json!("key-1\0")), Err(Code::UnknownKey)),
-        ("another typ", header("typ", json!("at+jwt")), Ok(())),
-        ("no typ", header("typ", Value::Null), Ok(())),
         ("another x5t", header("x5t", json!("elsewhere")), Ok(())),
     ];
     for (name, header, expected) in cases {
@@ -331,7 +335,11 @@ fn one_defect_in_the_claims() {
         ("iss", json!(format!("https://evil.example/{TENANT}/")), Err(Code::WrongIssuer)),
         ("iss", json!(format!("http://sts.windows.net/{TENANT}/")), Err(Code::WrongIssuer)),
         ("iss", json!(format!("https://login.microsoftonline.us/{TENANT}/v2.0")), Err(Code::WrongIssuer)),
-        ("iss", json!(v2_issuer), Ok(())),
+        // The issuer of the other version.
+        ("iss", json!(v2_issuer), invalid),
+        ("cnf", json!({"jwk": {"kty": "RSA"}}), invalid),
+        ("cnf", json!({}), invalid),
+        ("cnf", json!(""), invalid),
         ("aud", Value::Null, invalid),
         ("aud", json!([AUDIENCE]), invalid),
         ("aud", json!({"aud": AUDIENCE}), invalid),
@@ -343,6 +351,12 @@ fn one_defect_in_the_claims() {
         ("aud", json!("api://postgres/"), Ok(())),
         ("exp", Value::Null, invalid),
         ("exp", json!((NOW + 3_600).to_string()), invalid),
+        ("exp", json!(1_800_000_000.5), invalid),
+        ("exp", json!(1_800_000_000.0), invalid),
+        ("exp", json!(1e300), invalid),
+        ("exp", json!(u64::MAX), invalid),
+        ("nbf", json!(0.5), invalid),
+        ("iat", json!(-1e300), invalid),
         ("exp", json!(-1), Err(Code::Expired)),
         ("exp", json!(0), Err(Code::Expired)),
         ("exp", json!(i64::MAX), Ok(())),
@@ -370,6 +384,7 @@ fn one_defect_in_the_claims() {
         ("upn", Value::Null, Ok(())),
         ("upn", json!(1), Ok(())),
         ("unheard_of", json!({"a": [1, {"b": null}]}), Ok(())),
+        ("unheard_of", json!([1.5, 1e300, -1e-300, u64::MAX, {"a": 0.1}]), Ok(())),
     ];
     for (name, value, expected) in cases {
         let token = SIGNER.token(&with(user_v1(), name, value.clone()));
@@ -378,13 +393,100 @@ fn one_defect_in_the_claims() {
     for (name, raw) in [
         ("a duplicate member", r#"{"tid":"x","tid":"y"}"#),
         ("a duplicate deep inside", r#"{"a":{"b":1,"b":2}}"#),
-        ("a fraction", r#"{"exp":1700000000.5}"#),
-        ("a huge number", r#"{"exp":1e300}"#),
         ("an array", "[]"),
         ("nothing", ""),
     ] {
         let token = SIGNER.token_of(SIGNER.header().to_string().as_bytes(), raw.as_bytes());
         assert_eq!(code_of(&token), Err(Code::InvalidFormat), "{name}");
+    }
+}
+
+/// A proof-of-possession token, a token of another kind, a version and an issuer that do not belong together.
+#[test]
+fn only_a_bearers_access_token_is_believed() {
+    let typed = |typ: Value| {
+        let header = with(SIGNER.header(), "typ", typ).to_string();
+        code_of(&SIGNER.token_of(header.as_bytes(), user_v1().to_string().as_bytes()))
+    };
+    for good in ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/JWT"] {
+        assert_eq!(typed(json!(good)), Ok(()), "{good}");
+    }
+    assert_eq!(typed(Value::Null), Ok(()), "none");
+    for bad in [
+        "",
+        "pop",
+        "dpop+jwt",
+        "id+jwt",
+        "logout+jwt",
+        "secevent+jwt",
+        "JOSE",
+        "at+jwt;a=b",
+        " JWT",
+        "application/",
+        "application/application/jwt",
+        "text/jwt",
+        "at jwt",
+    ] {
+        assert_eq!(typed(json!(bad)), Err(Code::InvalidClaims), "{bad}");
+    }
+    for bad in [json!(1), json!(["JWT"]), json!({}), json!(true)] {
+        assert_eq!(typed(bad.clone()), Err(Code::InvalidClaims), "{bad}");
+    }
+    // Issuers that are nobody's but one's own say nothing of a version.
+    let issuers = "https://sts.example/{tenantid}/";
+    let policy = Policy::parse(&RawPolicy { issuers, ..raw_policy() }).unwrap();
+    let keys = Keys(vec![key_of(&SIGNER, None)]);
+    for claims in [user_v1(), user_v2()] {
+        let claims = with(claims, "iss", json!(format!("https://sts.example/{TENANT}/")));
+        assert!(verify(SIGNER.token(&claims).as_bytes(), &keys, &policy, NOW).is_ok());
+    }
+    let swapped = with(user_v2(), "iss", json!(format!("https://sts.windows.net/{TENANT}/")));
+    assert_eq!(code_of(&SIGNER.token(&swapped)), Err(Code::InvalidClaims));
+}
+
+/// What is shown of a claim is what the token says, whatever the size of a number.
+#[test]
+fn claims_are_shown_as_they_came() {
+    let claims = user_v1().to_string().replacen(
+        '{',
+        r#"{"level":1.50,"big":1e300,"bigger":18446744073709551616,"huge":1e999999,"list":[0.1,"x",null],"none":null,"#,
+        1,
+    );
+    let token = SIGNER.token_of(SIGNER.header().to_string().as_bytes(), claims.as_bytes());
+    let token = verify(token.as_bytes(), &Keys::usual(), &policy(), NOW).unwrap();
+    for (name, shown) in [
+        ("level", Some("1.50")),
+        ("big", Some("1e300")),
+        ("bigger", Some("18446744073709551616")),
+        ("huge", Some("1e999999")),
+        ("list", Some(r#"[0.1,"x",null]"#)),
+        ("none", None),
+        ("name", Some("Ann Example")),
+        ("aio", None),
+        ("nothing", None),
+    ] {
+        assert_eq!(token.shown_claim(name).as_deref(), shown, "{name}");
+    }
+    let all = token.shown_claims();
+    for part in [r#""level":1.50,"#, r#""big":1e300,"#, r#""huge":"1e999999","#, r#""list":[0.1,"x",null],"#]
+    {
+        assert!(all.contains(part), "{part} in {all}");
+    }
+    assert!(!all.contains("aio") && serde_json::from_str::<Value>(&all).is_ok());
+}
+
+#[test]
+fn what_surrounds_a_token_is_named_and_the_token_refused() {
+    let good = SIGNER.token(&user_v1());
+    for (token, problem) in [
+        (format!("{good}\n"), "a line end after the token"),
+        (format!("Bearer {good}"), "the word Bearer and blanks before the token"),
+        (format!("\"{good}\""), "quotes before the token, quotes after it"),
+        (format!("{good}=="), "other characters after the token"),
+        (good.replacen('.', ".\n", 1), "blanks or line ends within the token"),
+    ] {
+        let refusal = verify(token.as_bytes(), &Keys::usual(), &policy(), NOW).unwrap_err();
+        assert_eq!((refusal.code(), refusal.facts()[0].1.as_str()), (Code::InvalidFormat, problem));
     }
 }
 

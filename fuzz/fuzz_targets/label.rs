@@ -5,5 +5,9 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     if let Ok(label) = entra::Label::parse(text) {
         assert_eq!(entra::Label::parse(&label.to_string()), Ok(label));
     }
-    let _ = entra::Label::parse_internal(text);
+    if let Ok(label) = entra::Label::parse_internal(text) {
+        let revoked = entra::Label::with_internal_item(Some(text), "not_before", Some("7")).expect("an item");
+        let expected = entra::Label { not_before: Some(7), ..label };
+        assert_eq!(entra::Label::parse_internal(&revoked), Ok(expected));
+    }
 });

@@ -78,10 +78,10 @@ impl Signer {
     }
 
     /// A signed token of exactly this many bytes. Each part grows by two, then by one, then by one byte; so both are padded:
-    /// the claims in one that nobody looks at, the header in `typ`.
+    /// the claims in one that nobody looks at, the header in another.
     pub fn token_of_length(&self, claims: &Value, length: usize) -> String {
         let padded = |claims_pad: usize, header_pad: usize| {
-            let header = with(self.header(), "typ", json!("T".repeat(header_pad)));
+            let header = with(self.header(), "pad", json!("T".repeat(header_pad)));
             let claims = with(claims.clone(), "xms_pad", json!("x".repeat(claims_pad)));
             self.token_of(header.to_string().as_bytes(), claims.to_string().as_bytes())
         };

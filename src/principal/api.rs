@@ -127,6 +127,31 @@ fn update_principal(
     })())
 }
 
+/// The same for a role that is there, be it linked or not: as live servers' scripts use Azure's function.
+#[pg_extern(sql = false)]
+fn link_or_update_principal(
+    role_name: Option<&[u8]>,
+    object_id: Option<pgrx::Uuid>,
+    object_type: Option<&[u8]>,
+    is_admin: Option<bool>,
+    is_mfa: Option<bool>,
+) -> Text {
+    let is_plain = |name: &CStr| {
+        catalog::role_named(name).filter(|role| !matches!(catalog::link_of(role.id), Link::Bound(_)))
+    };
+    let name = or_raise((|| {
+        preloaded::require()?;
+        given(role_name)
+    })());
+    let Some(role) = is_plain(&name) else {
+        return update_principal(role_name, object_id, object_type, is_admin, is_mfa);
+    };
+    or_raise((|| {
+        adopt(&role, &label(&wanted(object_id, object_type, is_admin, is_mfa)?)?)?;
+        Ok(Text::shown(&format!("Updated role for \"{}\"", read(name.to_bytes()))))
+    })())
+}
+
 /// Unlinks a role, which stays.
 #[pg_extern(sql = false)]
 fn drop_principal(role_name: Option<&[u8]>) {
@@ -187,9 +212,10 @@ fn sql_uuid(id: Uuid) -> pgrx::Uuid {
     pgrx::Uuid::from_bytes(*id.as_bytes())
 }
 
+/// A kind as the functions take it: `user`, `group` or `service`, or as Azure's own tools write it.
 fn kind(text: Option<&[u8]>) -> Outcome<Option<PrincipalKind>> {
     let Some(text) = text.map(read) else { return Ok(None) };
-    PrincipalKind::parse(&text).map(Some).ok_or_else(|| {
+    PrincipalKind::parse_as_written(&text).map(Some).ok_or_else(|| {
         let shown: String = text.chars().take(MAX_NAME_BYTES).collect();
         Fault::invalid(format!("invalid object type \"{shown}\"")).hint("Use user, group or service.")
     })

@@ -9,6 +9,7 @@ use std::ffi::{CStr, CString};
 use entra::{Label, LabelFault, Revocations};
 use pgrx::prelude::*;
 
+use super::scan;
 use super::superuser::quoted_name;
 use crate::text;
 
@@ -18,7 +19,8 @@ pub(crate) const USER_ROLE: &CStr = c"azure_ad_user";
 pub(crate) const ADMIN_ROLE: &CStr = c"azure_ad_admin";
 /// The label provider, Azure's own.
 pub(crate) const PROVIDER: &CStr = c"pgaadauth";
-/// The second label provider of Azure, read from dumps.
+/// The second label provider of Azure: what is found out about a link that its own label does not say, as its tenant, and since
+/// when its tokens count.
 pub(crate) const INTERNAL_PROVIDER: &CStr = c"pgaadauth-int";
 
 /// Our own label provider: which roles administrators have made, and whose tokens no longer count.
@@ -182,28 +184,30 @@ pub(crate) const fn object_address(role: pg_sys::Oid) -> pg_sys::ObjectAddress {
     pg_sys::ObjectAddress { classId: pg_sys::AuthIdRelationId, objectId: role, objectSubId: 0 }
 }
 
-/// What a role's labels say.
+/// What a role's labels say. Both are read, and what either demands of a token is demanded.
 pub(crate) fn link_of(role: pg_sys::Oid) -> Link {
-    let Some(text) = label_text(role, PROVIDER) else { return Link::None };
-    let label = match Label::parse(&text) {
-        Ok(label) => label,
-        Err(fault) => return Link::Unreadable(fault),
-    };
-    // Links made here are complete; the second label is read for those from a dump of Azure's.
-    if label.object_id.is_some() && label.kind.is_some() && label.tenant_id.is_some() {
-        return Link::Bound(label);
-    }
-    let internal = label_text(role, INTERNAL_PROVIDER).map(|text| Label::parse_internal(&text)).transpose();
-    match internal.map(|internal| internal.map_or(label, |internal| label.completed_by(&internal))) {
-        Err(fault) => Link::Unreadable(fault),
-        Ok(label) if label.object_id.is_some() => Link::Bound(label),
-        Ok(_) => Link::Unbound,
+    let [own, internal] = scan::labels_of(role, [PROVIDER, INTERNAL_PROVIDER]);
+    let Some(own) = own else { return Link::None };
+    let internal = internal.map_or_else(|| Ok(Label::default()), |text| Label::parse_internal(&text));
+    match (Label::parse(&own), internal) {
+        (Err(fault), _) | (_, Err(fault)) => Link::Unreadable(fault),
+        (Ok(own), Ok(internal)) => {
+            let label = own.completed_by(&internal);
+            if label.object_id.is_some() { Link::Bound(label) } else { Link::Unbound }
+        }
     }
 }
 
 /// From when on a role's tokens count, be it linked or not.
 pub(crate) fn not_before_of(role: pg_sys::Oid) -> Option<i64> {
-    Label::parse(&label_text(role, PROVIDER)?).ok()?.not_before
+    let [own, internal] = scan::labels_of(role, [PROVIDER, INTERNAL_PROVIDER]);
+    let own = own.and_then(|text| Label::parse(&text).ok()?.not_before);
+    own.max(internal.and_then(|text| Label::parse_internal(&text).ok()?.not_before))
+}
+
+/// What a role's own label says by itself, whatever has been found out besides.
+pub(crate) fn own_label(role: pg_sys::Oid) -> Option<Label> {
+    Label::parse(&label_text(role, PROVIDER)?).ok()
 }
 
 /// Objects whose tokens no longer count: a label of `azure_ad_user`. None: it cannot be read.

@@ -11,6 +11,7 @@ use pgrx::PgMemoryContexts;
 use pgrx::prelude::*;
 
 use super::catalog::{self, Role, is_anchor};
+use super::labels::{self, Before};
 use super::request::{self, Request};
 use super::statement::{self, Named, Statement};
 use super::superuser::{as_superuser, is_own_statement};
@@ -42,8 +43,8 @@ utility_hook!(on_utility_statement => judge);
 struct Plan {
     statement: Statement,
     requests: Vec<Request>,
-    /// From when on the tokens of a role counted whose label is written.
-    revoked: Option<i64>,
+    /// What the labels of a role said of which one is written.
+    labels: Option<Before>,
     /// What is left to core.
     parts: Vec<UtilityCall>,
 }
@@ -62,8 +63,8 @@ unsafe fn judge(call: UtilityCall) {
         }
         guarded(|| {
             make_visible();
-            if let Statement::Label { role, .. } = &plan.statement {
-                role.role().iter().for_each(|role| link::keep_revoked(role, plan.revoked));
+            if let (Statement::Label { role, internal, .. }, Some(before)) = (&plan.statement, plan.labels) {
+                role.role().iter().for_each(|role| labels::after_statement(role, before, *internal));
             }
             or_raise(finish(&plan.statement, &plan.requests));
         });
@@ -80,20 +81,20 @@ fn plan(call: UtilityCall) -> *const Plan {
     // SAFETY: core passes the text of the statement, a C string that outlives the call.
     let source = unsafe { CStr::from_ptr(call.source) };
     let requests = or_raise(before(&statement, source));
-    let revoked = revoked_before(&statement);
+    let labels = labels_before(&statement);
     let parts = parts(&call, &statement, &requests);
     PgMemoryContexts::CurrentMemoryContext.leak_and_drop_on_delete(Plan {
         statement,
         requests,
-        revoked,
+        labels,
         parts,
     })
 }
 
-/// From when on the tokens of a role count whose label is about to be written.
-fn revoked_before(statement: &Statement) -> Option<i64> {
+/// What the labels of a role say of which one is about to be written. The two roles' labels are no links.
+fn labels_before(statement: &Statement) -> Option<Before> {
     let Statement::Label { role, .. } = statement else { return None };
-    catalog::not_before_of(role.role()?.id)
+    role.role().filter(|role| !is_anchor(role)).map(|role| Before::of(&role))
 }
 
 /// What is left to core: the statement, or what remains of it without what is done here.

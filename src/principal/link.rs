@@ -14,8 +14,7 @@ use super::lock::{claim_to_link, claim_to_unlink, renamed};
 use super::membership::{self, Membership};
 use super::reach::check_reach;
 use super::superuser::{as_superuser, quoted, run};
-use super::{association, managed, preload, rights, sessions};
-use crate::clock;
+use super::{association, labels, managed, preload, rights, sessions};
 use crate::fault::{Fault, Outcome, notice};
 
 /// What [`settle`] had to do, in words.
@@ -37,26 +36,8 @@ pub(crate) fn unlink(role: &Role) -> Outcome<Done> {
     let revoked = catalog::not_before_of(role.id);
     set_label(role, PROVIDER, None);
     set_label(role, INTERNAL_PROVIDER, None);
-    keep_revoked(role, revoked);
+    labels::keep_revoked(role, revoked);
     settle(role)
-}
-
-/// Tokens that were revoked stay so when a role is linked anew or unlinked, which leaves a label that says nothing else. A superuser
-/// may say otherwise: with a time.
-pub(crate) fn keep_revoked(role: &Role, revoked: Option<i64>) {
-    let Some(revoked) = revoked.filter(|time| entra::may_still_be_shown(*time, clock::unix_now())) else {
-        return;
-    };
-    let text = catalog::label_text(role.id, PROVIDER);
-    if text.is_none() {
-        // What was unlinked stays so: this one would complete the label that is to be written.
-        set_label(role, INTERNAL_PROVIDER, None);
-    }
-    let Ok(label) = text.map_or_else(|| Ok(Label::default()), |text| Label::parse(&text)) else { return };
-    let is_said = label.not_before.is_some() && rights::is_superuser();
-    if !is_said && label.not_before < Some(revoked) {
-        set_label(role, PROVIDER, Some(&Label { not_before: Some(revoked), ..label }.to_string()));
-    }
 }
 
 /// A role without LOGIN may be linked; nobody logs in as it.
@@ -84,8 +65,8 @@ pub(crate) fn notice_second_factor(role: &Role, label: &Label) {
 /// Makes an administrator a plain Azure AD user. What that does to the association is for the caller to settle.
 pub(crate) fn demote(role: &Role) -> Outcome<()> {
     let role = &claim_to_unlink(role)?;
-    if let Link::Bound(label) = catalog::link_of(role.id) {
-        set_label(role, PROVIDER, Some(&Label { admin: false, ..label }.to_string()));
+    if let Some(own) = catalog::own_label(role.id).filter(|_| catalog::is_linked(role.id)) {
+        set_label(role, PROVIDER, Some(&Label { admin: false, ..own }.to_string()));
     }
     as_superuser(|| settle_role(role, &mut Done::new()))
 }
@@ -112,7 +93,7 @@ fn settle_role(role: &Role, done: &mut Done) -> Outcome<()> {
         Link::None => make_unlinked(role, done),
         Link::Unbound => {
             make_unlinked(role, done)?;
-            if catalog::not_before_of(role.id).is_none() {
+            if catalog::own_label(role.id).is_none_or(|own| own.not_before.is_none()) {
                 notice(
                     format!("role \"{name}\" is not linked: its label names no directory object"),
                     Some("A label of the provider pgaadauth-int, or an oid in this one, links it."),
@@ -168,7 +149,7 @@ fn make_linked(role: &Role, label: &Label, done: &mut Done) -> Outcome<()> {
     let (wanted, other) = if label.admin { (&admin, &user) } else { (&user, &admin) };
     let was_admin = !membership::between(role, &admin).is_empty();
     let was_linked = was_admin || !membership::between(role, &user).is_empty();
-    name_tenant(role, label, done);
+    labels::name_tenant(role, label, done);
     revoke(role, other, |_| true, done);
     if label.admin && !membership::between(&admin, role).is_empty() {
         // A role cannot be a member of its own member. As a plain user it is theirs again.
@@ -214,15 +195,6 @@ fn check_done(role: &Role, wanted: &Role, was_admin: bool) -> Outcome<()> {
         && !catalog::has_password(role.id)
         && preload::is_whole(role);
     if whole { Ok(()) } else { Err(renamed(role)) }
-}
-
-/// A link says which tenant it is of, so that it stays one to the same object whatever the setting becomes.
-fn name_tenant(role: &Role, label: &Label, done: &mut Done) {
-    let tenant = crate::settings::tenant().filter(|_| label.tenant_id.is_none());
-    let own = catalog::label_text(role.id, PROVIDER).and_then(|text| Label::parse(&text).ok());
-    let (Some(tenant), Some(own)) = (tenant, own) else { return };
-    set_label(role, PROVIDER, Some(&Label { tenant_id: Some(tenant), ..own }.to_string()));
-    done.push(format!("named tenant {tenant} in the label of role \"{}\"", role.display_name()));
 }
 
 fn make_unlinked(role: &Role, done: &mut Done) -> Outcome<()> {

@@ -78,7 +78,7 @@ pub(crate) fn before(statement: &Statement) -> Outcome<()> {
             rights::may_administer()?;
             hold_association(|| None)
         }
-        Statement::Label { role, unlinks, admin } => {
+        Statement::Label { role, unlinks, admin, .. } => {
             rights::may_administer()?;
             let Some(role) = role.role().filter(|role| !is_anchor(role)) else { return Ok(()) };
             if *unlinks { claim_to_unlink(&role) } else { claim_to_link(&role, *admin) }.map(drop)

@@ -13,6 +13,27 @@ use super::{link, managed, rights};
 use crate::fault::{Fault, Outcome, or_raise};
 use crate::text::read;
 
+/// One of the two: its name, its grammar, and what reads it.
+struct Provider {
+    name: &'static str,
+    grammar: &'static str,
+    parse: fn(&str) -> Result<Label, LabelFault>,
+}
+
+const OWN: Provider = Provider {
+    name: "pgaadauth",
+    grammar: "A label is aadauth[,oid=<uuid>][,type=user|group|service][,admin][,mfa][,tenant_id=<uuid>]\
+              [,not_before=<seconds>].",
+    parse: Label::parse,
+};
+
+const INTERNAL: Provider = Provider {
+    name: "pgaadauth-int",
+    grammar: "A label is type=user|group|service,oid=<uuid>,tenant_id=<uuid>[,admin][,mfa][,not_before=<seconds>], \
+              or some of these, in any order.",
+    parse: Label::parse_internal,
+};
+
 /// Registers them. In the postmaster only, while it loads its libraries.
 #[expect(unsafe_code, reason = "no safe wrapper")]
 pub(crate) fn register() {
@@ -29,7 +50,7 @@ pub(crate) fn register() {
 unsafe extern "C-unwind" fn check_label(object: *const pg_sys::ObjectAddress, label: *const c_char) {
     // SAFETY: seclabel.c hands over an object it has found and a label that is null or a C string.
     let (object, text) = unsafe { (*object, text_of(label)) };
-    or_raise(judge(object, text.as_deref(), Label::parse, rights::may_end));
+    or_raise(judge(&OWN, object, text.as_deref(), rights::may_end));
 }
 
 #[pg_guard]
@@ -38,7 +59,7 @@ unsafe extern "C-unwind" fn check_internal_label(object: *const pg_sys::ObjectAd
     // SAFETY: as above.
     let (object, text) = unsafe { (*object, text_of(label)) };
     // What is left without it may be another link.
-    or_raise(judge(object, text.as_deref(), Label::parse_internal, rights::may_change));
+    or_raise(judge(&INTERNAL, object, text.as_deref(), rights::may_change));
 }
 
 /// # Safety
@@ -50,22 +71,21 @@ unsafe fn text_of(label: *const c_char) -> Option<String> {
 }
 
 fn judge(
+    provider: &Provider,
     object: pg_sys::ObjectAddress,
     text: Option<&str>,
-    parse: impl Fn(&str) -> Result<Label, LabelFault>,
     may_remove: impl Fn(&Role) -> Outcome<()>,
 ) -> Outcome<()> {
     if object.classId != pg_sys::AuthIdRelationId {
         return Err(Fault::new(
             PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-            "labels of pgaadauth can be given to roles only",
+            format!("labels of {} can be given to roles only", provider.name),
         ));
     }
-    let label = text.map(parse).transpose().map_err(|fault| {
-        Fault::invalid("invalid label for provider pgaadauth").detail(fault.to_string()).hint(
-            "A label is aadauth[,oid=<uuid>][,type=user|group|service][,admin][,mfa][,tenant_id=<uuid>]\
-             [,not_before=<seconds>].",
-        )
+    let label = text.map(provider.parse).transpose().map_err(|fault| {
+        Fault::invalid(format!("invalid label for provider {}", provider.name))
+            .detail(fault.to_string())
+            .hint(provider.grammar)
     })?;
     if crate::preloaded::upgrading() {
         return Ok(());

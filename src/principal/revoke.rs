@@ -8,9 +8,9 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 
 use super::api::{given, linked};
-use super::catalog::{self, Link, OWN_PROVIDER, PROVIDER, Role, USER_ROLE};
+use super::catalog::{self, Link, OWN_PROVIDER, Role, USER_ROLE};
 use super::superuser::as_superuser;
-use super::{anchors, link, lock, rights};
+use super::{anchors, labels, link, lock, rights};
 use crate::clock;
 use crate::fault::{Fault, Outcome, notice, or_raise};
 use crate::preloaded;
@@ -80,8 +80,7 @@ fn roles_of(object: Uuid) -> Outcome<Vec<(Role, Label)>> {
 /// What is revoked stays so. From when on tokens count.
 fn revoke(role: &Role, label: &Label, not_before: i64) -> i64 {
     let not_before = not_before.max(label.not_before.unwrap_or_default());
-    let label = Label { not_before: Some(not_before), ..*label };
-    as_superuser(|| link::set_label(role, PROVIDER, Some(&label.to_string())));
+    as_superuser(|| labels::refuse_older(role, not_before));
     not_before
 }
 

@@ -1,7 +1,7 @@
 //! Rows of shared catalogs that no catalog cache has: settings of roles, labels.
 //!
 //! Read as they are now, own changes included, whatever the snapshot of the transaction says: under REPEATABLE READ a query
-//! would show a role as it was when the transaction began. Not for logins: see `catalog`.
+//! would show a role as it was when the transaction began. Logins read labels by object, and nothing else in here: see `catalog`.
 
 use std::collections::BTreeSet;
 use std::ffi::CStr;
@@ -9,6 +9,7 @@ use std::ffi::CStr;
 use pgrx::prelude::*;
 
 use super::catalog::{self, Role};
+use crate::text;
 
 /// A shared catalog: its oid, and that of an index that begins with the columns it is looked up by.
 pub(super) struct Catalog {
@@ -44,7 +45,8 @@ impl Catalog {
             let scan = pg_sys::systable_beginscan(
                 relation,
                 self.index,
-                count > 0,
+                // As core looks for a label: before a database is selected the index may not be known yet (seclabel.c).
+                count > 0 && pg_sys::criticalSharedRelcachesBuilt,
                 std::ptr::null_mut(),
                 count,
                 keys.as_mut_ptr(),
@@ -73,6 +75,22 @@ pub(super) fn labelled_by(providers: &[&CStr]) -> Vec<Role> {
     });
     let ids: BTreeSet<_> = ids.into_iter().map(pg_sys::Oid::to_u32).collect();
     ids.into_iter().map(pg_sys::Oid::from).filter_map(catalog::role_of).collect()
+}
+
+/// The labels of a role by these providers, in one look.
+pub(super) fn labels_of<const N: usize>(role: pg_sys::Oid, providers: [&CStr; N]) -> [Option<String>; N] {
+    let mut labels = [const { None }; N];
+    let found = SHARED_LABELS.rows(&[role, pg_sys::AuthIdRelationId], |label| {
+        let provider = label.get::<Vec<u8>>(3)?;
+        let place = providers.iter().position(|name| name.to_bytes() == provider)?;
+        Some((place, text::read(&label.get::<Vec<u8>>(4)?)))
+    });
+    for (place, label) in found {
+        if let Some(text) = labels.get_mut(place) {
+            *text = Some(label);
+        }
+    }
+    labels
 }
 
 /// A row, while it is being looked at.

@@ -28,8 +28,8 @@ pub(crate) enum Statement {
     Own { roles: Vec<Named> },
     /// GRANT … ON PARAMETER.
     Parameter,
-    /// SECURITY LABEL … ON ROLE; whether IS NULL, and whether it names an administrator.
-    Label { role: Named, unlinks: bool, admin: bool },
+    /// SECURITY LABEL … ON ROLE; whether IS NULL, whether it names an administrator, and whether it is the second label.
+    Label { role: Named, unlinks: bool, admin: bool, internal: bool },
 }
 
 /// A role about to be created.
@@ -172,6 +172,7 @@ unsafe fn read_generic(node: *mut pg_sys::Node) -> Option<Statement> {
                     role: Named::Name(name.to_owned()),
                     unlinks: text.is_none(),
                     admin,
+                    internal: provider == Some(INTERNAL_PROVIDER),
                 })
             }
             pg_sys::NodeTag::T_GrantStmt => {

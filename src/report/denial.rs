@@ -33,6 +33,13 @@ impl Denial {
     pub(crate) fn of(refusal: &Refusal, role: &str) -> Self {
         let message = match refusal {
             Refusal::InvalidFormat { fault, length } => format_message(*fault, *length),
+            // These two are there, and should not be.
+            Refusal::InvalidClaims { claim: "cnf", .. } => {
+                "the access token is bound to a key of its holder (\"cnf\") and is no bearer token".to_owned()
+            }
+            Refusal::InvalidClaims { claim: "typ", .. } => {
+                "the access token has a \"typ\" that is not accepted".to_owned()
+            }
             Refusal::InvalidClaims { claim, .. } => {
                 format!("the access token lacks a valid \"{claim}\" claim")
             }
@@ -119,6 +126,9 @@ fn format_message(fault: FormatFault, length: usize) -> String {
 
 fn hint(refusal: &Refusal) -> Option<String> {
     let hint = match refusal {
+        Refusal::InvalidFormat { fault: FormatFault::Surrounded(surroundings), .. } => {
+            format!("Pass the access token alone. What was sent has {surroundings}.")
+        }
         Refusal::InvalidFormat { length: TERMINAL_LINE_BYTES, .. } => {
             "Terminals cut pasted lines at 4095 bytes; pass the token in the environment variable PGPASSWORD."
                 .into()

@@ -2,7 +2,6 @@
 
 use pgrx::Uuid;
 use pgrx::prelude::*;
-use serde_json::Value;
 
 use super::{Session, table};
 use crate::clock::seconds;
@@ -82,8 +81,7 @@ fn row(
 #[pg_extern(sql = false)]
 fn session_claims() -> Option<Json> {
     or_raise(require_own_token());
-    let claims = session::with_token(|token| Value::Object(token.shown_claims()))?;
-    Some(Json::exact(&claims.to_string()))
+    session::with_token(|token| Json::exact(&token.shown_claims()))
 }
 
 /// One of them as text: a string as it is, anything else as JSON.
@@ -91,11 +89,7 @@ fn session_claims() -> Option<Json> {
 fn session_claim(name: &[u8]) -> Option<Text> {
     or_raise(require_own_token());
     let claim = session::with_token(|token| token.shown_claim(&text::read(name))).flatten()?;
-    match claim {
-        Value::Null => None,
-        Value::String(text) => Some(Text::exact(&text)),
-        other => Some(Text::exact(&other.to_string())),
-    }
+    Some(Text::exact(&claim))
 }
 
 /// That null means: this session came in without a token. Another copy of the library knows nothing of how it came in; where none is

@@ -35,7 +35,7 @@ fn a_script_for_flexible_server() {
     assert_eq!(
         results,
         format!(
-            "admin|user|{ADMIN}|{TENANT}|0|1\n\
+            "admin|user|{ADMIN}|{TENANT}|0|1|admin\n\
              Created role for \"ann@contoso.example\"\n\
              Created role for \"billing\"\n\
              Updated role for \"billing\"\n\
@@ -135,4 +135,133 @@ fn what_azure_functions_refuse() {
         fails(&statement, "ERROR:  permission denied for function pgaadauth_");
     }
     assert_eq!(cluster.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'x'"), "0");
+}
+
+#[test]
+fn both_names_of_the_first_column_answer() {
+    let (cluster, _provider) = scene("");
+    let mut admin = session(&cluster, "admin", ADMIN);
+    for column in ["rolname", "rolename"] {
+        let query = format!("SELECT 1 FROM pgaadauth_list_principals(false) WHERE {column} = 'admin'");
+        assert_eq!(admin.query(&query).as_deref(), Ok(&[Some("1".to_owned())][..]), "{column}");
+    }
+    // The columns of a live server come first, in its order.
+    assert_eq!(
+        cluster.sql("SELECT * FROM pgaadauth_list_principals(true)"),
+        format!("admin|user|{ADMIN}|{TENANT}|0|1|admin")
+    );
+}
+
+/// Scripts as they are found in the wild: roles that are there already, other types of strings, other spellings of the object's type,
+/// calls within expressions and blocks.
+#[test]
+fn azures_functions_as_live_scripts_use_them() {
+    let (cluster, _provider) = scene("");
+    let mut admin = session(&cluster, "admin", ADMIN);
+    let mut run = |statement: &str| {
+        admin.query(statement).unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+    };
+    // A plain role is there, and is given its object by either function.
+    run("CREATE ROLE mgid WITH LOGIN");
+    run(&format!(
+        "SELECT pgaadauth_update_principal_with_oid('mgid', '{APPLICATION}', 'service', false, false)"
+    ));
+    run(&format!("SELECT pgaadauth_update_principal_with_oid('mgid', '{CLIENT}', 'service', false, false)"));
+    run("CREATE ROLE app LOGIN");
+    run(&format!(
+        "SELECT * FROM pgaadauth_create_principal_with_oid('app', '{APPLICATION}', 'service', false, false)"
+    ));
+    // The same again changes nothing.
+    run(&format!(
+        "SELECT * FROM pgaadauth_create_principal_with_oid('app', '{APPLICATION}', 'service', false, false)"
+    ));
+    for (role, kind, object) in [
+        ("t1", "ServicePrincipal", APPLICATION),
+        ("t2", "servicePrincipal", APPLICATION),
+        ("t3", "User", PERSON),
+        ("t4", "Group", GROUP),
+        ("t5", "SERVICE", APPLICATION),
+    ] {
+        run(&format!(
+            "SELECT pgaadauth_create_principal_with_oid('{role}', '{object}', '{kind}', false, false)"
+        ));
+    }
+    // Other types of strings.
+    let call = |role: &str, id: &str, kind: &str| {
+        format!("SELECT pg_catalog.pgaadauth_create_principal_with_oid({role}, {id}, {kind}, false, false)")
+    };
+    let id = format!("'{PERSON}'");
+    run(&call("'s1'::varchar(63)", &format!("{id}::varchar"), "'user'::varchar(10)"));
+    run(&call("'s2'::name", &format!("{id}::text"), "'user'::name"));
+    run(&call("'s3'::bpchar", &format!("{id}::bpchar"), "'user'::char(4)"));
+    run("CREATE DOMAIN pg_temp.word AS text");
+    run(&call("'s4'::pg_temp.word", &format!("{id}::pg_temp.word"), "'user'::pg_temp.word"));
+    // Within expressions and blocks.
+    run(&format!(
+        "DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = 'b1') THEN \
+           PERFORM pg_catalog.pgaadauth_create_principal_with_oid('b1', '{PERSON}', 'user', false, false); END IF; END $$"
+    ));
+    run(&format!(
+        "SELECT CASE WHEN EXISTS (SELECT FROM pgaadauth_list_principals(false) WHERE rolname = 'b2') THEN 'there' \
+         ELSE pgaadauth_create_principal_with_oid('b2', '{PERSON}', 'user', false, false) END"
+    ));
+    run(&format!(
+        "SELECT CASE WHEN EXISTS (SELECT FROM pgaadauth_list_principals(false) WHERE rolname = 'b2') THEN 'there' \
+         ELSE pgaadauth_create_principal_with_oid('b2', '{GROUP}', 'group', false, false) END"
+    ));
+    run(&format!(
+        "SELECT upper(f) FROM (VALUES ('b3'), ('b4')) AS names (n), \
+         LATERAL pgaadauth_create_principal_with_oid(n, '{PERSON}', 'user', false, false) AS f"
+    ));
+    let roles = "SELECT string_agg(concat_ws(' ', rolname, principaltype, objectid = ANY (ARRAY['{ids}'])), ',' ORDER BY rolname) \
+                 FROM pgaadauth_list_principals(false) WHERE isadmin = 0";
+    let roles = roles.replace("{ids}", &[PERSON, GROUP, CLIENT, APPLICATION].join("','"));
+    assert_eq!(
+        cluster.sql(&roles),
+        "app service t,b1 user t,b2 user t,b3 user t,b4 user t,mgid service t,s1 user t,s2 user t,s3 user t,s4 user t,\
+         t1 service t,t2 service t,t3 user t,t4 group t,t5 service t"
+    );
+    admitted(&cluster, "mgid", &KEY.token(&app_v1(unix_now())));
+    // A role that is not the caller's is none to be linked, by whichever function.
+    cluster.sql("CREATE ROLE hers LOGIN; CREATE ROLE owner; GRANT owner TO hers");
+    for function in ["create", "update"] {
+        let statement = format!(
+            "SELECT pgaadauth_{function}_principal_with_oid('hers', '{PERSON}', 'user', false, false)"
+        );
+        let error = admin.query(&statement).expect_err(&statement);
+        assert_eq!(
+            (error.sqlstate.as_str(), error.message.as_str()),
+            ("42501", "permission denied to change the link of role \"hers\"")
+        );
+    }
+    let error = admin.query("SELECT pgaadauth_create_principal_with_oid('x', NULL, 'user', false, false)");
+    assert!(error.is_err_and(|error| error.message.contains("the directory cannot be asked")));
+}
+
+/// What `pg_dump` writes of any database of a Flexible Server.
+#[test]
+fn the_extension_that_dumps_of_a_flexible_server_ask_for_is_there_and_empty() {
+    let (cluster, _provider) = scene("");
+    let script = "CREATE EXTENSION IF NOT EXISTS pgaadauth WITH SCHEMA pg_catalog; \
+                  COMMENT ON EXTENSION pgaadauth IS 'Microsoft Entra ID Authentication'";
+    // By whoever owns the database, as a dump is restored.
+    cluster.sql("CREATE ROLE restorer; GRANT CREATE ON DATABASE postgres TO restorer");
+    cluster.sql(&format!("SET ROLE restorer; {script}"));
+    let objects = "SELECT count(*) FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e' \
+                   AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pgaadauth')";
+    assert_eq!(cluster.sql(objects), "0");
+    assert_eq!(
+        cluster.sql("SELECT extnamespace::regnamespace FROM pg_extension WHERE extname = 'pgaadauth'"),
+        "pg_catalog"
+    );
+    for statement in [
+        "CREATE EXTENSION IF NOT EXISTS pgaadauth",
+        "DROP EXTENSION pgaadauth",
+        "CREATE EXTENSION pgaadauth",
+        "ALTER EXTENSION pgaadauth SET SCHEMA pg_catalog",
+        "DROP EXTENSION pgaadauth; DROP EXTENSION azure_ad_auth; CREATE EXTENSION IF NOT EXISTS pgaadauth WITH SCHEMA pg_catalog",
+        "CREATE EXTENSION azure_ad_auth",
+    ] {
+        cluster.sql(statement);
+    }
 }

@@ -227,7 +227,7 @@ fn it_says_what_was_expected_and_what_was_found() {
     assert_eq!(
         steps.join(" "),
         "configuration administrator role size parts header algorithm key_id key signature claims version tenant issuer \
-         audience validity client permission kind object link principal mfa not_before result"
+         audience validity bearer client permission kind object link principal mfa not_before result"
     );
     assert_eq!(row(&rows, "tenant"), format!("tenant|ok|tid {TENANT}|tid {TENANT}"));
     assert_eq!(row(&rows, "audience"), format!("audience|ok|aud {AUDIENCE}|aud {AUDIENCE}"));

@@ -248,8 +248,8 @@ fn labels_are_checked_and_followed() {
     fails(
         &cluster,
         "SECURITY LABEL FOR \"pgaadauth-int\" ON ROLE ann IS 'aadauth'",
-        "invalid label for provider pgaadauth",
-        "",
+        "invalid label for provider pgaadauth-int",
+        "HINT:  A label is type=user|group|service,oid=<uuid>,tenant_id=<uuid>",
     );
     fails(
         &cluster,
@@ -307,7 +307,8 @@ fn labels_are_checked_and_followed() {
         "NOTICE:  multi-factor authentication can be verified in version 1.0 access tokens only",
     );
     assert!(output.stderr.contains(no_login) && output.stderr.contains(mfa), "{}", output.stderr);
-    assert_eq!(labels(&cluster, "ann"), format!("pgaadauth: aadauth,oid={PERSON},mfa,tenant_id={TENANT}"));
+    let found_out = format!("pgaadauth-int: tenant_id={TENANT}");
+    assert_eq!(labels(&cluster, "ann"), format!("pgaadauth: aadauth,oid={PERSON},mfa; {found_out}"));
     for statement in ["GRANT azure_ad_user TO ann", &label(&format!("aadauth,oid={PERSON},mfa"))] {
         let output = cluster.sql_as("postgres", statement);
         assert!(output.success && !output.stderr.contains("NOTICE"), "nothing new: {}", output.stderr);
@@ -317,11 +318,12 @@ fn labels_are_checked_and_followed() {
     assert!(output.success && output.stderr.contains(no_login), "{}", output.stderr);
     // As a dump is restored before the tenant is known: it is said as soon as it is.
     cluster.set("azure_ad_auth.tenant_id", "");
+    cluster.sql("SECURITY LABEL FOR \"pgaadauth-int\" ON ROLE ann IS NULL");
     cluster.sql(&label(&format!("aadauth,oid={PERSON}")));
     assert_eq!(labels(&cluster, "ann"), format!("pgaadauth: aadauth,oid={PERSON}"));
     cluster.set("azure_ad_auth.tenant_id", TENANT);
     assert!(cluster.sql("SELECT azure_ad_auth.repair()").contains(&format!("named tenant {TENANT}")));
-    assert_eq!(labels(&cluster, "ann"), format!("pgaadauth: aadauth,oid={PERSON},tenant_id={TENANT}"));
+    assert_eq!(labels(&cluster, "ann"), format!("pgaadauth: aadauth,oid={PERSON}; {found_out}"));
     cluster.sql("ALTER ROLE ann LOGIN");
     // What a transaction takes back it takes back whole.
     cluster.sql("SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL");
@@ -710,7 +712,7 @@ fn every_object_is_described_and_closed() {
         names,
         "azure_ad_auth.check_configuration() azure_ad_auth.check_hba() azure_ad_auth.create_principal(text,uuid,text,boolean,boolean) \
          azure_ad_auth.drop_principal(text) azure_ad_auth.explain_token(text,text) \
-         azure_ad_auth.list_key_status() azure_ad_auth.list_principals() azure_ad_auth.list_sessions() azure_ad_auth.list_signing_keys() \
+         azure_ad_auth.link_or_update_principal(text,uuid,text,boolean,boolean) azure_ad_auth.list_key_status() azure_ad_auth.list_principals() azure_ad_auth.list_sessions() azure_ad_auth.list_signing_keys() \
          azure_ad_auth.list_stat() azure_ad_auth.list_stat_principals() \
          azure_ad_auth.refresh_keys() azure_ad_auth.remove_admin(text) azure_ad_auth.repair() azure_ad_auth.revoke_principal(uuid) \
          azure_ad_auth.revoke_tokens(text,timestamp with time zone) azure_ad_auth.session_claim(text) azure_ad_auth.session_claims() \

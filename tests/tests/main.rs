@@ -23,6 +23,7 @@ mod guard;
 mod hba;
 mod invariant;
 mod keys;
+mod labels;
 mod library;
 mod links;
 mod moving;
@@ -45,6 +46,7 @@ mod stat;
 mod statements;
 mod status;
 mod storms;
+mod tokens;
 mod turns;
 mod waiting;
 

@@ -170,8 +170,7 @@ fn what_is_unlinked_stays_so_though_there_is_a_second_label() {
         cluster.sql("SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL");
         assert_eq!(cluster.sql(linked), "0", "{own}");
         // And linked anew it remembers.
-        let label =
-            "SELECT label LIKE 'aadauth,not_before=%' FROM pg_shseclabel WHERE objoid = 'ann'::regrole";
+        let label = "SELECT provider = 'pgaadauth-int' AND label LIKE 'not_before=%' FROM pg_shseclabel WHERE objoid = 'ann'::regrole";
         assert_eq!(cluster.sql(label), "t");
         cluster.sql("DROP ROLE ann");
     }

@@ -1,0 +1,1 @@
+-- Nothing. Dumps of a Flexible Server's databases ask for an extension of this name; its functions are those of azure_ad_auth.

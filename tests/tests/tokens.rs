@@ -1,0 +1,190 @@
+//! What is asked of a token beside its signature and its claims' values: that it is a bearer's, that nothing stands around it, that
+//! what is judged is what it should be; and that nothing else about it matters.
+
+use serde_json::{Value, json};
+use trial::door::Door;
+use trial::expect::{Refusal, admitted, refused};
+use trial::idp::Manners;
+use trial::issuer::*;
+
+use crate::explain::{code_of, explain};
+use crate::sessions::{enter, value};
+use crate::{KEY, NEW_KEY, at_every_door, at_every_prompt, link, scene};
+
+/// A refusal without a hint.
+const fn plain<'t>(code: &'t str, message: &'t str, facts: &'t [&'t str]) -> Refusal<'t> {
+    Refusal { code, sqlstate: "28P01", message, hint: None, facts }
+}
+
+fn typed(typ: Value, claims: &Value) -> String {
+    let header = with(KEY.header(), "typ", typ).to_string();
+    KEY.token_of(header.as_bytes(), claims.to_string().as_bytes())
+}
+
+#[test]
+fn only_a_bearers_access_token_gets_in() {
+    at_every_door("", |_door, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        let claims = user_v1(unix_now());
+        let bound = KEY.token(&with(claims.clone(), "cnf", json!({"kid": "proof"})));
+        let message = "the access token is bound to a key of its holder (\"cnf\") and is no bearer token";
+        refused(&cluster, "ann", &bound, &plain("invalid_claims", message, &["claim=cnf"]));
+        for typ in [json!("pop"), json!("id+jwt"), json!(1), json!("")] {
+            let message = "the access token has a \"typ\" that is not accepted";
+            let token = typed(typ, &claims);
+            refused(&cluster, "ann", &token, &plain("invalid_claims", message, &["claim=typ"]));
+        }
+        // The issuer of one version, and the claims of the other.
+        let crossed =
+            with(claims.clone(), "iss", json!(format!("https://login.microsoftonline.com/{TENANT}/v2.0")));
+        let message = "the access token lacks a valid \"ver\" claim";
+        let facts = ["claim=ver", "problem=\"not the version of this issuer\""];
+        refused(&cluster, "ann", &KEY.token(&crossed), &plain("invalid_claims", message, &facts));
+        for typ in [json!("at+jwt"), json!("application/AT+JWT"), json!("jwt"), Value::Null] {
+            admitted(&cluster, "ann", &typed(typ, &claims));
+        }
+    });
+}
+
+#[test]
+fn only_numbers_that_are_judged_must_be_integers() {
+    at_every_door("", |_door, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        let now = unix_now();
+        for (claim, number) in [("exp", json!(1e300)), ("nbf", json!(0.5)), ("iat", json!(1_700_000_000.0))] {
+            let token = KEY.token(&with(user_v1(now), claim, number));
+            let message = format!("the access token lacks a valid \"{claim}\" claim");
+            let fact = format!("claim={claim}");
+            let facts = [fact.as_str(), "problem=\"not an integer\""];
+            refused(&cluster, "ann", &token, &plain("invalid_claims", &message, &facts));
+        }
+        let claims = user_v1(now).to_string().replacen(
+            '{',
+            r#"{"level":1.50,"big":1e300,"long":18446744073709551616,"huge":1e999999,"list":[0.1,{"a":-0.5}],"#,
+            1,
+        );
+        let token = KEY.token_of(KEY.header().to_string().as_bytes(), claims.as_bytes());
+        admitted(&cluster, "ann", &token);
+        let mut client = cluster.client();
+        client.login(&[("user", "ann"), ("database", "postgres")], &token);
+        for (query, shown) in [
+            ("session_claim('level')", "1.50"),
+            ("session_claim('big')", "1e300"),
+            ("session_claim('long')", "18446744073709551616"),
+            ("session_claim('huge')", "1e999999"),
+            ("session_claim('list')", r#"[0.1,{"a":-0.5}]"#),
+            ("session_claims() ->> 'level'", "1.50"),
+            ("(session_claims() ->> 'big')::numeric = 1e300::numeric", "t"),
+            ("session_claims() -> 'long'", "18446744073709551616"),
+            ("session_claims() -> 'huge'", "\"1e999999\""),
+            ("session_claims() -> 'list' -> 1 ->> 'a'", "-0.5"),
+        ] {
+            let query = format!("SELECT {}", query.replace("session_claim", "azure_ad_auth.session_claim"));
+            assert_eq!(value(&mut client, &query), shown, "{query}");
+        }
+    });
+}
+
+#[test]
+fn what_stands_around_a_token_is_said_and_the_token_refused() {
+    let check = |cluster: &_, token: &str, surroundings: &str| {
+        let message = format!("the access token has an invalid format ({} bytes)", token.len());
+        let hint = format!("Pass the access token alone. What was sent has {surroundings}.");
+        let fact = format!("problem=\"{surroundings}\"");
+        let facts = [fact.as_str()];
+        let expected = Refusal { hint: Some(&hint), ..plain("invalid_format", &message, &facts) };
+        refused(cluster, "ann", token, &expected);
+    };
+    at_every_prompt("", |_door, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        let good = KEY.token(&user_v1(unix_now()));
+        for (token, surroundings) in [
+            (format!("{good}\n"), "a line end after the token"),
+            (format!("{good}\r\n"), "a line end after the token"),
+            (format!(" {good}"), "blanks before the token"),
+            (format!("Bearer {good}"), "the word Bearer and blanks before the token"),
+            (format!("\"{good}\""), "quotes before the token, quotes after it"),
+            (
+                json!({ "accessToken": good }).to_string(),
+                "quotes and other characters before the token, quotes and other characters after it",
+            ),
+            (good.replacen('.', ".\n", 1), "blanks or line ends within the token"),
+        ] {
+            check(&cluster, &token, surroundings);
+        }
+    });
+    // By OAUTHBEARER only what looks like a token comes as far as the library.
+    at_every_door("", |_door, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        let padded = format!("{}==", KEY.token(&user_v1(unix_now())));
+        check(&cluster, &padded, "other characters after the token");
+    });
+}
+
+#[test]
+fn groups_by_name_are_counted_and_never_match() {
+    at_every_door("", |door, cluster, _provider| {
+        link(&cluster, "readers", GROUP, "group");
+        let message = "Azure AD authentication failed for role \"readers\"";
+        let claims = user_v1(unix_now());
+        for (groups, listed) in [
+            (json!(["DBAs", "CONTOSO\\Everyone"]), "groups_listed=\"2 listed, none of them an object id\""),
+            (json!(["DBAs", APPLICATION]), "groups_listed=\"2 listed, 1 of them by object id\""),
+            (json!([APPLICATION]), "groups_listed=1"),
+            (Value::Null, "groups_listed=0"),
+        ] {
+            let token = KEY.token(&with(claims.clone(), "groups", groups));
+            refused(&cluster, "readers", &token, &plain("not_a_member", message, &[listed]));
+        }
+        if door == Door::Password {
+            let token = KEY.token(&with(claims, "groups", json!(["DBAs", "Everyone"])));
+            let rows = explain(&cluster, Some("readers"), &token);
+            assert_eq!(code_of(&rows), "not_a_member");
+            let found = "groups: 2 listed, none of them an object id";
+            assert!(
+                rows.iter().any(|row| row.starts_with("principal|failed|") && row.contains(found)),
+                "{rows:#?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_key_listed_again_and_an_entry_that_cannot_be_read_cost_no_login() {
+    let (cluster, provider) = scene("");
+    link(&cluster, "ann", PERSON, "user");
+    let (one, other) = (KEY.jwk().to_string(), NEW_KEY.jwk().to_string());
+    for document in [
+        format!("{{\"keys\":[{other},{one},{one}]}}"),
+        format!("{{\"keys\":[{{\"kid\":\"a\",\"kid\":\"b\"}},{other},{one}]}}"),
+        format!("{{\"version\":1.5,\"keys\":[{{\"kid\":1.5}},{other},{one}]}}"),
+    ] {
+        provider.behave(Manners::Body(document.clone()));
+        assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "2", "{document}");
+        for key in [&*KEY, &*NEW_KEY] {
+            admitted(&cluster, "ann", &key.token(&user_v1(unix_now())));
+        }
+    }
+    // An id for two keys is none, in whichever of the two documents it is listed.
+    let twin = with(NEW_KEY.jwk(), "kid", json!("key-1")).to_string();
+    provider.behave(Manners::Body(format!("{{\"keys\":[{other},{one},{twin}]}}")));
+    assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
+    let mut session = enter_with_new_key(&cluster);
+    assert_eq!(value(&mut session, "SELECT session_user"), "ann");
+    let message = "the access token's signature could not be verified";
+    refused(
+        &cluster,
+        "ann",
+        &KEY.token(&user_v1(unix_now())),
+        &plain("unknown_key", message, &["key_id=key-1"]),
+    );
+    provider.behave(Manners::Good);
+    cluster.sql("SELECT azure_ad_auth.refresh_keys()");
+    drop(enter(&cluster, "ann", &user_v1(unix_now())));
+}
+
+fn enter_with_new_key(cluster: &trial::cluster::Cluster) -> trial::client::RawClient {
+    let mut client = cluster.client();
+    client.login(&[("user", "ann"), ("database", "postgres")], &NEW_KEY.token(&user_v1(unix_now())));
+    client
+}
