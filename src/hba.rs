@@ -35,7 +35,7 @@ const PAM_FOLDERS: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
 /// More than anybody writes there.
 const MAX_PAM_BYTES: u64 = 65_536;
 
-/// Every line of pg_hba.conf that an Azure AD role can match, with a verdict.
+/// Every line of pg_hba.conf that an Azure AD role can match, or that is open to a role once it is unlinked, with a verdict.
 ///
 /// A line with an error has nothing but the error, and is there because the whole file is not used for it.
 #[pg_extern(sql = false)]
@@ -161,7 +161,7 @@ fn rules() -> Vec<(Rule, Vec<String>)> {
 
 /// Which roles the items of user lists match, as the server matches them: members are so by any grant
 /// (`is_member_of_role_nosuper`), and from 16 on what begins with a slash is a regular expression. The two roles that stand
-/// for all are none that log in.
+/// for all are none that log in. Whether an item is the name of a role that cannot be linked: see `link::check_linkable`.
 fn reaches(items: Vec<String>) -> Reaches {
     let has_patterns = cfg!(not(feature = "pg15"));
     let text = format!(
@@ -180,15 +180,18 @@ fn reaches(items: Vec<String>) -> Reaches {
              rolname::text COLLATE \"C\" ~ convert_from(substr(name, 2), getdatabaseencoding()) ELSE false END) \
          SELECT item, \
            {names} FILTER (WHERE id IN (SELECT id FROM azure)), \
-           {names} FILTER (WHERE id NOT IN (SELECT id FROM azure) AND rolcanlogin) \
-         FROM matches JOIN pg_authid ON oid = id \
+           {names} FILTER (WHERE id NOT IN (SELECT id FROM azure) AND rolcanlogin), \
+           bool_or(roles.name = decode(item, 'hex') \
+             AND (rolsuper OR rolreplication OR rolbypassrls OR rolname LIKE 'pg\\_%')) \
+         FROM matches JOIN pg_authid ON oid = id JOIN roles USING (id) \
          WHERE rolname NOT IN ('azure_ad_user', 'azure_ad_admin') GROUP BY item",
         raw("rolname::text"),
         names = raw_list("rolname::text")
     );
     let rows = query(&text, &[items.into(), has_patterns.into()], |row| {
         let text = |column| row.get::<String>(column).ok().flatten();
-        let reach = Reach { azure: name_list(text(2)), local: name_list(text(3)) };
+        let unlinkable = row.get::<bool>(4).ok().flatten().unwrap_or_default();
+        let reach = Reach { azure: name_list(text(2)), local: name_list(text(3)), unlinkable };
         (plain(&text(1).unwrap_or_default()), reach)
     });
     rows.into_iter().collect()
