@@ -20,6 +20,7 @@ use std::path::Path;
 use pgrx::prelude::*;
 
 use crate::fault::{Outcome, or_raise};
+use crate::hex_text::{bytes, plain, raw, raw_list};
 use crate::preloaded::{self, Preloaded};
 use crate::principal::rights;
 use crate::principal::superuser::{as_superuser, query};
@@ -92,29 +93,6 @@ fn server() -> Outcome<Server> {
     })
 }
 
-/// A text as its bytes, in hexadecimal digits. Names of roles and lines of files come as somebody wrote them, in whatever
-/// encoding, which need not be this database's nor UTF-8.
-fn raw(text: &str) -> String {
-    format!("encode(decode(replace({text}, chr(92), repeat(chr(92), 2)), 'escape'), 'hex')")
-}
-
-/// The texts that a set has, as their bytes; null if it has none.
-fn raw_list(text: &str) -> String {
-    format!("string_agg({}, ',')", raw(text))
-}
-
-/// What [`raw`] has of a text in a file.
-fn plain(raw: &str) -> String {
-    text::read_utf8(&bytes(raw))
-}
-
-fn bytes(raw: &str) -> Vec<u8> {
-    let digits: Vec<_> = raw.chars().filter_map(|digit| digit.to_digit(16)).collect();
-    let byte =
-        |pair: &[u32]| pair.iter().fold(0, |byte, digit| byte << 4 | u8::try_from(*digit).unwrap_or(0));
-    digits.chunks(2).map(byte).collect()
-}
-
 fn plain_list(raw: Option<String>) -> Vec<String> {
     raw.map(|list| list.split(',').map(plain).collect()).unwrap_or_default()
 }
@@ -182,7 +160,7 @@ fn reaches(items: Vec<String>) -> Reaches {
            {names} FILTER (WHERE id IN (SELECT id FROM azure)), \
            {names} FILTER (WHERE id NOT IN (SELECT id FROM azure) AND rolcanlogin), \
            bool_or(roles.name = decode(item, 'hex') \
-             AND (rolsuper OR rolreplication OR rolbypassrls OR rolname LIKE 'pg\\_%')) \
+             AND (rolsuper OR rolreplication OR rolbypassrls OR substr(roles.name, 1, 3) = 'pg_'::bytea)) \
          FROM matches JOIN pg_authid ON oid = id JOIN roles USING (id) \
          WHERE rolname NOT IN ('azure_ad_user', 'azure_ad_admin') GROUP BY item",
         raw("rolname::text"),

@@ -302,7 +302,9 @@ fn no_door(line: &Line<'_>, left: &Left<'_>, pam: Option<&Service>, require_tls:
         } else {
             ("", "put the line for +azure_ad_user above this one")
         };
-        Finding::danger(format!("{refused}, but clients send their access token first{clear}, and {hands}: {advice}"))
+        Finding::danger(format!(
+            "{refused}, but clients send their access token first{clear}, and {hands}: {advice}"
+        ))
     } else if !is_without_tls || !require_tls {
         Finding::warning(format!("{refused}: put the line for +azure_ad_user above this one"))
     } else if ASK_IN_CLEAR.contains(&method) {

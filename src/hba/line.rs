@@ -102,6 +102,7 @@ impl Ways {
 
 /// Who a line is for.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own about a list")]
 pub(super) struct Users<'a> {
     /// Everyone.
     pub(super) all: bool,
@@ -148,7 +149,7 @@ impl<'a> Users<'a> {
             self.local.extend(reach.local.iter().map(String::as_str));
         }
         // One that cannot log in, or is not there, may tomorrow.
-        if !item.starts_with(['+', '/']) && !self.azure.contains(item) {
+        if !item.starts_with(['+', '/']) && !ANCHORS.contains(&item) && !self.azure.contains(item) {
             self.local.insert(item);
         }
     }

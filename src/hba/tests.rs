@@ -140,7 +140,8 @@ fn lines_that_no_azure_role_matches_are_left_out() {
 /// Unlinking takes a role off the lines for the two groups, and off no others. So it does not matter who is on them today.
 #[test]
 fn a_trust_line_for_anyone_else_is_open_to_who_is_unlinked() {
-    for users in ["+readers", "ann,admin", "/^a", "+azure_ad_user,+readers", "+azure_ad_user,ann", "+nobody"] {
+    for users in ["+readers", "ann,admin", "/^a", "+azure_ad_user,+readers", "+azure_ad_user,ann", "+nobody"]
+    {
         for server in [preloaded(true), Server::NotPreloaded] {
             let reason = "a role that is unlinked stays on this line";
             check_on(server, &format!("local all {users} trust"), &[("1 danger", reason)]);
