@@ -121,7 +121,7 @@ LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'check_hba_wrapper';
 REVOKE ALL ON FUNCTION check_hba() FROM PUBLIC;
 COMMENT ON FUNCTION check_hba() IS
-  'the lines of pg_hba.conf that an Azure AD role can match, and what is wrong with them: ok, warning or danger, with reasons';
+  'the lines of pg_hba.conf that an Azure AD role can match, or that stay open to one that is unlinked, and what is wrong with them: ok, warning or danger, with reasons';
 
 CREATE FUNCTION explain_token(
   token text, role_name text DEFAULT NULL, OUT step text, OUT verdict text, OUT expected text, OUT found text)

@@ -1,10 +1,13 @@
 //! `check_configuration()`: whether everything is as it should be, and what to do where it is not.
 //!
 //! One look at everything that a login depends on: the library, the settings, the keys and their worker, the clock, the roles, and
-//! the lines of pg_hba.conf. Changes nothing and asks nobody outside.
+//! the lines of pg_hba.conf; and at what is fine now and will not be after the next restart. Changes nothing and asks nobody
+//! outside.
 
+mod files;
 mod finding;
 mod keys;
+mod libraries;
 
 use pgrx::prelude::*;
 
@@ -40,8 +43,11 @@ fn check_configuration() -> TableIterator<
 fn findings() -> Vec<Finding> {
     let mut findings = vec![library()];
     if preloaded::status() == Preloaded::ThisFile {
+        let entries = files::entries();
+        findings.extend(libraries::findings(&entries));
         findings.push(versions());
         findings.extend(policy());
+        findings.extend(files::findings(&entries));
         findings.extend(keys::findings(&key_room::status(), &key_room::rows()));
         findings.push(encryption());
         findings.push(administrators());
@@ -55,6 +61,11 @@ fn findings() -> Vec<Finding> {
 
 fn library() -> Finding {
     match preloaded::status() {
+        Preloaded::ThisFile if preloaded::is_gone() => Finding::danger(
+            "library",
+            "the file of azure_ad_auth is gone, and without it the server will not start again",
+        )
+        .advice("Install the library again before the server is restarted."),
         Preloaded::ThisFile if !preloaded::is_replaced() => {
             Finding::ok("library", "the server has loaded azure_ad_auth")
         }
@@ -111,6 +122,12 @@ fn policy() -> Vec<Finding> {
     };
     let mut findings =
         vec![Finding::ok("tenant", format!("tokens of tenant {} are accepted", rules.policy.tenant()))];
+    for doubt in rules.policy.doubts() {
+        let text = format!("{}.{doubt}", settings::PREFIX);
+        findings.push(Finding::warning(doubt.setting, text).advice(
+            "Compare it with \"found\" in the log line of a refused login, or with what azure_ad_auth.explain_token() finds.",
+        ));
+    }
     let audiences = rules.policy.audiences();
     let text = format!("tokens for {} are accepted", audiences.join(" or "));
     findings.push(if audiences.iter().any(|audience| audience.contains(SHARED_AUDIENCE)) {

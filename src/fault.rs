@@ -95,3 +95,13 @@ pub(crate) fn notice(message: impl Into<String>, hint: Option<&str>) {
     }
     report.report(PgLogLevel::NOTICE);
 }
+
+/// Tells the client, and the log, what may go wrong from now on.
+pub(crate) fn warning(message: impl Into<String>, detail: Option<String>, hint: impl Into<String>) {
+    let message = reported(message.into());
+    let mut report = ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message, "azure_ad_auth");
+    if let Some(detail) = detail {
+        report = report.set_detail(reported(detail));
+    }
+    report.set_hint(reported(hint.into())).report(PgLogLevel::WARNING);
+}

@@ -20,6 +20,7 @@ use std::path::Path;
 use pgrx::prelude::*;
 
 use crate::fault::{Outcome, or_raise};
+use crate::hex_text::{bytes, plain, raw, raw_list};
 use crate::preloaded::{self, Preloaded};
 use crate::principal::rights;
 use crate::principal::superuser::{as_superuser, query};
@@ -35,7 +36,7 @@ const PAM_FOLDERS: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
 /// More than anybody writes there.
 const MAX_PAM_BYTES: u64 = 65_536;
 
-/// Every line of pg_hba.conf that an Azure AD role can match, with a verdict.
+/// Every line of pg_hba.conf that an Azure AD role can match, or that is open to a role once it is unlinked, with a verdict.
 ///
 /// A line with an error has nothing but the error, and is there because the whole file is not used for it.
 #[pg_extern(sql = false)]
@@ -92,29 +93,6 @@ fn server() -> Outcome<Server> {
     })
 }
 
-/// A text as its bytes, in hexadecimal digits. Names of roles and lines of files come as somebody wrote them, in whatever
-/// encoding, which need not be this database's nor UTF-8.
-fn raw(text: &str) -> String {
-    format!("encode(decode(replace({text}, chr(92), repeat(chr(92), 2)), 'escape'), 'hex')")
-}
-
-/// The texts that a set has, as their bytes; null if it has none.
-fn raw_list(text: &str) -> String {
-    format!("string_agg({}, ',')", raw(text))
-}
-
-/// What [`raw`] has of a text in a file.
-fn plain(raw: &str) -> String {
-    text::read_utf8(&bytes(raw))
-}
-
-fn bytes(raw: &str) -> Vec<u8> {
-    let digits: Vec<_> = raw.chars().filter_map(|digit| digit.to_digit(16)).collect();
-    let byte =
-        |pair: &[u32]| pair.iter().fold(0, |byte, digit| byte << 4 | u8::try_from(*digit).unwrap_or(0));
-    digits.chunks(2).map(byte).collect()
-}
-
 fn plain_list(raw: Option<String>) -> Vec<String> {
     raw.map(|list| list.split(',').map(plain).collect()).unwrap_or_default()
 }
@@ -161,7 +139,7 @@ fn rules() -> Vec<(Rule, Vec<String>)> {
 
 /// Which roles the items of user lists match, as the server matches them: members are so by any grant
 /// (`is_member_of_role_nosuper`), and from 16 on what begins with a slash is a regular expression. The two roles that stand
-/// for all are none that log in.
+/// for all are none that log in. Whether an item is the name of a role that cannot be linked: see `link::check_linkable`.
 fn reaches(items: Vec<String>) -> Reaches {
     let has_patterns = cfg!(not(feature = "pg15"));
     let text = format!(
@@ -180,15 +158,18 @@ fn reaches(items: Vec<String>) -> Reaches {
              rolname::text COLLATE \"C\" ~ convert_from(substr(name, 2), getdatabaseencoding()) ELSE false END) \
          SELECT item, \
            {names} FILTER (WHERE id IN (SELECT id FROM azure)), \
-           {names} FILTER (WHERE id NOT IN (SELECT id FROM azure) AND rolcanlogin) \
-         FROM matches JOIN pg_authid ON oid = id \
+           {names} FILTER (WHERE id NOT IN (SELECT id FROM azure) AND rolcanlogin), \
+           bool_or(roles.name = decode(item, 'hex') \
+             AND (rolsuper OR rolreplication OR rolbypassrls OR substr(roles.name, 1, 3) = 'pg_'::bytea)) \
+         FROM matches JOIN pg_authid ON oid = id JOIN roles USING (id) \
          WHERE rolname NOT IN ('azure_ad_user', 'azure_ad_admin') GROUP BY item",
         raw("rolname::text"),
         names = raw_list("rolname::text")
     );
     let rows = query(&text, &[items.into(), has_patterns.into()], |row| {
         let text = |column| row.get::<String>(column).ok().flatten();
-        let reach = Reach { azure: name_list(text(2)), local: name_list(text(3)) };
+        let unlinkable = row.get::<bool>(4).ok().flatten().unwrap_or_default();
+        let reach = Reach { azure: name_list(text(2)), local: name_list(text(3)), unlinkable };
         (plain(&text(1).unwrap_or_default()), reach)
     });
     rows.into_iter().collect()

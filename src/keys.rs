@@ -10,13 +10,18 @@ mod worker;
 
 use std::time::{Duration, Instant};
 
-use entra::Key;
+use entra::{Key, KeySource};
 
 pub(crate) use cache::{KeyRow, Status, init_shared_memory, unknown_setting};
 pub(crate) use worker::{azure_ad_auth_worker_main as worker_main, register as register_worker};
 
+use crate::clock;
 use crate::settings;
 use crate::stat;
+
+/// By how many seconds the snapshot may be older than the keys in memory, after which it was written: it takes no more than the
+/// disk does.
+const LATEST_SNAPSHOT: i64 = 60;
 
 /// What was found for a key id.
 pub(crate) enum Found {
@@ -49,6 +54,33 @@ pub(crate) fn status() -> Status {
 /// The keys at hand.
 pub(crate) fn rows() -> Vec<KeyRow> {
     cache::rows()
+}
+
+/// Whether the next life of the server would have keys if it started now; why not. None: there is nothing to say, because there
+/// are none at hand, or a fetch is under way.
+pub(crate) fn kept() -> Option<Result<(), String>> {
+    let known = cache::settled_snapshot().filter(|known| !known.keys.is_empty())?;
+    Some(snapshot::read().and_then(|found| {
+        let found = found.ok_or_else(|| "it is not there".to_owned())?;
+        let age = found.age(&known.origin, clock::unix_now(), settings::timing().max_age);
+        let behind = known.fetched_at.saturating_sub(found.fetched_at);
+        match age {
+            Err(fault) => Err(fault.to_string()),
+            Ok(_) if behind > LATEST_SNAPSHOT => Err(format!("it is {behind} s older than the keys at hand")),
+            Ok(_) => Ok(()),
+        }
+    }))
+}
+
+/// The file that the keys are kept in, in the data directory.
+pub(crate) const SNAPSHOT: &str = snapshot::FILE;
+
+/// What is wrong with the file that the keys are read from; none: nothing, or they come from elsewhere.
+pub(crate) fn problem_of_key_file() -> Option<String> {
+    match settings::key_origin().ok()?.source {
+        KeySource::File(path) => fetch::keys_in_file(&path).err().map(|fault| format!("{path}: {fault}")),
+        KeySource::Urls(_) => None,
+    }
 }
 
 impl Lookup {

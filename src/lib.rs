@@ -19,6 +19,7 @@ mod configuration;
 mod door;
 mod fault;
 mod hba;
+mod hex_text;
 mod keys;
 mod preloaded;
 mod principal;

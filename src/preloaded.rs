@@ -91,14 +91,17 @@ pub(crate) fn is_this_file() -> bool {
 
 /// The path of this library's file, as the dynamic linker was given it: the one that PostgreSQL found along
 /// `dynamic_library_path`. By this very text libpam is given the same library, even after the file has been replaced.
-#[expect(unsafe_code, reason = "asks the dynamic linker")]
 pub(crate) fn path() -> Option<String> {
-    let here = path as fn() -> Option<String> as *const c_void;
-    // SAFETY: an address within this library, and a structure to fill; the name in it lives as long as the library, which is
-    // never unloaded.
+    path_at(path as fn() -> Option<String> as *const c_void)
+}
+
+/// The path of the library, or program, in whose code an address lies.
+#[expect(unsafe_code, reason = "asks the dynamic linker")]
+pub(crate) fn path_at(address: *const c_void) -> Option<String> {
+    // SAFETY: any address, and a structure to fill; the name in it lives as long as the library, and PostgreSQL unloads none.
     unsafe {
         let mut found: libc::Dl_info = std::mem::zeroed();
-        let is_found = libc::dladdr(here, &raw mut found) != 0 && !found.dli_fname.is_null();
+        let is_found = libc::dladdr(address, &raw mut found) != 0 && !found.dli_fname.is_null();
         is_found.then(|| CStr::from_ptr(found.dli_fname).to_string_lossy().into_owned())
     }
 }
@@ -111,6 +114,11 @@ fn file_id() -> Option<FileId> {
 /// Whether the file that the postmaster loaded is not the one in its place any more: a restart would load another.
 pub(crate) fn is_replaced() -> bool {
     LOADED.get().is_some_and(|loaded| file_id() != Some(loaded))
+}
+
+/// Whether there is no file in its place: the server would not start again.
+pub(crate) fn is_gone() -> bool {
+    LOADED.get().is_some() && file_id().is_none()
 }
 
 /// Where the library is.

@@ -24,6 +24,7 @@ mod scan;
 mod sessions;
 mod statement;
 pub(crate) mod superuser;
+mod trust_lines;
 mod verify;
 
 pub(crate) use api::role_name_of;

@@ -5,6 +5,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+/// How a text in UTF-8 may begin, and does where Windows has written it.
+const UTF8_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// Reads at most `limit` bytes of a regular file. `flags` are further ones of open(2).
 pub(crate) fn read(path: impl AsRef<Path>, limit: u64, flags: i32) -> io::Result<Vec<u8>> {
     // Opening a pipe would wait for someone to write to it.
@@ -15,4 +18,42 @@ pub(crate) fn read(path: impl AsRef<Path>, limit: u64, flags: i32) -> io::Result
     let mut content = Vec::new();
     file.take(limit).read_to_end(&mut content)?;
     Ok(content)
+}
+
+/// A text without the mark of its byte order, which means nothing in UTF-8.
+///
+/// # Errors
+/// The text is in UTF-16, as Windows writes it unless told otherwise. Its mark says so, or a zero in its first character.
+pub(crate) fn without_mark(text: &[u8]) -> Result<&[u8], &'static str> {
+    match text {
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [0, _, ..] | [_, 0, ..] => {
+            Err("it is in UTF-16, and must be in UTF-8")
+        }
+        _ => Ok(text.strip_prefix(UTF8_MARK).unwrap_or(text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_mark;
+
+    #[test]
+    fn a_mark_is_taken_off_and_another_encoding_is_named() {
+        for (text, expected) in [
+            (&b""[..], Ok(&b""[..])),
+            (b"{", Ok(b"{")),
+            (b"{}", Ok(b"{}")),
+            (b"\xEF\xBB\xBF{}", Ok(b"{}")),
+            (b"\xEF\xBB\xBF", Ok(b"")),
+            (b"\xEF\xBB", Ok(b"\xEF\xBB")),
+            // Once is a mark; twice is not.
+            (b"\xEF\xBB\xBF\xEF\xBB\xBF{}", Ok(b"\xEF\xBB\xBF{}")),
+        ] {
+            assert_eq!(without_mark(text), expected);
+        }
+        for text in [&b"\xFF\xFE{\0}\0"[..], b"\xFE\xFF\0{\0}", b"{\0}\0", b"\0{\0}", b"\xFF\xFE\0\0{\0\0\0"]
+        {
+            assert!(without_mark(text).is_err(), "{text:?}");
+        }
+    }
 }

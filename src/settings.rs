@@ -15,7 +15,7 @@ use entra::{KeySource, Misconfigured, Policy, RawPolicy, Timing};
 
 pub(crate) use anchors::anchors_in;
 pub(crate) use files::unknown_name;
-pub(crate) use session::validates_object_ids;
+pub(crate) use session::{NAME_FOR_SESSIONS, validates_object_ids};
 
 /// What all names begin with.
 pub(crate) const PREFIX: &str = "azure_ad_auth";
@@ -31,6 +31,17 @@ pub(crate) fn define() {
 pub(crate) fn reload() {
     // SAFETY: in a main loop, outside of any transaction, as every process of the server does it.
     unsafe { pgrx::pg_sys::ProcessConfigFile(pgrx::pg_sys::GucContext::PGC_SIGHUP) }
+}
+
+/// Whether a name, without the prefix, is one of ours.
+pub(crate) fn is_known(name: &str) -> bool {
+    define::is_known(name)
+}
+
+/// What is wrong with a value that is written for one of our settings, as far as it is ours to say: PostgreSQL knows of those
+/// that are not text.
+pub(crate) fn problem_of(name: &str, value: &str) -> Option<String> {
+    define::problem_of(name, value)
 }
 
 /// What a login is judged by.

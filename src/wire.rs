@@ -5,7 +5,7 @@
 
 pub(crate) mod pam;
 
-use std::ffi::{CStr, CString, c_int};
+use std::ffi::{CStr, CString, c_int, c_void};
 
 use pgrx::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
@@ -271,6 +271,13 @@ fn take_text(buffer: &[u8], length: c_int) -> Reply {
 unsafe fn request_password(port: *mut Port) {
     // SAFETY: see above.
     unsafe { server::sendAuthRequest(port, AUTH_REQ_PASSWORD, std::ptr::null(), 0) }
+}
+
+/// The address of the ClientAuthentication hook that is called first: ours, or that of a library loaded after this one.
+#[expect(unsafe_code, reason = "reads a variable of the server")]
+pub(crate) fn first_hook() -> *const c_void {
+    // SAFETY: a plain value of the main thread, set while libraries are loaded.
+    unsafe { ClientAuthentication_hook }.map_or(std::ptr::null(), |hook| hook as *const c_void)
 }
 
 /// Calls the hook that was there before ours.

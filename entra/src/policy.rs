@@ -8,6 +8,20 @@ use uuid::Uuid;
 use crate::authority::{Cloud, TENANT_PLACEHOLDER, fill_tenant};
 use crate::ids::parse_uuid;
 use crate::limits;
+use crate::shown::Untrusted;
+
+/// How the address of an application begins that Entra suggests: `api://<client id>`.
+const API: &str = "api://";
+
+/// How a scope ends that stands for all permissions.
+const DEFAULT_SCOPE: &str = "/.default";
+
+/// The resources that all of Azure's own databases share, in its clouds.
+const SHARED: [&str; 3] = [
+    "https://ossrdbms-aad.database.windows.net",
+    "https://ossrdbms-aad.database.usgovcloudapi.net",
+    "https://ossrdbms-aad.database.chinacloudapi.cn",
+];
 
 /// The settings a policy is made of, as they were written.
 #[derive(Debug, Clone)]
@@ -115,9 +129,29 @@ impl Policy {
         self.permission.as_deref()
     }
 
-    /// Entra writes `aud` with or without a slash at the end, depending on how it was asked for.
+    /// Entra writes `aud` with or without a slash at the end, depending on how it was asked for. A client id is an id, in
+    /// whatever case it is written, also in the address that Entra makes of it.
     pub(crate) fn accepts_audience(&self, audience: &str) -> bool {
-        self.audiences.iter().any(|accepted| without_slash(accepted) == without_slash(audience))
+        let audience = without_slash(audience);
+        self.audiences.iter().map(|accepted| without_slash(accepted)).any(|accepted| {
+            accepted == audience || client_id(accepted).is_some_and(|id| client_id(audience) == Some(id))
+        })
+    }
+
+    /// What is written in settings that parse, and yet fits no token: each setting, with what is wrong.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<Misconfigured> {
+        let audiences =
+            self.audiences.iter().filter_map(|item| Some(("audience", item, never_an_audience(item)?)));
+        let permission = self
+            .permission
+            .iter()
+            .filter_map(|item| Some(("required_permission", item, never_a_permission(item)?)));
+        let doubt = |(setting, item, why): (_, &String, &str)| Misconfigured {
+            setting,
+            problem: format!("has an item that no token carries, {}: {why}", Untrusted::new(item)),
+        };
+        audiences.chain(permission).map(doubt).collect()
     }
 
     pub(crate) fn accepts_issuer(&self, issuer: &str) -> bool {
@@ -137,6 +171,49 @@ impl Policy {
 
 fn without_slash(audience: &str) -> &str {
     audience.strip_suffix('/').unwrap_or(audience)
+}
+
+/// What the client id in an audience is, and whether it stands alone or in the address that Entra suggests, `api://<client id>`.
+fn client_id(audience: &str) -> Option<(bool, Uuid)> {
+    let bare = audience.strip_prefix(API);
+    Some((bare.is_some(), parse_uuid(bare.unwrap_or(audience))?))
+}
+
+/// Characters that are in no address of a resource and in no name of a permission, but around them in files and in shells.
+const QUOTING: [char; 9] = ['"', '\'', '`', ';', '<', '>', '\\', '{', '}'];
+
+/// Why a text can be the `aud` of no token.
+fn never_an_audience(text: &str) -> Option<&'static str> {
+    if text.contains(QUOTING) {
+        Some("neither quotes nor ; nor brackets are part of a resource")
+    } else if without_slash(text).ends_with(DEFAULT_SCOPE) {
+        Some("/.default is part of a scope, and the resource is what stands before it")
+    } else if has_capital_scheme(text) {
+        Some("its scheme is written in small letters in tokens")
+    } else if SHARED.iter().any(|shared| is_miswritten(without_slash(text), shared)) {
+        Some("it is written in small letters in tokens")
+    } else {
+        None
+    }
+}
+
+/// Why a text can be neither in the `scp` nor in the `roles` of a token.
+fn never_a_permission(text: &str) -> Option<&'static str> {
+    if text.contains(['"', '\'', '`', ';', '<', '>', '\\']) {
+        Some("neither quotes nor ; are part of a permission")
+    } else if text.contains("://") || text.ends_with(DEFAULT_SCOPE) {
+        Some("tokens have the name of the permission alone, without the resource before it")
+    } else {
+        None
+    }
+}
+
+fn has_capital_scheme(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, _)| scheme.contains(|c: char| c.is_ascii_uppercase()))
+}
+
+fn is_miswritten(text: &str, name: &str) -> bool {
+    text != name && text.eq_ignore_ascii_case(name)
 }
 
 /// Reads the tenant; none when empty.
@@ -307,6 +384,76 @@ mod tests {
         }
         for bad in ["https://a.example//", "API://b", "api://b ", "", "/"] {
             assert!(!policy.accepts_audience(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_client_id_is_an_id_in_either_case() {
+        let (small, capital) =
+            ("7abcdef7-aaaa-bbbb-cccc-000000000007", "7ABCDEF7-AAAA-BBBB-CCCC-000000000007");
+        let api = |id| format!("api://{id}");
+        for (written, carried) in [(small, capital), (capital, small), (capital, capital)] {
+            let bare = Policy::parse(&RawPolicy { audience: written, ..raw() }).unwrap();
+            assert!(bare.accepts_audience(carried) && bare.accepts_audience(&format!("{carried}/")));
+            assert!(!bare.accepts_audience(&api(carried)), "another name of it");
+            let address = Policy::parse(&RawPolicy { audience: &api(written), ..raw() }).unwrap();
+            assert!(address.accepts_audience(&api(carried)) && !address.accepts_audience(carried));
+            assert!(bare.doubts().is_empty() && address.doubts().is_empty());
+        }
+        let policy = Policy::parse(&RawPolicy { audience: capital, ..raw() }).unwrap();
+        for other in
+            ["7abcdef7-aaaa-bbbb-cccc-000000000008", "7abcdef7aaaabbbbcccc000000000007", "API://x", ""]
+        {
+            assert!(!policy.accepts_audience(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_no_token_carries_is_pointed_out() {
+        let doubts = |audience: &str, permission: &str| {
+            let raw = RawPolicy { audience, required_permission: permission, ..raw() };
+            let doubts = Policy::parse(&raw).unwrap().doubts();
+            doubts.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        for good in [
+            "api://db/a.b",
+            "https://a.example/",
+            "https://ossrdbms-aad.database.windows.net/",
+            "api://MixedCase",
+            "spn:22222222-aaaa-bbbb-cccc-000000000002",
+        ] {
+            assert_eq!(doubts(good, "Db.Connect-All_1"), "", "{good}");
+        }
+        for (bad, why) in [
+            ("api://db/.default", "/.default is part of a scope"),
+            ("22222222-aaaa-bbbb-cccc-000000000002/.default", "/.default is part of a scope"),
+            ("'api://db'", "neither quotes"),
+            ("\"api://db\"", "neither quotes"),
+            ("api://db;", "neither quotes"),
+            ("{22222222-aaaa-bbbb-cccc-000000000002}", "brackets"),
+            ("API://db", "its scheme is written in small letters"),
+            ("https://OSSRDBMS-aad.database.windows.net", "it is written in small letters"),
+        ] {
+            for all in [bad.to_owned(), format!("api://good, {bad}")] {
+                let doubts = doubts(&all, "");
+                assert!(
+                    doubts.starts_with("audience has an item that no token carries, "),
+                    "{all}: {doubts}"
+                );
+                assert!(doubts.contains(why) && !doubts.contains('\n'), "{all}: {doubts}");
+            }
+        }
+        for (bad, why) in [
+            ("api://db/access", "without the resource"),
+            ("db/.default", "without the resource"),
+            ("'access'", "neither quotes"),
+            ("access;", "neither quotes"),
+        ] {
+            let doubts = doubts("api://db", bad);
+            assert!(
+                doubts.starts_with("required_permission has an item") && doubts.contains(why),
+                "{doubts}"
+            );
         }
     }
 

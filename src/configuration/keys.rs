@@ -12,6 +12,8 @@ const LONGEST_SILENCE: i64 = 150;
 
 pub(super) fn findings(status: &Status, keys: &[KeyRow]) -> Vec<Finding> {
     let mut findings = vec![worker(status), state(status)];
+    findings.extend(key_file(status));
+    findings.extend(snapshot());
     findings.extend(interval());
     findings.extend(issuers(keys));
     findings.push(clock(status));
@@ -50,6 +52,32 @@ fn state(status: &Status) -> Finding {
         )
         .advice("Mend what it names, then: SELECT azure_ad_auth.refresh_keys();"),
     }
+}
+
+/// The next fetch will say so, too; it may be an hour away.
+fn key_file(status: &Status) -> Option<Finding> {
+    let is_said = matches!(status.state, State::Failing | State::Empty | State::TooOld);
+    let problem = crate::keys::problem_of_key_file().filter(|_| !is_said)?;
+    let text = format!("the next fetch of the signing keys will fail: {problem}");
+    Some(
+        Finding::warning("key file", text).advice("Put a file in its place that the server's user can read."),
+    )
+}
+
+/// Whether a server that starts while the provider is away has keys.
+fn snapshot() -> Option<Finding> {
+    let file = crate::keys::SNAPSHOT;
+    Some(match crate::keys::kept()? {
+        Ok(()) => Finding::ok("snapshot", format!("{file} in the data directory has the keys for the next start")),
+        Err(fault) => Finding::warning(
+            "snapshot",
+            format!(
+                "a server that starts during an outage of the provider would have no keys: {file} in the data directory: \
+                 {fault}"
+            ),
+        )
+        .advice("Mend what it names (is there room, may the server write there?), then: SELECT azure_ad_auth.refresh_keys();"),
+    })
 }
 
 fn age(status: &Status) -> String {

@@ -14,6 +14,9 @@ const DEFAULT_SERVICE: &str = "postgresql";
 /// Methods that have clients send a password as it is. They send a token just so.
 pub(super) const ASK_IN_CLEAR: [&str; 5] = ["password", "ldap", "radius", "pam", "bsd"];
 
+/// How many roles a reason names.
+const NAMES_SHOWN: usize = 3;
+
 /// What is added to a danger that an earlier line seems to avert.
 const DOUBT: &str = " (an earlier line may take these connections first)";
 
@@ -131,7 +134,8 @@ pub(crate) fn pam_service(rule: &Rule) -> Option<&str> {
     (rule.method == "pam").then(|| named.unwrap_or(DEFAULT_SERVICE))
 }
 
-/// A row for each line that an Azure AD role can match, or that cannot be read.
+/// A row for each line that an Azure AD role can match, that lets everybody in as a role that is unlinked, or that cannot be
+/// read.
 pub(crate) fn judge(facts: &Facts) -> Vec<Row> {
     let mut earlier: Vec<Line<'_>> = Vec::new();
     let mut rows = Vec::new();
@@ -147,7 +151,9 @@ pub(crate) fn judge(facts: &Facts) -> Vec<Row> {
                 );
             }
             rows.push(row);
-            earlier.push(line);
+            if line.users.has_azure() {
+                earlier.push(line);
+            }
         }
     }
     rows
@@ -161,6 +167,9 @@ fn unreadable(error: &str, is_shown: bool) -> Finding {
 }
 
 fn findings(line: &Line<'_>, earlier: &[Line<'_>], facts: &Facts) -> Vec<Finding> {
+    if !line.users.has_azure() {
+        return trusts_locals(line, earlier).into_iter().collect();
+    }
     let left = Left::of(line, earlier, covers_azure);
     let (require_tls, policy) = match &facts.server {
         Server::NotPreloaded => return not_preloaded::findings(line, &left, earlier, facts),
@@ -190,30 +199,45 @@ pub(super) fn is_meant_for_us(line: &Line<'_>, left: &Left<'_>) -> bool {
 /// A door that earlier lines close. One that others than Azure AD roles match had better stay where it is.
 pub(super) fn shadowed(line: &Line<'_>, left: &Left<'_>) -> Option<Finding> {
     let what = match line.rule.method.as_str() {
+        "trust" if line.users.beyond_anchors => return None,
         _ if line.users.are_azure_only() => "move this line above it",
-        "trust" => return None,
         _ => "put a line for +azure_ad_user alone above it",
     };
     let reason = || format!("no Azure AD role gets here, because {}: {what}", left.takers());
     left.ways.is_empty().then(|| Finding::warning(reason()))
 }
 
-/// A `trust` line lets others in without any question. Whatever stands above it: see [`super::cover`].
+/// A `trust` line lets others in without any question, and tomorrow those who are linked today: unlinking a role takes it off
+/// the lines for the two groups only. Whatever stands above it: see [`super::cover`].
 pub(super) fn trusts_locals(line: &Line<'_>, earlier: &[Line<'_>]) -> Option<Finding> {
-    if line.users.are_azure_only() {
+    if !line.users.beyond_anchors {
         return None;
     }
-    let names: Vec<_> = line.users.local.iter().map(|name| format!("\"{name}\"")).collect();
+    let is_reached = !Left::of(line, earlier, covers_everyone).ways.is_empty();
+    let doubt = if is_reached { "" } else { DOUBT };
+    if !line.users.all && line.users.local.is_empty() {
+        return Some(Finding::danger(format!(
+            "a role that is unlinked stays on this line, and everyone then gets in as it without a password{doubt}: limit \
+             it to +azure_ad_user; groups and single roles belong on lines for pam or oauth"
+        )));
+    }
     let whom = if line.users.all {
         "any local role, superusers included,".to_owned()
     } else {
-        format!("{}, a role that is none of Azure AD's,", names.join(" or "))
+        format!("{}, a role that is none of Azure AD's,", some_of(&line.users.local))
     };
-    let is_reached = !Left::of(line, earlier, covers_everyone).ways.is_empty();
-    let doubt = if is_reached { "" } else { DOUBT };
     Some(Finding::danger(format!(
         "everyone gets in here as {whom} without a password{doubt}: remove this line, or limit it to +azure_ad_user"
     )))
+}
+
+/// The first few names of a list, and how many more there are.
+fn some_of(names: &BTreeSet<&str>) -> String {
+    let mut shown: Vec<_> = names.iter().take(NAMES_SHOWN).map(|name| format!("\"{name}\"")).collect();
+    if names.len() > NAMES_SHOWN {
+        shown.push(format!("{} others", names.len() - NAMES_SHOWN));
+    }
+    shown.join(" or ")
 }
 
 /// A PAM service that asks us.
@@ -221,9 +245,9 @@ fn stacked(stack: &Stack, line: &Line<'_>) -> Vec<Finding> {
     let file = &stack.file;
     let others = match stack.others {
         Others::None => None,
-        Others::Admit if !line.users.are_azure_only() => Some(Finding::danger(format!(
-            "{file} has other modules that let local roles in without azure_ad_auth: leave them out, or limit this line to \
-             +azure_ad_user"
+        Others::Admit if line.users.beyond_anchors => Some(Finding::danger(format!(
+            "{file} has other modules that let local roles in, and roles that are unlinked, without azure_ad_auth: leave \
+             them out, or limit this line to +azure_ad_user"
         ))),
         Others::Admit | Others::Refuse => Some(Finding::warning(format!(
             "{file} asks other modules too, and what they decide is refused for linked roles while azure_ad_auth is \
@@ -272,7 +296,16 @@ fn no_door(line: &Line<'_>, left: &Left<'_>, pam: Option<&Service>, require_tls:
     );
     // Without TLS they are to be refused, unless the settings say otherwise; but not to be asked for a token first.
     let is_without_tls = left.ways.without(Ways::WITHOUT_TLS).is_empty();
-    if !is_without_tls || !require_tls {
+    if let Some(hands) = hands_on(method, pam) {
+        let (clear, advice) = if is_without_tls && require_tls {
+            (", in clear", "put \"hostnossl all +azure_ad_user all reject\" above this line")
+        } else {
+            ("", "put the line for +azure_ad_user above this one")
+        };
+        Finding::danger(format!(
+            "{refused}, but clients send their access token first{clear}, and {hands}: {advice}"
+        ))
+    } else if !is_without_tls || !require_tls {
         Finding::warning(format!("{refused}: put the line for +azure_ad_user above this one"))
     } else if ASK_IN_CLEAR.contains(&method) {
         Finding::warning(format!(
@@ -282,6 +315,21 @@ fn no_door(line: &Line<'_>, left: &Left<'_>, pam: Option<&Service>, require_tls:
     } else {
         Finding::ok(format!("Azure AD roles get here only without TLS, and {method} refuses them"))
     }
+}
+
+/// Who gets the token of a client that a method asks for a password, besides this server. None: it stays in the backend.
+///
+/// `password` compares what it gets with a hash, `md5` and `scram-sha-256` get no more than a proof, and the others ask for
+/// nothing. `oauth` is not among them: its validator is a library of the server like this one.
+pub(super) fn hands_on(method: &str, pam: Option<&Service>) -> Option<String> {
+    let to = match (method, pam) {
+        ("ldap", _) => "the LDAP server".to_owned(),
+        ("radius", _) => "the RADIUS server".to_owned(),
+        ("bsd", _) => "the login programs of the operating system".to_owned(),
+        (_, Some(Service::Foreign(file))) => format!("the modules in {file}"),
+        _ => return None,
+    };
+    Some(format!("{method} passes it on to {to}, where whoever reads it can log in with it"))
 }
 
 /// A method that is no door, in words.

@@ -9,6 +9,8 @@ const ALL: &str = "all";
 pub(super) const REPLICATION: &str = "replication";
 const EVERY_AZURE_ROLE: &str = "+azure_ad_user";
 const EVERY_ADMINISTRATOR: &str = "+azure_ad_admin";
+/// The two roles that stand for all others. Nobody logs in as one of them.
+const ANCHORS: [&str; 2] = ["azure_ad_user", "azure_ad_admin"];
 
 /// A row of `pg_hba_file_rules`. One with an error has no more than that.
 #[derive(Debug, Clone, Default)]
@@ -53,6 +55,8 @@ pub(crate) struct Reach {
     pub(crate) azure: Vec<String>,
     /// Other roles that can log in.
     pub(crate) local: Vec<String>,
+    /// The item is the name of a role that cannot be linked: a superuser, say.
+    pub(crate) unlinkable: bool,
 }
 
 /// What is known of each item of a user list.
@@ -98,6 +102,7 @@ impl Ways {
 
 /// Who a line is for.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own about a list")]
 pub(super) struct Users<'a> {
     /// Everyone.
     pub(super) all: bool,
@@ -109,6 +114,11 @@ pub(super) struct Users<'a> {
     pub(super) azure: BTreeSet<&'a str>,
     /// Other roles, unless it is for everyone.
     pub(super) local: BTreeSet<&'a str>,
+    /// There is an item besides `+azure_ad_user` and `+azure_ad_admin`. A role that such an item
+    /// matches still matches it after it was unlinked.
+    pub(super) beyond_anchors: bool,
+    /// One of these items matches roles that are linked, were linked, or may be linked one day.
+    pub(super) linkable: bool,
 }
 
 impl<'a> Users<'a> {
@@ -116,7 +126,10 @@ impl<'a> Users<'a> {
         let mut users = Self::default();
         for item in items {
             match item.as_str() {
-                ALL => (users.all, users.every_azure) = (true, true),
+                ALL => {
+                    (users.all, users.every_azure) = (true, true);
+                    (users.beyond_anchors, users.linkable) = (true, true);
+                }
                 EVERY_AZURE_ROLE => users.every_azure = true,
                 item => users.add(item, reaches.get(item)),
             }
@@ -125,19 +138,24 @@ impl<'a> Users<'a> {
     }
 
     fn add(&mut self, item: &'a str, reach: Option<&'a Reach>) {
-        self.every_admin |= item == EVERY_ADMINISTRATOR;
+        if item == EVERY_ADMINISTRATOR {
+            self.every_admin = true;
+        } else {
+            self.beyond_anchors = true;
+            self.linkable |= !ANCHORS.contains(&item) && !reach.is_some_and(|reach| reach.unlinkable);
+        }
         if let Some(reach) = reach {
             self.azure.extend(reach.azure.iter().map(String::as_str));
             self.local.extend(reach.local.iter().map(String::as_str));
         }
         // One that cannot log in, or is not there, may tomorrow.
-        if !item.starts_with(['+', '/']) && !self.azure.contains(item) {
+        if !item.starts_with(['+', '/']) && !ANCHORS.contains(&item) && !self.azure.contains(item) {
             self.local.insert(item);
         }
     }
 
     /// Whether an Azure AD role is among them.
-    fn has_azure(&self) -> bool {
+    pub(super) fn has_azure(&self) -> bool {
         self.every_azure || self.every_admin || !self.azure.is_empty()
     }
 
@@ -147,7 +165,7 @@ impl<'a> Users<'a> {
     }
 }
 
-/// A line that an Azure AD role can match.
+/// A line that an Azure AD role can match, or that stays open to a role when it is unlinked.
 #[derive(Debug)]
 pub(super) struct Line<'a> {
     pub(super) rule: &'a Rule,
@@ -159,12 +177,14 @@ pub(super) struct Line<'a> {
 
 impl<'a> Line<'a> {
     /// None: no Azure AD role can match it. They never have REPLICATION, so the word is nothing to them; but it may be a name, if
-    /// a database has it.
+    /// a database has it. A `trust` line counts whoever is on it today: whoever comes onto it, is linked and is
+    /// unlinked again can be anybody.
     pub(super) fn of(rule: &'a Rule, reaches: &'a Reaches, has_replication_database: bool) -> Option<Self> {
         let counts = |name: &&str| has_replication_database || *name != REPLICATION;
         let databases: BTreeSet<_> = rule.databases.iter().map(String::as_str).filter(counts).collect();
         let users = Users::of(&rule.users, reaches);
-        (!databases.is_empty() && users.has_azure()).then(|| Self {
+        let concerns_us = users.has_azure() || rule.method == "trust" && users.linkable;
+        (!databases.is_empty() && concerns_us).then(|| Self {
             rule,
             ways: Ways::of(&rule.connection),
             databases,

@@ -5,7 +5,7 @@
 
 use super::cover::Left;
 use super::judgement::{
-    ASK_IN_CLEAR, Facts, Finding, harmless, is_meant_for_us, named, shadowed, trusts_locals,
+    ASK_IN_CLEAR, Facts, Finding, hands_on, harmless, is_meant_for_us, named, shadowed, trusts_locals,
 };
 use super::line::{Line, Ways};
 use super::oauth_line::{Validator, validator};
@@ -28,7 +28,7 @@ pub(super) fn findings(
         (_, Some(Service::Missing(finding))) if is_meant_for_us(line, left) => vec![finding.clone()],
         (_, pam) => match harmless(line, left) {
             Some(finding) => return vec![finding],
-            None => vec![other(&named(method, pam))],
+            None => vec![other(&named(method, pam), hands_on(method, pam))],
         },
     };
     own.into_iter().chain(shadowed(line, left)).chain(in_clear(method, left)).collect()
@@ -66,11 +66,16 @@ fn pam(stack: &Stack) -> Vec<Finding> {
     stack.findings.iter().cloned().chain([decision]).collect()
 }
 
-/// A method that is no door: whom it admits is in.
-fn other(method: &str) -> Finding {
-    Finding::warning(format!(
-        "{ABSENT}, so nothing refuses Azure AD roles that {method} admits here, and {GUARD}: add it and restart"
-    ))
+/// A method that is no door: whom it admits is in. `hands`: where it passes the token on to.
+fn other(method: &str, hands: Option<String>) -> Finding {
+    let open = format!("{ABSENT}, so nothing refuses Azure AD roles that {method} admits here, and {GUARD}");
+    let advice = "add it and restart";
+    match hands {
+        None => Finding::warning(format!("{open}: {advice}")),
+        Some(hands) => Finding::danger(format!(
+            "{open}; clients send their access token, and {hands}: put a line for +azure_ad_user above this one, {advice}"
+        )),
+    }
 }
 
 fn in_clear(method: &str, left: &Left<'_>) -> Option<Finding> {

@@ -69,7 +69,10 @@ fn facts(text: &str, server: Server) -> Facts {
     Facts {
         rules: rules(text),
         reaches: reaches
-            .map(|(item, azure, local)| (item.to_owned(), Reach { azure: names(azure), local: names(local) }))
+            .map(|(item, azure, local)| {
+                let unlinkable = item == "postgres";
+                (item.to_owned(), Reach { azure: names(azure), local: names(local), unlinkable })
+            })
             .into(),
         server,
         pam: pam.map(|(name, service)| (name.to_owned(), service)).into_iter().collect::<BTreeMap<_, _>>(),
@@ -109,7 +112,7 @@ fn the_recommended_file_is_fine() {
     check(
         "local all,replication postgres trust
          local replication all trust
-         local all +azure_ad_user trust
+         local all +azure_ad_user,+azure_ad_admin trust
          hostssl all +azure_ad_user all pam pamservice=ours
          hostnossl all +azure_ad_user all reject
          host all all all password",
@@ -124,7 +127,39 @@ fn the_recommended_file_is_fine() {
 
 #[test]
 fn lines_that_no_azure_role_matches_are_left_out() {
-    check("local all bob,postgres,+locals,/^b trust\nlocal replication all trust", &[]);
+    for line in [
+        "local all bob,postgres,+locals,/^b scram-sha-256",
+        "local replication all trust",
+        "local all,replication postgres trust",
+        "local all azure_ad_user,azure_ad_admin trust",
+    ] {
+        check(line, &[]);
+    }
+}
+
+/// Unlinking takes a role off the lines for the two groups, and off no others. So it does not matter who is on them today.
+#[test]
+fn a_trust_line_for_anyone_else_is_open_to_who_is_unlinked() {
+    for users in ["+readers", "ann,admin", "/^a", "+azure_ad_user,+readers", "+azure_ad_user,ann", "+nobody"]
+    {
+        for server in [preloaded(true), Server::NotPreloaded] {
+            let reason = "a role that is unlinked stays on this line";
+            check_on(server, &format!("local all {users} trust"), &[("1 danger", reason)]);
+        }
+    }
+    for (users, whom) in [
+        ("bob", "as \"bob\", a role"),
+        ("nobody", "as \"nobody\", a role"),
+        ("+mixed,postgres", "as \"bob\" or \"postgres\", a role"),
+        ("bob,c,d,e,f", "as \"bob\" or \"c\" or \"d\" or 2 others, a role"),
+    ] {
+        check(&format!("local all {users} trust"), &[("1 danger", whom)]);
+    }
+    // The same list behind a method that asks.
+    for method in ["pam pamservice=ours", "pam pamservice=strict"] {
+        let rows = judge(&facts(&format!("local all +readers {method}"), preloaded(true)));
+        assert_ne!(rows[0].verdict.as_str(), "danger", "{rows:?}");
+    }
 }
 
 #[test]
@@ -135,10 +170,8 @@ fn trust_is_for_azure_roles_alone() {
         ("+azure_ad_user,postgres", "danger", "as \"postgres\", a role"),
         ("+azure_ad_user,nobody", "danger", "as \"nobody\", a role"),
         ("+mixed", "danger", "as \"bob\", a role"),
-        ("+readers", "ok", ""),
         ("+azure_ad_admin", "ok", ""),
-        ("ann,admin", "ok", ""),
-        ("/^a", "ok", ""),
+        ("+azure_ad_admin,+azure_ad_user", "ok", ""),
     ] {
         let line = format!("hostssl all {users} all trust");
         check(&line, &[(&format!("1 {verdict}"), reason)]);
@@ -199,6 +232,10 @@ fn tokens_do_not_travel_in_clear() {
     check_on(preloaded(false), rejected, &[("1 ok", ""), ("2 danger", "TLS (an earlier line may take")]);
     check(
         "hostssl all +azure_ad_user all trust\nhost all all all ldap",
+        &[("1 ok", ""), ("2 danger", "first, in clear, and ldap passes it on to the LDAP server")],
+    );
+    check(
+        "hostssl all +azure_ad_user all trust\nhost all all all password",
         &[("1 ok", ""), ("2 warning", "send their token in clear first")],
     );
     check_on(
@@ -229,7 +266,8 @@ fn who_comes_first_shadows() {
         assert_eq!(row.reason.contains("because line 1 of f matches first"), verdict == "warning", "{row:?}");
     }
     check(
-        "local a,b +mixed md5\nlocal b,a ann trust\nlocal sameuser admin trust\nlocal a +azure_ad_admin trust",
+        "local a,b +mixed md5\nlocal b,a ann pam pamservice=ours\nlocal sameuser admin pam pamservice=ours\n\
+         local a +azure_ad_admin trust",
         &[("1 warning", "md5 never admits"), ("2 warning", "line 1 of f"), ("3 ok", ""), ("4 ok", "")],
     );
 }

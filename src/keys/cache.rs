@@ -24,8 +24,8 @@ use layout::{KeyMemory, MEMORY, Slot, news};
 pub(crate) use status::{KeyRow, Status};
 pub(super) use status::{rows, status};
 pub(super) use upkeep::{
-    begin, is_empty, look, note_failure, note_success, origin_is, publish, restore, snapshot, state,
-    worker_started,
+    begin, is_empty, look, note_failure, note_success, origin_is, publish, restore, settled_snapshot,
+    snapshot, state, worker_started,
 };
 
 use super::{Found, Lookup};

@@ -2,6 +2,8 @@
 //!
 //! Runs in threads of its own beside the worker's main loop, so that a provider that hangs holds up nobody.
 
+mod trouble;
+
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -59,9 +61,7 @@ struct Document {
 pub(super) fn fetch(origin: &KeyOrigin) -> Result<Fetched, FetchFault> {
     match &origin.source {
         KeySource::File(path) => {
-            let document = regular_file::read(path, limits::MAX_KEY_DOCUMENT_BYTES as u64 + 1, 0)
-                .map_err(|fault| format!("{path}: {fault}"))?;
-            let keys = KeySet::parse(&document).map_err(|fault| format!("{path}: {fault}"))?;
+            let keys = keys_in_file(path).map_err(|fault| format!("{path}: {fault}"))?;
             Ok(Fetched { keys, clock_ahead: None })
         }
         KeySource::Urls(urls) => {
@@ -72,7 +72,8 @@ pub(super) fn fetch(origin: &KeyOrigin) -> Result<Fetched, FetchFault> {
                 let about = |fault| FetchFault::from(format!("{url}: {fault}"));
                 let document = document?;
                 clock_ahead = clock_ahead.or(document.clock_ahead);
-                let keys = KeySet::parse(&document.content).map_err(about)?;
+                let keys = keys_in(&document.content)
+                    .map_err(|fault| FetchFault::from(format!("{url}: {fault}")))?;
                 joined = Some(match joined {
                     None => keys,
                     Some(others) => others.join(keys).map_err(about)?,
@@ -82,6 +83,19 @@ pub(super) fn fetch(origin: &KeyOrigin) -> Result<Fetched, FetchFault> {
             Ok(Fetched { keys, clock_ahead })
         }
     }
+}
+
+/// The keys in a file of an administrator's.
+///
+/// # Errors
+/// Why it cannot be used, in words.
+pub(super) fn keys_in_file(path: &str) -> Result<KeySet, String> {
+    let limit = limits::MAX_KEY_DOCUMENT_BYTES as u64 + 1;
+    keys_in(&regular_file::read(path, limit, 0).map_err(|fault| fault.to_string())?)
+}
+
+fn keys_in(document: &[u8]) -> Result<KeySet, String> {
+    KeySet::parse(regular_file::without_mark(document)?).map_err(|fault| fault.to_string())
 }
 
 fn agent(origin: &KeyOrigin) -> Result<Agent, FetchFault> {
@@ -132,7 +146,10 @@ fn get_all(agent: &Agent, urls: &[String]) -> Vec<Result<Document, FetchFault>> 
 }
 
 fn get(agent: &Agent, url: &str) -> Result<Document, FetchFault> {
-    let failed = |fault: &ureq::Error| format!("{url}: {}", Untrusted::new(&fault.to_string()));
+    let failed = |fault: &ureq::Error| {
+        let advice = trouble::advice(fault).map(|advice| format!(" ({advice})")).unwrap_or_default();
+        format!("{url}: {}{advice}", Untrusted::new(&fault.to_string()))
+    };
     let mut response = agent.get(url).call().map_err(|fault| failed(&fault))?;
     let status = response.status();
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::trim);

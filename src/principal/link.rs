@@ -14,7 +14,7 @@ use super::lock::{claim_to_link, claim_to_unlink, renamed};
 use super::membership::{self, Membership};
 use super::reach::check_reach;
 use super::superuser::{as_superuser, quoted, run};
-use super::{association, labels, managed, preload, rights, sessions};
+use super::{association, labels, managed, preload, rights, sessions, trust_lines};
 use crate::fault::{Fault, Outcome, notice};
 
 /// What [`settle`] had to do, in words.
@@ -217,6 +217,7 @@ fn make_unlinked(role: &Role, done: &mut Done) -> Outcome<()> {
     check_not_inherited(role, &user)?;
     if was_linked {
         sessions::end_after_commit(role);
+        trust_lines::warn_of(role);
     }
     Ok(())
 }

@@ -100,22 +100,31 @@ const TYPED: [&str; 9] = [
     "session_expiry_grace",
 ];
 
-/// The settings that are text.
-const TEXT: [&str; 9] = [
-    "tenant_id",
-    "audience",
-    "authority_url",
-    "issuers",
-    "key_source",
-    "ca_file",
-    "https_proxy",
-    "allowed_clients",
-    "required_permission",
+/// What is wrong with a text.
+type Parse = fn(&str) -> Result<(), String>;
+
+/// The settings that are text, each with what tells whether it parses.
+const TEXT: [(&str, Parse); 9] = [
+    ("tenant_id", |text| entra::parse_tenant(text).map(drop)),
+    ("audience", |text| entra::parse_list(text).map(drop)),
+    ("authority_url", check_authority),
+    ("issuers", |text| entra::parse_issuers(text, None).map(drop)),
+    ("key_source", check_source),
+    ("ca_file", check_anchors),
+    ("https_proxy", check_proxy),
+    ("allowed_clients", |text| entra::parse_clients(text).map(drop)),
+    ("required_permission", |text| entra::parse_permission(text).map(drop)),
 ];
 
 /// Whether a name, without the prefix, is one of ours.
 pub(super) fn is_known(name: &str) -> bool {
-    TYPED.iter().chain(&TEXT).any(|known| known.eq_ignore_ascii_case(name))
+    TYPED.iter().chain(TEXT.iter().map(|(known, _)| known)).any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// What is wrong with a value of a setting that is text; none: nothing, or it is no such setting.
+pub(super) fn problem_of(name: &str, value: &str) -> Option<String> {
+    let (_, parse) = TEXT.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+    parse(value.trim()).err()
 }
 
 /// A setting that is not text and had a value at server start that PostgreSQL put its default in place of.
@@ -168,7 +177,7 @@ fn within(text: &str) -> Result<(), String> {
 }
 
 /// Refuses a bad text at reload and by ALTER SYSTEM, with the reason; lets it stand at server start.
-fn check_text(value: *mut *mut c_char, parse: impl Fn(&str) -> Result<(), String>) -> bool {
+fn check_text(value: *mut *mut c_char, name: &str) -> bool {
     if starting() {
         return true;
     }
@@ -177,7 +186,8 @@ fn check_text(value: *mut *mut c_char, parse: impl Fn(&str) -> Result<(), String
     // is not.
     let text = unsafe { value.as_ref().filter(|text| !text.is_null()).map(|text| CStr::from_ptr(*text)) };
     let text = text.map(CStr::to_string_lossy).unwrap_or_default();
-    parse(text.trim()).map_err(|problem| set_check_detail(&format!("The value {problem}."))).is_ok()
+    let problem = problem_of(name, &text);
+    problem.inspect(|problem| set_check_detail(&format!("The value {problem}."))).is_none()
 }
 
 /// While the postmaster loads its libraries, values of configuration files and the command line arrive.
@@ -199,7 +209,7 @@ fn starting_in_parallel() -> bool {
 }
 
 /// What GUC_check_errdetail() does.
-fn set_check_detail(detail: &str) {
+pub(super) fn set_check_detail(detail: &str) {
     let Ok(detail) = CString::new(reported(detail.to_owned())) else { return };
     #[expect(unsafe_code, reason = "a check hook reports through a variable of guc.c")]
     // SAFETY: guc.c frees nothing here; it copies the text while its memory context lives, as for its own hooks.
@@ -208,50 +218,60 @@ fn set_check_detail(detail: &str) {
     }
 }
 
-/// A value was accepted after server start: whatever was wrong then is mended.
-fn note_accepted(place: usize) -> bool {
+/// A value is set after server start: whatever was wrong then is mended. Values that are only tried, as `pg_file_settings` does
+/// with all there are in files, are no such thing.
+fn note_accepted(place: usize) {
     if !starting() {
         FAULTS_AT_START.fetch_and(!(1 << place), Ordering::Relaxed);
     }
-    true
 }
 
 macro_rules! check_hooks {
-    ($($hook:ident($value:ty) $body:expr;)*) => { $(
+    ($($hook:ident $name:literal;)*) => { $(
         #[pg_guard]
         #[expect(unsafe_code, reason = "the signature of a check hook")]
         unsafe extern "C-unwind" fn $hook(
-            value: *mut $value,
+            value: *mut *mut c_char,
             _extra: *mut *mut c_void,
             _source: pg_sys::GucSource::Type,
         ) -> bool {
-            let check: fn(*mut $value) -> bool = $body;
-            check(value)
+            check_text(value, $name)
         }
     )* };
 }
 
 check_hooks! {
-    check_tenant_id(*mut c_char) |value| check_text(value, |text| entra::parse_tenant(text).map(drop));
-    check_audience(*mut c_char) |value| check_text(value, |text| entra::parse_list(text).map(drop));
-    check_authority_url(*mut c_char) |value| check_text(value, check_authority);
-    check_issuers(*mut c_char) |value| check_text(value, |text| entra::parse_issuers(text, None).map(drop));
-    check_key_source(*mut c_char) |value| check_text(value, check_source);
-    check_ca_file(*mut c_char) |value| check_text(value, check_anchors);
-    check_https_proxy(*mut c_char) |value| check_text(value, check_proxy);
-    check_allowed_clients(*mut c_char) |value| check_text(value, |text| entra::parse_clients(text).map(drop));
-    check_required_permission(*mut c_char) |value| {
-        check_text(value, |text| entra::parse_permission(text).map(drop))
-    };
-    accepted_cloud(c_int) |_| note_accepted(0);
-    accepted_key_refresh_interval(c_int) |_| note_accepted(1);
-    accepted_key_max_age(c_int) |_| note_accepted(2);
-    accepted_key_refresh_cooldown(c_int) |_| note_accepted(3);
-    accepted_unknown_key_wait(c_int) |_| note_accepted(4);
-    accepted_clock_skew(c_int) |_| note_accepted(5);
-    accepted_require_tls(bool) |_| note_accepted(6);
-    accepted_session_expiry(c_int) |_| note_accepted(7);
-    accepted_session_expiry_grace(c_int) |_| note_accepted(8);
+    check_tenant_id "tenant_id";
+    check_audience "audience";
+    check_authority_url "authority_url";
+    check_issuers "issuers";
+    check_key_source "key_source";
+    check_ca_file "ca_file";
+    check_https_proxy "https_proxy";
+    check_allowed_clients "allowed_clients";
+    check_required_permission "required_permission";
+}
+
+macro_rules! assign_hooks {
+    ($($hook:ident($value:ty) $place:literal;)*) => { $(
+        #[pg_guard]
+        #[expect(unsafe_code, reason = "the signature of an assign hook")]
+        unsafe extern "C-unwind" fn $hook(_value: $value, _extra: *mut c_void) {
+            note_accepted($place);
+        }
+    )* };
+}
+
+assign_hooks! {
+    accepted_cloud(c_int) 0;
+    accepted_key_refresh_interval(c_int) 1;
+    accepted_key_max_age(c_int) 2;
+    accepted_key_refresh_cooldown(c_int) 3;
+    accepted_unknown_key_wait(c_int) 4;
+    accepted_clock_skew(c_int) 5;
+    accepted_require_tls(bool) 6;
+    accepted_session_expiry(c_int) 7;
+    accepted_session_expiry_grace(c_int) 8;
 }
 
 /// Defines every setting of the server.
@@ -371,8 +391,8 @@ fn define_typed_settings() {
                 &CLOUD,
                 GucContext::Sighup,
                 GucFlags::default(),
-                Some(accepted_cloud),
                 None,
+                Some(accepted_cloud),
                 None,
             );
         }
@@ -437,8 +457,8 @@ fn define_typed_settings() {
                 &REQUIRE_TLS,
                 GucContext::Sighup,
                 GucFlags::default(),
-                Some(accepted_require_tls),
                 None,
+                Some(accepted_require_tls),
                 None,
             );
         }
@@ -467,8 +487,8 @@ fn define_session_settings() {
                 &SESSION_EXPIRY,
                 GucContext::Sighup,
                 GucFlags::default(),
-                Some(accepted_session_expiry),
                 None,
+                Some(accepted_session_expiry),
                 None,
             );
         }
@@ -485,7 +505,7 @@ fn int(
     min: i32,
     max: i32,
     unit: GucFlags,
-    accepted: unsafe extern "C-unwind" fn(*mut c_int, *mut *mut c_void, pg_sys::GucSource::Type) -> bool,
+    accepted: unsafe extern "C-unwind" fn(c_int, *mut c_void),
 ) {
     guarding_start(name, || {
         // SAFETY: see above.
@@ -499,8 +519,8 @@ fn int(
                 max,
                 GucContext::Sighup,
                 unit,
-                Some(accepted),
                 None,
+                Some(accepted),
                 None,
             );
         }

@@ -96,6 +96,26 @@ fn parameters(loopback: bool) -> CertificateParams {
 }
 
 impl Identity {
+    /// One that nobody but itself has signed. `is_ca`: as `openssl req -x509` makes it, unless it is told CA:FALSE.
+    pub fn self_signed(is_ca: bool) -> Self {
+        let mut parameters = parameters(true);
+        let constraints = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.is_ca = if is_ca { constraints } else { IsCa::ExplicitNoCa };
+        let key = KeyPair::generate().expect("a key pair");
+        let certificate = parameters.self_signed(&key).expect("a certificate");
+        Self {
+            certificate_pem: certificate.pem(),
+            key_pem: key.serialize_pem(),
+            certificate: certificate.der().clone(),
+            key: PrivatePkcs8KeyDer::from(key.serialize_der()),
+        }
+    }
+
+    /// The certificate as bytes (DER).
+    pub fn certificate_der(&self) -> &[u8] {
+        &self.certificate
+    }
+
     /// A server that shows this certificate.
     pub fn server(&self) -> Arc<ServerConfig> {
         let config =

@@ -31,7 +31,7 @@ fn a_server_that_is_as_it_should_be() {
     assert_eq!(wrong(&cluster), [""; 0]);
     assert_eq!(
         cluster.sql("SELECT string_agg(topic, ', ') FROM azure_ad_auth.check_configuration()"),
-        "library, versions, tenant, audience, key worker, keys, issuers, clock, encryption, administrators, sessions, revocations, roles, pg_hba.conf"
+        "library, versions, tenant, audience, configuration files, key worker, keys, snapshot, issuers, clock, encryption, administrators, sessions, revocations, roles, pg_hba.conf"
     );
     // Whatever is wrong comes with what to do.
     cluster.sql("SELECT azure_ad_auth.remove_admin()");
@@ -197,6 +197,13 @@ fn a_library_that_was_replaced_in_its_place() {
     assert_eq!(cluster.sql(said), "ok|the server has loaded azure_ad_auth|");
     let new = cluster.path("new.so");
     fs::copy(&library, &new).expect("a copy of the library");
+    fs::rename(&new, &library).expect("the new file in the old one's place");
+    fs::rename(&library, &new).expect("no file in the old one's place");
+    assert_eq!(
+        cluster.sql(said),
+        "danger|the file of azure_ad_auth is gone, and without it the server will not start again|Install the library again \
+         before the server is restarted."
+    );
     fs::rename(&new, &library).expect("the new file in the old one's place");
     let replaced =
         "warning|the file of azure_ad_auth was replaced after the server started|Restart the server.";

@@ -14,6 +14,9 @@ use crate::{link, scene};
 /// By this line the tests get in. No Azure AD role can match it.
 const OURS: &str = "local all,replication postgres trust\n";
 
+/// Of a `trust` line on which everybody is linked.
+const UNLINKED: &str = "a role that is unlinked stays on this line";
+
 /// A row that is expected: `line|door|verdict`, and a piece of the reason.
 type Expected<'a> = (&'a str, &'a str);
 
@@ -54,12 +57,15 @@ fn lines_are_matched_to_roles() {
     let (cluster, _provider) = stage();
     for (lines, expected) in [
         ("", &[][..]),
-        ("local all bob,+outer_circle,azure_ad_user,nobody,+nobody trust", &[]),
+        ("local all bob,+outer_circle,azure_ad_user,nobody,+nobody scram-sha-256", &[]),
+        ("local all bob,nobody trust", &[("2|trust|danger", "as \"bob\" or \"nobody\", a role")]),
+        ("local all +outer_circle,azure_ad_user trust", &[("2|trust|danger", UNLINKED)]),
+        ("local all azure_ad_user,postgres,pg_monitor trust", &[]),
         ("local replication all trust", &[]),
         ("local all +azure_ad_user trust", &[("2|trust|ok", "log in here with an access token")]),
         ("local all +azure_ad_admin trust", &[("2|trust|ok", "")]),
-        ("local all +readers trust", &[("2|trust|ok", "")]),
-        ("local all \"Zoë@contoso.example\",ann trust", &[("2|trust|ok", "")]),
+        ("local all +readers trust", &[("2|trust|danger", UNLINKED)]),
+        ("local all \"Zoë@contoso.example\",ann trust", &[("2|trust|danger", UNLINKED)]),
         ("local all +mixed trust", &[("2|trust|danger", "as \"bob\", a role")]),
         ("local all ann,nobody trust", &[("2|trust|danger", "as \"nobody\", a role")]),
         ("local all all trust", &[("2|trust|danger", "superusers included")]),
@@ -87,7 +93,39 @@ fn lines_are_matched_to_roles() {
     // A person's name, and somebody else's.
     let pattern = "local all /@contoso\\.example$ trust\nlocal all /^b trust";
     let since_16 = cluster.workshop.installation.major >= 16;
-    check(&cluster, pattern, if since_16 { &[("2|trust|ok", "")] } else { &[] });
+    let others = if since_16 { "as \"bob\", a role" } else { UNLINKED };
+    check(&cluster, pattern, &[("2|trust|danger", UNLINKED), ("3|trust|danger", others)]);
+}
+
+/// The verdict is about the line, and so it stays the same when the role is unlinked.
+#[test]
+fn a_trust_line_is_as_dangerous_before_a_role_is_unlinked_as_after() {
+    let (cluster, _provider) = stage();
+    let line = "local all +readers,ann trust";
+    check(&cluster, line, &[("2|trust|danger", UNLINKED)]);
+    let warned = cluster.sql_as("postgres", "SELECT azure_ad_auth.drop_principal('ann')").stderr;
+    assert!(warned.contains("a \"trust\" line lets everybody in as role \"ann\""), "{warned}");
+    check(&cluster, line, &[("2|trust|danger", "as \"ann\", a role")]);
+    cluster.reload();
+    assert!(cluster.sql_as("ann", "SELECT 1").success, "anybody is ann");
+}
+
+#[test]
+fn methods_that_pass_tokens_on_are_dangerous_where_linked_roles_come() {
+    let (cluster, _provider) = stage();
+    check(
+        &cluster,
+        "host all +readers all radius radiusservers=127.0.0.1 radiussecrets=hunter2",
+        &[("2|radius|danger", "radius passes it on to the RADIUS server")],
+    );
+    let rows = rows(&cluster, "reason");
+    assert!(!rows[0].contains("hunter2") && !rows[0].contains("127.0.0.1"), "{rows:?}");
+    check(
+        &cluster,
+        "hostssl all +azure_ad_user all trust\n\
+         hostssl all all all radius radiusservers=127.0.0.1 radiussecrets=hunter2",
+        &[("2|trust|ok", ""), ("3|radius|ok", "never get here")],
+    );
 }
 
 #[test]
@@ -210,7 +248,7 @@ fn pam_files_are_read() {
             "warning",
             "asks other",
         ),
-        ("auth required pam_unix.so".to_owned(), "warning", "which does not name azure_ad_auth"),
+        ("auth required pam_unix.so".to_owned(), "danger", "which does not name azure_ad_auth"),
     ] {
         let service = Service::new(&content);
         check(&cluster, &line(service.name()), &[(&format!("2|pam|{verdict}"), reason)]);

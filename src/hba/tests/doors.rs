@@ -5,12 +5,35 @@ use super::{check, check_on, facts, preloaded};
 
 #[test]
 fn methods_that_admit_no_token() {
-    for method in ["scram-sha-256", "password", "peer", "cert", "pam pamservice=postgresql", "pam"] {
+    for method in ["scram-sha-256", "md5", "password", "peer", "ident", "cert", "gss"] {
         check(&format!("hostssl all all all {method}"), &[("1 warning", "refused here (wrong_method): put")]);
-        check(
-            &format!("hostssl all +azure_ad_user all trust\nhostssl all all all {method}"),
-            &[("1 ok", ""), ("2 ok", "never get here: line 1 of f matches first")],
-        );
+        comes_after_ours(method);
+    }
+}
+
+fn comes_after_ours(method: &str) {
+    check(
+        &format!("hostssl all +azure_ad_user all trust\nhostssl all all all {method}"),
+        &[("1 ok", ""), ("2 ok", "never get here: line 1 of f matches first")],
+    );
+}
+
+/// Clients answer any question for a password with their token, and some methods pass passwords on.
+#[test]
+fn methods_that_pass_the_token_on() {
+    for (method, to) in [
+        ("ldap", "ldap passes it on to the LDAP server"),
+        ("radius", "radius passes it on to the RADIUS server"),
+        ("bsd", "bsd passes it on to the login programs"),
+        ("pam", "pam passes it on to the modules in /etc/pam.d/postgresql"),
+        ("pam pamservice=postgresql", "pam passes it on to the modules in /etc/pam.d/postgresql"),
+    ] {
+        for users in ["all", "ann", "+readers"] {
+            let line = format!("hostssl all {users} all {method}");
+            check(&line, &[("1 danger", to)]);
+            check_on(Server::NotPreloaded, &line, &[("1 danger", to)]);
+        }
+        comes_after_ours(method);
     }
 }
 
@@ -27,6 +50,9 @@ fn pam() {
         ("open", "+azure_ad_user", "warning"),
         ("open", "all", "danger"),
         ("open", "ann,bob", "danger"),
+        // Once unlinked, anybody who satisfies the other modules.
+        ("open", "ann", "danger"),
+        ("open", "+readers", "danger"),
     ] {
         let reason = if verdict == "danger" { "that let local roles in" } else { "asks other modules too" };
         let line = format!("hostssl all {users} all pam pamservice={service}");
@@ -34,7 +60,7 @@ fn pam() {
     }
     check("hostssl all all all pam pamservice=none", &[("1 danger", "missing")]);
     // PostgreSQL takes no name for its own.
-    check("hostssl all all all pam pamservice=", &[("1 warning", "pam by /etc/pam.d/postgresql")]);
+    check("hostssl all all all pam pamservice=", &[("1 danger", "pam by /etc/pam.d/postgresql")]);
     check(
         "hostssl all +azure_ad_user all trust
          hostssl all all all pam pamservice=none
@@ -55,7 +81,7 @@ fn oauth_and_what_cannot_be_read() {
         "hostssl all +azure_ad_user all oauth map=m validator=azure_ad_auth",
         &[("1 warning", "because azure_ad_auth.audience is not set")],
     );
-    let text = "! no such method: hunter2\nlocal all ann trust";
+    let text = "! no such method: hunter2\nlocal all +azure_ad_user trust";
     check(text, &[("1 warning", "(no such method: hunter2)"), ("2 ok", "")]);
     let rows = judge(&Facts { shows_errors: false, ..facts(text, preloaded(true)) });
     assert!(!rows[0].reason.contains("hunter2"), "{rows:?}");
@@ -79,7 +105,7 @@ fn nothing_of_the_library_is_there() {
             "other modules in /etc/pam.d/open decide may be all",
         ),
         ("+azure_ad_user all pam pamservice=none", "danger", "missing"),
-        ("all all pam", "warning", "nothing refuses Azure AD roles that pam by /etc/pam.d/postgresql"),
+        ("all all pam", "danger", "nothing refuses Azure AD roles that pam by /etc/pam.d/postgresql"),
         ("+azure_ad_user all oauth validator=azure_ad_auth", "warning", "it admits nobody"),
         ("+azure_ad_user all oauth validator=/here/ours", "warning", "it admits nobody"),
         ("+azure_ad_user all oauth validator=other", "danger", "what the validator other decides is all"),

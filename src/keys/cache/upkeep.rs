@@ -140,6 +140,15 @@ pub(in crate::keys) fn snapshot() -> Snapshot {
     Snapshot { origin, fetched_at, keys: slots.iter().filter_map(Slot::remembered).collect() }
 }
 
+/// The same, once every fetch that has begun has come to its end, which it has when its keys have been kept.
+pub(in crate::keys) fn settled_snapshot() -> Option<Snapshot> {
+    let is_settled = {
+        let memory = MEMORY.share();
+        memory.tally.begun == memory.tally.last_ended
+    };
+    is_settled.then(snapshot)
+}
+
 /// A fetch failed: what is there stays.
 pub(in crate::keys) fn note_failure(
     fault: &str,
