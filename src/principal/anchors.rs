@@ -48,6 +48,15 @@ pub(crate) fn join(done: &mut Done) {
     }
 }
 
+/// Of the rows that make `azure_ad_admin` a member of `azure_ad_user` only that of the bootstrap superuser stays. From 16 on an
+/// administrator could add one of `azure_ad_admin`'s own. Only within `as_superuser`.
+pub(super) fn keep_one_row() {
+    let bootstrap = pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID);
+    if let Some((user, admin)) = link::anchors().filter(|_| are_joined()) {
+        link::revoke(&admin, &user, |row| row.grantor != bootstrap, &mut Done::new());
+    }
+}
+
 /// Whether `azure_ad_admin` is a member of `azure_ad_user` as it should be. Only within `as_superuser`.
 pub(crate) fn are_joined() -> bool {
     let bootstrap = pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID);
@@ -78,13 +87,16 @@ pub(crate) fn check_adoptable(role: &Role) -> Outcome<()> {
     if attributes || catalog::has_password(role.id) || !catalog::is_unlimited(role.id) {
         return refused(
             "It can log in, has attributes, or has a password.",
-            format!("Rename it, or take these away: ALTER ROLE {name} NOLOGIN NOSUPERUSER …;"),
+            format!(
+                "Rename it, or take these away: ALTER ROLE {name} NOLOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION \
+                 NOBYPASSRLS CONNECTION LIMIT -1 VALID UNTIL 'infinity' PASSWORD NULL;"
+            ),
         );
     }
     if preload::has_settings(role) {
         return refused(
             "It has settings of its own.",
-            format!("Rename it, or: ALTER ROLE {name} RESET ALL;"),
+            format!("Rename it, or: {}", super::advice::resets(role)),
         );
     }
     Ok(())
@@ -95,14 +107,15 @@ pub(crate) fn check_members_are_linked() -> Outcome<()> {
     for anchor in [USER_ROLE, ADMIN_ROLE].into_iter().filter_map(catalog::role_named) {
         for member in membership::members_of(&anchor) {
             if member.name.as_c_str() != ADMIN_ROLE && !catalog::is_linked(member.id) {
+                let revocation = super::advice::revocation(&anchor, &member);
                 let (anchor, member) = (anchor.display_name(), member.display_name());
                 return Err(Fault::not_now(format!(
                     "role \"{member}\" is a member of role \"{anchor}\" but is not linked to a directory object"
                 ))
                 .hint(format!(
-                    "REVOKE {anchor} FROM {member}; or link it first: \
-                     SECURITY LABEL FOR pgaadauth ON ROLE {member} IS 'aadauth,oid=…,type=…';",
-                    member = quoted(&member)
+                    "{} or, to link it: SECURITY LABEL FOR pgaadauth ON ROLE {} IS 'aadauth,oid=<object id>,type=user';",
+                    revocation,
+                    quoted(&member)
                 )));
             }
         }

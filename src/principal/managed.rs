@@ -15,7 +15,7 @@ use entra::Revocations;
 use super::catalog::{self, ADMIN_ROLE, OWN_PROVIDER as PROVIDER, Role, USER_ROLE, is_anchor};
 use super::link::{self, Done};
 use super::superuser::run;
-use super::{reach, rights, scan};
+use super::{membership, reach, rights, scan};
 use crate::fault::{Fault, Outcome, notice, or_raise};
 
 /// Its one label.
@@ -68,6 +68,13 @@ pub(super) fn mark(role: &Role) {
 /// Whether an administrator has made it.
 pub(super) fn is_marked(role: &Role) -> bool {
     catalog::label_text(role.id, PROVIDER).is_some_and(|text| text == LABEL)
+}
+
+/// Whether administrators manage a role: because one of them has made it, or because it was given to them. From 16 on they
+/// have the ADMIN option on it, unless it is an administrator itself; before, it is marked.
+pub(super) fn is_theirs(role: &Role) -> bool {
+    let is_given = |admin: Role| membership::between(&admin, role).iter().any(|row| row.admin_option);
+    is_marked(role) || (rights::HAS_ADMIN_OPTION_RULES && catalog::role_named(ADMIN_ROLE).is_some_and(is_given))
 }
 
 /// Gives roles marked before 16 to all administrators, as those made since are. Only within `as_superuser`.

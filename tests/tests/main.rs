@@ -4,6 +4,7 @@
 
 #![allow(missing_docs, reason = "a test's name says what it pins")]
 
+mod administered;
 mod administrators;
 mod admissions;
 mod azure;

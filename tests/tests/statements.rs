@@ -181,7 +181,7 @@ fn names_that_postgresql_would_cut_are_refused() {
             if name.starts_with('"') { shown } else { name.to_lowercase()[..63].to_owned() }
         );
         assert!(
-            output.stderr.contains(&message) && output.stderr.contains("…\" is too long"),
+            output.stderr.contains(&message) && output.stderr.contains("...\" is too long"),
             "{}",
             output.stderr
         );
@@ -198,7 +198,7 @@ fn names_that_postgresql_would_cut_are_refused() {
     let too_long = |statement: &str| {
         let error = cluster.superuser().query(statement).expect_err(statement);
         assert_eq!(error.sqlstate, "42622", "{statement}: {error:?}");
-        assert!(error.message.ends_with("…\" is too long"), "{statement}: {error:?}");
+        assert!(error.message.ends_with("...\" is too long"), "{statement}: {error:?}");
     };
     let label = |name: &str| format!("SECURITY LABEL FOR pgaadauth ON ROLE {name} IS 'aadauth,oid={PERSON}'");
     too_long(&label(&format!("{other}x")));
