@@ -9,8 +9,8 @@ mod keys;
 use pgrx::prelude::*;
 
 use crate::preloaded::{self, Preloaded};
-use crate::principal::{self, catalog};
 use crate::principal::condition::{self, Defect};
+use crate::principal::{self, catalog};
 use crate::text::Text;
 use crate::{hba, keys as key_room, sessions, settings};
 use finding::{Finding, Level};

@@ -62,12 +62,15 @@ pub(super) fn call(function: &str, role: &str, label: &Label) -> String {
 pub(super) fn revocation(role: &Role, member: &Role) -> String {
     let rows = membership::between(member, role);
     let all = membership::rows_of(role);
-    let by_others: Vec<_> = rows.iter().filter(|row| row.grantor != member.id).collect();
+    let is_by_itself = |row: &&Membership| row.grantor == member.id;
+    // Alone it is the bootstrap superuser's, who is nobody's grantee.
+    let is_alone = rows.iter().all(|row| is_by_itself(&row));
+    let by_others = rows.iter().filter(|row| is_alone || !is_by_itself(row));
     let is_only_one = rows.is_empty() || cfg!(feature = "pg15");
     if is_only_one {
         return format!("REVOKE {} FROM {};", name(role), name(member));
     }
-    let statements = by_others.iter().map(|row| {
+    let statements = by_others.map(|row| {
         let has_granted = row.admin_option && all.iter().any(|other| other.grantor == member.id);
         statement(role, member, row, "", has_granted)
     });
@@ -79,9 +82,8 @@ pub(super) fn revocation_of_admin_option(role: &Role, member: &Role) -> String {
     let rows = membership::between(member, role);
     let has_granted = membership::rows_of(role).iter().any(|other| other.grantor == member.id);
     let rows = rows.iter().filter(|row| row.admin_option);
-    let statements = rows.map(|row| {
-        statement(role, member, row, "ADMIN OPTION FOR ", has_granted && !cfg!(feature = "pg15"))
-    });
+    let statements = rows
+        .map(|row| statement(role, member, row, "ADMIN OPTION FOR ", has_granted && !cfg!(feature = "pg15")));
     statements.collect::<Vec<_>>().join(" ")
 }
 

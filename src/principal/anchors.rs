@@ -1,6 +1,6 @@
 //! The two roles: `azure_ad_user`, which marks Azure AD roles, and `azure_ad_admin`, its member with ADMIN OPTION.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 
 use pgrx::prelude::*;
 
@@ -22,7 +22,7 @@ pub(crate) fn establish() -> Outcome<Done> {
             }
         }
         join(&mut done);
-        check_members_are_linked()?;
+        check_members_are_linked(None)?;
         for role in &labelled_roles() {
             done.extend(link::settle(role)?);
             if catalog::is_linked(role.id) && preload::refresh(role) {
@@ -103,11 +103,14 @@ pub(crate) fn check_adoptable(role: &Role) -> Outcome<()> {
 }
 
 /// Members of the two roles that are not linked would be let in by `+azure_ad_user` without anyone to be.
-pub(crate) fn check_members_are_linked() -> Outcome<()> {
+///
+/// `renamed_from`: the name that one of them still has if the statement is refused.
+pub(crate) fn check_members_are_linked(renamed_from: Option<&CString>) -> Outcome<()> {
     for anchor in [USER_ROLE, ADMIN_ROLE].into_iter().filter_map(catalog::role_named) {
         for member in membership::members_of(&anchor) {
             if member.name.as_c_str() != ADMIN_ROLE && !catalog::is_linked(member.id) {
-                let revocation = super::advice::revocation(&anchor, &member);
+                let name = renamed_from.unwrap_or(&anchor.name).clone();
+                let revocation = super::advice::revocation(&Role { name, ..anchor.clone() }, &member);
                 let (anchor, member) = (anchor.display_name(), member.display_name());
                 return Err(Fault::not_now(format!(
                     "role \"{member}\" is a member of role \"{anchor}\" but is not linked to a directory object"

@@ -126,7 +126,8 @@ pub(crate) fn has_password(role: pg_sys::Oid) -> bool {
 pub(crate) fn is_unlimited(role: pg_sys::Oid) -> bool {
     // No statement makes it null again, which `infinity` is as good as.
     let until = attribute::<i64>(role, pg_sys::Anum_pg_authid_rolvaliduntil);
-    attribute::<i32>(role, pg_sys::Anum_pg_authid_rolconnlimit) == Some(-1) && until.is_none_or(|until| until == i64::MAX)
+    attribute::<i32>(role, pg_sys::Anum_pg_authid_rolconnlimit) == Some(-1)
+        && until.is_none_or(|until| until == i64::MAX)
 }
 
 /// A column of pg_authid; none if it is null, or there is no such role. `T` is of its type, by value.

@@ -71,8 +71,11 @@ fn may_grant(user: &Role, roles: &[Named]) -> Outcome<()> {
     for role in roles.iter().filter_map(Named::role).filter(|role| !rights::can_act_as(user.id, role)) {
         pgrx::check_for_interrupts!();
         if let Some(reason) = why_not_to_grant(user, &role) {
-            return Err(Fault::denied(format!("permission denied to grant role \"{}\"", role.display_name()))
-                .detail(reason));
+            return Err(Fault::denied(format!(
+                "permission denied to grant role \"{}\"",
+                role.display_name()
+            ))
+            .detail(reason));
         }
     }
     Ok(())

@@ -208,8 +208,8 @@ fn after(statement: &Statement) -> Outcome<()> {
             after_membership(granted, members, *is_grant)
         }
         Statement::Parameter => as_superuser(reach::check_parameters),
-        Statement::Rename { to, .. } if to.role().is_some_and(|role| is_anchor(&role)) => {
-            verify::members_are_linked()
+        Statement::Rename { role, to } if to.role().is_some_and(|role| is_anchor(&role)) => {
+            verify::members_are_linked(role)
         }
         Statement::Rename { .. } | Statement::Own { .. } => Ok(()),
     }

@@ -220,10 +220,15 @@ fn recovering() -> bool {
 
 /// Where nothing can be written the caller is told so by the name of what he called, before anything else can be wrong with
 /// it: in a read-only transaction in core's words, on a standby with what to do.
+pub(crate) fn require_writable(function: &CStr) -> Outcome<()> {
+    require_writable_as(function, "during recovery")
+}
+
+/// `where_not`: core's words for a standby, which are others for statements than for most functions.
 #[expect(unsafe_code, reason = "no safe wrapper")]
-pub(crate) fn require_writable(command: &CStr) -> Outcome<()> {
+fn require_writable_as(command: &CStr, where_not: &str) -> Outcome<()> {
     if recovering() {
-        let text = format!("cannot execute {} during recovery", command.to_string_lossy());
+        let text = format!("cannot execute {} {where_not}", command.to_string_lossy());
         return Err(Fault::new(PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION, text)
             .hint("This server is a standby. Run it on the primary; it takes effect here by replication."));
     }
@@ -240,7 +245,7 @@ pub(crate) fn require_writable_for(statement: &Statement, tag: &CStr) -> Outcome
         Statement::Label { .. } => true,
         _ => false,
     };
-    if is_ours { require_writable(tag) } else { Ok(()) }
+    if is_ours { require_writable_as(tag, "in a read-only transaction") } else { Ok(()) }
 }
 
 #[expect(unsafe_code, reason = "no safe wrapper")]

@@ -4,8 +4,8 @@ use std::ffi::{CStr, CString};
 
 use pgrx::prelude::*;
 
-use super::catalog::{self, Role};
 use super::advice::{revocation, unlink};
+use super::catalog::{self, Role};
 use super::{anchors, membership};
 use crate::fault::{Fault, Outcome};
 

@@ -14,7 +14,7 @@ use super::catalog::{self, ADMIN_ROLE, Link, Role, USER_ROLE, is_anchor};
 use super::statement::{Creation, Named, Password, Statement};
 use super::superuser::{literal, quoted};
 use super::verify::{must_be_linked, not_linked, to_link_it};
-use super::{advice, association, link, rights};
+use super::{advice, association, link, membership, rights};
 use crate::fault::{Fault, Outcome, notice};
 use crate::settings;
 use crate::text::read;
@@ -153,10 +153,8 @@ fn of_grant(anchor: &Role, member: Role) -> Outcome<Request> {
             rights::may_change(&member)?;
             Ok(Request::Complete(member))
         }
-        Link::Bound(_) if wants_admin => {
-            Err(not_by_grant(&anchor.name)
-                .hint(format!("To make it an administrator: {}", advice::promote(&member))))
-        }
+        Link::Bound(_) if wants_admin => Err(not_by_grant(&anchor.name)
+            .hint(format!("To make it an administrator: {}", advice::promote(&member)))),
         Link::Bound(_) => Err(not_by_grant(&anchor.name).hint(format!(
             "To make it a plain Azure AD user: SELECT azure_ad_auth.remove_admin({});",
             literal(&member.display_name())
@@ -166,7 +164,8 @@ fn of_grant(anchor: &Role, member: Role) -> Outcome<Request> {
 }
 
 fn of_revoke(anchor: &Role, member: Role) -> Outcome<Option<Request>> {
-    if !catalog::is_linked(member.id) {
+    let is_member = || !membership::between(&member, anchor).is_empty();
+    if !catalog::is_linked(member.id) || (anchor.name.as_c_str() == ADMIN_ROLE && !is_member()) {
         return Ok(None);
     }
     if anchor.name.as_c_str() == ADMIN_ROLE {

@@ -31,9 +31,10 @@ fn revoke_tokens(role_name: Option<&[u8]>, issued_before: Option<TimestampWithTi
         let issued_before = issued_before.ok_or_else(|| null("issued_before"))?;
         let not_before = unix_seconds(issued_before)?;
         if not_before > clock::unix_now() + 1 {
-            return Err(Fault::invalid("issued_before must not lie in the future").hint(
-                format!("It would shut out tokens that are yet to be issued. To shut the role out: {}", advice::unlink(&read(name.to_bytes()))),
-            ));
+            return Err(Fault::invalid("issued_before must not lie in the future").hint(format!(
+                "It would shut out tokens that are yet to be issued. To shut the role out: {}",
+                advice::unlink(&read(name.to_bytes()))
+            )));
         }
         let (role, label) = linked(&name, rights::may_end, |role| lock::claim_to_link(role, false))?;
         let not_before = revoke(&role, &label, not_before);

@@ -3,8 +3,8 @@
 use pgrx::prelude::*;
 
 use super::catalog::{self, Role, is_anchor};
-use super::statement::Named;
 use super::reach::New;
+use super::statement::Named;
 use super::superuser::{as_superuser, quoted};
 use super::{advice, anchors, link, membership, reach};
 use crate::fault::{Fault, Outcome};
@@ -34,8 +34,11 @@ fn parent_in(role: &Role, user: &Role) -> Option<Role> {
 
 /// A role that the statement has created.
 pub(super) fn created_role_is_sound(role: &Named, new: &New<'_>) -> Outcome<()> {
-    let (Some(made), Some(user)) = (role.role(), catalog::role_named(catalog::USER_ROLE)) else { return Ok(()) };
-    if !catalog::is_linked(made.id) && catalog::is_member(made.id, user.id) {
+    let (Some(made), Some(user)) = (role.role(), catalog::role_named(catalog::USER_ROLE)) else {
+        return Ok(());
+    };
+    let is_ours = is_anchor(&made) || catalog::is_linked(made.id);
+    if !is_ours && catalog::is_member(made.id, user.id) {
         return Err(not_created_linked(&made, &parent_in(&made, &user).unwrap_or(user)));
     }
     roles_are_sound(std::slice::from_ref(role), None, new)
@@ -88,10 +91,9 @@ pub(super) fn to_link_it(role: &str) -> String {
 }
 
 fn must_be_member_of_one(role: &str, through: &str) -> Fault {
-    must_be_linked(role, through)
-        .detail(format!(
-            "Role \"{through}\" is an Azure AD role, and only Azure AD roles may be members of one."
-        ))
+    must_be_linked(role, through).detail(format!(
+        "Role \"{through}\" is an Azure AD role, and only Azure AD roles may be members of one."
+    ))
 }
 
 /// A linked role has nothing by which it could step around its guard or its token.
@@ -149,8 +151,9 @@ pub(super) fn administrators_have_no_members(granted: &[Named], created: bool) -
 }
 
 /// A role that has become one of the two by its name has no members that are not linked.
-pub(super) fn members_are_linked() -> Outcome<()> {
-    as_superuser(anchors::check_members_are_linked)
+pub(super) fn members_are_linked(renamed_from: &Named) -> Outcome<()> {
+    let Named::Name(name) = renamed_from else { return Ok(()) };
+    as_superuser(|| anchors::check_members_are_linked(Some(name)))
 }
 
 pub(super) fn nobody_lifts_a_guard(roles: &[Named], new: &New<'_>) -> Outcome<()> {

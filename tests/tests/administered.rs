@@ -86,7 +86,7 @@ fn an_administrator_does_not_reach_what_a_superuser_has_granted() {
         }
         refused(&mut admin, &format!("SET ROLE {role}"));
     }
-    refused(&mut admin, &format!("GRANT crew, ann TO ben"));
+    refused(&mut admin, "GRANT crew, ann TO ben");
     // What gives nobody more is his: unlinking, and what is no way in.
     run(&mut admin, "ALTER ROLE ann CONNECTION LIMIT 5");
     run(&mut admin, "COMMENT ON ROLE ann IS 'accounts'");
@@ -105,6 +105,9 @@ fn an_administrator_does_not_reach_what_a_superuser_has_granted() {
     refused(&mut admin, "ALTER ROLE team PASSWORD 'known'");
     run(&mut admin, "RESET ROLE");
     // Once he holds it himself, there is nothing to reach for.
+    if major >= 16 {
+        cluster.sql("REVOKE team FROM helper");
+    }
     cluster.sql("GRANT finance, office TO admin");
     for way in ways_to("team", false, major) {
         run(&mut admin, "BEGIN");
@@ -122,7 +125,8 @@ fn the_rule_is_for_administrators() {
     cluster.sql("CREATE ROLE finance; GRANT finance TO team");
     refused(&mut admin, "GRANT team TO admin");
     cluster.sql("GRANT team TO admin; REVOKE team FROM admin; ALTER ROLE team SET work_mem = '1MB'");
-    cluster.sql("CREATE ROLE dba CREATEROLE; SET ROLE dba; CREATE ROLE his; RESET ROLE; GRANT finance TO his");
+    cluster
+        .sql("CREATE ROLE dba CREATEROLE; SET ROLE dba; CREATE ROLE his; RESET ROLE; GRANT finance TO his");
     assert!(cluster.sql_as("postgres", "SET ROLE dba; ALTER ROLE his PASSWORD 'x'").success);
 }
 
