@@ -251,7 +251,8 @@ fn hints_before_the_extension_is_there() {
     let settings = format!("azure_ad_auth.authority_url = '{}'", provider.url());
     let cluster = Cluster::new(&WORKSHOP, &Setup { settings, ..Setup::default() });
     cluster.start();
-    cluster.sql("CREATE SCHEMA azure_ad_auth; CREATE TABLE azure_ad_auth.t ()");
+    cluster.sql("CREATE ROLE stranger; CREATE SCHEMA azure_ad_auth AUTHORIZATION stranger");
+    assert!(cluster.superuser().query("CREATE EXTENSION azure_ad_auth").is_err());
     follow(&mut cluster.superuser(), "CREATE EXTENSION azure_ad_auth", Repeat, 0);
     cluster.sql("DROP EXTENSION azure_ad_auth; DROP ROLE azure_ad_user, azure_ad_admin; DROP SCHEMA IF EXISTS azure_ad_auth");
     cluster.sql("CREATE ROLE ann LOGIN");
@@ -263,7 +264,7 @@ fn hints_before_the_extension_is_there() {
         let member = "SELECT pg_has_role('ann', 'azure_ad_user', 'MEMBER')";
         assert_eq!(cluster.sql(member), "t", "{hint}");
         if which == 0 {
-            cluster.sql("REVOKE azure_ad_user FROM ann; DROP ROLE azure_ad_user, azure_ad_admin");
+            cluster.sql("REVOKE azure_ad_user FROM ann; DROP ROLE azure_ad_user");
         }
     }
 }
