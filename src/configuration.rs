@@ -12,8 +12,8 @@ mod libraries;
 use pgrx::prelude::*;
 
 use crate::preloaded::{self, Preloaded};
-use crate::principal::catalog;
 use crate::principal::condition::{self, Defect};
+use crate::principal::{self, catalog};
 use crate::text::Text;
 use crate::{hba, keys as key_room, sessions, settings};
 use finding::{Finding, Level};
@@ -165,7 +165,7 @@ fn encryption() -> Finding {
 fn administrators() -> Finding {
     match (catalog::associated_tenant(), settings::tenant()) {
         (None, _) => Finding::danger("administrators", "every Azure AD login is refused: there is no Azure AD administrator")
-            .advice("SELECT azure_ad_auth.set_admin(role_name, object_id, object_type);"),
+            .advice("SELECT azure_ad_auth.set_admin('<role name>', '<object id>', 'user');"),
         (Some(tenant), configured) if configured != Some(tenant) => Finding::danger(
             "administrators",
             format!("every Azure AD login is refused: the administrators are of tenant {tenant}, and azure_ad_auth.tenant_id is another"),
@@ -199,8 +199,10 @@ fn revocations() -> Finding {
 
 fn roles() -> Vec<Finding> {
     let defects = condition::defects();
+    let mut granters = granters();
     if defects.is_empty() {
-        return vec![Finding::ok("roles", "every linked role is as it should be")];
+        granters.insert(0, Finding::ok("roles", "every linked role is as it should be"));
+        return granters;
     }
     let findings = defects.iter().map(|(defect, role)| {
         let name = role.display_name();
@@ -216,10 +218,23 @@ fn roles() -> Vec<Finding> {
                     .advice("Take these away, or unlink it: its logins are refused, and its guard can be stepped around.")
             }
             Defect::NoLogin => Finding::notice("roles", format!("role \"{name}\" is linked and is not permitted to log in"))
-                .advice("ALTER ROLE … LOGIN, if it should be."),
+                .advice(format!("If it should be: ALTER ROLE {} LOGIN;", principal::quoted(&name))),
             Defect::Unlinked => Finding::danger("roles", format!("role \"{name}\" is an Azure AD role without a link, directly or as a member of one"))
                 .advice("Link it, or revoke what makes it one: +azure_ad_user in pg_hba.conf matches it."),
         }
+    });
+    findings.chain(granters).collect()
+}
+
+/// Who may hand a role on that administrators manage, and is none of them: one that was an administrator once, say.
+fn granters() -> Vec<Finding> {
+    let findings = condition::granters().into_iter().map(|granter| {
+        let text = format!(
+            "role \"{}\" may grant role \"{}\", whose ADMIN option it has, and is no Azure AD administrator",
+            granter.role, granter.granted
+        );
+        let level = if granter.is_link { Level::Warning } else { Level::Notice };
+        Finding::new(level, "roles", text).advice(granter.revocation)
     });
     findings.collect()
 }

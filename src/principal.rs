@@ -1,5 +1,6 @@
 //! Roles and the directory objects they are linked to.
 
+mod advice;
 mod anchors;
 mod api;
 mod association;
@@ -23,8 +24,10 @@ pub(crate) mod rights;
 mod scan;
 mod sessions;
 mod statement;
+mod stepping_down;
 pub(crate) mod superuser;
 mod trust_lines;
 mod verify;
 
 pub(crate) use api::role_name_of;
+pub(crate) use superuser::quoted;

@@ -84,7 +84,7 @@ fn advertised<'a>(rule: &'a Rule, policy: &Policy) -> impl Iterator<Item = Strin
     let scope = (!policy.fits_advertised_scope(scope)).then(|| {
         format!(
             "it admits nobody, because its scope {scope} leads to tokens for another resource: name one of \
-             azure_ad_auth.audience, as in api://…/.default"
+             azure_ad_auth.audience, as in api://.../.default"
         )
     });
     [issuer, scope].into_iter().flatten()

@@ -1,6 +1,6 @@
 //! The two roles: `azure_ad_user`, which marks Azure AD roles, and `azure_ad_admin`, its member with ADMIN OPTION.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 
 use pgrx::prelude::*;
 
@@ -22,7 +22,7 @@ pub(crate) fn establish() -> Outcome<Done> {
             }
         }
         join(&mut done);
-        check_members_are_linked()?;
+        check_members_are_linked(None)?;
         for role in &labelled_roles() {
             done.extend(link::settle(role)?);
             if catalog::is_linked(role.id) && preload::refresh(role) {
@@ -45,6 +45,15 @@ pub(crate) fn join(done: &mut Done) {
     if !are_joined() {
         run(&[b"GRANT azure_ad_user TO azure_ad_admin WITH ADMIN OPTION"]);
         done.push("granted \"azure_ad_user\" to role \"azure_ad_admin\" with admin option".to_owned());
+    }
+}
+
+/// Of the rows that make `azure_ad_admin` a member of `azure_ad_user` only that of the bootstrap superuser stays. From 16 on an
+/// administrator could add one of `azure_ad_admin`'s own. Only within `as_superuser`.
+pub(super) fn keep_one_row() {
+    let bootstrap = pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID);
+    if let Some((user, admin)) = link::anchors().filter(|_| are_joined()) {
+        link::revoke(&admin, &user, |row| row.grantor != bootstrap, &mut Done::new());
     }
 }
 
@@ -78,31 +87,38 @@ pub(crate) fn check_adoptable(role: &Role) -> Outcome<()> {
     if attributes || catalog::has_password(role.id) || !catalog::is_unlimited(role.id) {
         return refused(
             "It can log in, has attributes, or has a password.",
-            format!("Rename it, or take these away: ALTER ROLE {name} NOLOGIN NOSUPERUSER …;"),
+            format!(
+                "Rename it, or take these away: ALTER ROLE {name} NOLOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION \
+                 NOBYPASSRLS CONNECTION LIMIT -1 VALID UNTIL 'infinity' PASSWORD NULL;"
+            ),
         );
     }
     if preload::has_settings(role) {
         return refused(
             "It has settings of its own.",
-            format!("Rename it, or: ALTER ROLE {name} RESET ALL;"),
+            format!("Rename it, or: {}", super::advice::resets(role)),
         );
     }
     Ok(())
 }
 
 /// Members of the two roles that are not linked would be let in by `+azure_ad_user` without anyone to be.
-pub(crate) fn check_members_are_linked() -> Outcome<()> {
+///
+/// `renamed_from`: the name that one of them still has if the statement is refused.
+pub(crate) fn check_members_are_linked(renamed_from: Option<&CString>) -> Outcome<()> {
     for anchor in [USER_ROLE, ADMIN_ROLE].into_iter().filter_map(catalog::role_named) {
         for member in membership::members_of(&anchor) {
             if member.name.as_c_str() != ADMIN_ROLE && !catalog::is_linked(member.id) {
+                let name = renamed_from.unwrap_or(&anchor.name).clone();
+                let revocation = super::advice::revocation(&Role { name, ..anchor.clone() }, &member);
                 let (anchor, member) = (anchor.display_name(), member.display_name());
                 return Err(Fault::not_now(format!(
                     "role \"{member}\" is a member of role \"{anchor}\" but is not linked to a directory object"
                 ))
                 .hint(format!(
-                    "REVOKE {anchor} FROM {member}; or link it first: \
-                     SECURITY LABEL FOR pgaadauth ON ROLE {member} IS 'aadauth,oid=…,type=…';",
-                    member = quoted(&member)
+                    "{} or, to link it: SECURITY LABEL FOR pgaadauth ON ROLE {} IS 'aadauth,oid=<object id>,type=user';",
+                    revocation,
+                    quoted(&member)
                 )));
             }
         }

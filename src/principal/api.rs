@@ -7,7 +7,7 @@ use pgrx::prelude::*;
 
 use super::catalog::{self, Link, Role};
 use super::superuser::{as_superuser, quoted_name, run};
-use super::{anchors, association, link, lock, membership, rights};
+use super::{advice, anchors, association, link, lock, membership, rights};
 use crate::clock::seconds;
 use crate::fault::{Fault, Outcome, notice, or_raise};
 use crate::preloaded;
@@ -29,6 +29,7 @@ struct Wanted {
 fn set_admin(role_name: &[u8], object_id: pgrx::Uuid, object_type: &[u8]) {
     or_raise((|| {
         preloaded::require()?;
+        lock::require_writable(c"set_admin()")?;
         rights::require_superuser("set the Azure AD administrator")?;
         lock::claim_administrators()?;
         let name = role_name_of(role_name)?;
@@ -37,7 +38,7 @@ fn set_admin(role_name: &[u8], object_id: pgrx::Uuid, object_type: &[u8]) {
         let mfa = matches!(old, Some(Link::Bound(label)) if label.mfa);
         let wanted =
             Wanted { object_id: Some(uuid(object_id)), kind: kind(Some(object_type))?, admin: true, mfa };
-        let label = label(&wanted)?;
+        let label = label(&wanted, "set_admin", &name)?;
         for other in administrators() {
             if other.name != name {
                 link::demote(&other)?;
@@ -56,6 +57,7 @@ fn set_admin(role_name: &[u8], object_id: pgrx::Uuid, object_type: &[u8]) {
 fn remove_admin(role_name: Option<&[u8]>) {
     or_raise((|| {
         preloaded::require()?;
+        lock::require_writable(c"remove_admin()")?;
         rights::require_superuser("remove an Azure AD administrator")?;
         lock::claim_end_of_administrators()?;
         let administrators = administrators();
@@ -84,9 +86,10 @@ fn create_principal(
 ) -> Text {
     or_raise((|| {
         preloaded::require()?;
+        lock::require_writable(c"create_principal()")?;
         let name = given(role_name)?;
         let wanted = wanted(object_id, object_type, is_admin, is_mfa)?;
-        let label = label(&wanted)?;
+        let label = label(&wanted, "create_principal", &name)?;
         if catalog::role_named(&name).is_none() {
             rights::may_create()?;
             lock::claim_to_create(wanted.admin)?;
@@ -117,12 +120,13 @@ fn update_principal(
 ) -> Text {
     or_raise((|| {
         preloaded::require()?;
+        lock::require_writable(c"update_principal()")?;
         let name = given(role_name)?;
         let mut wanted = wanted(object_id, object_type, is_admin, is_mfa)?;
         let lock = |role: &Role| lock::claim_to_link(role, wanted.admin);
         let (role, old) = linked(&name, rights::may_change, lock)?;
         wanted.kind = wanted.kind.or(old.kind);
-        link::link(&role, &label(&wanted)?)?;
+        link::link(&role, &label(&wanted, "update_principal", &name)?)?;
         Ok(Text::shown(&format!("Updated role for \"{}\"", read(name.to_bytes()))))
     })())
 }
@@ -157,6 +161,7 @@ fn link_or_update_principal(
 fn drop_principal(role_name: Option<&[u8]>) {
     or_raise((|| {
         preloaded::require()?;
+        lock::require_writable(c"drop_principal()")?;
         let name = given(role_name)?;
         let (role, _) = linked(&name, rights::may_end, lock::claim_to_unlink)?;
         link::unlink(&role).map(drop)
@@ -168,6 +173,7 @@ fn drop_principal(role_name: Option<&[u8]>) {
 fn repair() -> SetOfIterator<'static, Text> {
     let done = or_raise((|| {
         preloaded::require()?;
+        lock::require_writable(c"repair()")?;
         rights::require_superuser("repair Azure AD roles")?;
         anchors::establish()
     })());
@@ -243,11 +249,12 @@ pub(super) fn given(role_name: Option<&[u8]>) -> Outcome<CString> {
     role_name_of(name)
 }
 
-fn label(wanted: &Wanted) -> Outcome<Label> {
+fn label(wanted: &Wanted, function: &str, role: &CStr) -> Outcome<Label> {
     let object_id = wanted.object_id.ok_or_else(|| {
-        Fault::not_now("the directory cannot be asked for the object id of a name").hint(
-            "Give the object id: SELECT azure_ad_auth.create_principal(role_name, object_id, object_type);",
-        )
+        let known = Label { kind: wanted.kind, admin: wanted.admin, mfa: wanted.mfa, ..Label::default() };
+        let complete = advice::call(function, &read(role.to_bytes()), &known);
+        Fault::not_now("the directory cannot be asked for the object id of a name")
+            .hint(format!("Give the object id: {complete}"))
     })?;
     Ok(Label { kind: wanted.kind, admin: wanted.admin, mfa: wanted.mfa, ..association::label_of(object_id)? })
 }
@@ -331,7 +338,10 @@ fn adopt(role: &Role, label: &Label) -> Outcome<()> {
             PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
             format!("role \"{name}\" is already linked to a directory object"),
         )
-        .hint("To link it to another one, or on other terms: SELECT azure_ad_auth.update_principal(…).")),
+        .hint(format!(
+            "To link it to another one, or on other terms: {}",
+            advice::call("update_principal", &name, label)
+        ))),
         None => link::link(role, label).map(drop),
     }
 }

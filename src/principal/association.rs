@@ -23,7 +23,7 @@ pub(crate) fn settle(done: &mut Done) -> Outcome<()> {
             link::set_label(&admin, PROVIDER, None);
             notice(
                 "Azure AD authentication is disabled: the server has no Azure AD administrator",
-                Some("SELECT azure_ad_auth.set_admin(role_name, object_id, object_type);"),
+                Some("SELECT azure_ad_auth.set_admin('<role name>', '<object id>', 'user');"),
             );
             done.push("removed the association with the tenant: there is no administrator".to_owned());
         }
@@ -35,7 +35,10 @@ pub(crate) fn settle(done: &mut Done) -> Outcome<()> {
         [one, two, ..] => {
             return Err(Fault::not_now("the Azure AD administrators are of different tenants")
                 .detail(format!("Tenants {one} and {two}."))
-                .hint("Remove the administrators of the old tenant first: azure_ad_auth.remove_admin()."));
+                .hint(format!(
+                    "Remove the administrators of the other tenant first: {}",
+                    removal_of_others(&admin)
+                )));
         }
     }
     Ok(())
@@ -46,6 +49,19 @@ pub(crate) fn is_void() -> bool {
     let linked = |role: &Role| catalog::is_linked(role.id);
     catalog::associated_tenant().is_some()
         && link::anchors().is_some_and(|(_, admin)| !membership::members_of(&admin).iter().any(linked))
+}
+
+/// Statements that remove the administrators who are not of the configured tenant.
+fn removal_of_others(admin: &Role) -> String {
+    let is_other = |role: &Role| {
+        let tenant = if let Link::Bound(label) = catalog::link_of(role.id) { label.tenant_id } else { None };
+        tenant.is_some() && tenant != crate::settings::tenant()
+    };
+    let others = membership::members_of(admin).into_iter().filter(is_other);
+    let removal = |role: Role| {
+        format!("SELECT azure_ad_auth.remove_admin({});", super::superuser::literal(&role.display_name()))
+    };
+    others.map(removal).collect::<Vec<_>>().join(" ")
 }
 
 /// The tenants of the administrators, each once; an administrator whose label names none counts for the configured one.

@@ -126,8 +126,10 @@ pub(crate) fn has_password(role: pg_sys::Oid) -> bool {
 
 /// Whether a role can be used at any time and by any number of sessions, as it is when it has just been created.
 pub(crate) fn is_unlimited(role: pg_sys::Oid) -> bool {
+    // No statement makes it null again, which `infinity` is as good as.
+    let until = attribute::<i64>(role, pg_sys::Anum_pg_authid_rolvaliduntil);
     attribute::<i32>(role, pg_sys::Anum_pg_authid_rolconnlimit) == Some(-1)
-        && attribute::<pg_sys::Datum>(role, pg_sys::Anum_pg_authid_rolvaliduntil).is_none()
+        && until.is_none_or(|until| until == i64::MAX)
 }
 
 /// A column of pg_authid; none if it is null, or there is no such role. `T` is of its type, by value.

@@ -5,6 +5,7 @@ use pgrx::prelude::*;
 
 use super::catalog::{self, Role};
 use super::superuser::{as_superuser, query};
+use super::{advice, stepping_down};
 
 /// What is wrong with a role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,30 @@ fn unlinked_members() -> Vec<(Defect, Role)> {
 fn roles(text: &str) -> Vec<Role> {
     let ids = query(text, &[], |row| row.get::<pg_sys::Oid>(1).ok().flatten());
     ids.into_iter().flatten().filter_map(catalog::role_of).collect()
+}
+
+/// A role that may grant another, which administrators manage, and is no administrator.
+pub(crate) struct Granter {
+    /// Its name.
+    pub(crate) role: String,
+    /// The name of the other one.
+    pub(crate) granted: String,
+    /// Whether the other one is linked.
+    pub(crate) is_link: bool,
+    /// The statement that ends this.
+    pub(crate) revocation: String,
+}
+
+/// Roles that may grant what administrators manage, and are none.
+pub(crate) fn granters() -> Vec<Granter> {
+    let pairs = as_superuser(stepping_down::granters).into_iter();
+    let granters = pairs.map(|(role, granted)| Granter {
+        role: role.display_name(),
+        granted: granted.display_name(),
+        is_link: catalog::is_linked(granted.id),
+        revocation: advice::revocation_of_admin_option(&granted, &role),
+    });
+    granters.collect()
 }
 
 /// The version that CREATE or ALTER EXTENSION has left in this database; none: the extension is not there.

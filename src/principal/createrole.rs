@@ -1,35 +1,43 @@
-//! What an administrator may not do with CREATEROLE on 15, where PostgreSQL lets whoever has it grant itself anything.
+//! What an administrator may not do with CREATEROLE.
 //!
-//! From 16 on the ADMIN option says who administers which role, and core keeps to it.
+//! Whoever may link or rebind a role can become it, so an administrator may link no role that holds what he does not (see
+//! `rights`). By GRANT, by a password, or by settings that take effect in the role's next session he would come to the same,
+//! so these are judged by the same rule, on every version.
+//!
+//! On 15 CREATEROLE administers every role. There an administrator goes no further than the roles he holds himself, those
+//! that administrators have made, and linked ones. From 16 on the ADMIN option says which roles are whose, and core keeps to
+//! it; what core would refuse anyway is left to core and its words.
 
 use pgrx::prelude::*;
 
 use super::catalog::{self, Role};
-use super::rights;
+use super::rights::{self, HAS_ADMIN_OPTION_RULES};
 use super::statement::{Named, Statement};
 use crate::fault::{Fault, Outcome};
 
 /// A statement of an administrator who is no superuser goes no further than the roles it holds itself.
 pub(crate) fn check(statement: &Statement) -> Outcome<()> {
-    if rights::HAS_ADMIN_OPTION_RULES {
-        return Ok(());
-    }
     let Some(user) = rights::user_of_administrator() else {
         return administrators_are_superusers(targets(statement));
     };
     match statement {
-        Statement::Membership { granted, .. } => may_grant(&user, granted),
+        // Before 16 nobody else says whose memberships one may take away.
+        Statement::Membership { granted, is_grant, .. } if *is_grant || !HAS_ADMIN_OPTION_RULES => {
+            may_grant(&user, granted)
+        }
         Statement::Create(creation) => {
             may_grant(&user, &creation.parents)?;
-            if creation.create_role { Err(may_not_give_createrole()) } else { Ok(()) }
+            if creation.create_role { may_give_createrole() } else { Ok(()) }
         }
+        // A linked role has no password, and what else may be altered lets nobody in.
         Statement::Alter { role, create_role, .. } => {
             may_touch(&user, targets(statement), catalog::is_linked)?;
             let other = role.role().is_some_and(|role| !rights::is_administrator(&role));
-            if *create_role && other { Err(may_not_give_createrole()) } else { Ok(()) }
+            if *create_role && other { may_give_createrole() } else { Ok(()) }
         }
-        Statement::Drop { .. } => may_touch(&user, targets(statement), catalog::is_linked),
-        // Its next session does with all its rights what its settings say.
+        // Nobody becomes a role by dropping it.
+        Statement::Drop { .. } => may_touch(&user, targets(statement), |_| true),
+        // Its next session does with all its rights what its settings say, and finds the schema of its name first.
         Statement::Configure { .. } | Statement::Rename { .. } => {
             may_touch(&user, targets(statement), |_| false)
         }
@@ -50,7 +58,7 @@ fn targets(statement: &Statement) -> &[Named] {
 
 /// Azure AD administrators, whom from 16 on nobody has the ADMIN option on, are a superuser's to change.
 fn administrators_are_superusers(roles: &[Named]) -> Outcome<()> {
-    if rights::is_superuser() {
+    if HAS_ADMIN_OPTION_RULES || rights::is_superuser() {
         return Ok(());
     }
     let mut roles = roles.iter().filter_map(Named::role);
@@ -58,21 +66,37 @@ fn administrators_are_superusers(roles: &[Named]) -> Outcome<()> {
     Err(may_not_change(&role).detail("It is an Azure AD administrator; only a superuser may change that."))
 }
 
-/// GRANT, REVOKE and IN ROLE: what one has, as everywhere else, and what administrators have made, if it is no more than that.
+/// GRANT and IN ROLE: what one can act as anyway, and what one administers, if that holds no more than one does.
 fn may_grant(user: &Role, roles: &[Named]) -> Outcome<()> {
-    let theirs = |role: &Role| {
-        rights::could_grant_himself(user.id, role) && rights::foreign_membership(user.id, role).is_none()
-    };
-    let foreign = |role: &Role| !catalog::is_member(user.id, role.id) && !theirs(role);
-    let Some(foreign) = roles.iter().filter_map(Named::role).find(foreign) else { return Ok(()) };
-    Err(Fault::denied(format!("permission denied to grant role \"{}\"", foreign.display_name()))
-        .detail("Azure AD administrators may grant roles they are members of."))
+    for role in roles.iter().filter_map(Named::role).filter(|role| !rights::can_act_as(user.id, role)) {
+        pgrx::check_for_interrupts!();
+        if let Some(reason) = why_not_to_grant(user, &role) {
+            return Err(Fault::denied(format!(
+                "permission denied to grant role \"{}\"",
+                role.display_name()
+            ))
+            .detail(reason));
+        }
+    }
+    Ok(())
+}
+
+fn why_not_to_grant(user: &Role, role: &Role) -> Option<String> {
+    if rights::could_grant_himself(user.id, role) {
+        rights::foreign_membership(user.id, role)
+    } else if HAS_ADMIN_OPTION_RULES {
+        None
+    } else {
+        Some("Azure AD administrators may grant roles they are members of.".to_owned())
+    }
 }
 
 /// Azure AD roles, and what administrators have made. What a superuser has given more than the one who made it has is a
-/// superuser's to change, but for those who have no password: a rebind is judged by itself.
+/// superuser's to change, where the change is not harmless.
 fn may_touch(user: &Role, roles: &[Named], harmless: impl Fn(pg_sys::Oid) -> bool) -> Outcome<()> {
-    for role in roles.iter().filter_map(Named::role).filter(|role| role.id != user.id) {
+    let others = roles.iter().filter_map(Named::role).filter(|role| role.id != user.id);
+    for role in others.filter(|role| rights::core_lets_administer(user.id, role.id)) {
+        pgrx::check_for_interrupts!();
         let foreign = || rights::foreign_membership(user.id, &role).filter(|_| !harmless(role.id));
         if let Some(reason) = rights::why_not_theirs(&role).map(str::to_owned).or_else(foreign) {
             return Err(may_not_change(&role).detail(reason));
@@ -85,7 +109,11 @@ fn may_not_change(role: &Role) -> Fault {
     Fault::denied(format!("permission denied to change role \"{}\"", role.display_name()))
 }
 
-fn may_not_give_createrole() -> Fault {
-    Fault::denied("permission denied to give CREATEROLE")
-        .detail("Azure AD administrators may not make others administrators of roles; a superuser may.")
+/// From 16 on CREATEROLE administers what its holder has made, and an administrator may give it as anybody may who has it.
+fn may_give_createrole() -> Outcome<()> {
+    if HAS_ADMIN_OPTION_RULES {
+        return Ok(());
+    }
+    Err(Fault::denied("permission denied to give CREATEROLE")
+        .detail("Azure AD administrators may not make others administrators of roles; a superuser may."))
 }

@@ -30,7 +30,7 @@ fn refuse_cut(name: &CStr, source: &CStr) -> Outcome<()> {
     if !is_cut(name, source) {
         return Ok(());
     }
-    Err(Fault::name_too_long(format!("role name \"{}…\" is too long", name.to_string_lossy())))
+    Err(Fault::name_too_long(format!("role name \"{}...\" is too long", name.to_string_lossy())))
 }
 
 /// Whether PostgreSQL has cut the name of a role to 63 bytes: nowhere in the text of the statement does it end where it does now.

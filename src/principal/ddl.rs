@@ -12,6 +12,7 @@ use pgrx::prelude::*;
 
 use super::catalog::{self, Role, is_anchor};
 use super::labels::{self, Before};
+use super::reach::New;
 use super::request::{self, Request};
 use super::statement::{self, Named, Statement};
 use super::superuser::{as_superuser, is_own_statement};
@@ -80,6 +81,12 @@ fn plan(call: UtilityCall) -> *const Plan {
     #[expect(unsafe_code, reason = "reads a call of core's")]
     // SAFETY: core passes the text of the statement, a C string that outlives the call.
     let source = unsafe { CStr::from_ptr(call.source) };
+    #[expect(unsafe_code, reason = "reads a call of core's")]
+    // SAFETY: as above; the name of a kind of statement is a constant.
+    let tag = unsafe {
+        CStr::from_ptr(pg_sys::GetCommandTagName(pg_sys::CreateCommandTag((*call.planned).utilityStmt)))
+    };
+    or_raise(lock::require_writable_for(&statement, tag));
     let requests = or_raise(before(&statement, source));
     let labels = labels_before(&statement);
     let parts = parts(&call, &statement, &requests);
@@ -181,15 +188,17 @@ fn after(statement: &Statement) -> Outcome<()> {
         Statement::Configure { role } => after_configure(role),
         Statement::Alter { role, .. } => {
             role.role().filter(is_anchor).map_or(Ok(()), |anchor| verify::anchor_is_intact(&anchor))?;
-            verify::roles_are_sound(std::slice::from_ref(role), None)?;
-            verify::nobody_lifts_a_guard(std::slice::from_ref(role))
+            verify::roles_are_sound(std::slice::from_ref(role), None, &New::nothing())?;
+            verify::nobody_lifts_a_guard(std::slice::from_ref(role), &New::nothing())
         }
         Statement::Create(creation) => {
             let role = Named::Name(creation.role.clone());
-            verify::roles_are_sound(&creation.members, role.role().as_ref())?;
-            verify::roles_are_sound(std::slice::from_ref(&role), None)?;
-            verify::administrators_have_no_members(&creation.parents)?;
-            verify::nobody_lifts_a_guard(&[role])
+            let is_new = |one: &Role, other: &Role| [one, other].iter().any(|at| at.name == creation.role);
+            let new = New { membership: &is_new, parameter: false };
+            verify::roles_are_sound(&creation.members, role.role().as_ref(), &new)?;
+            verify::created_role_is_sound(&role, &new)?;
+            verify::administrators_have_no_members(&creation.parents, true)?;
+            verify::nobody_lifts_a_guard(&[role], &new)
         }
         Statement::Membership { granted, members, is_grant, options_only } => {
             if *options_only {
@@ -200,8 +209,8 @@ fn after(statement: &Statement) -> Outcome<()> {
             after_membership(granted, members, *is_grant)
         }
         Statement::Parameter => as_superuser(reach::check_parameters),
-        Statement::Rename { to, .. } if to.role().is_some_and(|role| is_anchor(&role)) => {
-            verify::members_are_linked()
+        Statement::Rename { role, to } if to.role().is_some_and(|role| is_anchor(&role)) => {
+            verify::members_are_linked(role)
         }
         Statement::Rename { .. } | Statement::Own { .. } => Ok(()),
     }
@@ -216,20 +225,28 @@ fn after_drop(roles: &[Named]) -> Outcome<()> {
 }
 
 fn after_membership(granted: &[Named], members: &[Named], is_grant: bool) -> Outcome<()> {
+    let is_new = |member: &Role, role: &Role| {
+        let names = |list: &[Named], role: &Role| list.iter().any(|named| named.is(&role.name));
+        is_grant && names(members, member) && names(granted, role)
+    };
+    let new = New { membership: &is_new, parameter: false };
     for granted in granted.iter().filter_map(Named::role) {
         // What is taken away breaks nothing, and may be what mends it.
         if is_grant {
-            verify::roles_are_sound(members, Some(&granted))?;
+            verify::roles_are_sound(members, Some(&granted), &new)?;
         }
         if granted.name.as_c_str() == catalog::USER_ROLE {
             verify::anchors_are_joined(members)?;
+            if members.iter().any(|member| member.is(catalog::ADMIN_ROLE)) {
+                as_superuser(anchors::keep_one_row);
+            }
         }
     }
     if !is_grant {
         return Ok(());
     }
-    verify::administrators_have_no_members(granted)?;
-    verify::nobody_lifts_a_guard(members)
+    verify::administrators_have_no_members(granted, false)?;
+    verify::nobody_lifts_a_guard(members, &new)
 }
 
 fn settle(role: &Named) -> Outcome<()> {

@@ -12,9 +12,9 @@ use pgrx::prelude::*;
 use super::catalog::{self, ADMIN_ROLE, INTERNAL_PROVIDER, Link, PROVIDER, Role, USER_ROLE};
 use super::lock::{claim_to_link, claim_to_unlink, renamed};
 use super::membership::{self, Membership};
-use super::reach::check_reach;
+use super::reach::{New, check_reach};
 use super::superuser::{as_superuser, quoted, run};
-use super::{association, labels, managed, preload, rights, sessions, trust_lines};
+use super::{advice, association, labels, managed, preload, rights, sessions, stepping_down, trust_lines};
 use crate::fault::{Fault, Outcome, notice};
 
 /// What [`settle`] had to do, in words.
@@ -137,7 +137,7 @@ fn make_linked(role: &Role, label: &Label, done: &mut Done) -> Outcome<()> {
     let Some((user, admin)) = anchors() else {
         notice(
             format!("role \"{}\" is not linked completely", role.display_name()),
-            Some("Run CREATE EXTENSION azure_ad_auth, or azure_ad_auth.repair() where it exists."),
+            Some("CREATE EXTENSION azure_ad_auth; or, where it exists: SELECT azure_ad_auth.repair();"),
         );
         return Ok(());
     };
@@ -168,6 +168,7 @@ fn make_linked(role: &Role, label: &Label, done: &mut Done) -> Outcome<()> {
     } else if was_admin && !label.admin {
         alter(role, "NOCREATEROLE NOCREATEDB", done);
         notice(format!("role \"{}\" is no longer an Azure AD administrator", role.display_name()), None);
+        stepping_down::take_back(role, done);
         managed::give_back(role);
     }
     if preload::set(role) {
@@ -180,7 +181,7 @@ fn make_linked(role: &Role, label: &Label, done: &mut Done) -> Outcome<()> {
     if !done.is_empty() {
         check_done(role, wanted, was_admin)?;
     }
-    check_reach(role)
+    check_reach(role, &New::nothing())
 }
 
 /// What was done was done by name, and names change hands: it must be this role that it was done to.
@@ -208,6 +209,7 @@ fn make_unlinked(role: &Role, done: &mut Done) -> Outcome<()> {
     revoke(role, &admin, |_| true, done);
     if was_admin {
         alter(role, "NOCREATEROLE NOCREATEDB", done);
+        stepping_down::take_back(role, done);
         managed::give_back(role);
     }
     preload::remove(role);
@@ -234,9 +236,15 @@ pub(crate) fn check_linkable(role: &Role) -> Outcome<()> {
             .detail("Roles whose name begins with \"pg_\" belong to PostgreSQL."));
     }
     if role.is_privileged() {
-        return Err(Fault::denied(format!("role \"{name}\" cannot be linked to a directory object"))
-            .detail("It is a superuser, or has REPLICATION or BYPASSRLS.")
-            .hint(format!("ALTER ROLE {} NOSUPERUSER NOREPLICATION NOBYPASSRLS;", quoted(&name))));
+        let fault = Fault::denied(format!("role \"{name}\" cannot be linked to a directory object"))
+            .detail("It is a superuser, or has REPLICATION or BYPASSRLS.");
+        // The superuser that initdb has made stays one.
+        let stays_one = role.id == pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID);
+        return Err(if stays_one {
+            fault
+        } else {
+            fault.hint(format!("ALTER ROLE {} NOSUPERUSER NOREPLICATION NOBYPASSRLS;", quoted(&name)))
+        });
     }
     Ok(())
 }
@@ -244,14 +252,13 @@ pub(crate) fn check_linkable(role: &Role) -> Outcome<()> {
 /// Whoever is a member of an administrator's role could act as it.
 pub(crate) fn check_no_members(role: &Role) -> Outcome<()> {
     let Some(member) = membership::members_of(role).into_iter().next() else { return Ok(()) };
+    Err(cannot_have_members(role, &member).hint(advice::revocation(role, &member)))
+}
+
+pub(super) fn cannot_have_members(role: &Role, member: &Role) -> Fault {
     let (role, member) = (role.display_name(), member.display_name());
-    Err(Fault::denied(format!("role \"{role}\" administers Azure AD roles and cannot have members"))
+    Fault::denied(format!("role \"{role}\" administers Azure AD roles and cannot have members"))
         .detail(format!("Role \"{member}\" would be an administrator too, and nobody would see it."))
-        .hint(format!(
-            "REVOKE {} FROM {}; a further administrator: create_principal() with is_admin.",
-            quoted(&role),
-            quoted(&member)
-        )))
 }
 
 /// A member without a link would be matched by `+azure_ad_user` in pg_hba.conf, and has no guard.
@@ -260,12 +267,13 @@ fn check_members(role: &Role, admin: &Role) -> Outcome<()> {
         .into_iter()
         .find(|member| member.id != admin.id && !catalog::is_linked(member.id));
     let Some(member) = unlinked else { return Ok(()) };
-    let (role, member) = (role.display_name(), member.display_name());
-    Err(Fault::not_now(format!(
-        "role \"{role}\" cannot be linked because role \"{member}\" is a member of it"
-    ))
-    .detail("A member of an Azure AD role must be one itself.")
-    .hint(format!("REVOKE {} FROM {};", quoted(&role), quoted(&member))))
+    Err(has_unlinked_member(&role.display_name(), &member).hint(advice::revocation(role, &member)))
+}
+
+pub(super) fn has_unlinked_member(role: &str, member: &Role) -> Fault {
+    let member = member.display_name();
+    Fault::not_now(format!("role \"{role}\" cannot be linked because role \"{member}\" is a member of it"))
+        .detail("A member of an Azure AD role must be one itself.")
 }
 
 /// What was linked may still be a member of other linked roles.
@@ -275,12 +283,14 @@ fn check_not_inherited(role: &Role, user: &Role) -> Outcome<()> {
     }
     let through =
         membership::parents_of(role).into_iter().find(|parent| catalog::is_member(parent.id, user.id));
-    let (role, through) = (role.display_name(), through.map_or_else(String::new, |role| role.display_name()));
+    let Some(through) = through else { return Ok(()) };
     Err(Fault::not_now(format!(
-        "role \"{role}\" cannot be unlinked while it is a member of role \"{through}\""
+        "role \"{}\" cannot be unlinked while it is a member of role \"{}\"",
+        role.display_name(),
+        through.display_name()
     ))
     .detail("A member of an Azure AD role must be one itself.")
-    .hint(format!("REVOKE {} FROM {};", quoted(&through), quoted(&role))))
+    .hint(advice::revocation(&through, role)))
 }
 
 /// Memberships made here have one grantor, whoever asked for them, and no options.

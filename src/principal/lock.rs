@@ -31,7 +31,6 @@ const REACH: u16 = 1;
 
 /// Locks a role that is to be linked or rebound, and so that it stays as it is who administers. The role as it then is.
 pub(crate) fn claim_to_link(role: &Role, to_admin: bool) -> Outcome<Role> {
-    require_writable();
     let promotes = || to_admin && !link::holds_admin_role(role);
     hold_association(|| if to_admin { Some(BEGUN) } else { end_of_administrator(role) })?;
     let role = lock(role, ENDED)?;
@@ -46,13 +45,11 @@ pub(crate) fn claim_to_link(role: &Role, to_admin: bool) -> Outcome<Role> {
 /// Before a role is created that is to be linked: administrators are locked first, or whoever has them locked and creates a
 /// role of the same name would wait for us, and we for them.
 pub(crate) fn claim_to_create(to_admin: bool) -> Outcome<()> {
-    require_writable();
     hold_association(|| to_admin.then_some(BEGUN))
 }
 
 /// Locks a role that is to be unlinked. The role as it then is.
 pub(crate) fn claim_to_unlink(role: &Role) -> Outcome<Role> {
-    require_writable();
     hold_association(|| end_of_administrator(role))?;
     lock(role, ENDED)
 }
@@ -169,13 +166,11 @@ pub(crate) fn claim_revocations(user: &Role) -> Outcome<Role> {
 
 /// Locks the administrators, of whom there will be others.
 pub(crate) fn claim_administrators() -> Outcome<()> {
-    require_writable();
     claim_association(BEGUN)
 }
 
 /// Locks the administrators, of whom there will be fewer.
 pub(crate) fn claim_end_of_administrators() -> Outcome<()> {
-    require_writable();
     claim_association(ENDED)
 }
 
@@ -208,6 +203,11 @@ fn roles(named: &[Named]) -> Vec<Role> {
     roles
 }
 
+/// The same by the name alone, where nobody has been asked yet what he may.
+fn is_named_so(named: &Named) -> bool {
+    named.is(catalog::USER_ROLE) || named.is(catalog::ADMIN_ROLE)
+}
+
 fn is_one_of_the_two(named: &Named) -> bool {
     named.role().is_some_and(|role| is_anchor(&role))
 }
@@ -218,15 +218,34 @@ fn recovering() -> bool {
     unsafe { pg_sys::RecoveryInProgress() }
 }
 
-/// Raises core's own error where nothing can be written: in a read-only transaction, on a standby.
+/// Where nothing can be written the caller is told so by the name of what he called, before anything else can be wrong with
+/// it: in a read-only transaction in core's words, on a standby with what to do.
+pub(crate) fn require_writable(function: &CStr) -> Outcome<()> {
+    require_writable_as(function, "during recovery")
+}
+
+/// `where_not`: core's words for a standby, which are others for statements than for most functions.
 #[expect(unsafe_code, reason = "no safe wrapper")]
-fn require_writable() {
-    const COMMAND: &CStr = c"SECURITY LABEL";
-    // SAFETY: a constant C string.
-    unsafe {
-        pg_sys::PreventCommandDuringRecovery(COMMAND.as_ptr());
-        pg_sys::PreventCommandIfReadOnly(COMMAND.as_ptr());
+fn require_writable_as(command: &CStr, where_not: &str) -> Outcome<()> {
+    if recovering() {
+        let text = format!("cannot execute {} {where_not}", command.to_string_lossy());
+        return Err(Fault::new(PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION, text)
+            .hint("This server is a standby. Run it on the primary; it takes effect here by replication."));
     }
+    // SAFETY: a C string that outlives the call.
+    unsafe { pg_sys::PreventCommandIfReadOnly(command.as_ptr()) }
+    Ok(())
+}
+
+/// The same for a statement that is about Azure AD roles. Others are left to core. `tag` is the statement's own name.
+pub(crate) fn require_writable_for(statement: &Statement, tag: &CStr) -> Outcome<()> {
+    let is_ours = match statement {
+        Statement::Membership { granted, .. } => granted.iter().any(is_named_so),
+        Statement::Create(creation) => creation.parents.iter().any(is_named_so),
+        Statement::Label { .. } => true,
+        _ => false,
+    };
+    if is_ours { require_writable_as(tag, "in a read-only transaction") } else { Ok(()) }
 }
 
 #[expect(unsafe_code, reason = "no safe wrapper")]

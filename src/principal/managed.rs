@@ -10,12 +10,14 @@ use std::ffi::{CStr, c_char};
 
 use pgrx::prelude::*;
 
-use entra::Revocations;
+use entra::{Label, Revocations};
 
-use super::catalog::{self, ADMIN_ROLE, OWN_PROVIDER as PROVIDER, Role, USER_ROLE, is_anchor};
+use super::catalog::{
+    self, ADMIN_ROLE, INTERNAL_PROVIDER, OWN_PROVIDER as PROVIDER, Role, USER_ROLE, is_anchor,
+};
 use super::link::{self, Done};
 use super::superuser::run;
-use super::{reach, rights, scan};
+use super::{membership, reach, rights, scan};
 use crate::fault::{Fault, Outcome, notice, or_raise};
 
 /// Its one label.
@@ -70,24 +72,31 @@ pub(super) fn is_marked(role: &Role) -> bool {
     catalog::label_text(role.id, PROVIDER).is_some_and(|text| text == LABEL)
 }
 
-/// Gives roles marked before 16 to all administrators, as those made since are. Only within `as_superuser`.
+/// Whether administrators manage a role: because one of them has made it, or because it was given to them. From 16 on they
+/// have the ADMIN option on it, unless it is an administrator itself; before, it is marked.
+pub(super) fn is_theirs(role: &Role) -> bool {
+    let is_given = |admin: Role| membership::between(&admin, role).iter().any(|row| row.admin_option);
+    is_marked(role)
+        || (rights::HAS_ADMIN_OPTION_RULES && catalog::role_named(ADMIN_ROLE).is_some_and(is_given))
+}
+
+/// Gives to all administrators what one of them has made elsewhere: on Azure, and from 16 on, before it. Only within
+/// `as_superuser`.
 pub(super) fn hand_over(done: &mut Done) {
-    if !rights::HAS_ADMIN_OPTION_RULES {
-        return;
+    let mut pending = restored_from_azure();
+    if rights::HAS_ADMIN_OPTION_RULES {
+        pending.extend(scan::labelled_by(&[PROVIDER]));
     }
-    let mut pending = scan::labelled_by(&[PROVIDER]);
     // An administrator's role is nobody else's while it is one.
     pending.retain(|role| !is_anchor(role) && !rights::is_administrator(role));
+    pending.sort_by_key(|role| role.id.to_u32());
+    pending.dedup_by_key(|role| role.id);
     // One may be a member of another, which must be theirs first.
     loop {
         let (theirs, others): (Vec<_>, Vec<_>) =
             pending.into_iter().partition(has_no_more_than_administrators);
         for role in &theirs {
-            hand(role);
-            done.push(format!(
-                "granted \"{}\" to role \"azure_ad_admin\" with admin option",
-                role.display_name()
-            ));
+            done.push(hand(role));
         }
         pending = others;
         if theirs.is_empty() {
@@ -95,6 +104,18 @@ pub(super) fn hand_over(done: &mut Done) {
         }
     }
     pending.iter().for_each(notice_withheld);
+}
+
+/// Linked roles that a role dump of Azure has brought, and that nobody has given to administrators. On Azure it is
+/// administrators who make these. Azure's second label names the object, which none that is written here does.
+fn restored_from_azure() -> Vec<Role> {
+    let names_object = |role: &Role| {
+        let text = catalog::label_text(role.id, INTERNAL_PROVIDER);
+        text.and_then(|text| Label::parse_internal(&text).ok()).is_some_and(|label| label.object_id.is_some())
+    };
+    let mut roles = scan::labelled_by(&[INTERNAL_PROVIDER]);
+    roles.retain(|role| names_object(role) && catalog::is_linked(role.id) && !is_theirs(role));
+    roles
 }
 
 /// What superusers have given more than administrators could have is theirs to administer.
@@ -111,7 +132,9 @@ fn notice_withheld(role: &Role) {
     let name = role.display_name();
     notice(
         format!("role \"{name}\" is not given to Azure AD administrators, one of whom has made it"),
-        Some("It has an attribute or a membership that they could not have given it."),
+        Some(
+            "It has an attribute or a membership that they could not have given it. Without, repair() gives it to them.",
+        ),
     );
 }
 
@@ -121,13 +144,22 @@ pub(super) fn give_back(role: &Role) {
     if !rights::HAS_ADMIN_OPTION_RULES || !is_marked(role) {
         return;
     }
-    if has_no_more_than_administrators(role) { hand(role) } else { notice_withheld(role) }
+    if has_no_more_than_administrators(role) { drop(hand(role)) } else { notice_withheld(role) }
 }
 
-/// What the mark has said the ADMIN option says from now on.
-fn hand(role: &Role) {
+/// Makes a role one that administrators manage, as if one of them had made it here. Says what it did. From 16 on the ADMIN
+/// option says so, and no mark.
+fn hand(role: &Role) -> String {
+    let name = role.display_name();
+    if !rights::HAS_ADMIN_OPTION_RULES {
+        mark(role);
+        return format!("marked role \"{name}\" as one that Azure AD administrators manage");
+    }
     give(role);
-    link::set_label(role, PROVIDER, None);
+    if is_marked(role) {
+        link::set_label(role, PROVIDER, None);
+    }
+    format!("granted \"{name}\" to role \"azure_ad_admin\" with admin option")
 }
 
 /// There are no administrators any more: `azure_ad_admin` has been dropped.

@@ -1,11 +1,11 @@
 //! Whom a linked role may reach: nobody who could lift its guard.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 
 use pgrx::prelude::*;
 
+use super::advice::{revocation, unlink};
 use super::catalog::{self, Role};
-use super::superuser::quoted;
 use super::{anchors, membership};
 use crate::fault::{Fault, Outcome};
 
@@ -13,8 +13,9 @@ use crate::fault::{Fault, Outcome};
 /// of its own sessions: by options of its client, which are applied one after the other, SET ROLE included.
 ///
 /// `role` is where something changed: looked at are the roles above it, on whatever terms it is their member, and the linked
-/// ones below it. Only within `as_superuser`.
-pub(crate) fn check_reach(role: &Role) -> Outcome<()> {
+/// ones below it. `new` is what the statement that is judged has just done: no hint can tell anyone to take that back.
+/// Only within `as_superuser`.
+pub(crate) fn check_reach(role: &Role, new: &New<'_>) -> Outcome<()> {
     // The two roles last: what holds for everybody is said of the role itself.
     let (anchors, mut above): (Vec<_>, Vec<_>) =
         membership::ancestors_of(role).into_iter().partition(catalog::is_anchor);
@@ -25,7 +26,7 @@ pub(crate) fn check_reach(role: &Role) -> Outcome<()> {
     below.push(role.clone());
     let linked = |role: &Role| catalog::is_linked(role.id);
     match below.into_iter().find(linked) {
-        Some(linked) => Err(reaches(&linked, &top)),
+        Some(linked) => Err(reaches(&linked, &top, new)),
         None => Ok(()),
     }
 }
@@ -39,44 +40,89 @@ fn could_lift_guard(role: &Role) -> bool {
     role.superuser || parameter_it_may_set(role).is_some()
 }
 
-fn reaches(linked: &Role, top: &Role) -> Fault {
+/// What a statement that is judged has just done.
+pub(super) struct New<'a> {
+    /// It has made the first role a member of the second.
+    pub(super) membership: &'a dyn Fn(&Role, &Role) -> bool,
+    /// It has granted a parameter.
+    pub(super) parameter: bool,
+}
+
+impl New<'_> {
+    /// It has granted nothing.
+    pub(super) fn nothing() -> Self {
+        Self { membership: &|_, _| false, parameter: false }
+    }
+}
+
+fn reaches(linked: &Role, top: &Role, new: &New<'_>) -> Fault {
     let name = linked.display_name();
-    let parameter = parameter_it_may_set(top).unwrap_or("session_preload_libraries");
-    let detail = "It could keep azure_ad_auth out of its own sessions.";
-    if linked.id == top.id {
-        return Fault::denied(format!(
+    let found = parameter_it_may_set(top);
+    let parameter = found.unwrap_or("session_preload_libraries");
+    let fault = if linked.id == top.id {
+        Fault::denied(format!(
             "role \"{name}\" is linked to a directory object and cannot have SET on parameter \"{parameter}\""
         ))
-        .detail(detail)
-        .hint(format!("Revoke SET ON PARAMETER {parameter} where the role has it from."));
-    }
-    // What can be revoked is the last step there, which need not be a membership of the linked role itself.
-    let leads_there = |member: &Role| {
-        member.id == linked.id || membership::ancestors_of(linked).iter().any(|above| above.id == member.id)
+    } else {
+        Fault::denied(format!(
+            "role \"{name}\" is linked to a directory object and cannot be a member of role \"{}\", which is a superuser \
+             or has SET on parameter \"{parameter}\"",
+            top.display_name()
+        ))
     };
-    let step = membership::members_of(top).into_iter().find(leads_there).unwrap_or_else(|| linked.clone());
-    let (top, step) = (top.display_name(), step.display_name());
-    Fault::denied(format!(
-        "role \"{name}\" is linked to a directory object and cannot be a member of role \"{top}\", which is a superuser \
-         or has SET on parameter \"{parameter}\""
-    ))
-    .detail(detail)
-    .hint(format!("REVOKE {} FROM {};", quoted(&top), quoted(&step)))
+    let fault = fault.detail("It could keep azure_ad_auth out of its own sessions.");
+    let public = found.is_some_and(|parameter| may_set(parameter, pg_sys::InvalidOid));
+    let hint = if public {
+        (!new.parameter).then(|| format!("REVOKE SET ON PARAMETER {parameter} FROM PUBLIC;"))
+    } else if linked.id != top.id {
+        way_out(linked, top, new)
+    } else if new.parameter {
+        Some(format!("Unlink it first: {}", unlink(&name)))
+    } else {
+        Some(format!("REVOKE SET ON PARAMETER {parameter} FROM {};", super::advice::name(top)))
+    };
+    match hint {
+        Some(hint) => fault.hint(hint),
+        None => fault,
+    }
+}
+
+/// What would end the way from a linked role up to another: the last step that was there before the statement, or else the link.
+/// None if it leads by the two roles, which is everybody's way.
+fn way_out(linked: &Role, top: &Role, new: &New<'_>) -> Option<String> {
+    let above = membership::ancestors_of(linked);
+    let leads_there = |role: &Role| role.id == linked.id || above.iter().any(|above| above.id == role.id);
+    let mut target = top.clone();
+    // Nobody is a member of himself: each step leads further down.
+    while !catalog::is_anchor(&target) {
+        let step = membership::members_of(&target).into_iter().find(leads_there)?;
+        if !(new.membership)(&step, &target) {
+            return Some(revocation(&target, &step));
+        }
+        if step.id == linked.id {
+            return Some(format!("Unlink it first: {}", unlink(&linked.display_name())));
+        }
+        target = step;
+    }
+    None
 }
 
 /// The parameter of the guard, and the one that says where the library it names is looked for.
 const PARAMETERS: [&CStr; 2] = [c"session_preload_libraries", c"dynamic_library_path"];
 
 /// Returns which of them a role may set.
-#[expect(unsafe_code, reason = "no safe wrapper")]
 fn parameter_it_may_set(role: &Role) -> Option<&'static str> {
+    PARAMETERS.into_iter().filter_map(|parameter| parameter.to_str().ok()).find(|name| may_set(name, role.id))
+}
+
+/// Whether a role may set a parameter; no role: everybody.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn may_set(parameter: &str, role: pg_sys::Oid) -> bool {
     let wanted = pg_sys::AclMode::from(pg_sys::ACL_SET);
-    let may_set = |parameter: &&CStr| {
-        // SAFETY: a C string that outlives the call.
-        let answer = unsafe { pg_sys::pg_parameter_aclcheck(parameter.as_ptr(), role.id, wanted) };
-        answer == pg_sys::AclResult::ACLCHECK_OK
-    };
-    PARAMETERS.into_iter().find(may_set).and_then(|parameter| parameter.to_str().ok())
+    let Ok(parameter) = CString::new(parameter) else { return false };
+    // SAFETY: a C string that outlives the call.
+    let answer = unsafe { pg_sys::pg_parameter_aclcheck(parameter.as_ptr(), role, wanted) };
+    answer == pg_sys::AclResult::ACLCHECK_OK
 }
 
 /// No linked role may set a parameter of its guard. Only within `as_superuser`.
@@ -86,7 +132,8 @@ pub(crate) fn check_parameters() -> Outcome<()> {
     if !parameter_is_granted() {
         return Ok(());
     }
-    anchors::labelled_roles().iter().try_for_each(check_reach)
+    let new = New { parameter: true, ..New::nothing() };
+    anchors::labelled_roles().iter().try_for_each(|role| check_reach(role, &new))
 }
 
 /// Returns whether one of them is granted to anyone.

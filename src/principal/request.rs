@@ -13,9 +13,9 @@ use entra::Label;
 use super::catalog::{self, ADMIN_ROLE, Link, Role, USER_ROLE, is_anchor};
 use super::statement::{Creation, Named, Password, Statement};
 use super::superuser::{literal, quoted};
-use super::verify::{must_be_linked, not_linked};
-use super::{association, link, rights};
-use crate::fault::{Fault, Outcome};
+use super::verify::{must_be_linked, not_linked, to_link_it};
+use super::{advice, association, link, membership, rights};
+use crate::fault::{Fault, Outcome, notice};
 use crate::settings;
 use crate::text::read;
 
@@ -46,7 +46,7 @@ impl Request {
                 link::link(&role, label)
             }
             Self::Complete(role) => link::settle(role),
-            Self::Unlink(role) => link::unlink(role),
+            Self::Unlink(role) => unlink(role),
         }
         .map(drop)
     }
@@ -82,6 +82,20 @@ pub(super) fn of(statement: &Statement) -> Outcome<Vec<Request>> {
     }
 }
 
+/// Tools that manage roles revoke memberships they do not know of, and mean no link: so it is said what has ended.
+fn unlink(role: &Role) -> Outcome<link::Done> {
+    let link = catalog::link_of(role.id);
+    let done = link::unlink(role)?;
+    if let Link::Bound(label) = link {
+        let name = role.display_name();
+        notice(
+            format!("role \"{name}\" is no longer linked to a directory object, and its sessions end"),
+            Some(&format!("To link it again: {}", advice::call("create_principal", &name, &label))),
+        );
+    }
+    Ok(done)
+}
+
 fn names(roles: &[Named], name: &CStr) -> bool {
     roles.iter().any(|role| role.is(name))
 }
@@ -90,7 +104,12 @@ fn of_creation(creation: &Creation) -> Outcome<Request> {
     rights::may_create()?;
     let name = read(creation.role.to_bytes());
     if names(&creation.parents, ADMIN_ROLE) {
-        return Err(not_by_grant(ADMIN_ROLE));
+        return Err(not_by_grant(ADMIN_ROLE)
+            .hint(format!("To make it an administrator: {}", advice::create_administrator(&name))));
+    }
+    let unlinked = |role: &Role| !is_anchor(role) && !catalog::is_linked(role.id);
+    if let Some(member) = creation.members.iter().filter_map(Named::role).find(unlinked) {
+        return Err(link::has_unlinked_member(&name, &member).hint(to_link_it(&member.display_name())));
     }
     let object_id = match creation.password {
         Password::Uuid(id) if !settings::validates_object_ids() => id,
@@ -118,7 +137,7 @@ fn no_object(name: &str) -> Fault {
     must_be_linked(name, "azure_ad_user").detail("The directory cannot be asked for the object id of a name.")
     .hint(format!(
         "Give the object id: SET aad_validate_oids_in_tenant = off; CREATE ROLE {quoted} LOGIN PASSWORD '<object id>' \
-         IN ROLE azure_ad_user; or SELECT azure_ad_auth.create_principal({literal}, '<object id>', 'user');",
+         IN ROLE azure_ad_user; or: SELECT azure_ad_auth.create_principal({literal}, '<object id>', 'user');",
         quoted = quoted(name),
         literal = literal(name),
     ))
@@ -134,13 +153,19 @@ fn of_grant(anchor: &Role, member: Role) -> Outcome<Request> {
             rights::may_change(&member)?;
             Ok(Request::Complete(member))
         }
-        Link::Bound(_) => Err(not_by_grant(&anchor.name)),
+        Link::Bound(_) if wants_admin => Err(not_by_grant(&anchor.name)
+            .hint(format!("To make it an administrator: {}", advice::promote(&member)))),
+        Link::Bound(_) => Err(not_by_grant(&anchor.name).hint(format!(
+            "To make it a plain Azure AD user: SELECT azure_ad_auth.remove_admin({});",
+            literal(&member.display_name())
+        ))),
         _ => Err(not_linked(&member, anchor)),
     }
 }
 
 fn of_revoke(anchor: &Role, member: Role) -> Outcome<Option<Request>> {
-    if !catalog::is_linked(member.id) {
+    let is_member = || !membership::between(&member, anchor).is_empty();
+    if !catalog::is_linked(member.id) || (anchor.name.as_c_str() == ADMIN_ROLE && !is_member()) {
         return Ok(None);
     }
     if anchor.name.as_c_str() == ADMIN_ROLE {
@@ -149,9 +174,9 @@ fn of_revoke(anchor: &Role, member: Role) -> Outcome<Option<Request>> {
             "role \"{name}\" is linked to a directory object and stays a member of role \"azure_ad_admin\""
         ))
         .hint(format!(
-            "To make it a plain Azure AD user: SELECT azure_ad_auth.remove_admin({literal}); to unlink it: SELECT \
-             azure_ad_auth.drop_principal({literal});",
-            literal = literal(&name),
+            "To make it a plain Azure AD user: SELECT azure_ad_auth.remove_admin({}); or, to unlink it: {}",
+            literal(&name),
+            advice::unlink(&name)
         )));
     }
     rights::may_end(&member)?;
@@ -160,5 +185,4 @@ fn of_revoke(anchor: &Role, member: Role) -> Outcome<Option<Request>> {
 
 fn not_by_grant(anchor: &CStr) -> Fault {
     Fault::denied(format!("role \"{}\" is not granted by GRANT", anchor.to_string_lossy()))
-        .hint("Use azure_ad_auth.set_admin(), or create_principal() or update_principal() with is_admin.")
 }

@@ -10,11 +10,12 @@ use pgrx::prelude::*;
 use super::api::{given, linked};
 use super::catalog::{self, Link, OWN_PROVIDER, Role, USER_ROLE};
 use super::superuser::as_superuser;
-use super::{anchors, labels, link, lock, rights};
+use super::{advice, anchors, labels, link, lock, rights};
 use crate::clock;
 use crate::fault::{Fault, Outcome, notice, or_raise};
 use crate::preloaded;
 use crate::report::timestamp;
+use crate::text::read;
 use crate::{sessions, settings};
 
 /// Entra dates tokens back by up to so many seconds, so that clocks that are slow take them.
@@ -25,13 +26,15 @@ const BACKDATED_SECONDS: i64 = 300;
 fn revoke_tokens(role_name: Option<&[u8]>, issued_before: Option<TimestampWithTimeZone>) {
     or_raise((|| {
         preloaded::require()?;
+        lock::require_writable(c"revoke_tokens()")?;
         let name = given(role_name)?;
         let issued_before = issued_before.ok_or_else(|| null("issued_before"))?;
         let not_before = unix_seconds(issued_before)?;
         if not_before > clock::unix_now() + 1 {
-            return Err(Fault::invalid("issued_before must not lie in the future").hint(
-                "It would shut out tokens that are yet to be issued. To shut a role out: drop_principal().",
-            ));
+            return Err(Fault::invalid("issued_before must not lie in the future").hint(format!(
+                "It would shut out tokens that are yet to be issued. To shut the role out: {}",
+                advice::unlink(&read(name.to_bytes()))
+            )));
         }
         let (role, label) = linked(&name, rights::may_end, |role| lock::claim_to_link(role, false))?;
         let not_before = revoke(&role, &label, not_before);
@@ -45,6 +48,7 @@ fn revoke_tokens(role_name: Option<&[u8]>, issued_before: Option<TimestampWithTi
 fn revoke_principal(object_id: Option<pgrx::Uuid>) -> i32 {
     or_raise((|| {
         preloaded::require()?;
+        lock::require_writable(c"revoke_principal()")?;
         rights::may_administer()?;
         let object_id = object_id.ok_or_else(|| null("object_id"))?;
         let object = Uuid::from_bytes(*object_id.as_bytes());

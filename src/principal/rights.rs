@@ -6,8 +6,8 @@
 use pgrx::prelude::*;
 
 use super::catalog::{self, Link, Role};
-use super::superuser::{as_superuser, run};
-use super::{link, managed, membership};
+use super::superuser::as_superuser;
+use super::{link, managed, membership, stepping_down};
 use crate::fault::{Fault, Outcome};
 use crate::session::{self, Passage};
 
@@ -152,17 +152,9 @@ pub(crate) fn give_to_administrators(role: &Role, is_to_be_one: bool) {
         return managed::mark(role);
     }
     as_superuser(|| {
-        let name = role.quoted();
         managed::give(role);
-        // The members it was created with were granted by the creator, and go with the creator's right to grant.
-        let given: Vec<_> =
-            membership::rows_of(role).into_iter().filter(|row| row.grantor == user.id).collect();
-        link::revoke(&user, role, |_| true, &mut Vec::new());
-        for row in given.iter().filter(|row| row.member != user.id) {
-            let Some(member) = catalog::role_of(row.member) else { continue };
-            let option: &[u8] = if row.admin_option { b" WITH ADMIN OPTION" } else { b"" };
-            run(&[b"GRANT ", &name, b" TO ", &member.quoted(), option]);
-        }
+        // The members it was created with were granted by the creator, whose right to grant ends here.
+        stepping_down::revoke_from(&user, role, |_| true);
     });
 }
 
@@ -178,6 +170,19 @@ fn holds(user: pg_sys::Oid, role: pg_sys::Oid) -> bool {
 fn holds(user: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     // SAFETY: reads the catalog cache.
     unsafe { pg_sys::has_privs_of_role(user, role) || pg_sys::member_can_set_role(user, role) }
+}
+
+/// Whether a user can SET ROLE to a role, and so is nobody else by being granted it.
+#[cfg(feature = "pg15")]
+pub(crate) fn can_act_as(user: pg_sys::Oid, role: &Role) -> bool {
+    catalog::is_member(user, role.id)
+}
+
+#[cfg(not(feature = "pg15"))]
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn can_act_as(user: pg_sys::Oid, role: &Role) -> bool {
+    // SAFETY: reads the catalog cache.
+    unsafe { pg_sys::member_can_set_role(user, role.id) }
 }
 
 /// Whether a user could make himself a member of a role.
@@ -223,8 +228,13 @@ fn user_has_create_role(user: pg_sys::Oid) -> bool {
 }
 
 /// The rule of AlterRole() for PASSWORD (user.c), for a user who is no superuser and a role that is none either.
-#[expect(unsafe_code, reason = "no safe wrapper")]
 fn core_lets_change_password(user: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    user_has_create_role(user) && core_lets_administer(user, role)
+}
+
+/// Whether core's rules let a user administer a role, if he has CREATEROLE: before 16 every one.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn core_lets_administer(user: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     // SAFETY: reads the catalog cache.
-    user_has_create_role(user) && (!HAS_ADMIN_OPTION_RULES || unsafe { pg_sys::is_admin_of_role(user, role) })
+    !HAS_ADMIN_OPTION_RULES || unsafe { pg_sys::is_admin_of_role(user, role) }
 }

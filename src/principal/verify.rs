@@ -3,20 +3,22 @@
 use pgrx::prelude::*;
 
 use super::catalog::{self, Role, is_anchor};
+use super::reach::New;
 use super::statement::Named;
-use super::superuser::{as_superuser, literal, quoted};
-use super::{anchors, link, membership, reach};
+use super::superuser::{as_superuser, quoted};
+use super::{advice, anchors, link, membership, reach};
 use crate::fault::{Fault, Outcome};
 
-/// Roles are as a link, or the lack of one, asks for. `through` is a role they may have become members of.
-pub(super) fn roles_are_sound(roles: &[Named], through: Option<&Role>) -> Outcome<()> {
+/// Roles are as a link, or the lack of one, asks for. `through` is a role they may have become members of; `new`, what the
+/// statement has granted.
+pub(super) fn roles_are_sound(roles: &[Named], through: Option<&Role>, new: &New<'_>) -> Outcome<()> {
     let Some(user) = catalog::role_named(catalog::USER_ROLE) else { return Ok(()) };
     for role in roles.iter().filter_map(Named::role) {
         if is_anchor(&role) {
             continue;
         }
         if catalog::is_linked(role.id) {
-            verify_linked(&role)?;
+            verify_linked(&role, new)?;
         } else if catalog::is_member(role.id, user.id) {
             let through = through.filter(|through| catalog::is_member(through.id, user.id));
             let through = through.cloned().or_else(|| parent_in(&role, &user));
@@ -30,6 +32,18 @@ fn parent_in(role: &Role, user: &Role) -> Option<Role> {
     membership::parents_of(role).into_iter().find(|parent| catalog::is_member(parent.id, user.id))
 }
 
+/// A role that the statement has created.
+pub(super) fn created_role_is_sound(role: &Named, new: &New<'_>) -> Outcome<()> {
+    let (Some(made), Some(user)) = (role.role(), catalog::role_named(catalog::USER_ROLE)) else {
+        return Ok(());
+    };
+    let is_ours = is_anchor(&made) || catalog::is_linked(made.id);
+    if !is_ours && catalog::is_member(made.id, user.id) {
+        return Err(not_created_linked(&made, &parent_in(&made, &user).unwrap_or(user)));
+    }
+    roles_are_sound(std::slice::from_ref(role), None, new)
+}
+
 /// One role cannot be a member of another; what to do about it is for the caller to say.
 pub(super) fn must_be_linked(role: &str, through: &str) -> Fault {
     Fault::not_now(format!(
@@ -39,33 +53,57 @@ pub(super) fn must_be_linked(role: &str, through: &str) -> Fault {
 
 pub(super) fn not_linked(role: &Role, through: &Role) -> Fault {
     let (role, through) = (role.display_name(), through.display_name());
-    let (literal, name) = (literal(&role), quoted(&role));
     let hint = if through.as_bytes() == catalog::ADMIN_ROLE.to_bytes() {
-        format!(
-            "To make it an administrator: SELECT azure_ad_auth.create_principal({literal}, object_id, 'user', is_admin => true); \
-             or, the only one, azure_ad_auth.set_admin({literal}, object_id);"
-        )
+        to_make_it_administrator(&role)
     } else {
-        format!(
-            "Link it first: SELECT azure_ad_auth.create_principal({literal}, object_id); or \
-             SECURITY LABEL FOR pgaadauth ON ROLE {name} IS 'aadauth,oid=<object id>,type=user';"
-        )
+        to_link_it(&role)
     };
-    must_be_linked(&role, &through)
-        .detail(format!(
-            "Role \"{through}\" is an Azure AD role, and only Azure AD roles may be members of one."
-        ))
-        .hint(hint)
+    must_be_member_of_one(&role, &through).hint(hint)
+}
+
+/// The same of a role that the statement would have created.
+fn not_created_linked(role: &Role, through: &Role) -> Fault {
+    let name = role.display_name();
+    let hint = if is_anchor(through) {
+        to_make_it_administrator(&name)
+    } else {
+        let (through, quoted) = (advice::name(through), quoted(&name));
+        format!("Create it linked: {} GRANT {through} TO {quoted};", advice::create(&name))
+    };
+    must_be_member_of_one(&name, &through.display_name()).hint(hint)
+}
+
+fn to_make_it_administrator(role: &str) -> String {
+    format!(
+        "To make it an administrator: {} or, the only one: {}",
+        advice::create_administrator(role),
+        advice::set_administrator(role)
+    )
+}
+
+/// For a role that is not linked, and is to be a member of one that is.
+pub(super) fn to_link_it(role: &str) -> String {
+    format!(
+        "Link it first: {} or: SECURITY LABEL FOR pgaadauth ON ROLE {} IS 'aadauth,oid=<object id>,type=user';",
+        advice::create(role),
+        quoted(role)
+    )
+}
+
+fn must_be_member_of_one(role: &str, through: &str) -> Fault {
+    must_be_linked(role, through).detail(format!(
+        "Role \"{through}\" is an Azure AD role, and only Azure AD roles may be members of one."
+    ))
 }
 
 /// A linked role has nothing by which it could step around its guard or its token.
-fn verify_linked(role: &Role) -> Outcome<()> {
+fn verify_linked(role: &Role, new: &New<'_>) -> Outcome<()> {
     let name = role.display_name();
     if role.is_privileged() {
         return Err(Fault::denied(format!(
             "role \"{name}\" is linked to a directory object and cannot be a superuser, or have REPLICATION or BYPASSRLS"
         ))
-        .hint("Unlink it first: SELECT azure_ad_auth.drop_principal(role_name)."));
+        .hint(format!("Unlink it first: {}", advice::unlink(&name))));
     }
     as_superuser(|| {
         if catalog::has_password(role.id) {
@@ -74,7 +112,7 @@ fn verify_linked(role: &Role) -> Outcome<()> {
             ))
             .detail("It logs in with an access token or not at all."));
         }
-        reach::check_reach(role)
+        reach::check_reach(role, new)
     })
 }
 
@@ -95,22 +133,31 @@ fn unless(role: &Role, whole: impl FnOnce() -> bool) -> Outcome<()> {
     )
 }
 
-/// Roles that have been granted: those of administrators are nobody's.
-pub(super) fn administrators_have_no_members(granted: &[Named]) -> Outcome<()> {
-    granted
-        .iter()
-        .filter_map(Named::role)
-        .filter(link::holds_admin_role)
-        .try_for_each(|role| link::check_no_members(&role))
+/// Roles that have been granted: those of administrators are nobody's. `created` says that the members are new.
+pub(super) fn administrators_have_no_members(granted: &[Named], created: bool) -> Outcome<()> {
+    let administrators = granted.iter().filter_map(Named::role).filter(link::holds_admin_role);
+    for role in administrators {
+        if let Some(member) = membership::members_of(&role).into_iter().next() {
+            let instead = if created {
+                advice::create_administrator(&member.display_name())
+            } else {
+                advice::promote(&member)
+            };
+            return Err(link::cannot_have_members(&role, &member)
+                .hint(format!("To make it an administrator: {instead}")));
+        }
+    }
+    Ok(())
 }
 
 /// A role that has become one of the two by its name has no members that are not linked.
-pub(super) fn members_are_linked() -> Outcome<()> {
-    as_superuser(anchors::check_members_are_linked)
+pub(super) fn members_are_linked(renamed_from: &Named) -> Outcome<()> {
+    let Named::Name(name) = renamed_from else { return Ok(()) };
+    as_superuser(|| anchors::check_members_are_linked(Some(name)))
 }
 
-pub(super) fn nobody_lifts_a_guard(roles: &[Named]) -> Outcome<()> {
-    as_superuser(|| roles.iter().filter_map(Named::role).try_for_each(|role| reach::check_reach(&role)))
+pub(super) fn nobody_lifts_a_guard(roles: &[Named], new: &New<'_>) -> Outcome<()> {
+    as_superuser(|| roles.iter().filter_map(Named::role).try_for_each(|role| reach::check_reach(&role, new)))
 }
 
 pub(super) fn anchor_in_use(anchor: &Role, what: &str) -> Fault {

@@ -37,7 +37,7 @@ fn a_server_that_is_as_it_should_be() {
     cluster.sql("SELECT azure_ad_auth.remove_admin()");
     assert_eq!(
         cluster.sql("SELECT what_to_do FROM azure_ad_auth.check_configuration() WHERE level = 'danger'"),
-        "SELECT azure_ad_auth.set_admin(role_name, object_id, object_type);"
+        "SELECT azure_ad_auth.set_admin('<role name>', '<object id>', 'user');"
     );
 }
 

@@ -300,13 +300,20 @@ fn an_administrators_role_has_no_members() {
     let (cluster, _provider) = scene("");
     link(&cluster, "ann", PERSON, "user");
     let message = "role \"admin\" administers Azure AD roles and cannot have members";
-    let hint = "HINT:  REVOKE admin FROM ann;";
+    let hint = &format!(
+        "HINT:  To make it an administrator: SELECT azure_ad_auth.update_principal('ann', '{PERSON}', 'user', is_admin => true);"
+    );
     fails(&cluster, "GRANT admin TO ann", message, hint);
     fails(&cluster, "ALTER GROUP admin ADD USER ann", message, hint);
     let create = format!(
         "SET aad_validate_oids_in_tenant = off; CREATE USER ben PASSWORD '{PERSON}' IN ROLE azure_ad_user, admin"
     );
-    fails(&cluster, &create, message, "HINT:  REVOKE admin FROM ben;");
+    fails(
+        &cluster,
+        &create,
+        message,
+        "azure_ad_auth.create_principal('ben', '<object id>', 'user', is_admin => true);",
+    );
     cluster.sql("CREATE ROLE deputy LOGIN");
     link(&cluster, "deputy", SECOND_ADMIN, "user");
     cluster.sql("GRANT deputy TO ann");
@@ -521,12 +528,7 @@ fn the_two_roles_do_not_come_back_with_members_under_their_names() {
     cluster.sql("ALTER ROLE azure_ad_user RENAME TO foo; GRANT foo TO postgres");
     let message =
         "role \"postgres\" is a member of role \"azure_ad_user\" but is not linked to a directory object";
-    fails(
-        &cluster,
-        "ALTER ROLE foo RENAME TO azure_ad_user",
-        message,
-        "HINT:  REVOKE azure_ad_user FROM postgres;",
-    );
+    fails(&cluster, "ALTER ROLE foo RENAME TO azure_ad_user", message, "HINT:  REVOKE foo FROM postgres;");
     cluster.sql("REVOKE foo FROM postgres; ALTER ROLE foo RENAME TO azure_ad_user");
     cluster.sql(&format!("SELECT azure_ad_auth.set_admin('admin', '{ADMIN}')"));
     admitted(&cluster, "admin", &token_of(ADMIN));

@@ -429,7 +429,7 @@ fn administrators_of_two_tenants_are_none() {
         &cluster,
         &format!("SELECT azure_ad_auth.create_principal('x', '{PERSON}', 'user', true)"),
         "the Azure AD administrators are of different tenants",
-        "remove_admin()",
+        "remove_admin('admin');",
     );
     cluster.sql(&format!("SELECT azure_ad_auth.set_admin('x', '{PERSON}')"));
     assert_eq!(association(&cluster), format!("aadauth,tenant_id={OTHER_TENANT}"));
@@ -477,17 +477,17 @@ fn memberships_of_other_grantors_become_one() {
 fn membership_comes_and_goes_with_the_link_only() {
     let (cluster, _provider) = scene("");
     link(&cluster, "ann", PERSON, "user");
-    for (statement, role) in
-        [("GRANT azure_ad_admin TO ann", "azure_ad_admin"), ("GRANT azure_ad_user TO admin", "azure_ad_user")]
-    {
+    for (statement, role, hint) in [
+        ("GRANT azure_ad_admin TO ann", "azure_ad_admin", "HINT:  To make it an administrator: SELECT"),
+        ("GRANT azure_ad_user TO admin", "azure_ad_user", "HINT:  To make it a plain Azure AD user: SELECT"),
+    ] {
         let message = format!("role \"{role}\" is not granted by GRANT");
-        let hint = "HINT:  Use azure_ad_auth.set_admin(), or create_principal() or update_principal() with is_admin.";
         fails(&cluster, statement, &message, hint);
     }
     for statement in ["ALTER GROUP azure_ad_admin DROP USER admin", "REVOKE azure_ad_admin FROM admin"] {
         let message =
             "role \"admin\" is linked to a directory object and stays a member of role \"azure_ad_admin\"";
-        let hint = "HINT:  To make it a plain Azure AD user: SELECT azure_ad_auth.remove_admin('admin'); to unlink it: SELECT \
+        let hint = "HINT:  To make it a plain Azure AD user: SELECT azure_ad_auth.remove_admin('admin'); or, to unlink it: SELECT \
                     azure_ad_auth.drop_principal('admin');";
         fails(&cluster, statement, message, hint);
     }

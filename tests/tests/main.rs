@@ -4,6 +4,7 @@
 
 #![allow(missing_docs, reason = "a test's name says what it pins")]
 
+mod administered;
 mod administrators;
 mod admissions;
 mod azure;
@@ -21,6 +22,7 @@ mod expiry;
 mod explain;
 mod guard;
 mod hba;
+mod hints;
 mod invariant;
 mod keys;
 mod labels;
@@ -45,6 +47,7 @@ mod sessions;
 mod settings;
 mod slips;
 mod snapshot;
+mod standby;
 mod stat;
 mod statements;
 mod status;

@@ -181,6 +181,63 @@ fn a_role_dump_of_a_flexible_server_restores_and_its_people_log_in() {
     }
 }
 
+/// On Azure it is administrators who make Azure AD roles; here they administer them after a move, but for what holds more.
+#[test]
+fn what_came_from_azure_is_the_administrators_to_manage() {
+    const ADMINISTRATOR: &str = "admin@contoso.example";
+    for extension_first in [true, false] {
+        let (new, _provider) = fresh_house();
+        if extension_first {
+            new.sql("CREATE EXTENSION azure_ad_auth");
+        }
+        // What holds more than administrators could have given it is a superuser's, and so is what one links here.
+        let mut dump = flexible_dump() + "GRANT pg_read_all_data TO billing;\n";
+        if new.workshop.installation.major >= 16 {
+            // As it stands there, and as it restores.
+            let granted = format!(
+                "GRANT \"ann@contoso.example\" TO \"{ADMINISTRATOR}\" WITH ADMIN OPTION, INHERIT FALSE, SET FALSE GRANTED BY azuresu;\n"
+            );
+            assert!(!restore(&new, &granted).success);
+            dump += &granted.replace(" GRANTED BY azuresu", "");
+        }
+        let output = restore(&new, &dump);
+        assert!(output.success, "{}", output.stderr);
+        if !extension_first {
+            new.sql("CREATE EXTENSION azure_ad_auth");
+        }
+        link(&new, "ours", PERSON, "user");
+        new.sql(&format!(
+            "CREATE ROLE labelled LOGIN; SECURITY LABEL FOR pgaadauth ON ROLE labelled IS 'aadauth,oid={PERSON},type=user'"
+        ));
+        let output = new.sql_as("postgres", "SELECT azure_ad_auth.repair()");
+        let withheld = "NOTICE:  role \"billing\" is not given to Azure AD administrators";
+        assert!(output.stderr.contains(withheld), "{}", output.stderr);
+        assert_eq!(new.sql("SELECT count(*) FROM azure_ad_auth.repair()"), "0", "once is enough");
+        new.await_keys();
+        let mut admin = session(&new, ADMINISTRATOR, ADMIN);
+        run_all(
+            &mut admin,
+            &[
+                "ALTER ROLE \"ann@contoso.example\" SET work_mem = '1MB'",
+                "GRANT \"Database Readers\" TO \"ann@contoso.example\"",
+                &format!("SELECT azure_ad_auth.update_principal('Database Readers', '{SECOND_ADMIN}')"),
+                "REVOKE \"Database Readers\" FROM \"ann@contoso.example\"",
+                "SELECT azure_ad_auth.drop_principal('ann@contoso.example')",
+                "DROP ROLE \"ann@contoso.example\"",
+            ],
+        );
+        // Before 16 whoever is linked, and holds no more than an administrator does, is his to change.
+        let since_16 = new.workshop.installation.major >= 16;
+        for role in if since_16 { vec!["billing", "ours", "labelled"] } else { vec!["billing"] } {
+            let fault = admin.query(&format!("ALTER ROLE {role} SET work_mem = '1MB'")).expect_err(role);
+            assert_eq!(fault.sqlstate, "42501", "{role}: {fault:?}");
+        }
+        let theirs =
+            "SELECT string_agg(objoid::regrole::text, ' ') FROM pg_shseclabel WHERE label = 'managed'";
+        assert_eq!(new.sql(theirs), if since_16 { "" } else { "\"Database Readers\"" });
+    }
+}
+
 #[test]
 fn an_administrator_who_was_created_by_another_comes_without_that_grant() {
     let (new, _provider) = fresh_house();

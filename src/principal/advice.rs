@@ -1,0 +1,125 @@
+//! Statements for hints, complete and in the order in which they are to be run: whoever reads one can paste it.
+//!
+//! What nobody here can know is left open in one way only: [`OBJECT_ID`], in quotes.
+
+use std::ffi::CStr;
+
+use entra::{Label, PrincipalKind, Uuid};
+use pgrx::pg_sys;
+
+use super::catalog::{self, Link, Role};
+use super::membership::{self, Membership};
+use super::superuser::{literal, query, quoted};
+use crate::text::read;
+
+/// Stands for the id of a directory object.
+const OBJECT_ID: &str = "<object id>";
+
+/// Links a role, existing or not, to an object that is yet to be named.
+pub(super) fn create(role: &str) -> String {
+    format!("SELECT azure_ad_auth.create_principal({}, '{OBJECT_ID}');", literal(role))
+}
+
+/// Links a role as an administrator.
+pub(super) fn create_administrator(role: &str) -> String {
+    format!(
+        "SELECT azure_ad_auth.create_principal({}, '{OBJECT_ID}', 'user', is_admin => true);",
+        literal(role)
+    )
+}
+
+/// Makes a role the only administrator.
+pub(super) fn set_administrator(role: &str) -> String {
+    format!("SELECT azure_ad_auth.set_admin({}, '{OBJECT_ID}', 'user');", literal(role))
+}
+
+/// Makes a role an administrator: a linked one stays linked to what it is linked to.
+pub(super) fn promote(role: &Role) -> String {
+    match catalog::link_of(role.id) {
+        Link::Bound(label) => call("update_principal", &role.display_name(), &Label { admin: true, ..label }),
+        _ => create_administrator(&role.display_name()),
+    }
+}
+
+/// Unlinks a role.
+pub(super) fn unlink(role: &str) -> String {
+    format!("SELECT azure_ad_auth.drop_principal({});", literal(role))
+}
+
+/// A call of `create_principal` or `update_principal` that makes a link as a label has it.
+pub(super) fn call(function: &str, role: &str, label: &Label) -> String {
+    let object = label.object_id.map_or_else(|| OBJECT_ID.to_owned(), |id: Uuid| id.to_string());
+    let kind = label.kind.map_or_else(String::new, |kind: PrincipalKind| format!(", '{kind}'"));
+    let admin = if label.admin { ", is_admin => true" } else { "" };
+    let mfa = if label.mfa { ", is_mfa => true" } else { "" };
+    format!("SELECT azure_ad_auth.{function}({}, '{object}'{kind}{admin}{mfa});", literal(role))
+}
+
+/// What ends the membership of one role in another, for a superuser to run.
+///
+/// From 16 on there may be a row for each grantor, and REVOKE takes those of one: a superuser's, unless it says GRANTED BY. A
+/// row by which others have been granted the role goes with CASCADE only; what `member` has granted to itself goes with it.
+pub(super) fn revocation(role: &Role, member: &Role) -> String {
+    let rows = membership::between(member, role);
+    let all = membership::rows_of(role);
+    let is_by_itself = |row: &&Membership| row.grantor == member.id;
+    // Alone it is the bootstrap superuser's, who is nobody's grantee.
+    let is_alone = rows.iter().all(|row| is_by_itself(&row));
+    let by_others = rows.iter().filter(|row| is_alone || !is_by_itself(row));
+    let is_only_one = rows.is_empty() || cfg!(feature = "pg15");
+    if is_only_one {
+        return format!("REVOKE {} FROM {};", name(role), name(member));
+    }
+    let statements = by_others.map(|row| {
+        let has_granted = row.admin_option && all.iter().any(|other| other.grantor == member.id);
+        statement(role, member, row, "", has_granted)
+    });
+    statements.collect::<Vec<_>>().join(" ")
+}
+
+/// The same for the ADMIN option alone.
+pub(super) fn revocation_of_admin_option(role: &Role, member: &Role) -> String {
+    let rows = membership::between(member, role);
+    let has_granted = membership::rows_of(role).iter().any(|other| other.grantor == member.id);
+    let rows = rows.iter().filter(|row| row.admin_option);
+    let statements = rows
+        .map(|row| statement(role, member, row, "ADMIN OPTION FOR ", has_granted && !cfg!(feature = "pg15")));
+    statements.collect::<Vec<_>>().join(" ")
+}
+
+fn statement(role: &Role, member: &Role, row: &Membership, what: &str, cascades: bool) -> String {
+    let is_bootstrap = row.grantor.to_u32() == pg_sys::BOOTSTRAP_SUPERUSERID;
+    let grantor = catalog::role_of(row.grantor).filter(|_| !is_bootstrap && !cfg!(feature = "pg15"));
+    let by = grantor.map_or_else(String::new, |grantor| format!(" GRANTED BY {}", name(&grantor)));
+    let cascade = if cascades { " CASCADE" } else { "" };
+    format!("REVOKE {what}{} FROM {}{by}{cascade};", name(role), name(member))
+}
+
+/// What takes a role's settings away, in every database it has some for. Only within `as_superuser`.
+pub(super) fn resets(role: &Role) -> String {
+    let databases = query(
+        "SELECT setdatabase FROM pg_db_role_setting WHERE setrole = $1 ORDER BY 1",
+        &[role.id.into()],
+        |row| row.get::<pg_sys::Oid>(1).ok().flatten(),
+    );
+    let statements = databases.into_iter().flatten().map(|database| {
+        let place = database_name(database).map(|name| format!(" IN DATABASE {}", quoted(&name)));
+        format!("ALTER ROLE {}{} RESET ALL;", name(role), place.unwrap_or_default())
+    });
+    statements.collect::<Vec<_>>().join(" ")
+}
+
+/// None: the settings are for all databases.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn database_name(id: pg_sys::Oid) -> Option<String> {
+    // SAFETY: reads the catalog cache; the result is null or a palloc'd C string, copied at once.
+    unsafe {
+        let name = pg_sys::get_database_name(id);
+        (!name.is_null()).then(|| read(CStr::from_ptr(name).to_bytes()))
+    }
+}
+
+/// A role's name as it stands in a statement.
+pub(super) fn name(role: &Role) -> String {
+    quoted(&role.display_name())
+}

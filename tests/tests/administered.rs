@@ -1,0 +1,227 @@
+//! What an administrator may not rebind he may not reach by a statement either, on every version.
+
+use trial::client::RawClient;
+use trial::cluster::Cluster;
+use trial::issuer::*;
+
+use crate::links::{ADMIN, SECOND_ADMIN, session};
+use crate::scene;
+
+fn run(client: &mut RawClient, statement: &str) {
+    let result = client.query(statement);
+    assert!(result.is_ok(), "{statement}: {result:?}");
+}
+
+fn refused(client: &mut RawClient, statement: &str) {
+    let fault = client.query(statement).expect_err(statement);
+    assert_eq!(fault.sqlstate, "42501", "{statement}: {fault:?}");
+}
+
+/// `ann` and `ben` are linked, `team` and `crew` are not; an administrator has made all of them.
+fn made_by_an_administrator(cluster: &Cluster) -> RawClient {
+    let mut admin = session(cluster, "admin", ADMIN);
+    for (role, object) in [("ann", PERSON), ("ben", APPLICATION)] {
+        run(&mut admin, &format!("SELECT azure_ad_auth.create_principal('{role}', '{object}', 'user')"));
+    }
+    run(&mut admin, "CREATE ROLE team LOGIN");
+    run(&mut admin, "CREATE ROLE crew LOGIN");
+    admin
+}
+
+/// Statements by which a session would come to act as the role `{}`, or have others do so, or have its sessions do its will.
+fn ways_to(role: &str, is_linked: bool, major: u32) -> Vec<String> {
+    let mut ways = vec![
+        "GRANT {} TO admin",
+        "GRANT {} TO ben",
+        "GRANT {} TO ben WITH ADMIN OPTION",
+        "ALTER GROUP {} ADD USER ben",
+        "DO $$ BEGIN EXECUTE 'GRANT {} TO CURRENT_USER'; END $$",
+        "ALTER ROLE {} SET search_path = elsewhere",
+        "ALTER ROLE {} IN DATABASE postgres SET search_path = elsewhere",
+        "ALTER ROLE {} RESET ALL",
+        "ALTER ROLE {} RENAME TO another",
+    ];
+    if !is_linked {
+        ways.extend([
+            "CREATE ROLE fresh IN ROLE {}",
+            "CREATE ROLE fresh IN GROUP {}",
+            "ALTER ROLE {} PASSWORD 'known'",
+            "ALTER ROLE {} LOGIN VALID UNTIL 'infinity'",
+            "SELECT azure_ad_auth.create_principal('{}', '66666666-aaaa-bbbb-cccc-000000000006', 'user')",
+            "SECURITY LABEL FOR pgaadauth ON ROLE {} IS 'aadauth,oid=66666666-aaaa-bbbb-cccc-000000000006,type=user'",
+        ]);
+    } else {
+        ways.extend([
+            "SELECT azure_ad_auth.update_principal('{}', '44444444-aaaa-bbbb-cccc-000000000004')",
+            "SECURITY LABEL FOR pgaadauth ON ROLE {} IS 'aadauth,oid=44444444-aaaa-bbbb-cccc-000000000004,type=user'",
+        ]);
+    }
+    if major >= 16 {
+        ways.extend([
+            "GRANT {} TO admin WITH INHERIT TRUE, SET FALSE",
+            "GRANT {} TO ben WITH INHERIT FALSE, SET FALSE",
+            "GRANT {} TO ben GRANTED BY azure_ad_admin",
+        ]);
+    }
+    ways.into_iter().map(|way| way.replace("{}", role)).collect()
+}
+
+#[test]
+fn an_administrator_does_not_reach_what_a_superuser_has_granted() {
+    let (cluster, _provider) = scene("");
+    let major = cluster.workshop.installation.major;
+    let mut admin = made_by_an_administrator(&cluster);
+    // As long as they hold nothing of others', they are the administrators' own.
+    for (role, is_linked) in [("ann", true), ("team", false)] {
+        for way in ways_to(role, is_linked, major) {
+            run(&mut admin, "BEGIN");
+            run(&mut admin, &way);
+            run(&mut admin, "ROLLBACK");
+        }
+    }
+    cluster.sql("CREATE ROLE finance; CREATE ROLE office IN ROLE finance; GRANT office TO ann, team");
+    for (role, is_linked) in [("ann", true), ("team", false)] {
+        for way in ways_to(role, is_linked, major) {
+            refused(&mut admin, &way);
+        }
+        refused(&mut admin, &format!("SET ROLE {role}"));
+    }
+    refused(&mut admin, "GRANT crew, ann TO ben");
+    // What gives nobody more is his: unlinking, and what is no way in.
+    run(&mut admin, "ALTER ROLE ann CONNECTION LIMIT 5");
+    run(&mut admin, "COMMENT ON ROLE ann IS 'accounts'");
+    run(&mut admin, "SELECT azure_ad_auth.revoke_tokens('ann')");
+    run(&mut admin, "SELECT azure_ad_auth.drop_principal('ann')");
+    for way in ways_to("ann", false, major) {
+        refused(&mut admin, &way);
+    }
+    // In whatever role of his: a session is an administrator's by whom it logged in as.
+    cluster.sql("CREATE ROLE helper CREATEROLE; GRANT helper TO admin");
+    if major >= 16 {
+        cluster.sql("GRANT team TO helper WITH ADMIN TRUE, INHERIT FALSE, SET FALSE");
+    }
+    run(&mut admin, "SET ROLE helper");
+    refused(&mut admin, "GRANT team TO helper");
+    refused(&mut admin, "ALTER ROLE team PASSWORD 'known'");
+    run(&mut admin, "RESET ROLE");
+    // Once he holds it himself, there is nothing to reach for.
+    if major >= 16 {
+        cluster.sql("REVOKE team FROM helper");
+    }
+    cluster.sql("GRANT finance, office TO admin");
+    for way in ways_to("team", false, major) {
+        run(&mut admin, "BEGIN");
+        run(&mut admin, &way);
+        run(&mut admin, "ROLLBACK");
+    }
+    run(&mut admin, "DROP ROLE ann");
+}
+
+/// A superuser's statement is a superuser's, and other roles with CREATEROLE go by PostgreSQL's own rules.
+#[test]
+fn the_rule_is_for_administrators() {
+    let (cluster, _provider) = scene("");
+    let mut admin = made_by_an_administrator(&cluster);
+    cluster.sql("CREATE ROLE finance; GRANT finance TO team");
+    refused(&mut admin, "GRANT team TO admin");
+    cluster.sql("GRANT team TO admin; REVOKE team FROM admin; ALTER ROLE team SET work_mem = '1MB'");
+    cluster
+        .sql("CREATE ROLE dba CREATEROLE; SET ROLE dba; CREATE ROLE his; RESET ROLE; GRANT finance TO his");
+    assert!(cluster.sql_as("postgres", "SET ROLE dba; ALTER ROLE his PASSWORD 'x'").success);
+}
+
+#[test]
+fn an_administrator_adds_no_row_between_the_two_roles() {
+    let (cluster, _provider) = scene("");
+    let mut admin = session(&cluster, "admin", ADMIN);
+    let rows = "SELECT string_agg(grantor::regrole || ' ' || admin_option, ', ') FROM pg_auth_members \
+                WHERE roleid = 'azure_ad_user'::regrole AND member = 'azure_ad_admin'::regrole";
+    assert_eq!(cluster.sql(rows), "postgres true");
+    let _ = admin.query("GRANT azure_ad_user TO azure_ad_admin");
+    assert_eq!(cluster.sql(rows), "postgres true");
+    if cluster.workshop.installation.major >= 16 {
+        cluster.sql("GRANT azure_ad_user TO azure_ad_admin GRANTED BY azure_ad_admin");
+        assert_eq!(cluster.sql(rows), "postgres true");
+    }
+}
+
+/// What others are members of by the one who goes stays theirs.
+#[test]
+fn who_administers_no_more_loses_what_administrators_gave_him_and_is_told_of_the_rest() {
+    let (cluster, _provider) = scene("");
+    let mut admin = made_by_an_administrator(&cluster);
+    cluster.sql(&format!("SELECT azure_ad_auth.create_principal('deputy', '{SECOND_ADMIN}', 'user', true)"));
+    let mut deputy = session(&cluster, "deputy", SECOND_ADMIN);
+    for statement in [
+        "GRANT ann TO deputy WITH ADMIN OPTION",
+        "GRANT team TO deputy WITH ADMIN OPTION",
+        "GRANT ann TO ben",
+    ] {
+        run(&mut deputy, statement);
+    }
+    run(&mut admin, "GRANT crew TO deputy");
+    cluster.sql("CREATE ROLE own; GRANT own TO deputy");
+    link_ours(&cluster);
+    let held = |role: &str| {
+        let held = "SELECT string_agg(roleid::regrole::text, ' ' ORDER BY roleid::regrole::text) FROM pg_auth_members \
+                    WHERE member = 'r'::regrole";
+        cluster.sql(&held.replace("'r'", &format!("'{role}'")))
+    };
+    let output = cluster.sql_as("postgres", "SELECT azure_ad_auth.remove_admin('deputy')");
+    assert_eq!(held("deputy"), "azure_ad_user group_of_theirs own", "{}", output.stderr);
+    assert_eq!(held("ben"), "ann azure_ad_user", "{}", output.stderr);
+    let taken = "NOTICE:  role \"deputy\" is no longer a member of roles that Azure AD administrators had granted it: ann, crew, team";
+    assert!(output.stderr.contains(taken), "{}", output.stderr);
+    let kept = "NOTICE:  role \"deputy\" is still a member of roles that Azure AD administrators manage: group_of_theirs";
+    assert!(output.stderr.contains(kept), "{}", output.stderr);
+    assert!(output.stderr.contains("HINT:  REVOKE group_of_theirs FROM deputy;"), "{}", output.stderr);
+    // By every way down, and out.
+    for end in [
+        format!("SELECT azure_ad_auth.update_principal('deputy', '{SECOND_ADMIN}')"),
+        "SELECT azure_ad_auth.drop_principal('deputy')".to_owned(),
+        "REVOKE azure_ad_user FROM deputy".to_owned(),
+        "SECURITY LABEL FOR pgaadauth ON ROLE deputy IS NULL".to_owned(),
+        format!("SELECT azure_ad_auth.set_admin('admin', '{ADMIN}')"),
+    ] {
+        cluster.sql("REVOKE group_of_theirs FROM deputy");
+        let again = |function: &str| {
+            format!("SELECT azure_ad_auth.{function}_principal('deputy', '{SECOND_ADMIN}', 'user', true)")
+        };
+        let linked = cluster.sql("SELECT count(*) FROM azure_ad_auth.principals WHERE role_name = 'deputy'");
+        cluster.sql(&again(if linked == "1" { "update" } else { "create" }));
+        let mut deputy = session(&cluster, "deputy", SECOND_ADMIN);
+        run(&mut deputy, "GRANT ann TO deputy WITH ADMIN OPTION");
+        let output = cluster.sql_as("postgres", &end);
+        assert!(output.success, "{end}: {}", output.stderr);
+        assert!(!held("deputy").contains("ann"), "{end}: {}", output.stderr);
+    }
+}
+
+/// A linked role of a superuser's making, and a membership in it by a superuser's grant.
+fn link_ours(cluster: &Cluster) {
+    crate::link(cluster, "group_of_theirs", GROUP, "group");
+    cluster.sql("GRANT group_of_theirs TO deputy");
+}
+
+#[test]
+fn check_configuration_names_who_may_grant_a_linked_role() {
+    let (cluster, _provider) = scene("");
+    let mut admin = made_by_an_administrator(&cluster);
+    let found = || {
+        cluster.sql(
+            "SELECT level || ': ' || message || ' ' || what_to_do FROM azure_ad_auth.check_configuration() \
+             WHERE message ~ 'ADMIN'",
+        )
+    };
+    run(&mut admin, "GRANT ann TO admin WITH ADMIN OPTION");
+    assert_eq!(found(), "", "an administrator may anyway");
+    run(&mut admin, "GRANT ann TO ben WITH ADMIN OPTION");
+    let found = found();
+    let expected = "warning: role \"ben\" may grant role \"ann\", whose ADMIN option it has, and is no Azure AD administrator";
+    assert!(found.starts_with(expected), "{found}");
+    let advice = found.rsplit_once("administrator ").expect("what to do").1;
+    cluster.sql(advice);
+    let left = "SELECT count(*) FROM azure_ad_auth.check_configuration() WHERE message ~ 'ADMIN'";
+    assert_eq!(cluster.sql(left), "0");
+    assert_eq!(cluster.sql("SELECT pg_has_role('ben', 'ann', 'MEMBER')"), "t");
+}
