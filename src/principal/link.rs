@@ -189,8 +189,12 @@ fn make_linked(role: &Role, label: &Label, done: &mut Done) -> Outcome<()> {
         notice(format!("role \"{}\" is no longer an Azure AD administrator", role.display_name()), None);
         managed::give_back(role);
     }
-    if preload::set(role) {
-        done.push(format!("set {} of role \"{}\"", preload::PARAMETER, role.display_name()));
+    match preload::set(role) {
+        preload::Change::None => {}
+        preload::Change::Set => done.push(format!("set the guard of role \"{}\"", role.display_name())),
+        preload::Change::Renewed => {
+            done.push(format!("renewed the guard of role \"{}\"", role.display_name()));
+        }
     }
     remove_password(role, done);
     if !was_linked && !role.can_login {

@@ -70,14 +70,20 @@ pub(super) fn is_marked(role: &Role) -> bool {
     catalog::label_text(role.id, PROVIDER).is_some_and(|text| text == LABEL)
 }
 
+/// Roles marked before 16 that are not given to all administrators yet.
+pub(super) fn pending() -> Vec<Role> {
+    if !rights::HAS_ADMIN_OPTION_RULES {
+        return Vec::new();
+    }
+    let mut marked = scan::labelled_by(&[PROVIDER]);
+    // An administrator's role is nobody else's while it is one.
+    marked.retain(|role| !is_anchor(role) && is_marked(role) && !rights::is_administrator(role));
+    marked
+}
+
 /// Gives roles marked before 16 to all administrators, as those made since are. Only within `as_superuser`.
 pub(super) fn hand_over(done: &mut Done) {
-    if !rights::HAS_ADMIN_OPTION_RULES {
-        return;
-    }
-    let mut pending = scan::labelled_by(&[PROVIDER]);
-    // An administrator's role is nobody else's while it is one.
-    pending.retain(|role| !is_anchor(role) && !rights::is_administrator(role));
+    let mut pending = pending();
     // One may be a member of another, which must be theirs first.
     loop {
         let (theirs, others): (Vec<_>, Vec<_>) =

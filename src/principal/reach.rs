@@ -64,8 +64,9 @@ fn reaches(linked: &Role, top: &Role) -> Fault {
     .hint(format!("REVOKE {} FROM {};", quoted(&top), quoted(&step)))
 }
 
-/// The parameter of the guard, and the one that says where the library it names is looked for.
-const PARAMETERS: [&CStr; 2] = [c"session_preload_libraries", c"dynamic_library_path"];
+/// The two parameters of the guard, and the one that says where the library it names is looked for.
+const PARAMETERS: [&CStr; 3] =
+    [c"session_preload_libraries", c"azure_ad_auth.guard", c"dynamic_library_path"];
 
 /// Returns which of them a role may set.
 #[expect(unsafe_code, reason = "no safe wrapper")]

@@ -113,9 +113,12 @@ const TEXT: [&str; 9] = [
     "required_permission",
 ];
 
+/// A setting of roles (see `door::guard`). In a file it does nothing, and harms nobody.
+const OF_ROLES: [&str; 1] = ["guard"];
+
 /// Whether a name, without the prefix, is one of ours.
 pub(super) fn is_known(name: &str) -> bool {
-    TYPED.iter().chain(&TEXT).any(|known| known.eq_ignore_ascii_case(name))
+    TYPED.iter().chain(&TEXT).chain(&OF_ROLES).any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// A setting that is not text and had a value at server start that PostgreSQL put its default in place of.
