@@ -153,9 +153,9 @@ pub(crate) fn require() -> Outcome<()> {
     }
 }
 
-/// A server that pg_upgrade has started must have preloaded the library: it brings the label providers that the roles to be
-/// restored have labels of. pg_upgrade loads every library before it begins, and with `--check` does nothing else; so it is said
-/// then, and not half-way through.
+/// A server that pg_upgrade has started must have preloaded the library: it brings the label
+/// providers that the roles to be restored have labels of. pg_upgrade loads every library before it
+/// begins, and with `--check` does nothing else; so it is said then, and not half-way through.
 ///
 /// # Errors
 /// What has to be done to the new server.

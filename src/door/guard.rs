@@ -2,14 +2,17 @@
 //!
 //! Every linked role carries two settings (see `principal::preload`):
 //!
-//! - `session_preload_libraries`, with azure_ad_auth in it. Where the library was not loaded by the postmaster, it is loaded
-//!   here, into the session of such a role, which ends at once. Sessions of other roles, which load it by LOAD or by calling one
-//!   of its functions, are left alone; nothing that writes is registered for them.
-//! - `azure_ad_auth.guard = on`. Where the library was loaded by the postmaster, this setting is ours, and PostgreSQL calls
-//!   [`check_guard`] when it applies the settings of role and database to a new session. There the session is given the
-//!   libraries that it would have without the guard, and PostgreSQL loads them next, as it does for anybody.
+//! - `session_preload_libraries`, with azure_ad_auth in it. Where the library was not loaded by the
+//!   postmaster, it is loaded here, into the session of such a role, which ends at once. Sessions
+//!   of other roles, which load it by LOAD or by calling one of its functions, are left alone;
+//!   nothing that writes is registered for them.
+//! - `azure_ad_auth.guard = on`. Where the library was loaded by the postmaster, this setting is
+//!   ours, and PostgreSQL calls [`check_guard`] when it applies the settings of role and database
+//!   to a new session. There the session is given the libraries that it would have without the
+//!   guard, and PostgreSQL loads them next, as it does for anybody.
 //!
-//! Where the library was not loaded by the postmaster the second setting is a placeholder without effect.
+//! Where the library was not loaded by the postmaster the second setting is a placeholder without
+//! effect.
 
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_void};
@@ -31,8 +34,8 @@ thread_local! {
     static SERVERS_LIBRARIES: RefCell<Option<CString>> = const { RefCell::new(None) };
 }
 
-/// Defines `azure_ad_auth.guard`. In the postmaster only, while it loads its libraries; for pg_upgrade too, which restores the
-/// settings of roles.
+/// Defines `azure_ad_auth.guard`. In the postmaster only, while it loads its libraries; for
+/// pg_upgrade too, which restores the settings of roles.
 #[expect(unsafe_code, reason = "pgrx asks that hooks be guarded")]
 pub(crate) fn define() {
     // SAFETY: the hook carries #[pg_guard].
@@ -51,11 +54,12 @@ pub(crate) fn define() {
     }
 }
 
-/// Remembers which libraries the server's own configuration names. Called before anything of the role, the database or the
-/// client has been applied.
+/// Remembers which libraries the server's own configuration names. Called before anything of the
+/// role, the database or the client has been applied.
 #[expect(unsafe_code, reason = "reads a variable of the server")]
 pub(super) fn note_servers_libraries() {
-    // SAFETY: null or a C string, which is copied at once; configuration files are not read again before the session begins.
+    // SAFETY: null or a C string, which is copied at once; configuration files are not read again
+    // before the session begins.
     let libraries = unsafe {
         let libraries = pg_sys::session_preload_libraries_string;
         (!libraries.is_null()).then(|| CStr::from_ptr(libraries).to_owned())
@@ -78,9 +82,9 @@ unsafe extern "C-unwind" fn check_guard(
     true
 }
 
-/// Whether core is applying the settings of a role to the session of a client. Not so where ALTER ROLE tries a value, in a
-/// parallel worker, which takes over what its leader has, and in any other process without a client, for which core loads no
-/// libraries.
+/// Whether core is applying the settings of a role to the session of a client. Not so where ALTER
+/// ROLE tries a value, in a parallel worker, which takes over what its leader has, and in any other
+/// process without a client, for which core loads no libraries.
 #[expect(unsafe_code, reason = "reads the state of the process")]
 fn is_applied_to_session(source: pg_sys::GucSource::Type) -> bool {
     let is_of_role =
@@ -96,10 +100,12 @@ fn is_applied_to_session(source: pg_sys::GucSource::Type) -> bool {
 
 /// Gives the session the libraries that it would have without the guard.
 ///
-/// Core applies the row IN DATABASE first, then the role's own, the database's and that of all roles, and each is weaker than the
-/// one before. What is set here is as strong as the first, so nothing that is still to be applied replaces it, except the rest of
-/// the row IN DATABASE; and after that row this is called once more, for the role's own. So the order of settings within a row
-/// does not matter. What a superuser asks for as an option of the connection is stronger, as ever.
+/// Core applies the row IN DATABASE first, then the role's own, the database's and that of all
+/// roles, and each is weaker than the one before. What is set here is as strong as the first, so
+/// nothing that is still to be applied replaces it, except the rest of the row IN DATABASE; and
+/// after that row this is called once more, for the role's own. So the order of settings within a
+/// row does not matter. What a superuser asks for as an option of the connection is stronger, as
+/// ever.
 #[expect(unsafe_code, reason = "no safe wrapper")]
 fn give_way() {
     // SAFETY: a plain value of the main thread.

@@ -20,13 +20,14 @@ const OURS: &CStr = c"azure_ad_auth";
 pub(super) struct Libraries(Vec<CString>);
 
 impl Libraries {
-    /// Splits a value as PostgreSQL does (load_libraries, miscinit.c). What it cannot split names nothing.
+    /// Splits a value as PostgreSQL does (load_libraries, miscinit.c). What it cannot split names
+    /// nothing.
     #[expect(unsafe_code, reason = "uses the server's own splitter")]
     pub(super) fn parse(value: &[u8]) -> Self {
         let Ok(value) = CString::new(value) else { return Self(Vec::new()) };
         let mut names: *mut pg_sys::List = std::ptr::null_mut();
-        // SAFETY: the splitter may write to its argument, which is a copy; its list holds palloc'd C strings, copied at once
-        // and freed with the memory of the statement.
+        // SAFETY: the splitter may write to its argument, which is a copy; its list holds palloc'd
+        // C strings, copied at once and freed with the memory of the statement.
         unsafe {
             let copy = pg_sys::pstrdup(value.as_ptr());
             if !pg_sys::SplitDirectoriesString(copy, b','.cast_signed(), &raw mut names) {
@@ -47,14 +48,16 @@ impl Libraries {
         self.0.iter().any(|name| is_ours(name))
     }
 
-    /// The list with our library in front. That a list is empty is kept, too: as an empty name, which is loaded nowhere.
+    /// The list with our library in front. That a list is empty is kept, too: as an empty name,
+    /// which is loaded nowhere.
     pub(super) fn with_ours(&self) -> Self {
         let named: Vec<_> = self.0.iter().filter(|name| !name.is_empty()).cloned().collect();
         let rest = if named.is_empty() { vec![CString::default()] } else { named };
         Self(std::iter::once(OURS.to_owned()).chain(rest).collect())
     }
 
-    /// What it says beside our library; none: nothing. A list with nothing in it says that nothing is to be loaded.
+    /// What it says beside our library; none: nothing. A list with nothing in it says that nothing
+    /// is to be loaded.
     pub(super) fn without_ours(&self) -> Option<Self> {
         let mut rest = self.0.clone();
         rest.retain(|name| !is_ours(name));
@@ -83,7 +86,8 @@ impl Libraries {
     }
 }
 
-/// Whether it is this library: by its name, or in the folder where PostgreSQL has its libraries. Elsewhere anything may lie.
+/// Whether it is this library: by its name, or in the folder where PostgreSQL has its libraries.
+/// Elsewhere anything may lie.
 fn is_ours(library: &CStr) -> bool {
     let library = library.to_bytes();
     let path = library.strip_suffix(b".so").unwrap_or(library);
@@ -94,12 +98,14 @@ fn is_ours(library: &CStr) -> bool {
 /// What `pg_config --pkglibdir` says.
 #[expect(unsafe_code, reason = "reads a variable of the server")]
 fn folder() -> &'static [u8] {
-    // SAFETY: a C string of constant length, set by the postmaster before it loads libraries; the binding has no length.
+    // SAFETY: a C string of constant length, set by the postmaster before it loads libraries; the
+    // binding has no length.
     unsafe { CStr::from_ptr((&raw const pg_sys::pkglib_path).cast()).to_bytes() }
 }
 
-/// What the server's configuration names, as opposed to what this session was given by its role or database. Asked for once
-/// until the configuration is read again: it takes longer than the rest of a link. Only within `as_superuser`.
+/// What the server's configuration names, as opposed to what this session was given by its role or
+/// database. Asked for once until the configuration is read again: it takes longer than the rest of
+/// a link. Only within `as_superuser`.
 pub(super) fn servers_own() -> Libraries {
     #[expect(unsafe_code, reason = "reads a variable of the server")]
     // SAFETY: a plain value of the main thread.

@@ -17,6 +17,7 @@ use super::superuser::{as_superuser, quoted, run};
 use super::{association, managed, preload, rights, sessions};
 use crate::clock;
 use crate::fault::{Fault, Outcome, notice};
+use crate::text::read;
 
 /// What [`settle`] had to do, in words.
 pub(crate) type Done = Vec<String>;
@@ -189,13 +190,7 @@ fn make_linked(role: &Role, label: &Label, done: &mut Done) -> Outcome<()> {
         notice(format!("role \"{}\" is no longer an Azure AD administrator", role.display_name()), None);
         managed::give_back(role);
     }
-    match preload::set(role) {
-        preload::Change::None => {}
-        preload::Change::Set => done.push(format!("set the guard of role \"{}\"", role.display_name())),
-        preload::Change::Renewed => {
-            done.push(format!("renewed the guard of role \"{}\"", role.display_name()));
-        }
-    }
+    done.extend(guard(role));
     remove_password(role, done);
     if !was_linked && !role.can_login {
         notice_no_login(role);
@@ -341,6 +336,24 @@ pub(crate) fn revoke(member: &Role, role: &Role, which: impl Fn(&Membership) -> 
 fn alter(role: &Role, attributes: &str, done: &mut Done) {
     run(&[b"ALTER ROLE ", &role.quoted(), b" ", attributes.as_bytes()]);
     done.push(format!("made role \"{}\" {attributes}", role.display_name()));
+}
+
+/// Sets the guard; says what was done, if anything was.
+fn guard(role: &Role) -> Option<String> {
+    let name = role.display_name();
+    match preload::set(role) {
+        preload::Change::None => None,
+        preload::Change::Set => Some(format!("set the guard of role \"{name}\"")),
+        preload::Change::Renewed(kept) if kept.is_empty() => {
+            Some(format!("renewed the guard of role \"{name}\""))
+        }
+        preload::Change::Renewed(kept) => {
+            let kept: Vec<_> =
+                kept.iter().map(|library| format!("\"{}\"", read(library.to_bytes()))).collect();
+            let kept = kept.join(", ");
+            Some(format!("renewed the guard of role \"{name}\", which still loads {kept}"))
+        }
+    }
 }
 
 /// A linked role logs in with a token or not at all.

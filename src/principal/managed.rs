@@ -81,7 +81,8 @@ pub(super) fn pending() -> Vec<Role> {
     marked
 }
 
-/// Gives roles marked before 16 to all administrators, as those made since are. Only within `as_superuser`.
+/// Gives roles marked before 16 to all administrators, as those made since are. Only within
+/// `as_superuser`.
 pub(super) fn hand_over(done: &mut Done) {
     let mut pending = pending();
     // One may be a member of another, which must be theirs first.

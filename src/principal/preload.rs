@@ -1,18 +1,20 @@
 //! The guard: two settings of every linked role.
 //!
-//! - `session_preload_libraries`, with this library in it. A server that does not preload the library loads it into the
-//!   session of such a role, which ends (see `door::guard`).
-//! - `azure_ad_auth.guard = on`. A server that does preload the library takes this as the sign to work out which libraries the
-//!   session would load without the guard, and loads those (again `door::guard`). So the guard never stands in the way of a
-//!   library that is set for the server, for a database or for all roles, and is no copy of such a setting.
+//! - `session_preload_libraries`, with this library in it. A server that does not preload the
+//!   library loads it into the session of such a role, which ends (see `door::guard`).
+//! - `azure_ad_auth.guard = on`. A server that does preload the library takes this as the sign to
+//!   work out which libraries the session would load without the guard, and loads those (again
+//!   `door::guard`). So the guard never stands in the way of a library that is set for the server,
+//!   for a database or for all roles, and is no copy of such a setting.
 //!
-//! What an administrator of the server has set for the role itself stays in its row, beside our library. A row IN DATABASE wins
-//! over the role's own, so every row of the role has both settings.
+//! What an administrator of the server has set for the role itself stays in its row, beside our
+//! library. A row IN DATABASE wins over the role's own, so every row of the role has both settings.
 //!
-//! Guards of the first kind had no second setting, and copies of the server's own libraries in the first. Such a row is turned
-//! into the new kind by whatever sets the guard, `repair()` above all: libraries that the server's own setting names are taken
-//! to be copies, and dropped. The second setting is written first, and so it is restored first from a dump: a restored list of
-//! libraries is never taken for one of the first kind.
+//! Guards of the first kind had no second setting, and copies of the server's own libraries in the
+//! first. Such a row is turned into the new kind by whatever sets the guard, `repair()` above all:
+//! libraries that the server's own setting names are taken to be copies, and dropped. The second
+//! setting is written first, and so it is restored first from a dump: a restored list of libraries
+//! is never taken for one of the first kind.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
@@ -48,21 +50,23 @@ struct Settings {
 pub(crate) enum Guard {
     /// As it should be.
     Whole,
-    /// It keeps the role out where the library is not loaded, and keeps libraries from it where it is: one of the first kind.
+    /// It keeps the role out where the library is not loaded, and keeps libraries from it where it
+    /// is: one of the first kind.
     Narrow,
     /// Without the library, `trust` lets everybody in as this role, in one database at the least.
     Open,
 }
 
 /// What [`set`] has done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
     /// Nothing.
     None,
     /// There was no guard, or a part of it was missing.
     Set,
-    /// There was one of the first kind.
-    Renewed,
+    /// There was one of the first kind. The libraries are those that stay beside ours: set for the
+    /// role, or copies of what the server's setting does not name any more.
+    Renewed(Vec<CString>),
 }
 
 impl Settings {
@@ -117,6 +121,7 @@ pub(crate) fn set(role: &Role) -> Change {
         return Change::None;
     }
     let are_old = rows.iter().all(|row| row.settings.is_of_first_kind());
+    let mut kept = Vec::new();
     for Row { database, settings } in rows {
         let (place, wanted) = (place(role, database.as_deref()), settings.libraries_wanted());
         if !settings.is_on() {
@@ -126,8 +131,9 @@ pub(crate) fn set(role: &Role) -> Change {
             run(&[b"ALTER ROLE ", &place, b" SET ", GUARD.as_bytes(), b" TO on"]);
         }
         write(&place, &wanted);
+        kept.extend(wanted.without_ours().iter().flat_map(Libraries::names).cloned());
     }
-    if are_old { Change::Renewed } else { Change::Set }
+    if are_old { Change::Renewed(kept) } else { Change::Set }
 }
 
 /// Whether every row of the role has the guard, and there is one for all databases.
@@ -159,7 +165,8 @@ fn judge(rows: &[(bool, Settings)]) -> Guard {
     }
 }
 
-/// Takes the guard out of every row of the role, and leaves what else is there. Only within `as_superuser`.
+/// Takes the guard out of every row of the role, and leaves what else is there. Only within
+/// `as_superuser`.
 pub(crate) fn remove(role: &Role) {
     for Row { database, settings } in rows_of(role) {
         let place = place(role, database.as_deref());
@@ -175,10 +182,11 @@ pub(crate) fn remove(role: &Role) {
     }
 }
 
-/// What `session_preload_libraries` of a session would be without the guard; none: what the server has.
+/// What `session_preload_libraries` of a session would be without the guard; none: what the server
+/// has.
 ///
-/// Looks where core looks, in its order, once core has come to know the database: it applies the settings of role and database
-/// then, from the same catalog.
+/// Looks where core looks, in its order, once core has come to know the database: it applies the
+/// settings of role and database then, from the same catalog.
 pub(crate) fn libraries_without_guard(database: pg_sys::Oid, role: pg_sys::Oid) -> Option<CString> {
     let everywhere = pg_sys::InvalidOid;
     let places = [database, everywhere];
@@ -218,10 +226,12 @@ fn write(place: &[u8], libraries: &Libraries) {
     run(&[b"ALTER ROLE ", place, b" SET ", PARAMETER.as_bytes(), b" TO ", &names.join(&b", "[..])]);
 }
 
-/// No list of names in a statement is empty: '' is one empty name. A session can have an empty list, and hand it on.
+/// No list of names in a statement is empty: '' is one empty name. A session can have an empty
+/// list, and hand it on.
 #[expect(unsafe_code, reason = "no safe wrapper")]
 fn write_none(place: &[u8]) {
-    // SAFETY: constant C strings; the end of `as_superuser`, or of the transaction, puts back what was there.
+    // SAFETY: constant C strings; the end of `as_superuser`, or of the transaction, puts back what
+    // was there.
     unsafe {
         pg_sys::set_config_option(
             c"session_preload_libraries".as_ptr(),

@@ -94,14 +94,16 @@ impl Row {
         }
     }
 
-    /// The texts of a column of type text[]; none if it is null. Asks no catalog what a text is: logins read settings by this.
+    /// The texts of a column of type text[]; none if it is null. Asks no catalog what a text is:
+    /// logins read settings by this.
     #[expect(unsafe_code, reason = "no safe wrapper")]
     pub(super) fn texts(&self, column: i32) -> Vec<Vec<u8>> {
         const ALIGNED_AS_INT: std::ffi::c_char = b'i'.cast_signed();
         let mut is_null = false;
         let (mut elements, mut nulls, mut count) = (std::ptr::null_mut(), std::ptr::null_mut(), 0);
-        // SAFETY: as above. The array is detoasted first; what it is taken apart into is palloc'd, has `count` members, and is
-        // freed with the memory of the statement. A text is a varlena, of which `from_datum` makes a copy.
+        // SAFETY: as above. The array is detoasted first; what it is taken apart into is palloc'd,
+        // has `count` members, and is freed with the memory of the statement. A text is a varlena,
+        // of which `from_datum` makes a copy.
         unsafe {
             let datum = pg_sys::heap_getattr(self.tuple, column, self.descriptor, &mut is_null);
             if is_null {
