@@ -211,6 +211,10 @@ fn roles() -> Vec<Finding> {
                 Finding::danger("roles", format!("role \"{name}\" has no guard: on a server without azure_ad_auth a trust line lets everybody in as it"))
                     .advice("SELECT azure_ad_auth.repair();")
             }
+            Defect::OldGuard => {
+                Finding::warning("roles", format!("role \"{name}\" has a guard of an earlier version, or a part of one: it keeps libraries from the role that others load"))
+                    .advice("SELECT azure_ad_auth.repair();")
+            }
             Defect::Password => Finding::warning("roles", format!("role \"{name}\" is linked and has a password"))
                 .advice("SELECT azure_ad_auth.repair();"),
             Defect::Privileged => {
@@ -221,6 +225,8 @@ fn roles() -> Vec<Finding> {
                 .advice(format!("If it should be: ALTER ROLE {} LOGIN;", principal::quoted(&name))),
             Defect::Unlinked => Finding::danger("roles", format!("role \"{name}\" is an Azure AD role without a link, directly or as a member of one"))
                 .advice("Link it, or revoke what makes it one: +azure_ad_user in pg_hba.conf matches it."),
+            Defect::NotHandedOver => Finding::notice("roles", format!("role \"{name}\" was made by an Azure AD administrator elsewhere, on Azure or before PostgreSQL 16, and administrators here cannot manage it yet"))
+                .advice("SELECT azure_ad_auth.repair(); which gives it to them, or says in a NOTICE why not."),
         }
     });
     findings.chain(granters).collect()

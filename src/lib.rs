@@ -51,6 +51,7 @@ extension_sql_file!("../sql/roles.sql", name = "roles", requires = ["azure", "fu
 pub extern "C-unwind" fn _PG_init() {
     report::silence_backtraces();
     if !preloading() {
+        fault::or_raise(preloaded::require_for_upgrade());
         return door::guard::stand();
     }
     if !entra::self_test() {
@@ -61,6 +62,7 @@ pub extern "C-unwind" fn _PG_init() {
         .raise();
     }
     preloaded::mark(keys::worker_main, sessions::reaper_main);
+    door::guard::define();
     settings::define();
     principal::provider::register();
     if preloaded::upgrading() {

@@ -155,9 +155,27 @@ pub(crate) fn require() -> Outcome<()> {
             Err(Fault::not_now("the azure_ad_auth library was replaced after the server started")
                 .hint("Restart the server."))
         }
-        Preloaded::No => Err(Fault::not_now("azure_ad_auth must be loaded via shared_preload_libraries")
-            .hint(
-                "Add azure_ad_auth to shared_preload_libraries in postgresql.conf and restart the server.",
-            )),
+        Preloaded::No => Err(absent().hint(
+            "Add azure_ad_auth to shared_preload_libraries in postgresql.conf and restart the server.",
+        )),
     }
+}
+
+/// A server that pg_upgrade has started must have preloaded the library: it brings the label
+/// providers that the roles to be restored have labels of. pg_upgrade loads every library before it
+/// begins, and with `--check` does nothing else; so it is said then, and not half-way through.
+///
+/// # Errors
+/// What has to be done to the new server.
+pub(crate) fn require_for_upgrade() -> Outcome<()> {
+    if !upgrading() || status() != Preloaded::No {
+        return Ok(());
+    }
+    Err(absent()
+        .detail("Without it the labels of Azure AD roles cannot be restored.")
+        .hint("Add azure_ad_auth to shared_preload_libraries in postgresql.conf of the new server, and run pg_upgrade again."))
+}
+
+fn absent() -> Fault {
+    Fault::not_now("azure_ad_auth must be loaded via shared_preload_libraries")
 }

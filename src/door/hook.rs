@@ -51,7 +51,7 @@ use pgrx::prelude::*;
 
 use super::conditions::anchor_refused;
 use super::verdict::{self, Objection};
-use super::{Admission, Door, Refused, Visitor, attempt, attend, password};
+use super::{Admission, Door, Refused, Visitor, attempt, attend, guard, password};
 use crate::principal::catalog::{Role, Standing};
 use crate::report::{self, Attempt, Denial};
 use crate::session::{self, Passage};
@@ -84,6 +84,7 @@ unsafe extern "C-unwind" fn on_client_authentication(port: *mut Port, status: c_
 
 /// Decides about a connection after the method of pg_hba.conf has.
 fn receive(connection: Connection, status: c_int) {
+    guard::note_servers_libraries();
     let door = Door::behind(connection.method());
     let verdict = verdict::take(door);
     let attempt = attempt(connection, door.unwrap_or(Door::Password));

@@ -25,9 +25,6 @@ pub(crate) fn establish() -> Outcome<Done> {
         check_members_are_linked(None)?;
         for role in &labelled_roles() {
             done.extend(link::settle(role)?);
-            if catalog::is_linked(role.id) && preload::refresh(role) {
-                done.push(format!("refreshed session_preload_libraries of role \"{}\"", role.display_name()));
-            }
         }
         managed::hand_over(&mut done);
         association::settle(&mut done)

@@ -4,14 +4,17 @@
 use pgrx::prelude::*;
 
 use super::catalog::{self, Role};
+use super::preload::{self, Guard};
 use super::superuser::{as_superuser, query};
-use super::{advice, stepping_down};
+use super::{advice, anchors, managed, stepping_down};
 
 /// What is wrong with a role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Defect {
     /// Linked, and nothing keeps it out where the library is not loaded.
     Unguarded,
+    /// Linked, with a guard that keeps libraries from it: one of the first kind.
+    OldGuard,
     /// Linked, and there is a password.
     Password,
     /// Linked, and a superuser, REPLICATION or BYPASSRLS role.
@@ -20,6 +23,8 @@ pub(crate) enum Defect {
     NoLogin,
     /// A member of one of the two roles, and not linked.
     Unlinked,
+    /// Made by an administrator before PostgreSQL 16, and not given to all administrators since.
+    NotHandedOver,
 }
 
 /// The roles with a defect, by name.
@@ -29,21 +34,15 @@ pub(crate) fn defects() -> Vec<(Defect, Role)> {
     });
     // What a label says is for us to read.
     found.retain(|(_, role): &(Defect, Role)| catalog::is_linked(role.id));
+    found.extend(guard_defects());
     found.extend(as_superuser(unlinked_members));
+    found.extend(managed::pending().into_iter().map(|role| (Defect::NotHandedOver, role)));
     found.sort_by(|(_, one), (_, other)| one.name.cmp(&other.name));
     found
 }
 
 /// Each with its condition on a row of pg_authid.
-const LINKED_DEFECTS: [(Defect, &str); 4] = [
-    (
-        Defect::Unguarded,
-        // As `preload` reads them, by file name.
-        "WITH named(everywhere, guarded) AS ( \
-           SELECT s.setdatabase = 0, c ~ '=(.*[/, \"])?azure_ad_auth([.]so)?\"? *(,|$)' \
-           FROM pg_db_role_setting s, unnest(s.setconfig) c WHERE s.setrole = r.oid AND c LIKE 'session\\_preload\\_libraries=%') \
-         SELECT NOT coalesce(bool_or(everywhere), false) OR NOT bool_and(guarded) FROM named",
-    ),
+const LINKED_DEFECTS: [(Defect, &str); 3] = [
     (Defect::Password, "r.rolpassword IS NOT NULL"),
     (Defect::Privileged, "r.rolsuper OR r.rolreplication OR r.rolbypassrls"),
     (Defect::NoLogin, "NOT r.rolcanlogin"),
@@ -56,6 +55,18 @@ fn with(defect: Defect, condition: &str) -> Vec<(Defect, Role)> {
            AND r.rolname NOT IN ('azure_ad_user', 'azure_ad_admin')"
     );
     roles(&text).into_iter().map(|role| (defect, role)).collect()
+}
+
+/// By the same rule as `repair()`: what this finds, that sets.
+fn guard_defects() -> Vec<(Defect, Role)> {
+    let guards = preload::guards();
+    let defect = |role: Role| match guards.get(&role.id.to_u32()) {
+        Some(Guard::Whole) => None,
+        Some(Guard::Narrow) => Some((Defect::OldGuard, role)),
+        Some(Guard::Open) | None => Some((Defect::Unguarded, role)),
+    };
+    let linked = anchors::labelled_roles().into_iter().filter(|role| catalog::is_linked(role.id));
+    linked.filter_map(defect).collect()
 }
 
 /// Members of members, too: `+azure_ad_user` in pg_hba.conf matches them all.

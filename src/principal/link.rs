@@ -16,6 +16,7 @@ use super::reach::{New, check_reach};
 use super::superuser::{as_superuser, quoted, run};
 use super::{advice, association, labels, managed, preload, rights, sessions, stepping_down, trust_lines};
 use crate::fault::{Fault, Outcome, notice};
+use crate::text::read;
 
 /// What [`settle`] had to do, in words.
 pub(crate) type Done = Vec<String>;
@@ -171,9 +172,7 @@ fn make_linked(role: &Role, label: &Label, done: &mut Done) -> Outcome<()> {
         stepping_down::take_back(role, done);
         managed::give_back(role);
     }
-    if preload::set(role) {
-        done.push(format!("set {} of role \"{}\"", preload::PARAMETER, role.display_name()));
-    }
+    done.extend(guard(role));
     remove_password(role, done);
     if !was_linked && !role.can_login {
         notice_no_login(role);
@@ -320,6 +319,24 @@ pub(crate) fn revoke(member: &Role, role: &Role, which: impl Fn(&Membership) -> 
 fn alter(role: &Role, attributes: &str, done: &mut Done) {
     run(&[b"ALTER ROLE ", &role.quoted(), b" ", attributes.as_bytes()]);
     done.push(format!("made role \"{}\" {attributes}", role.display_name()));
+}
+
+/// Sets the guard; says what was done, if anything was.
+fn guard(role: &Role) -> Option<String> {
+    let name = role.display_name();
+    match preload::set(role) {
+        preload::Change::None => None,
+        preload::Change::Set => Some(format!("set the guard of role \"{name}\"")),
+        preload::Change::Renewed(kept) if kept.is_empty() => {
+            Some(format!("renewed the guard of role \"{name}\""))
+        }
+        preload::Change::Renewed(kept) => {
+            let kept: Vec<_> =
+                kept.iter().map(|library| format!("\"{}\"", read(library.to_bytes()))).collect();
+            let kept = kept.join(", ");
+            Some(format!("renewed the guard of role \"{name}\", which still loads {kept}"))
+        }
+    }
 }
 
 /// A linked role logs in with a token or not at all.

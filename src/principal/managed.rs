@@ -80,17 +80,23 @@ pub(super) fn is_theirs(role: &Role) -> bool {
         || (rights::HAS_ADMIN_OPTION_RULES && catalog::role_named(ADMIN_ROLE).is_some_and(is_given))
 }
 
-/// Gives to all administrators what one of them has made elsewhere: on Azure, and from 16 on, before it. Only within
-/// `as_superuser`.
-pub(super) fn hand_over(done: &mut Done) {
-    let mut pending = restored_from_azure();
+/// Returns the roles that an administrator has made elsewhere, on Azure or before PostgreSQL 16,
+/// and that are not given to all administrators yet.
+pub(super) fn pending() -> Vec<Role> {
+    let mut roles = restored_from_azure();
     if rights::HAS_ADMIN_OPTION_RULES {
-        pending.extend(scan::labelled_by(&[PROVIDER]));
+        roles.extend(scan::labelled_by(&[PROVIDER]).into_iter().filter(is_marked));
     }
     // An administrator's role is nobody else's while it is one.
-    pending.retain(|role| !is_anchor(role) && !rights::is_administrator(role));
-    pending.sort_by_key(|role| role.id.to_u32());
-    pending.dedup_by_key(|role| role.id);
+    roles.retain(|role| !is_anchor(role) && !rights::is_administrator(role));
+    roles.sort_by_key(|role| role.id.to_u32());
+    roles.dedup_by_key(|role| role.id);
+    roles
+}
+
+/// Gives to all administrators what is pending. Only within `as_superuser`.
+pub(super) fn hand_over(done: &mut Done) {
+    let mut pending = pending();
     // One may be a member of another, which must be theirs first.
     loop {
         let (theirs, others): (Vec<_>, Vec<_>) =

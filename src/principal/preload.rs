@@ -1,86 +1,212 @@
-//! The guard: `session_preload_libraries` of a linked role, with this library in it.
+//! The guard: two settings of every linked role.
 //!
-//! On a server that does not preload the library, PostgreSQL then loads it into the session of such a role, which ends (see
-//! `door::guard`). A row IN DATABASE wins over the role's own, so every row of the role has it.
+//! - `session_preload_libraries`, with this library in it. A server that does not preload the
+//!   library loads it into the session of such a role, which ends (see `door::guard`).
+//! - `azure_ad_auth.guard = on`. A server that does preload the library takes this as the sign to
+//!   work out which libraries the session would load without the guard, and loads those (again
+//!   `door::guard`). So the guard never stands in the way of a library that is set for the server,
+//!   for a database or for all roles, and is no copy of such a setting.
+//!
+//! What an administrator of the server has set for the role itself stays in its row, beside our
+//! library. A row IN DATABASE wins over the role's own, so every row of the role has both settings.
+//!
+//! Guards of the first kind had no second setting, and copies of the server's own libraries in the
+//! first. Such a row is turned into the new kind by whatever sets the guard, `repair()` above all:
+//! libraries that the server's own setting names are taken to be copies, and dropped. The second
+//! setting is written first, and so it is restored first from a dump: a restored list of libraries
+//! is never taken for one of the first kind.
 
-use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 
 use pgrx::prelude::*;
 
 use super::catalog::Role;
+use super::libraries::{Libraries, PARAMETER, servers_own};
 use super::scan;
-use super::superuser::{literal_bytes, query, quoted_name, run};
+use super::superuser::{literal_bytes, quoted_name, run};
 
-/// The setting.
-pub(crate) const PARAMETER: &str = "session_preload_libraries";
-
-/// The library, as it is named in the setting.
-const LIBRARY: &CStr = c"azure_ad_auth";
+/// The second setting.
+const GUARD: &str = "azure_ad_auth.guard";
 
 /// One row of pg_db_role_setting.
 struct Row {
     /// None: the role's own row, for all databases.
     database: Option<CString>,
-    /// The libraries it names; none: it says nothing about them.
-    libraries: Option<Vec<CString>>,
+    settings: Settings,
 }
 
-/// Puts the guard into every row of the role. Only within `as_superuser`. Says whether anything was to do.
-pub(crate) fn set(role: &Role) -> bool {
-    let mut rows = rows_of(role);
-    if !rows.iter().any(|row| row.database.is_none()) {
-        rows.push(Row { database: None, libraries: None });
-    }
-    let mut changed = false;
-    for row in rows {
-        let mut libraries = row.libraries.unwrap_or_else(servers_own);
-        if !libraries.iter().any(|library| is_ours(library)) {
-            libraries.insert(0, LIBRARY.to_owned());
-            write(role, row.database.as_deref(), &libraries);
-            changed = true;
+/// What a row says, as far as it is about the guard.
+#[derive(Default)]
+struct Settings {
+    /// None: it says nothing about them.
+    libraries: Option<Libraries>,
+    /// None: the second setting is not there.
+    guard: Option<Vec<u8>>,
+}
+
+/// How well a role is guarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guard {
+    /// As it should be.
+    Whole,
+    /// It keeps the role out where the library is not loaded, and keeps libraries from it where it
+    /// is: one of the first kind.
+    Narrow,
+    /// Without the library, `trust` lets everybody in as this role, in one database at the least.
+    Open,
+}
+
+/// What [`set`] has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Nothing.
+    None,
+    /// There was no guard, or a part of it was missing.
+    Set,
+    /// There was one of the first kind. The libraries are those that stay beside ours: set for the
+    /// role, or copies of what the server's setting does not name any more.
+    Renewed(Vec<CString>),
+}
+
+impl Settings {
+    fn of(settings: &[Vec<u8>]) -> Self {
+        Self {
+            libraries: value_of(settings, PARAMETER).map(Libraries::parse),
+            guard: value_of(settings, GUARD).map(<[u8]>::to_vec),
         }
     }
-    changed
+
+    fn has_ours(&self) -> bool {
+        self.libraries.as_ref().is_some_and(Libraries::has_ours)
+    }
+
+    /// As core writes a boolean, or as a statement of ours has it.
+    fn is_on(&self) -> bool {
+        self.guard.as_deref().is_some_and(|value| [&b"on"[..], b"true"].contains(&value))
+    }
+
+    fn is_whole(&self) -> bool {
+        self.has_ours() && self.is_on()
+    }
+
+    fn is_of_first_kind(&self) -> bool {
+        self.has_ours() && self.guard.is_none()
+    }
+
+    /// The libraries without copies of the server's.
+    fn libraries_kept(&self) -> Option<Libraries> {
+        let libraries = self.libraries.as_ref()?;
+        Some(if self.is_of_first_kind() { libraries.minus(&servers_own()) } else { libraries.clone() })
+    }
+
+    /// What is to stand there.
+    fn libraries_wanted(&self) -> Libraries {
+        match self.libraries_kept() {
+            Some(libraries) if libraries.has_ours() => libraries,
+            Some(libraries) => libraries.with_ours(),
+            None => Libraries::ours(),
+        }
+    }
+}
+
+/// Puts the guard into every row of the role. Only within `as_superuser`.
+pub(crate) fn set(role: &Role) -> Change {
+    let mut rows = rows_of(role);
+    if !rows.iter().any(|row| row.database.is_none()) {
+        rows.push(Row { database: None, settings: Settings::default() });
+    }
+    rows.retain(|row| !row.settings.is_whole());
+    if rows.is_empty() {
+        return Change::None;
+    }
+    let are_old = rows.iter().all(|row| row.settings.is_of_first_kind());
+    let mut kept = Vec::new();
+    for Row { database, settings } in rows {
+        let (place, wanted) = (place(role, database.as_deref()), settings.libraries_wanted());
+        if !settings.is_on() {
+            if settings.guard.is_none() && settings.libraries.is_some() {
+                reset(&place, PARAMETER);
+            }
+            run(&[b"ALTER ROLE ", &place, b" SET ", GUARD.as_bytes(), b" TO on"]);
+        }
+        write(&place, &wanted);
+        kept.extend(wanted.without_ours().iter().flat_map(Libraries::names).cloned());
+    }
+    if are_old { Change::Renewed(kept) } else { Change::Set }
 }
 
 /// Whether every row of the role has the guard, and there is one for all databases.
 pub(crate) fn is_whole(role: &Role) -> bool {
     let rows = rows_of(role);
-    let has_guard = |row: &Row| row.libraries.iter().flatten().any(|library| is_ours(library));
-    rows.iter().any(|row| row.database.is_none()) && rows.iter().all(has_guard)
+    rows.iter().any(|row| row.database.is_none()) && rows.iter().all(|row| row.settings.is_whole())
 }
 
-/// Adds what the server's own setting names by now, and puts the guard into every row. Only within `as_superuser`.
-pub(crate) fn refresh(role: &Role) -> bool {
-    let own = rows_of(role).into_iter().find(|row| row.database.is_none()).and_then(|row| row.libraries);
-    let mut wanted = own.clone().unwrap_or_default();
-    for library in std::iter::once(LIBRARY.to_owned()).chain(servers_own()) {
-        if !wanted.contains(&library) {
-            wanted.push(library);
-        }
+/// How well each role is guarded that has any settings at all; the others are not.
+pub(crate) fn guards() -> BTreeMap<u32, Guard> {
+    let rows = scan::ROLE_SETTINGS.rows(&[], |row| {
+        let (database, role) = (row.get::<pg_sys::Oid>(1)?, row.get::<pg_sys::Oid>(2)?);
+        Some((role.to_u32(), (database == pg_sys::InvalidOid, Settings::of(&row.texts(3)))))
+    });
+    let mut by_role: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (role, settings) in rows {
+        by_role.entry(role).or_default().push(settings);
     }
-    let outdated = own.as_ref() != Some(&wanted);
-    if outdated {
-        write(role, None, &wanted);
-    }
-    set(role) || outdated
+    by_role.into_iter().map(|(role, rows)| (role, judge(&rows))).collect()
 }
 
-/// Takes the guard out of every row of the role. Only within `as_superuser`.
+/// Each row with whether it is the one for all databases.
+fn judge(rows: &[(bool, Settings)]) -> Guard {
+    let shut = rows.iter().any(|(everywhere, _)| *everywhere) && rows.iter().all(|(_, row)| row.has_ours());
+    match (shut, rows.iter().all(|(_, row)| row.is_on())) {
+        (true, true) => Guard::Whole,
+        (true, false) => Guard::Narrow,
+        (false, _) => Guard::Open,
+    }
+}
+
+/// Takes the guard out of every row of the role, and leaves what else is there. Only within
+/// `as_superuser`.
 pub(crate) fn remove(role: &Role) {
-    for row in rows_of(role) {
-        let Some(libraries) = row.libraries else { continue };
-        let rest: Vec<_> = libraries.iter().filter(|library| !is_ours(library)).cloned().collect();
-        if rest.len() == libraries.len() {
-            continue;
+    for Row { database, settings } in rows_of(role) {
+        let place = place(role, database.as_deref());
+        if settings.guard.is_some() {
+            reset(&place, GUARD);
         }
-        if rest.is_empty() || rest == servers_own() {
-            run(&[b"ALTER ROLE ", &place(role, row.database.as_deref()), b" RESET ", PARAMETER.as_bytes()]);
-        } else {
-            write(role, row.database.as_deref(), &rest);
+        if settings.has_ours() {
+            match settings.libraries_kept().and_then(|libraries| libraries.without_ours()) {
+                Some(rest) => write(&place, &rest),
+                None => reset(&place, PARAMETER),
+            }
         }
     }
+}
+
+/// What `session_preload_libraries` of a session would be without the guard; none: what the server
+/// has.
+///
+/// Looks where core looks, in its order, once core has come to know the database: it applies the
+/// settings of role and database then, from the same catalog.
+pub(crate) fn libraries_without_guard(database: pg_sys::Oid, role: pg_sys::Oid) -> Option<CString> {
+    let everywhere = pg_sys::InvalidOid;
+    let places = [database, everywhere];
+    let own = |place| {
+        let value = setting(place, role)?;
+        Some(Libraries::parse(&value).without_ours()?.text())
+    };
+    let of_all = |place| CString::new(setting(place, everywhere)?).ok();
+    places.into_iter().find_map(own).or_else(|| places.into_iter().find_map(of_all))
+}
+
+/// What a row says of `session_preload_libraries`.
+fn setting(database: pg_sys::Oid, role: pg_sys::Oid) -> Option<Vec<u8>> {
+    let rows = scan::ROLE_SETTINGS.rows(&[database, role], |row| Some(row.texts(3)));
+    value_of(&rows.into_iter().next()?, PARAMETER).map(<[u8]>::to_vec)
+}
+
+/// The value of a setting among those of a row, each `name=value`.
+fn value_of<'s>(settings: &'s [Vec<u8>], name: &str) -> Option<&'s [u8]> {
+    settings.iter().find_map(|setting| setting.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
 fn place(role: &Role, database: Option<&CStr>) -> Vec<u8> {
@@ -88,10 +214,37 @@ fn place(role: &Role, database: Option<&CStr>) -> Vec<u8> {
     [role.quoted(), database.unwrap_or_default()].concat()
 }
 
-fn write(role: &Role, database: Option<&CStr>, libraries: &[CString]) {
-    let list: Vec<_> = libraries.iter().map(|library| literal_bytes(library.to_bytes())).collect();
-    let place = place(role, database);
-    run(&[b"ALTER ROLE ", &place, b" SET ", PARAMETER.as_bytes(), b" TO ", &list.join(&b", "[..])]);
+fn reset(place: &[u8], name: &str) {
+    run(&[b"ALTER ROLE ", place, b" RESET ", name.as_bytes()]);
+}
+
+fn write(place: &[u8], libraries: &Libraries) {
+    let names: Vec<_> = libraries.names().iter().map(|name| literal_bytes(name.to_bytes())).collect();
+    if names.is_empty() {
+        return write_none(place);
+    }
+    run(&[b"ALTER ROLE ", place, b" SET ", PARAMETER.as_bytes(), b" TO ", &names.join(&b", "[..])]);
+}
+
+/// No list of names in a statement is empty: '' is one empty name. A session can have an empty
+/// list, and hand it on.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn write_none(place: &[u8]) {
+    // SAFETY: constant C strings; the end of `as_superuser`, or of the transaction, puts back what
+    // was there.
+    unsafe {
+        pg_sys::set_config_option(
+            c"session_preload_libraries".as_ptr(),
+            c"".as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
+    }
+    run(&[b"ALTER ROLE ", place, b" SET ", PARAMETER.as_bytes(), b" FROM CURRENT"]);
 }
 
 /// Whether the role has any settings, here or IN DATABASE.
@@ -108,15 +261,8 @@ fn rows_of(role: &Role) -> Vec<Row> {
 }
 
 fn row_of(role: &Role, database: pg_sys::Oid, name: Option<CString>) -> Option<Row> {
-    let prefix = format!("{PARAMETER}=");
-    let settings = scan::ROLE_SETTINGS.rows(&[database, role.id], |row| {
-        let settings = row.get::<Array<'_, &[u8]>>(3)?;
-        Some(settings.iter().flatten().map(<[u8]>::to_vec).collect::<Vec<_>>())
-    });
-    let settings = settings.into_iter().next()?;
-    let libraries =
-        settings.iter().find_map(|setting| setting.strip_prefix(prefix.as_bytes())).map(split_libraries);
-    Some(Row { database: name, libraries })
+    let rows = scan::ROLE_SETTINGS.rows(&[database, role.id], |row| Some(Settings::of(&row.texts(3))));
+    Some(Row { database: name, settings: rows.into_iter().next()? })
 }
 
 /// None: it has just been dropped.
@@ -131,76 +277,5 @@ fn database_name(id: pg_sys::Oid) -> Option<CString> {
         let copy = CStr::from_ptr(name).to_owned();
         pg_sys::pfree(name.cast());
         Some(copy)
-    }
-}
-
-/// What the server's configuration names, as opposed to what this session was given by its role or database. Asked for once
-/// until the configuration is read again: it takes longer than the rest of a link.
-fn servers_own() -> Vec<CString> {
-    #[expect(unsafe_code, reason = "reads a variable of the server")]
-    // SAFETY: a plain value of the main thread.
-    let read_at = unsafe { pg_sys::PgReloadTime };
-    let known = SERVERS_OWN.with_borrow(Clone::clone);
-    if let Some((_, libraries)) = known.filter(|(known_at, _)| *known_at == read_at) {
-        return libraries;
-    }
-    let libraries = query_servers_own();
-    SERVERS_OWN.set(Some((read_at, libraries.clone())));
-    libraries
-}
-
-thread_local! {
-    /// When the configuration was read, and what it named.
-    static SERVERS_OWN: RefCell<Option<(pg_sys::TimestampTz, Vec<CString>)>> = const { RefCell::new(None) };
-}
-
-fn query_servers_own() -> Vec<CString> {
-    query(
-        "SELECT decode(replace(coalesce( \
-           (SELECT setting FROM pg_settings WHERE name = $1 AND source NOT IN \
-             ('global', 'database', 'user', 'database user', 'client', 'session', 'interactive', 'override')), \
-           (SELECT setting FROM pg_file_settings WHERE name = $1 AND error IS NULL ORDER BY seqno DESC LIMIT 1), \
-           ''), chr(92), repeat(chr(92), 2)), 'escape')",
-        &[PARAMETER.into()],
-        |row| row.get::<Vec<u8>>(1).ok().flatten().unwrap_or_default(),
-    )
-    .first()
-    .map(|list| split_libraries(list))
-    .unwrap_or_default()
-}
-
-/// Whether it is this library: by its name, or in the folder where PostgreSQL has its libraries. Elsewhere anything may lie.
-fn is_ours(library: &CStr) -> bool {
-    let library = library.to_bytes();
-    let path = library.strip_suffix(b".so").unwrap_or(library);
-    let within = |folder: &[u8]| path.strip_prefix(folder)?.strip_prefix(b"/");
-    within(b"$libdir").or_else(|| within(folder())).unwrap_or(path) == LIBRARY.to_bytes()
-}
-
-/// What `pg_config --pkglibdir` says.
-#[expect(unsafe_code, reason = "reads a variable of the server")]
-fn folder() -> &'static [u8] {
-    // SAFETY: a C string of constant length, set by the postmaster before it loads libraries; the binding has no length.
-    unsafe { CStr::from_ptr((&raw const pg_sys::pkglib_path).cast()).to_bytes() }
-}
-
-/// Splits a list as PostgreSQL does (load_libraries, miscinit.c).
-#[expect(unsafe_code, reason = "uses the server's own splitter")]
-fn split_libraries(list: &[u8]) -> Vec<CString> {
-    let Ok(list) = CString::new(list) else { return Vec::new() };
-    let mut names: *mut pg_sys::List = std::ptr::null_mut();
-    // SAFETY: the splitter may write to its argument, which is a copy; its list holds palloc'd C strings, copied at once and
-    // freed with the statement's memory.
-    unsafe {
-        let copy = pg_sys::pstrdup(list.as_ptr());
-        if !pg_sys::SplitDirectoriesString(copy, b','.cast_signed(), &raw mut names) {
-            return Vec::new();
-        }
-        let cells = names.as_ref().map_or(0, |list| list.length);
-        (0..cells)
-            .map(|n| CStr::from_ptr(pg_sys::list_nth(names, n).cast()).to_owned())
-            // A setting of '' is a list of one library without a name, which cannot be loaded.
-            .filter(|name| !name.is_empty())
-            .collect()
     }
 }

@@ -107,8 +107,9 @@ fn way_out(linked: &Role, top: &Role, new: &New<'_>) -> Option<String> {
     None
 }
 
-/// The parameter of the guard, and the one that says where the library it names is looked for.
-const PARAMETERS: [&CStr; 2] = [c"session_preload_libraries", c"dynamic_library_path"];
+/// The two parameters of the guard, and the one that says where the library it names is looked for.
+const PARAMETERS: [&CStr; 3] =
+    [c"session_preload_libraries", c"azure_ad_auth.guard", c"dynamic_library_path"];
 
 /// Returns which of them a role may set.
 fn parameter_it_may_set(role: &Role) -> Option<&'static str> {

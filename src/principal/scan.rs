@@ -111,6 +111,37 @@ impl Row {
             T::from_datum(datum, is_null)
         }
     }
+
+    /// The texts of a column of type text[]; none if it is null. Asks no catalog what a text is:
+    /// logins read settings by this.
+    #[expect(unsafe_code, reason = "no safe wrapper")]
+    pub(super) fn texts(&self, column: i32) -> Vec<Vec<u8>> {
+        const ALIGNED_AS_INT: std::ffi::c_char = b'i'.cast_signed();
+        let mut is_null = false;
+        let (mut elements, mut nulls, mut count) = (std::ptr::null_mut(), std::ptr::null_mut(), 0);
+        // SAFETY: as above. The array is detoasted first; what it is taken apart into is palloc'd,
+        // has `count` members, and is freed with the memory of the statement. A text is a varlena,
+        // of which `from_datum` makes a copy.
+        unsafe {
+            let datum = pg_sys::heap_getattr(self.tuple, column, self.descriptor, &mut is_null);
+            if is_null {
+                return Vec::new();
+            }
+            pg_sys::deconstruct_array(
+                pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast(),
+                pg_sys::TEXTOID,
+                -1,
+                false,
+                ALIGNED_AS_INT,
+                &raw mut elements,
+                &raw mut nulls,
+                &raw mut count,
+            );
+            (0..usize::try_from(count).unwrap_or_default())
+                .filter_map(|n| Vec::<u8>::from_datum(*elements.add(n), *nulls.add(n)))
+                .collect()
+        }
+    }
 }
 
 #[expect(unsafe_code, reason = "no safe wrapper")]

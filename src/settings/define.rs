@@ -116,9 +116,13 @@ const TEXT: [(&str, Parse); 9] = [
     ("required_permission", |text| entra::parse_permission(text).map(drop)),
 ];
 
+/// A setting of roles (see `door::guard`). In a file it does nothing, and harms nobody.
+const OF_ROLES: [&str; 1] = ["guard"];
+
 /// Whether a name, without the prefix, is one of ours.
 pub(super) fn is_known(name: &str) -> bool {
-    TYPED.iter().chain(TEXT.iter().map(|(known, _)| known)).any(|known| known.eq_ignore_ascii_case(name))
+    let text = TEXT.iter().map(|(known, _)| known);
+    TYPED.iter().chain(text).chain(&OF_ROLES).any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// What is wrong with a value of a setting that is text; none: nothing, or it is no such setting.

@@ -81,8 +81,10 @@ fn a_linked_role_is_shut_out() {
     link(&cluster, "copy", PERSON, "user");
     link(&cluster, "own", PERSON, "user");
     let setting = |role: &str| {
-        let setting =
-            format!("SELECT setconfig[1] FROM pg_db_role_setting WHERE setrole = '{role}'::regrole");
+        let setting = format!(
+            "SELECT c FROM pg_db_role_setting, unnest(setconfig) c \
+             WHERE setrole = '{role}'::regrole AND c LIKE 'session%'"
+        );
         cluster.sql(&setting).replace("session_preload_libraries=", "").replace('"', "")
     };
     assert_eq!(setting("copy"), "azure_ad_auth, /nowhere/azure_ad_auth");
@@ -109,6 +111,8 @@ fn options_of_the_client_do_not_lift_the_guard() {
         assert_eq!(error.message, "permission denied to set parameter \"session_preload_libraries\"");
     }
     guarded(&cluster, "ann", &[("options", "-c local_preload_libraries=")]);
+    // Here it is a name like any other, and says nothing.
+    guarded(&cluster, "ann", &[("options", "-c azure_ad_auth.guard=off")]);
     let error = shut_out(&cluster, "ann", &[("options", "-c role=postgres")]);
     assert_eq!(error.message, "permission denied to set role \"postgres\"");
     let error = shut_out(&cluster, "ann", &[("options", "-c dynamic_library_path=/nowhere")]);
@@ -237,6 +241,11 @@ fn a_linked_role_gains_nothing_to_step_around_its_guard_with() {
         (
             "GRANT SET ON PARAMETER dynamic_library_path TO ann",
             ("42501", "cannot have SET on parameter \"dynamic_library_path\""),
+        ),
+        // Who may set this keeps libraries from their own sessions that others load.
+        (
+            "GRANT SET ON PARAMETER azure_ad_auth.guard TO ann",
+            ("42501", "cannot have SET on parameter \"azure_ad_auth.guard\""),
         ),
     ]);
     cluster.sql("GRANT SET ON PARAMETER session_preload_libraries TO holder; GRANT wide TO ann");

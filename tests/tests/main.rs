@@ -21,6 +21,7 @@ mod errors;
 mod expiry;
 mod explain;
 mod guard;
+mod guard_libraries;
 mod hba;
 mod hints;
 mod invariant;
@@ -165,14 +166,19 @@ fn tamper(cluster: &Cluster, statement: &str) {
 
 /// Compiles the neighbour, an extension of somebody else with a hook of its own; returns its path.
 fn neighbour(cluster: &Cluster) -> String {
-    let target = cluster.path("neighbour.so");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/modules/neighbour.c");
+    module(cluster, "neighbour", "neighbour")
+}
+
+/// Compiles a module of the tests under a name; returns its path.
+fn module(cluster: &Cluster, source: &str, name: &str) -> String {
+    let target = cluster.path(&format!("{name}.so"));
+    let source = format!("{}/modules/{source}.c", env!("CARGO_MANIFEST_DIR"));
     let pg_config = std::env::var("PG_CONFIG").unwrap_or_else(|_| "pg_config".to_owned());
     let headers = Command::new(pg_config).arg("--includedir-server").output().expect("pg_config");
     let headers = String::from_utf8_lossy(&headers.stdout).trim().to_owned();
     let mut cc = Command::new("cc");
     cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&target).arg("-I").arg(headers).arg(source);
-    let output = cc.output().expect("a C compiler");
+    let output = cc.arg(format!("-DNAME={name}")).output().expect("a C compiler");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     target.to_string_lossy().into_owned()
 }

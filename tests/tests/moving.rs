@@ -1,6 +1,7 @@
 //! Roles that come from elsewhere: a dump of this server, a role dump of Azure's Flexible Server.
 
 use std::fs;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use trial::client::{Outcome, PsqlOutput, RawClient};
@@ -10,7 +11,7 @@ use trial::idp::Provider;
 use trial::issuer::*;
 
 use crate::links::{ADMIN, SECOND_ADMIN, session};
-use crate::{KEY, WORKSHOP, link, provider, scene};
+use crate::{KEY, WORKSHOP, link, provider, scene, tamper};
 
 /// Everything that links, and that follows from a link, as text.
 const FACTS: &str = "SELECT string_agg(line, E'\\n' ORDER BY line) FROM ( \
@@ -32,7 +33,7 @@ fn fresh_house() -> (Cluster, Provider) {
 }
 
 /// Runs a script that must not meet a single error.
-fn restore(cluster: &Cluster, script: &str) -> PsqlOutput {
+pub(crate) fn restore(cluster: &Cluster, script: &str) -> PsqlOutput {
     let file = cluster.folder().write("dump.sql", script);
     let mut psql = cluster.workshop.installation.command("psql");
     psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", "postgres", "-f"])
@@ -288,6 +289,12 @@ fn pg_upgrade_keeps_everything() {
     drop(admin);
     old.sql("ALTER ROLE ann IN DATABASE postgres SET work_mem = '1MB'; CREATE TABLE hers (); ALTER TABLE hers OWNER TO ann");
     let facts = old.sql(FACTS);
+    // One has a guard of the first kind, with a copy of what the server had then.
+    tamper(
+        &old,
+        "UPDATE pg_db_role_setting SET setconfig = '{\"session_preload_libraries=azure_ad_auth, auto_explain\"}' \
+         WHERE setrole = 'robot'::regrole",
+    );
     old.stop("fast");
 
     let (new, _provider) = fresh_house();
@@ -299,23 +306,69 @@ fn pg_upgrade_keeps_everything() {
         let output = checksums.arg("--enable").arg("-D").arg(old.data()).output().expect("pg_checksums");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
-    let mut upgrade = after.command("pg_upgrade");
-    upgrade.arg("-b").arg(before.programs()).arg("-B").arg(after.programs());
-    upgrade.arg("-d").arg(old.data()).arg("-D").arg(new.data()).arg("-s").arg(new.folder().path());
-    upgrade.args(["-p", &free_port().to_string(), "-P", &free_port().to_string(), "-U", "postgres"]);
-    let output = upgrade.current_dir(new.folder().path()).output().expect("pg_upgrade");
-    assert!(
-        output.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let upgrade = |options: &[&str]| {
+        let mut upgrade = after.command("pg_upgrade");
+        upgrade.arg("-b").arg(before.programs()).arg("-B").arg(after.programs());
+        upgrade.arg("-d").arg(old.data()).arg("-D").arg(new.data()).arg("-s").arg(new.folder().path());
+        upgrade.args(["-p", &free_port().to_string(), "-P", &free_port().to_string(), "-U", "postgres"]);
+        let output = upgrade.args(options).current_dir(new.folder().path()).output().expect("pg_upgrade");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    };
+    // A new server that does not preload the library is said to be unfit before anything is done.
+    let configuration = new.data().join("postgresql.conf");
+    let whole = fs::read_to_string(&configuration).expect("postgresql.conf");
+    fs::write(&configuration, whole.replace("shared_preload_libraries = 'azure_ad_auth'", ""))
+        .expect("a file");
+    let (fits, said) = upgrade(&["--check"]);
+    assert!(!fits, "{said}");
+    let list = said.lines().find(|line| line.ends_with("loadable_libraries.txt"));
+    let list = list.unwrap_or_else(|| panic!("no list of libraries: {said}")).trim();
+    let libraries = fs::read_to_string(list).expect("the list of libraries");
+    for line in [
+        "azure_ad_auth\": ERROR:  azure_ad_auth must be loaded via shared_preload_libraries",
+        "HINT:  Add azure_ad_auth to shared_preload_libraries in postgresql.conf of the new server, and run pg_upgrade again.",
+    ] {
+        assert!(libraries.contains(line), "{libraries}");
+    }
+    fs::write(&configuration, whole).expect("a file");
+    let (fits, said) = upgrade(&["--check"]);
+    assert!(fits, "{said}");
+    let (done, said) = upgrade(&[]);
+    assert!(done, "{said}");
+    let mut file = fs::OpenOptions::new().append(true).open(&configuration).expect("postgresql.conf");
+    file.write_all(b"session_preload_libraries = 'auto_explain'\n").expect("written");
     new.start();
     new.await_keys();
     // What administrators made before 16 is handed over to them.
     let marked = before.major < 16 && after.major >= 16;
+    // Both are named before they are done.
+    let to_do = || {
+        new.sql(
+            "SELECT level || ' ' || message FROM azure_ad_auth.check_configuration() \
+             WHERE topic = 'roles' AND what_to_do LIKE '%repair()%' ORDER BY message",
+        )
+    };
+    let guard = "warning role \"robot\" has a guard of an earlier version, or a part of one: it keeps libraries from the role \
+                 that others load";
+    let made = |role: &str| {
+        format!(
+            "notice role \"{role}\" was made by an Azure AD administrator elsewhere, on Azure or before PostgreSQL 16, and administrators here cannot \
+             manage it yet"
+        )
+    };
+    let mut expected = vec![guard.to_owned()];
+    if marked {
+        expected.extend(["ann", "robot", "team"].map(made));
+    }
+    let mut named: Vec<_> = to_do().lines().map(str::to_owned).collect();
+    expected.sort();
+    named.sort();
+    assert_eq!(named, expected);
     let repaired = new.sql("SELECT azure_ad_auth.repair()");
-    assert_eq!(repaired.lines().count(), if marked { 3 } else { 0 }, "{repaired}");
+    assert_eq!(repaired.lines().count(), if marked { 4 } else { 1 }, "{repaired}");
+    assert!(repaired.contains("renewed the guard of role \"robot\""), "{repaired}");
+    assert_eq!(to_do(), "");
     let unmarked = |facts: &str| {
         let handed_over = |line: &str| {
             line.ends_with("azure_ad_authmanaged") || line.ends_with("azure_ad_adminpostgrestrue")
