@@ -145,13 +145,15 @@ fn link_or_update_principal(
     };
     let name = or_raise((|| {
         preloaded::require()?;
+        lock::require_writable(c"update_principal()")?;
         given(role_name)
     })());
     let Some(role) = is_plain(&name) else {
         return update_principal(role_name, object_id, object_type, is_admin, is_mfa);
     };
     or_raise((|| {
-        adopt(&role, &label(&wanted(object_id, object_type, is_admin, is_mfa)?)?)?;
+        let wanted = wanted(object_id, object_type, is_admin, is_mfa)?;
+        adopt(&role, &label(&wanted, "create_principal", &name)?)?;
         Ok(Text::shown(&format!("Updated role for \"{}\"", read(name.to_bytes()))))
     })())
 }
