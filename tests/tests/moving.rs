@@ -271,6 +271,42 @@ fn the_two_roles_are_protected_while_a_dump_is_restored() {
     }
 }
 
+/// A new server that does not preload the library is said to be unfit before anything is done.
+fn check_wants_the_library(new: &Cluster, upgrade: &impl Fn(&[&str]) -> (bool, String)) {
+    let configuration = new.data().join("postgresql.conf");
+    let whole = fs::read_to_string(&configuration).expect("postgresql.conf");
+    fs::write(&configuration, whole.replace("shared_preload_libraries = 'azure_ad_auth'", ""))
+        .expect("a file");
+    let (fits, said) = upgrade(&["--check"]);
+    assert!(!fits, "{said}");
+    let list = said.lines().find(|line| line.ends_with("loadable_libraries.txt"));
+    let list = list.unwrap_or_else(|| panic!("no list of libraries: {said}")).trim();
+    let libraries = fs::read_to_string(list).expect("the list of libraries");
+    for line in [
+        "azure_ad_auth\": ERROR:  azure_ad_auth must be loaded via shared_preload_libraries",
+        "HINT:  Add azure_ad_auth to shared_preload_libraries in postgresql.conf of the new server, and run pg_upgrade again.",
+    ] {
+        assert!(libraries.contains(line), "{libraries}");
+    }
+    fs::write(&configuration, whole).expect("a file");
+    let (fits, said) = upgrade(&["--check"]);
+    assert!(fits, "{said}");
+}
+
+/// What check_configuration() leaves to repair().
+const TO_REPAIR: &str = "SELECT level || ' ' || message FROM azure_ad_auth.check_configuration() \
+    WHERE topic = 'roles' AND what_to_do LIKE '%repair()%' ORDER BY message";
+
+const OLD_GUARD_OF_ROBOT: &str = "warning role \"robot\" has a guard of an earlier version, or a part of one: it keeps \
+    libraries from the role that others load";
+
+fn not_handed_over(role: &str) -> String {
+    format!(
+        "notice role \"{role}\" was made by an Azure AD administrator elsewhere, on Azure or before PostgreSQL 16, and administrators here cannot \
+         manage it yet"
+    )
+}
+
 #[test]
 fn pg_upgrade_keeps_everything() {
     let workshop = Arc::new(Workshop::of(Installation::old()));
@@ -315,27 +351,10 @@ fn pg_upgrade_keeps_everything() {
         let text = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&text).into_owned())
     };
-    // A new server that does not preload the library is said to be unfit before anything is done.
-    let configuration = new.data().join("postgresql.conf");
-    let whole = fs::read_to_string(&configuration).expect("postgresql.conf");
-    fs::write(&configuration, whole.replace("shared_preload_libraries = 'azure_ad_auth'", ""))
-        .expect("a file");
-    let (fits, said) = upgrade(&["--check"]);
-    assert!(!fits, "{said}");
-    let list = said.lines().find(|line| line.ends_with("loadable_libraries.txt"));
-    let list = list.unwrap_or_else(|| panic!("no list of libraries: {said}")).trim();
-    let libraries = fs::read_to_string(list).expect("the list of libraries");
-    for line in [
-        "azure_ad_auth\": ERROR:  azure_ad_auth must be loaded via shared_preload_libraries",
-        "HINT:  Add azure_ad_auth to shared_preload_libraries in postgresql.conf of the new server, and run pg_upgrade again.",
-    ] {
-        assert!(libraries.contains(line), "{libraries}");
-    }
-    fs::write(&configuration, whole).expect("a file");
-    let (fits, said) = upgrade(&["--check"]);
-    assert!(fits, "{said}");
+    check_wants_the_library(&new, &upgrade);
     let (done, said) = upgrade(&[]);
     assert!(done, "{said}");
+    let configuration = new.data().join("postgresql.conf");
     let mut file = fs::OpenOptions::new().append(true).open(&configuration).expect("postgresql.conf");
     file.write_all(b"session_preload_libraries = 'auto_explain'\n").expect("written");
     new.start();
@@ -343,23 +362,10 @@ fn pg_upgrade_keeps_everything() {
     // What administrators made before 16 is handed over to them.
     let marked = before.major < 16 && after.major >= 16;
     // Both are named before they are done.
-    let to_do = || {
-        new.sql(
-            "SELECT level || ' ' || message FROM azure_ad_auth.check_configuration() \
-             WHERE topic = 'roles' AND what_to_do LIKE '%repair()%' ORDER BY message",
-        )
-    };
-    let guard = "warning role \"robot\" has a guard of an earlier version, or a part of one: it keeps libraries from the role \
-                 that others load";
-    let made = |role: &str| {
-        format!(
-            "notice role \"{role}\" was made by an Azure AD administrator elsewhere, on Azure or before PostgreSQL 16, and administrators here cannot \
-             manage it yet"
-        )
-    };
-    let mut expected = vec![guard.to_owned()];
+    let to_do = || new.sql(TO_REPAIR);
+    let mut expected = vec![OLD_GUARD_OF_ROBOT.to_owned()];
     if marked {
-        expected.extend(["ann", "robot", "team"].map(made));
+        expected.extend(["ann", "robot", "team"].map(not_handed_over));
     }
     let mut named: Vec<_> = to_do().lines().map(str::to_owned).collect();
     expected.sort();
