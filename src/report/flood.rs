@@ -1,9 +1,10 @@
 //! Keeps a flood of refusals from becoming a flood of log lines.
 //!
-//! Whoever reaches the port can cause the refusals of [`LIMITED`] as often as they like: they are made before a signature was
-//! verified. Of each such code so many lines are logged in each window of time, in all sessions together; the rest are
-//! counted, and the count is logged with the next line of that code, or by the key worker. All other refusals are always logged,
-//! and every client is answered the same way.
+//! Whoever reaches the port can cause the refusals of [`LIMITED`] as often as they like: they are
+//! made before a signature was verified, most of them before a token was asked for. Of each such
+//! code so many lines are logged in each window of time, in all sessions together; the rest are
+//! counted, and the count is logged with the next line of that code, or by the key worker. All
+//! other refusals are always logged, and every client is answered the same way.
 //!
 //! Lives in shared memory of its own, without a lock: each counter stands for itself.
 
@@ -15,8 +16,14 @@ use pgrx::{PGRXSharedMemory, PgAtomic, pg_shmem_init};
 
 use crate::clock;
 
-/// Refusals made before a signature was verified.
-const LIMITED: [Code; 5] = [
+/// Refusals made before a signature was verified. Of an administrator's mistakes too, which may
+/// close every login, sixty lines say what one does.
+const LIMITED: [Code; 10] = [
+    Code::TlsRequired,
+    Code::WrongMethod,
+    Code::NotConfigured,
+    Code::NoAdmin,
+    Code::PrivilegedRole,
     Code::InvalidFormat,
     Code::UnsupportedAlgorithm,
     Code::KeysUnavailable,
