@@ -161,6 +161,33 @@ pub(crate) fn is_member(member: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     unsafe { pg_sys::is_member_of_role_nosuper(member, role) }
 }
 
+/// Has core forget who is a member of what, so that it looks again when it is next asked.
+///
+/// acl.c keeps the roles that one role is a member of, namely the role it was last asked about: one
+/// list for membership, one for inherited privileges, and from 16 on one for SET ROLE. It drops
+/// them when a membership changes, but not before initialize_acl(), which comes after
+/// authentication. A list from before that would be believed for the whole session, whatever was
+/// revoked while the client was at the prompt. Asked about no role at all, it replaces each list
+/// and keeps nothing.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn forget_memberships() {
+    // Any other: of two equal ones core says that they are members of each other without looking.
+    let (nobody, another) = (pg_sys::InvalidOid, pg_sys::AuthIdRelationId);
+    // SAFETY: these read the catalog cache; both may name no role.
+    unsafe {
+        pg_sys::is_member_of_role_nosuper(nobody, another);
+        pg_sys::has_privs_of_role(nobody, another);
+        #[cfg(not(feature = "pg15"))]
+        pg_sys::member_can_set_role(nobody, another);
+    }
+}
+
+/// Whether a role is a superuser and no member of `azure_ad_user`. Reads no label.
+pub(crate) fn is_superuser_apart(role: &Role) -> bool {
+    let is_ours = |role: &Role| role_named(USER_ROLE).is_some_and(|user| is_member(role.id, user.id));
+    role.superuser && !is_anchor(role) && !is_ours(role)
+}
+
 /// The text of a role's label.
 #[expect(unsafe_code, reason = "no safe wrapper")]
 pub(crate) fn label_text(role: pg_sys::Oid, provider: &CStr) -> Option<String> {
