@@ -15,6 +15,7 @@ use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgAtomic, pg_shmem_init};
 
 use crate::clock;
+use crate::preloaded;
 
 /// Refusals made before a signature was verified. Of an administrator's mistakes too, which may
 /// close every login, sixty lines say what one does.
@@ -88,8 +89,11 @@ pub(crate) fn init_shared_memory() {
 
 /// Whether a refusal is to be logged; and how many lines of its code were left out before it, if that is to be said now.
 pub(super) fn admits(code: Code) -> (bool, Option<u64>) {
-    // Codes that are always logged are those of sessions without our shared memory, too.
     let Some(place) = LIMITED.iter().position(|limited| *limited == code) else { return (true, None) };
+    // A copy that the postmaster has not loaded refuses too, and has no memory to count in.
+    if !preloaded::is_this_file() {
+        return (true, None);
+    }
     let Some(meter) = METERS.get().0.get(place) else { return (true, None) };
     let window = clock::monotonic() / WINDOW;
     let left_out = meter.settle(window);
