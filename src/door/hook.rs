@@ -161,7 +161,7 @@ fn method_admits(connection: Connection, attempt: &Attempt, refused: Option<Refu
     };
     match (standing, method) {
         // The line may have let in an Azure AD role, to be asked for its token here, that is none any more.
-        (Standing::Local, Method::Trust) if !connection.is_matched_again() => {
+        (Standing::Local, Method::Trust) if !is_matched_as(connection, role) => {
             let problem = "the role was unlinked or renamed after a line of pg_hba.conf had matched it";
             refuse(connection, attempt, no_longer_linked(attempt, problem))
         }
@@ -201,6 +201,11 @@ fn admitted_by_other(connection: Connection, attempt: &Attempt, refused: Option<
 
 fn no_longer_linked(attempt: &Attempt, problem: &str) -> Refused {
     Denial::new(Code::NotLinked, &attempt.role, vec![("problem", problem.to_owned())]).into()
+}
+
+/// Whether the line of pg_hba.conf would be chosen again for this very role.
+fn is_matched_as(connection: Connection, role: &Role) -> bool {
+    catalog::holds_while_named(role.id, &connection.role_name(), || connection.is_matched_again())
 }
 
 /// The role that is asked for, if it is a superuser and no Azure AD role. Reads no label.

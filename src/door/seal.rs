@@ -226,12 +226,14 @@ fn check_link(role: pg_sys::Oid, object_id: entra::Uuid, name: &str) -> Result<(
 /// that one may have been for an Azure AD role, which had the name before.
 fn check_line(connection: Option<Connection>) -> Result<(), Broken> {
     let Some(connection) = connection.filter(|_| session::passage().is_none()) else { return Ok(()) };
-    if connection.method() != Method::Trust || connection.is_matched_again() {
+    let name = connection.role_name();
+    let is_matched = || catalog::holds_while_named(session::role(), &name, || connection.is_matched_again());
+    if connection.method() != Method::Trust || is_matched() {
         return Ok(());
     }
     let problem = "the role was unlinked or renamed after a line of pg_hba.conf had matched it, and another library's hook did \
                    not call azure_ad_auth's";
-    broken(&read(connection.role_name().to_bytes()), Code::NotLinked, problem)
+    broken(&read(name.to_bytes()), Code::NotLinked, problem)
 }
 
 /// Where sessions end with what let them in, one that the reaper has not seen yet ends here.

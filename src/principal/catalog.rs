@@ -154,6 +154,30 @@ pub(crate) fn accept_changes() {
     unsafe { pg_sys::AcceptInvalidationMessages() }
 }
 
+/// Whether something holds of a role while it goes by a name. `look` asks core, which looks the
+/// name up by itself: between two looks the name may have gone to another role and come back. What
+/// was read counts when nothing that others have committed was taken in meanwhile, for until then
+/// one name means one role to this process. False where others never leave it in peace.
+#[expect(unsafe_code, reason = "reads a counter of the server's")]
+pub(crate) fn holds_while_named(role: pg_sys::Oid, name: &CStr, look: impl Fn() -> bool) -> bool {
+    const TRIES: usize = 100;
+    // SAFETY: a plain value of the main thread: how many messages about changes it has taken in.
+    let taken_in = || unsafe { pg_sys::SharedInvalidMessageCounter };
+    for _ in 0..TRIES {
+        accept_changes();
+        if role_named(name).is_none_or(|named| named.id != role) {
+            return false;
+        }
+        let before = taken_in();
+        let still_named = role_named(name).is_some_and(|named| named.id == role);
+        let holds = still_named && look();
+        if taken_in() == before {
+            return holds;
+        }
+    }
+    false
+}
+
 /// Membership as pg_hba.conf sees it for `+role`: direct or not, and superusers are members of nothing by being superusers.
 #[expect(unsafe_code, reason = "no safe wrapper")]
 pub(crate) fn is_member(member: pg_sys::Oid, role: pg_sys::Oid) -> bool {
