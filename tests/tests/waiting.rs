@@ -226,7 +226,7 @@ fn only_a_token_that_would_open_the_role_causes_a_fetch() {
                 }
                 "superuser" => privileged(true),
                 "unlinked" => {
-                    crate::tamper(&cluster, "DELETE FROM pg_shseclabel WHERE objoid = 'ann'::regrole")
+                    crate::tamper(&cluster, "DELETE FROM pg_shseclabel WHERE objoid = 'ann'::regrole");
                 }
                 _ => {}
             }
