@@ -17,6 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use entra::{Code, Principal, Refusal, Step, Token, Untrusted, Unverified, Witness};
+use pgrx::prelude::*;
 
 use crate::clock::unix_now;
 use crate::keys::{self, Found};
@@ -152,10 +153,23 @@ fn admit(
     witness.reach(Step::Link);
     catalog::accept_changes();
     let not_linked = || Refused::from(Denial::new(Code::NotLinked, &name, about(&token)));
+    let (role, principal) = linked_role(visitor, rules, not_linked)?;
+    fenced(|| principal.accepts_before(&token, witness)).map_err(|refusal| denial_by(refusal, &name))?;
+    check_revocations(&token, principal.not_before, &name)?;
+    Ok(Admission { role, principal, token, took: sent.arrived.elapsed() })
+}
+
+/// The role that the visitor asks for and what it is linked to, as the catalogs are now; it must be
+/// the role that it was.
+fn linked_role(
+    visitor: &Visitor,
+    rules: &Rules,
+    not_linked: impl Fn() -> Refused,
+) -> Result<(pg_sys::Oid, Principal), Refused> {
     let Some((before, _)) = &visitor.role else { return Err(not_linked()) };
     let Some(role) = catalog::role_named(&visitor.name).filter(|role| role.id == before.id) else {
         let problem = "the role was renamed or dropped while its token was awaited".to_owned();
-        return Err(Denial::new(Code::NotLinked, &name, vec![("problem", problem)]).into());
+        return Err(Denial::new(Code::NotLinked, &visitor.display_name(), vec![("problem", problem)]).into());
     };
     let standing = catalog::standing_of(&role);
     if matches!(standing, Standing::Local) {
@@ -165,9 +179,7 @@ fn admit(
     check_role(visitor, &role)?;
     let Standing::Linked(label) = standing else { return Err(not_linked()) };
     let principal = Principal::of(&label).ok_or_else(not_linked)?;
-    fenced(|| principal.accepts_before(&token, witness)).map_err(|refusal| denial_by(refusal, &name))?;
-    check_revocations(&token, principal.not_before, &name)?;
-    Ok(Admission { role: role.id, principal, token, took: sent.arrived.elapsed() })
+    Ok((role.id, principal))
 }
 
 /// Whose token it was, for the log of a refusal that is not about the token.
@@ -188,10 +200,8 @@ fn judge(visitor: &Visitor, text: &[u8], rules: &Rules, witness: &mut impl Witne
             return fenced(|| token.verify_before(&key, policy, unix_now(), witness))
                 .map_err(|refusal| denial_by(refusal, name));
         }
-        // Only a token that would pass with the right key may make anything happen, or keep a process waiting. Whether
-        // the role is there and linked to its object is not asked: a stranger could tell from the time it takes.
-        let worth_waiting = visitor.may_wait
-            && *worth_waiting.get_or_insert_with(|| fenced(|| token.could_pass(policy, unix_now())).is_ok());
+        let worth_waiting =
+            visitor.may_wait && *worth_waiting.get_or_insert_with(|| could_open(visitor, rules, &token));
         if !(worth_waiting && lookup.await_another(&origin.fingerprint, deadline)) {
             return Err(match lookup.found {
                 Found::Unavailable(facts) => Denial::new(Code::KeysUnavailable, name, facts),
@@ -199,6 +209,24 @@ fn judge(visitor: &Visitor, text: &[u8], rules: &Rules, witness: &mut impl Witne
             });
         }
     }
+}
+
+/// Whether a token would be let in as the role that is asked for, if only the right key had signed
+/// it. No other may cause a fetch or keep a process waiting.
+///
+/// The claims are not verified, so anybody can write them; but to be worth a wait they must name
+/// the very object that the role is linked to. Whoever has a token of that object learns nothing
+/// from the wait. A stranger who guesses the object's id can see by it that the guess was right
+/// (SECURITY.md says so); for everything else the answer comes at once, whatever the role is.
+fn could_open(visitor: &Visitor, rules: &Rules, token: &Unverified<'_>) -> bool {
+    catalog::accept_changes();
+    let nobody = || Denial::new(Code::NotLinked, "", vec![]).into();
+    let (Ok((_, principal)), Some(revocations)) =
+        (linked_role(visitor, rules, nobody), catalog::revocations())
+    else {
+        return false;
+    };
+    fenced(|| token.could_pass(&rules.policy, unix_now(), &principal, &revocations)).is_ok()
 }
 
 #[cfg(not(feature = "fault_injection"))]

@@ -116,6 +116,15 @@ pub(crate) fn refuse_nologin(role: &str) -> ! {
     )
 }
 
+/// Refuses what core refuses, in its words: here a name that is no role's (InitializeSessionUserId,
+/// miscinit.c).
+pub(crate) fn refuse_no_role(name: &str) -> ! {
+    raise(
+        PgSqlErrorCode::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+        format!("role \"{name}\" does not exist"),
+    )
+}
+
 /// Refuses a message of the wrong type in core's words (recv_password_packet, auth.c).
 pub(crate) fn refuse_message_type(found: i32) -> ! {
     raise(

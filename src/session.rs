@@ -22,6 +22,21 @@ pub(crate) enum Passage {
         /// The method was `trust`.
         trusted: bool,
     },
+    /// As a superuser who is no Azure AD role, by a method that is no door of ours. No label was
+    /// read for this one, and none will be: labels may be what the superuser has come to mend.
+    Superuser {
+        /// The role.
+        role: pg_sys::Oid,
+    },
+}
+
+impl Passage {
+    /// The role that was let in.
+    pub(crate) const fn role(self) -> pg_sys::Oid {
+        match self {
+            Self::Token { role, .. } | Self::Method { role, .. } | Self::Superuser { role } => role,
+        }
+    }
 }
 
 thread_local! {
@@ -51,7 +66,8 @@ pub(crate) fn passage() -> Option<Passage> {
     PASSAGE.get()
 }
 
-/// The role core authenticated, whatever SET ROLE or SET SESSION AUTHORIZATION have made of it since.
+/// The role core authenticated, whatever SET ROLE or SET SESSION AUTHORIZATION have made of it
+/// since; `InvalidOid` until core has looked the name up.
 #[expect(unsafe_code, reason = "reads the state of the process")]
 pub(crate) fn role() -> pg_sys::Oid {
     // SAFETY: set by InitProcess() in every process that runs statements, and valid until its end.

@@ -103,6 +103,20 @@ impl Connection {
         unsafe { (now && !port.is_null() && !(*port).hba.is_null()).then(|| Self::new(port)) }
     }
 
+    /// The connection of this backend's client, while the backend starts: later the lines of
+    /// pg_hba.conf are freed. None in processes without a client.
+    ///
+    /// # Safety
+    /// The startup transaction has not ended.
+    pub(crate) unsafe fn of_starting_session() -> Option<Self> {
+        // SAFETY: a plain value of the main thread; its line was chosen before the client was
+        // authenticated.
+        unsafe {
+            let port = server::MyProcPort;
+            (!port.is_null() && !(*port).hba.is_null()).then(|| Self::new(port))
+        }
+    }
+
     /// Whether pg_hba.conf's line would be chosen again, as the catalogs are now.
     #[expect(ffi_unwind_calls, reason = "inside pg_guard_ffi_boundary")]
     pub(crate) fn is_matched_again(self) -> bool {

@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use crate::ids::parse_uuid;
 use crate::limits;
-use crate::token::TokenKind;
+use crate::refusal::Refusal;
+use crate::token::{Token, TokenKind};
 
 /// What the text begins with.
 const KEYWORD: &str = "revoked";
@@ -95,6 +96,20 @@ impl Revocations {
         while self.objects.len() > MAX_OBJECTS {
             let (_, oldest) = self.objects.remove(0);
             self.everybody = self.everybody.max(Some(oldest));
+        }
+    }
+
+    /// Whether a token still counts.
+    ///
+    /// # Errors
+    /// [`Refusal::TokenRevoked`].
+    pub fn check(&self, token: &Token) -> Result<(), Refusal> {
+        let issued_at = token.issued_at;
+        match self.not_before(token.object_id, token.kind, token.application) {
+            Some(not_before) if issued_at < not_before => {
+                Err(Refusal::TokenRevoked { issued_at, not_before })
+            }
+            _ => Ok(()),
         }
     }
 

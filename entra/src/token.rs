@@ -18,7 +18,9 @@ use crate::json::{self, Json, Object};
 use crate::keyset::Key;
 use crate::limits;
 use crate::policy::Policy;
+use crate::principal::Principal;
 use crate::refusal::{FormatFault, Refusal};
+use crate::revocations::Revocations;
 use crate::shown::Untrusted;
 use crate::signature;
 use crate::surroundings::Surroundings;
@@ -231,15 +233,25 @@ impl<'t> Unverified<'t> {
         self.claims()?.judge(&self.envelope(key.issuer()), policy, now, witness)
     }
 
-    /// Whether the token would pass if a key not yet known had signed it. Believes nothing.
+    /// Whether the token would be let in as a role linked to `principal`, if a key not yet known
+    /// had signed it. Believes nothing.
     ///
-    /// Only such a token is worth a request for newer keys: anyone can invent a key id, but claims for this server are
-    /// all a stranger would have to guess.
+    /// Only such a token is worth a request for newer keys: anyone can invent a key id, and the
+    /// claims of a token for this server are no secret, but whose the role is has to be known as
+    /// well.
     ///
     /// # Errors
-    /// The first check of the claims that fails.
-    pub fn could_pass(&self, policy: &Policy, now: i64) -> Result<(), Refusal> {
-        self.claims()?.judge(&self.envelope(None), policy, now, &mut ()).map(|_| ())
+    /// The first check that fails, of the claims or of the principal's.
+    pub fn could_pass(
+        &self,
+        policy: &Policy,
+        now: i64,
+        principal: &Principal,
+        revocations: &Revocations,
+    ) -> Result<(), Refusal> {
+        let token = self.claims()?.judge(&self.envelope(None), policy, now, &mut ())?;
+        principal.accepts(&token)?;
+        revocations.check(&token)
     }
 
     const fn envelope<'e>(&'e self, key_issuer: Option<&'e str>) -> Envelope<'e> {

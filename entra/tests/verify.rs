@@ -4,7 +4,10 @@ mod support;
 
 use aws_lc_rs::signature::{RSA_PKCS1_SHA512, RSA_PSS_SHA256};
 use aws_lc_rs::{hmac, rsa};
-use entra::{Cloud, Code, FormatFault, Policy, RawPolicy, Refusal, TokenKind, Unverified, verify};
+use entra::{
+    Cloud, Code, FormatFault, Label, Policy, Principal, RawPolicy, Refusal, Revocations, TokenKind,
+    Unverified, verify,
+};
 use serde_json::{Value, json};
 use support::*;
 
@@ -568,19 +571,36 @@ fn kinds() {
 }
 
 #[test]
-fn what_could_pass_is_worth_a_request_and_nothing_else_is() {
-    let stranger = |claims: &Value| {
+fn what_could_open_the_role_is_worth_a_request_and_nothing_else_is() {
+    let label = persons_label();
+    let as_role = |claims: &Value, label: &str| {
         let token = OTHER.token(claims);
-        Unverified::parse(token.as_bytes())
-            .unwrap()
-            .could_pass(&policy(), NOW)
-            .map_err(|refusal| refusal.code())
+        could_open(&Unverified::parse(token.as_bytes()).unwrap(), label).map_err(|refusal| refusal.code())
     };
+    let stranger = |claims: &Value| as_role(claims, &label);
     assert_eq!(stranger(&user_v1()), Ok(()));
     assert_eq!(stranger(&with(user_v1(), "aud", json!("other"))), Err(Code::WrongAudience));
     assert_eq!(stranger(&with(user_v1(), "tid", json!(OTHER_TENANT))), Err(Code::WrongTenant));
     assert_eq!(stranger(&with(user_v1(), "exp", json!(NOW - 61))), Err(Code::Expired));
     assert_eq!(stranger(&with(user_v1(), "scp", Value::Null)), Err(Code::InvalidClaims));
+    // Fine by themselves, and not for this role.
+    assert_eq!(stranger(&with(user_v1(), "oid", json!(APPLICATION))), Err(Code::OidMismatch));
+    assert_eq!(stranger(&app_v1()), Err(Code::WrongKind));
+    let group = |id: &str| format!("aadauth,oid={id},type=group,tenant_id={TENANT}");
+    assert_eq!(as_role(&user_v1(), &group(GROUP)), Ok(()));
+    assert_eq!(as_role(&user_v1(), &group(APPLICATION)), Err(Code::NotAMember));
+    let stricter = format!("{label},not_before={}", NOW + 1);
+    assert_eq!(as_role(&user_v1(), &stricter), Err(Code::TokenRevoked));
+    let mfa = label.replace(",tenant_id", ",mfa,tenant_id");
+    assert_eq!(as_role(&with(user_v1(), "amr", json!(["pwd"])), &mfa), Err(Code::MfaRequired));
+    // Nor one whose object is out everywhere.
+    let token = OTHER.token(&user_v1());
+    let token = Unverified::parse(token.as_bytes()).unwrap();
+    let principal = Principal::of(&Label::parse(&label).unwrap()).unwrap();
+    let mut revocations = Revocations::default();
+    revocations.revoke(principal.object_id, NOW + 1);
+    let refusal = token.could_pass(&policy(), NOW, &principal, &revocations).unwrap_err();
+    assert_eq!(refusal.code(), Code::TokenRevoked);
 }
 
 #[test]

@@ -11,6 +11,14 @@ pub fn token_of(header: &[u8], claims: &[u8]) -> String {
         .join(".")
 }
 
+/// Whether a token could open a role of the server's with this policy.
+#[allow(dead_code)]
+pub fn could_pass(token: &entra::Unverified<'_>) -> Result<(), entra::Refusal> {
+    let label = "aadauth,oid=22222222-aaaa-bbbb-cccc-000000000002,type=group,mfa";
+    let principal = entra::Label::parse(label).ok().and_then(|label| entra::Principal::of(&label)).expect("a link");
+    token.could_pass(&policy(), 1_700_000_000, &principal, &entra::Revocations::default())
+}
+
 /// A server's policy.
 #[allow(dead_code)]
 pub fn policy() -> Policy {

@@ -112,7 +112,8 @@ impl Stage<'_> {
             Ok(()) => ("ok", ADMITTED),
             Err(Refused::Denied(denial)) => ("failed", denial.code.as_str()),
             Err(Refused::NoLogin) => ("failed", NOLOGIN),
-            Err(Refused::HungUp) => ("failed", Code::Internal.as_str()),
+            // Neither comes of a judgement: only the hook refuses a name, and nobody is asked here.
+            Err(Refused::NoRole | Refused::HungUp) => ("failed", Code::Internal.as_str()),
         };
         rows.push(("result", verdict, Some(ADMITTED.to_owned()), Some(code.to_owned())));
         rows

@@ -9,7 +9,10 @@
 //!
 //! A connection is accepted, as far as this library is concerned, if
 //!
-//! A1. it asks for a role that is none of ours: whatever the method decided stands;
+//! A1. it asks for a role that is none of ours: whatever the method decided stands. For a superuser
+//!     who is no member of `azure_ad_user`, by a method that is no door, that is decided without a
+//!     look at labels: pg_shseclabel may be locked or damaged, and somebody must be able to mend
+//!     it;
 //! A2. it asks for a linked role, was matched by a door's method, and brought a token by that door that [`super::admit`] accepts;
 //! A3. it asks for a role that is an Azure AD role by inheritance only and another method than `trust` authenticated it;
 //!     a warning is logged. No GRANT can lock out a superuser.
@@ -17,7 +20,9 @@
 //! A connection is refused, with a line in the log unless it says otherwise, if
 //!
 //! R1. the method refused it and no verdict of ours says why: its reason stands and nothing is added, in the log neither;
-//! R2. it asks for `azure_ad_user` or `azure_ad_admin`;
+//! R2. it asks for `azure_ad_user` or `azure_ad_admin`; or, behind `trust`, for a name that is no
+//!     role's. Core would say that a moment later, if there is no such role then either; what has
+//!     come to be one meanwhile was judged by nobody;
 //! R3. it asks for a linked role and was matched by another method, even one that would let it in; a success of `pam` or
 //!     `oauth` that is not ours is one (`wrong_method`);
 //! R4. it is not protected by TLS or a Unix-domain socket (`tls_required`);
@@ -36,6 +41,23 @@
 //! R12. the role is not linked, or not to this token's object; by `pam` and `oauth` that includes roles that are none of ours, and
 //!      names that are no role's.
 //!
+//! What was accepted is looked at once more by [`super::seal`], at the end of the startup
+//! transaction: after core has looked the name up for itself, and before anything the client says
+//! in its session is read, be it a session, a walsender of a database or one of none. The session
+//! is ended, with a line in the log whose door is `seal`, if
+//!
+//! S1. its role is not the one that was accepted here, by whatever method;
+//! S2. it was accepted with a token, and its role is no longer linked to the same object; or tokens
+//!     like its own have been revoked; or there is no administrator any more, where sessions end
+//!     for that;
+//! S3. it was accepted without a token, and its role is an Azure AD role now; A3 stands. A
+//!     superuser who was accepted without a look at labels is let be;
+//! S4. this hook has accepted no role, for another library's hook did not call it or there was no
+//!     such role, and the role is an Azure AD role, or a `trust` line let the client in that would
+//!     not be chosen for it now.
+//!
+//! S1 to S3 are asked again before the session's first statement, for what changes between the two.
+//!
 //! Hooks that were installed before ours see the true result: OK only after A1 to A3, EOF after R8, ERROR otherwise. Hooks
 //! installed after ours call us and see nothing of a refusal, which is why azure_ad_auth is named last in
 //! shared_preload_libraries.
@@ -52,7 +74,7 @@ use pgrx::prelude::*;
 use super::conditions::anchor_refused;
 use super::verdict::{self, Objection};
 use super::{Admission, Door, Refused, Visitor, attempt, attend, guard, password};
-use crate::principal::catalog::{Role, Standing};
+use crate::principal::catalog::{self, Role, Standing};
 use crate::report::{self, Attempt, Denial};
 use crate::session::{self, Passage};
 use crate::sessions;
@@ -122,15 +144,25 @@ fn token_admits(connection: Connection, attempt: &Attempt, admission: Admission)
 
 /// The method lets the client in, and no token of ours does: A1 to A3, R2 to R12. `refused`: what we have said to the method.
 fn method_admits(connection: Connection, attempt: &Attempt, refused: Option<Refused>) {
+    let method = connection.method();
+    if method == Method::Other
+        && let Some(role) = superuser_apart(connection)
+    {
+        session::note(Passage::Superuser { role });
+        return accept(connection);
+    }
     let visitor = Visitor::of(connection);
     let Some((role, standing)) = &visitor.role else {
-        // A role that does not exist, which core says next.
-        return call_previous(connection, STATUS_OK);
+        return match method {
+            Method::Trust => refuse(connection, attempt, Refused::NoRole),
+            // Core says next that there is no such role. If there is one by then, the method has
+            // authenticated it.
+            Method::Pam | Method::OAuth | Method::Other => accept(connection),
+        };
     };
-    let method = connection.method();
     match (standing, method) {
         // The line may have let in an Azure AD role, to be asked for its token here, that is none any more.
-        (Standing::Local, Method::Trust) if !connection.is_matched_again() => {
+        (Standing::Local, Method::Trust) if !is_matched_as(connection, role) => {
             let problem = "the role was unlinked or renamed after a line of pg_hba.conf had matched it";
             refuse(connection, attempt, no_longer_linked(attempt, problem))
         }
@@ -172,10 +204,22 @@ fn no_longer_linked(attempt: &Attempt, problem: &str) -> Refused {
     Denial::new(Code::NotLinked, &attempt.role, vec![("problem", problem.to_owned())]).into()
 }
 
+/// Whether the line of pg_hba.conf would be chosen again for this very role.
+fn is_matched_as(connection: Connection, role: &Role) -> bool {
+    catalog::holds_while_named(role.id, &connection.role_name(), || connection.is_matched_again())
+}
+
+/// The role that is asked for, if it is a superuser and no Azure AD role. Reads no label.
+fn superuser_apart(connection: Connection) -> Option<pg_sys::Oid> {
+    catalog::accept_changes();
+    let role = catalog::role_named(&connection.role_name())?;
+    catalog::is_superuser_apart(&role).then_some(role.id)
+}
+
 /// A1, A3: the method's decision stands.
 fn let_pass(connection: Connection, role: &Role, method: Method) {
     session::note(Passage::Method { role: role.id, trusted: method == Method::Trust });
-    call_previous(connection, STATUS_OK);
+    accept(connection);
 }
 
 /// A2.
@@ -184,10 +228,17 @@ fn welcome(connection: Connection, attempt: &Attempt, admission: Admission) {
     session::note(Passage::Token { role, object_id: principal.object_id });
     connection.set_identity(&token.object_id.to_string());
     sessions::enter(role, &principal, &token, attempt.door);
-    call_previous(connection, STATUS_OK);
+    accept(connection);
     stat::count_admission(attempt.door, token.kind, took);
     report::log_admission(attempt, &token);
     session::note_token(token);
+}
+
+/// Tells the hooks before ours. What they, pg_hba.conf and we have asked about memberships is
+/// forgotten: it may have changed while the client was asked for its token or password.
+fn accept(connection: Connection) {
+    call_previous(connection, STATUS_OK);
+    catalog::forget_memberships();
 }
 
 /// Logs, and raises.
@@ -205,6 +256,7 @@ fn raise(connection: Connection, attempt: &Attempt, refused: Refused) -> ! {
     match refused {
         Refused::Denied(denial) => report::refuse(denial),
         Refused::NoLogin => report::refuse_nologin(&attempt.role),
+        Refused::NoRole => report::refuse_no_role(&attempt.role),
         Refused::HungUp => wire::end_quietly(),
     }
 }

@@ -28,4 +28,5 @@ pub(super) fn ask(connection: Connection) -> Result<Sent, Refused> {
 fn rehearse() {
     let _ = entra::rehearse();
     let _ = catalog::revocations();
+    catalog::forget_memberships();
 }

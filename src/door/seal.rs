@@ -1,11 +1,26 @@
-//! The seal: a session of an Azure AD role proves before its first statement how it came in.
+//! The seal: a session proves that it is of the role that was let in, and, of an Azure AD role,
+//! that a token let it in. What it ends for is S1 to S4 at the head of [`super::hook`].
 //!
 //! Between the hook's decision and the session, core looks the role name up once more; a role renamed in between would turn
 //! one person's token into another one's session. A link may be removed in between. Another extension's hook may not have
 //! called ours. In all these cases the session has no passage for the role it runs as, and ends before it has done anything.
 //!
-//! Checked once, where a session's first action must come by: ExecutorStart, ProcessUtility, and function calls by the fast
-//! path, which show in the object access hook.
+//! The seal is looked at twice.
+//!
+//! First at the end of the startup transaction (InitPostgres, postinit.c). The role is known by
+//! then, and no message of the session has been read. Every process that serves a client commits
+//! this transaction: sessions, walsenders of a database, and walsenders of none, in which no
+//! database is selected and only what [`catalog`] reads in logins can be read. So nothing that the
+//! protocol has can come before it: replication commands and Describe pass no hook at all. What
+//! does come before it are the settings of the startup packet and of the role, and the libraries of
+//! session_preload_libraries.
+//!
+//! Then once more before the session's first action, for what has changed meanwhile: where a text
+//! is parsed, in ExecutorStart, in ProcessUtility, and in function calls by the fast path, which
+//! show in the object access hook. After that each of these costs one comparison, as does the end
+//! of every transaction.
+//!
+//! Parallel workers and other background workers have no client, and are let be.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -15,17 +30,31 @@ use pgrx::prelude::*;
 
 use super::conditions::check_revocations;
 use crate::chain::{UtilityCall, guarded, start_executor, utility_hook};
-use crate::principal::catalog::{self, Link, Standing};
+use crate::principal::catalog::{self, Link, Role, Standing};
 use crate::report::{self, Attempt, Denial};
 use crate::session::{self, Passage};
 use crate::settings;
+use crate::text::read;
+use crate::wire::{Connection, Method};
 
-thread_local! {
-    /// The check has been passed.
-    static CHECKED: Cell<bool> = const { Cell::new(false) };
+/// How far the session has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// In its startup transaction.
+    Starting,
+    /// The seal was whole at the end of that.
+    Started,
+    /// And before its first action.
+    Acting,
 }
 
 thread_local! {
+    /// Never moved in the postmaster, so every process begins with the first.
+    static STAGE: Cell<Stage> = const { Cell::new(Stage::Starting) };
+}
+
+thread_local! {
+    static PREVIOUS_ANALYSIS: Cell<pg_sys::post_parse_analyze_hook_type> = const { Cell::new(None) };
     /// The hooks that were there before ours. Set once, in the postmaster.
     static PREVIOUS_START: Cell<pg_sys::ExecutorStart_hook_type> = const { Cell::new(None) };
     static PREVIOUS_UTILITY: Cell<pg_sys::ProcessUtility_hook_type> = const { Cell::new(None) };
@@ -35,14 +64,43 @@ thread_local! {
 /// Installs the hooks. In the postmaster only, while it loads its libraries.
 #[expect(unsafe_code, reason = "installs C hooks")]
 pub(crate) fn install() {
-    // SAFETY: runs once, before any backend is forked.
+    // SAFETY: runs once, before any backend is forked. A callback is registered in memory that
+    // every backend inherits, and stays for good.
     unsafe {
+        pg_sys::RegisterXactCallback(Some(on_transaction_event), std::ptr::null_mut());
+        PREVIOUS_ANALYSIS.set(pg_sys::post_parse_analyze_hook);
+        pg_sys::post_parse_analyze_hook = Some(on_parse_analysis);
         PREVIOUS_START.set(pg_sys::ExecutorStart_hook);
         pg_sys::ExecutorStart_hook = Some(on_executor_start);
         PREVIOUS_UTILITY.set(pg_sys::ProcessUtility_hook);
         pg_sys::ProcessUtility_hook = Some(on_utility_statement);
         PREVIOUS_ACCESS.set(pg_sys::object_access_hook);
         pg_sys::object_access_hook = Some(on_object_access);
+    }
+}
+
+#[pg_guard]
+#[expect(unsafe_code, reason = "the signature of a transaction callback")]
+unsafe extern "C-unwind" fn on_transaction_event(event: pg_sys::XactEvent::Type, _argument: *mut c_void) {
+    if STAGE.get() == Stage::Starting && event == pg_sys::XactEvent::XACT_EVENT_PRE_COMMIT {
+        check_start();
+    }
+}
+
+#[expect(
+    unsafe_code,
+    ffi_unwind_calls,
+    reason = "the signature of the hook; what jumps over this frame skips nothing"
+)]
+unsafe extern "C-unwind" fn on_parse_analysis(
+    state: *mut pg_sys::ParseState,
+    query: *mut pg_sys::Query,
+    jumble: *mut pg_sys::JumbleState,
+) {
+    guarded(check);
+    if let Some(previous) = PREVIOUS_ANALYSIS.get() {
+        // SAFETY: what core gave us, to the hook before ours. There is nothing to drop.
+        unsafe { previous(state, query, jumble) }
     }
 }
 
@@ -82,51 +140,100 @@ unsafe extern "C-unwind" fn on_object_access(
     }
 }
 
-/// Ends the session unless it came in as it should. Costs one comparison after the first time.
-pub(crate) fn check() {
-    if CHECKED.get() || !can_check() {
+/// The first look. A transaction that ends before core knows the role was another library's, in its
+/// hook.
+#[expect(unsafe_code, reason = "asks for the connection while it may")]
+fn check_start() {
+    let role = session::role();
+    if !has_client() || role == pg_sys::InvalidOid {
         return;
     }
-    let role = session::role();
-    if let Err((name, denial)) = judge(session::passage(), role) {
-        let attempt = Attempt { role: name, door: "seal", method: "none".to_owned() };
+    // SAFETY: the first transaction to end with a role is the startup transaction.
+    let connection = unsafe { Connection::of_starting_session() };
+    catalog::accept_changes();
+    end_unless(judge(session::passage(), role).and_then(|()| check_line(connection)));
+    // What others have asked before initialize_acl(), core would believe for as long as the session
+    // lasts.
+    catalog::forget_memberships();
+    STAGE.set(Stage::Started);
+}
+
+/// The second look, before whatever the session does first. Costs one comparison after that.
+pub(crate) fn check() {
+    if STAGE.get() == Stage::Acting || !can_check() {
+        return;
+    }
+    catalog::accept_changes();
+    end_unless(judge(session::passage(), session::role()));
+    STAGE.set(Stage::Acting);
+}
+
+/// Why a session ends, and its role's name.
+type Broken = (String, Denial);
+
+fn end_unless(whole: Result<(), Broken>) {
+    if let Err((role, denial)) = whole {
+        let attempt = Attempt { role, door: "seal", method: "none".to_owned() };
         report::end_session(&attempt, &denial);
     }
-    CHECKED.set(true);
+}
+
+fn broken<T>(name: &str, code: Code, problem: &str) -> Result<T, Broken> {
+    Err((name.to_owned(), Denial::new(code, name, vec![("problem", problem.to_owned())])))
 }
 
 /// Whether `passage` leads to a session of `role`, as the catalogs are now.
-fn judge(passage: Option<Passage>, role: pg_sys::Oid) -> Result<(), (String, Denial)> {
-    catalog::accept_changes();
+fn judge(passage: Option<Passage>, role: pg_sys::Oid) -> Result<(), Broken> {
     let found = catalog::role_of(role);
-    let name = found.as_ref().map_or_else(|| role.to_string(), catalog::Role::display_name);
-    let denied = |code, problem: &str| {
-        let denial = Denial::new(code, &name, vec![("problem", problem.to_owned())]);
-        Err((name.clone(), denial))
-    };
-    match (passage, found.as_ref().map(catalog::standing_of)) {
-        (Some(Passage::Token { role: admitted, .. }), _) if admitted != role => {
-            denied(Code::OidMismatch, "the session is not of the role that was admitted")
-        }
-        (Some(Passage::Token { object_id, .. }), _) => match catalog::link_of(role) {
-            Link::Bound(label) if label.object_id == Some(object_id) => {
-                let still = |token: &Token| {
-                    check_revocations(token, label.not_before, &name)?;
-                    check_still_associated(token, &name)
-                };
-                session::with_token(still).unwrap_or(Ok(())).map_err(|denial| (name.clone(), denial))
-            }
-            Link::Bound(_) => denied(Code::OidMismatch, "the role was linked to another object meanwhile"),
-            _ => denied(Code::NotLinked, "the link was removed meanwhile"),
-        },
-        (_, None | Some(Standing::Local)) => Ok(()),
-        (Some(Passage::Method { role: admitted, trusted: false }), Some(Standing::Inherited))
-            if admitted == role =>
-        {
-            Ok(())
-        }
-        _ => denied(Code::NotLinked, "the session was not admitted by a token"),
+    let name = found.as_ref().map_or_else(|| role.to_string(), Role::display_name);
+    if passage.is_some_and(|passage| passage.role() != role) {
+        return broken(&name, Code::OidMismatch, "the session is not of the role that was admitted");
     }
+    let is_superuser = found.as_ref().is_some_and(|role| role.superuser);
+    match passage {
+        Some(Passage::Token { object_id, .. }) => check_link(role, object_id, &name),
+        Some(Passage::Superuser { .. }) if is_superuser => Ok(()),
+        _ => match found.as_ref().map(catalog::standing_of) {
+            None | Some(Standing::Local) => Ok(()),
+            Some(Standing::Inherited) if authenticated(passage) => Ok(()),
+            _ => broken(&name, Code::NotLinked, "the session was not admitted by a token"),
+        },
+    }
+}
+
+/// Whether a method that asks for something has let the client in, before our eyes.
+const fn authenticated(passage: Option<Passage>) -> bool {
+    matches!(passage, Some(Passage::Method { trusted: false, .. } | Passage::Superuser { .. }))
+}
+
+/// Whether a role is linked to what it was when a token let the client in, and such tokens still
+/// count.
+fn check_link(role: pg_sys::Oid, object_id: entra::Uuid, name: &str) -> Result<(), Broken> {
+    match catalog::link_of(role) {
+        Link::Bound(label) if label.object_id == Some(object_id) => {
+            let still = |token: &Token| {
+                check_revocations(token, label.not_before, name)?;
+                check_still_associated(token, name)
+            };
+            session::with_token(still).unwrap_or(Ok(())).map_err(|denial| (name.to_owned(), denial))
+        }
+        Link::Bound(_) => broken(name, Code::OidMismatch, "the role was linked to another object meanwhile"),
+        _ => broken(name, Code::NotLinked, "the link was removed meanwhile"),
+    }
+}
+
+/// Behind `trust`, what no hook of ours has seen must at least be matched by the same line still:
+/// that one may have been for an Azure AD role, which had the name before.
+fn check_line(connection: Option<Connection>) -> Result<(), Broken> {
+    let Some(connection) = connection.filter(|_| session::passage().is_none()) else { return Ok(()) };
+    let name = connection.role_name();
+    let is_matched = || catalog::holds_while_named(session::role(), &name, || connection.is_matched_again());
+    if connection.method() != Method::Trust || is_matched() {
+        return Ok(());
+    }
+    let problem = "the role was unlinked or renamed after a line of pg_hba.conf had matched it, and another library's hook did \
+                   not call azure_ad_auth's";
+    broken(&read(name.to_bytes()), Code::NotLinked, problem)
 }
 
 /// Where sessions end with what let them in, one that the reaper has not seen yet ends here.
@@ -135,13 +242,16 @@ fn check_still_associated(token: &Token, name: &str) -> Result<(), Denial> {
     if is_lost { Err(Denial::new(Code::NoAdmin, name, vec![])) } else { Ok(()) }
 }
 
-/// Only sessions of clients came through the hook; and only within a transaction can the catalogs be read.
+/// Only sessions of clients came through the hook.
+#[expect(unsafe_code, reason = "reads the state of the process")]
+fn has_client() -> bool {
+    // SAFETY: a plain value of the main thread.
+    unsafe { !pg_sys::MyProcPort.is_null() }
+}
+
+/// And only within a transaction can the catalogs be read.
 #[expect(unsafe_code, reason = "reads the state of the process")]
 fn can_check() -> bool {
     // SAFETY: plain values of the main thread.
-    unsafe {
-        !pg_sys::MyProcPort.is_null()
-            && pg_sys::IsTransactionState()
-            && !pg_sys::IsAbortedTransactionBlockState()
-    }
+    has_client() && unsafe { pg_sys::IsTransactionState() && !pg_sys::IsAbortedTransactionBlockState() }
 }

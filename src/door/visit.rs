@@ -37,6 +37,8 @@ pub(super) enum Refused {
     Denied(Denial),
     /// The role has no LOGIN: core's own reason, in core's own words.
     NoLogin,
+    /// There is no such role: the same.
+    NoRole,
     /// The client hung up instead of sending a token: silently, as core does.
     HungUp,
 }

@@ -158,11 +158,62 @@ pub(crate) fn accept_changes() {
     unsafe { pg_sys::AcceptInvalidationMessages() }
 }
 
+/// Whether something holds of a role while it goes by a name. `look` asks core, which looks the
+/// name up by itself: between two looks the name may have gone to another role and come back. What
+/// was read counts when nothing that others have committed was taken in meanwhile, for until then
+/// one name means one role to this process. False where others never leave it in peace.
+#[expect(unsafe_code, reason = "reads a counter of the server's")]
+pub(crate) fn holds_while_named(role: pg_sys::Oid, name: &CStr, look: impl Fn() -> bool) -> bool {
+    const TRIES: usize = 100;
+    // SAFETY: a plain value of the main thread: how many messages about changes it has taken in.
+    let taken_in = || unsafe { pg_sys::SharedInvalidMessageCounter };
+    for _ in 0..TRIES {
+        accept_changes();
+        if role_named(name).is_none_or(|named| named.id != role) {
+            return false;
+        }
+        let before = taken_in();
+        let still_named = role_named(name).is_some_and(|named| named.id == role);
+        let holds = still_named && look();
+        if taken_in() == before {
+            return holds;
+        }
+    }
+    false
+}
+
 /// Membership as pg_hba.conf sees it for `+role`: direct or not, and superusers are members of nothing by being superusers.
 #[expect(unsafe_code, reason = "no safe wrapper")]
 pub(crate) fn is_member(member: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     // SAFETY: reads the catalog cache; both may name no role.
     unsafe { pg_sys::is_member_of_role_nosuper(member, role) }
+}
+
+/// Has core forget who is a member of what, so that it looks again when it is next asked.
+///
+/// acl.c keeps the roles that one role is a member of, namely the role it was last asked about: one
+/// list for membership, one for inherited privileges, and from 16 on one for SET ROLE. It drops
+/// them when a membership changes, but not before initialize_acl(), which comes after
+/// authentication. A list from before that would be believed for the whole session, whatever was
+/// revoked while the client was at the prompt. Asked about no role at all, it replaces each list
+/// and keeps nothing.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn forget_memberships() {
+    // Any other: of two equal ones core says that they are members of each other without looking.
+    let (nobody, another) = (pg_sys::InvalidOid, pg_sys::AuthIdRelationId);
+    // SAFETY: these read the catalog cache; both may name no role.
+    unsafe {
+        pg_sys::is_member_of_role_nosuper(nobody, another);
+        pg_sys::has_privs_of_role(nobody, another);
+        #[cfg(not(feature = "pg15"))]
+        pg_sys::member_can_set_role(nobody, another);
+    }
+}
+
+/// Whether a role is a superuser and no member of `azure_ad_user`. Reads no label.
+pub(crate) fn is_superuser_apart(role: &Role) -> bool {
+    let is_ours = |role: &Role| role_named(USER_ROLE).is_some_and(|user| is_member(role.id, user.id));
+    role.superuser && !is_anchor(role) && !is_ours(role)
 }
 
 /// The text of a role's label.

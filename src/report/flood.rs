@@ -1,9 +1,10 @@
 //! Keeps a flood of refusals from becoming a flood of log lines.
 //!
-//! Whoever reaches the port can cause the refusals of [`LIMITED`] as often as they like: they are made before a signature was
-//! verified. Of each such code so many lines are logged in each window of time, in all sessions together; the rest are
-//! counted, and the count is logged with the next line of that code, or by the key worker. All other refusals are always logged,
-//! and every client is answered the same way.
+//! Whoever reaches the port can cause the refusals of [`LIMITED`] as often as they like: they are
+//! made before a signature was verified, most of them before a token was asked for. Of each such
+//! code so many lines are logged in each window of time, in all sessions together; the rest are
+//! counted, and the count is logged with the next line of that code, or by the key worker. All
+//! other refusals are always logged, and every client is answered the same way.
 //!
 //! Lives in shared memory of its own, without a lock: each counter stands for itself.
 
@@ -14,9 +15,16 @@ use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgAtomic, pg_shmem_init};
 
 use crate::clock;
+use crate::preloaded;
 
-/// Refusals made before a signature was verified.
-const LIMITED: [Code; 5] = [
+/// Refusals made before a signature was verified. Of an administrator's mistakes too, which may
+/// close every login, sixty lines say what one does.
+const LIMITED: [Code; 10] = [
+    Code::TlsRequired,
+    Code::WrongMethod,
+    Code::NotConfigured,
+    Code::NoAdmin,
+    Code::PrivilegedRole,
     Code::InvalidFormat,
     Code::UnsupportedAlgorithm,
     Code::KeysUnavailable,
@@ -81,8 +89,11 @@ pub(crate) fn init_shared_memory() {
 
 /// Whether a refusal is to be logged; and how many lines of its code were left out before it, if that is to be said now.
 pub(super) fn admits(code: Code) -> (bool, Option<u64>) {
-    // Codes that are always logged are those of sessions without our shared memory, too.
     let Some(place) = LIMITED.iter().position(|limited| *limited == code) else { return (true, None) };
+    // A copy that the postmaster has not loaded refuses too, and has no memory to count in.
+    if !preloaded::is_this_file() {
+        return (true, None);
+    }
     let Some(meter) = METERS.get().0.get(place) else { return (true, None) };
     let window = clock::monotonic() / WINDOW;
     let left_out = meter.settle(window);

@@ -310,6 +310,27 @@ impl RawClient {
         self.answer_to(sent)
     }
 
+    /// Sends Parse, Describe and Sync of a text without parameters, and reads nothing.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn send_parse_and_describe(&mut self, text: &str) -> io::Result<()> {
+        let parse = [&[0], text.as_bytes(), &[0; 3]].concat();
+        self.send_raw(&[message(b'P', &parse), message(b'D', b"S\0"), message(b'S', &[])].concat())
+    }
+
+    /// Reads until the server has hung up or waits for the next command; what kinds of messages there were.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut kinds = Vec::new();
+        while let Some((kind, _)) = self.read() {
+            kinds.push(kind);
+            if kind == b'Z' {
+                break;
+            }
+        }
+        kinds
+    }
+
     /// Calls a function by the fast path, without arguments.
     ///
     /// # Errors

@@ -13,14 +13,14 @@ use crate::{KEY, link, scene_with, tamper};
 
 /// How the server comes to be new.
 #[derive(Debug, Clone, Copy)]
-enum Birth {
+pub(crate) enum Birth {
     Start,
     Crash,
     NoCacheFile,
     CrashAndNoCacheFile,
 }
 
-fn renew(cluster: &Cluster, birth: Birth) {
+pub(crate) fn renew(cluster: &Cluster, birth: Birth) {
     let crash = matches!(birth, Birth::Crash | Birth::CrashAndNoCacheFile);
     cluster.stop(if crash { "immediate" } else { "fast" });
     if matches!(birth, Birth::NoCacheFile | Birth::CrashAndNoCacheFile) {

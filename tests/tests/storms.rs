@@ -271,3 +271,33 @@ fn what_a_verified_token_is_refused_for_is_always_logged() {
     let lines = || cluster.log_since(mark).matches("refused code=wrong_audience ").count();
     assert!(eventually(|| lines() == STORM), "{}", lines());
 }
+
+/// What is decided before a token is asked for, anybody can cause who reaches the port.
+#[test]
+fn refusals_before_the_prompt_cost_a_few_lines() {
+    const STORM: usize = 150;
+    let (cluster, _provider) = calm_scene("");
+    let wrong = "local all postgres trust\nhost all all 127.0.0.1/32 trust\nlocal all ann peer map=anyone\n";
+    cluster.change_hba(wrong);
+    std::fs::write(cluster.data().join("pg_ident.conf"), "anyone /^.*$ ann\n").expect("pg_ident.conf");
+    cluster.reload();
+    let parameters = [("user", "ann"), ("database", "postgres")];
+    let tls = || cluster.login("ann", "");
+    let mark = cluster.log_mark();
+    let storm = |code: &str, login: &(dyn Fn() -> Outcome + Sync)| {
+        assert_eq!(refused(log_in(CLIENTS, STORM, |_| login())).len(), STORM, "{code}");
+    };
+    storm("tls_required", &|| cluster.plain_client().login(&parameters, ""));
+    storm("wrong_method", &|| cluster.socket_client().login(&parameters, ""));
+    crate::tamper(&cluster, "UPDATE pg_authid SET rolsuper = true WHERE rolname = 'ann'");
+    storm("privileged_role", &tls);
+    cluster.sql("SELECT azure_ad_auth.remove_admin()");
+    storm("no_admin", &tls);
+    cluster.set("azure_ad_auth.audience", "");
+    storm("not_configured", &tls);
+    for code in ["tls_required", "wrong_method", "privileged_role", "no_admin", "not_configured"] {
+        let count = || logged(&cluster, mark, code);
+        assert!(eventually(|| count().1 == STORM), "{code}: {:?}", count());
+        assert!((60..STORM).contains(&count().0), "{code}: {:?}", count());
+    }
+}

@@ -192,3 +192,67 @@ fn a_provider_that_asks_for_patience_is_left_alone() {
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
     assert!(eventually(|| provider.requests() >= before + 6));
 }
+
+/// A key that is not at hand is asked for when it would let somebody in, and not for every token of the tenant.
+#[test]
+fn only_a_token_that_would_open_the_role_causes_a_fetch() {
+    at_every_door("azure_ad_auth.key_refresh_cooldown = 1s", |_, cluster, provider| {
+        link(&cluster, "ann", PERSON, "user");
+        let now = unix_now();
+        let others = [
+            ("another object's", with(user_v1(now), "oid", json!(APPLICATION)), ""),
+            ("an application's", app_v1(now), ""),
+            ("one without a second factor", with(user_v1(now), "amr", json!(["pwd"])), "mfa"),
+            ("a revoked one", with(user_v1(now), "iat", json!(now - 3_000)), "revoke_tokens"),
+            ("an object's that is out", with(user_v1(now), "iat", json!(now - 3_000)), "revoke_principal"),
+            ("a privileged role's", user_v1(now), "superuser"),
+            ("a role's without a link", user_v1(now), "unlinked"),
+        ];
+        let update = |mfa: bool| {
+            let mfa = format!("is_mfa => {mfa}");
+            cluster.sql(&format!("SELECT azure_ad_auth.update_principal('ann', '{PERSON}', 'user', {mfa})"));
+        };
+        let privileged = |on: bool| {
+            crate::tamper(&cluster, &format!("UPDATE pg_authid SET rolsuper = {on} WHERE rolname = 'ann'"));
+        };
+        for (whose, claims, what) in &others {
+            let token = NEW_KEY.token(claims);
+            let mut client = at_the_prompt(&cluster, "ann");
+            match *what {
+                "mfa" => update(true),
+                "revoke_tokens" => drop(cluster.sql("SELECT azure_ad_auth.revoke_tokens('ann')")),
+                "revoke_principal" => {
+                    drop(cluster.sql(&format!("SELECT azure_ad_auth.revoke_principal('{PERSON}')")));
+                }
+                "superuser" => privileged(true),
+                "unlinked" => {
+                    crate::tamper(&cluster, "DELETE FROM pg_shseclabel WHERE objoid = 'ann'::regrole");
+                }
+                _ => {}
+            }
+            let before = counts(&cluster, &provider);
+            let mark = cluster.log_mark();
+            client.send_token(&token).expect("a connection");
+            assert!(matches!(client.asked(), Asked::Nothing(Outcome::Refused(_))), "{whose}");
+            assert_eq!(counts(&cluster, &provider), before, "{whose}: {}", ours(&cluster.log_since(mark)));
+            match *what {
+                "mfa" => update(false),
+                "superuser" => privileged(false),
+                _ => {}
+            }
+        }
+        // And Ann's own does.
+        cluster.sql("SECURITY LABEL FOR azure_ad_auth ON ROLE azure_ad_user IS NULL; DROP ROLE ann");
+        link(&cluster, "ann", PERSON, "user");
+        provider.publish(vec![Arc::clone(&KEY), Arc::clone(&NEW_KEY)]);
+        let fetches = || cluster.sql("SELECT on_demand_fetches FROM azure_ad_auth.key_status");
+        assert_eq!(fetches(), "0");
+        admitted(&cluster, "ann", &NEW_KEY.token(&user_v1(unix_now())));
+        assert_eq!(fetches(), "1");
+    });
+}
+
+/// What has been asked of the provider, and how often a login has waited.
+fn counts(cluster: &Cluster, provider: &Provider) -> (usize, u64) {
+    (provider.requests(), crate::keys::waits(cluster))
+}

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use entra::{Cloud, Key, KeyLookup, Policy, RawPolicy};
+use entra::{Cloud, Key, KeyLookup, Label, Policy, Principal, RawPolicy, Refusal, Revocations, Unverified};
 pub use issuer::{
     APPLICATION, AUDIENCE, CLIENT, GROUP, KEY_ISSUER, OTHER_TENANT, PERSON, Signer, TENANT, b64, with,
 };
@@ -63,4 +63,15 @@ pub fn app_v1() -> Value {
 
 pub fn app_v2() -> Value {
     issuer::app_v2(NOW)
+}
+
+/// Whether a token could open a role with this label, if a key not yet known had signed it.
+pub fn could_open(token: &Unverified<'_>, label: &str) -> Result<(), Refusal> {
+    let principal = Principal::of(&Label::parse(label).unwrap()).unwrap();
+    token.could_pass(&policy(), NOW, &principal, &Revocations::default())
+}
+
+/// The label of a role linked to the person of the tokens.
+pub fn persons_label() -> String {
+    format!("aadauth,oid={PERSON},type=user,tenant_id={TENANT}")
 }

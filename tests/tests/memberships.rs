@@ -1,0 +1,99 @@
+//! What is granted and revoked while a client is at the prompt: the session has what holds when it
+//! begins.
+
+use trial::client::{Asked, Outcome, RawClient};
+use trial::cluster::{Cluster, Setup};
+use trial::issuer::*;
+
+use crate::prompt::at_the_prompt;
+use crate::{KEY, at_every_door, link, scene_with};
+
+/// How a role can be another one's: as a member, by its privileges, by SET ROLE. On 15 there is no
+/// question of its own for the last.
+fn kinds(cluster: &Cluster) -> &'static [&'static str] {
+    if cluster.workshop.installation.major < 16 { &["MEMBER", "USAGE"] } else { &["MEMBER", "USAGE", "SET"] }
+}
+
+fn value(text: &str) -> Vec<Option<String>> {
+    vec![Some(text.to_owned())]
+}
+
+/// Expects a session to have no part in `finance`.
+fn has_none_of_it(cluster: &Cluster, client: &mut RawClient) {
+    // First what 15 believed for good, before anything else is asked.
+    let error = client.query("SET ROLE finance").expect_err("the revoked role was set");
+    assert_eq!(error.sqlstate, "42501", "{}", error.message);
+    for kind in kinds(cluster) {
+        let question = format!("SELECT pg_has_role('finance', '{kind}')");
+        assert_eq!(client.query(&question), Ok(value("f")), "{kind}");
+    }
+}
+
+#[test]
+fn a_membership_revoked_at_the_prompt_is_gone() {
+    at_every_door("", |door, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        cluster.sql("CREATE ROLE finance");
+        let token = KEY.token(&user_v1(unix_now()));
+        for way in ["finance", "team"] {
+            // Directly, and by a role between.
+            cluster.sql(
+                "DROP ROLE IF EXISTS team; CREATE ROLE team; GRANT team TO ann; GRANT finance TO ann, team",
+            );
+            if way == "team" {
+                cluster.sql("REVOKE finance FROM ann");
+            }
+            let mut client = at_the_prompt(&cluster, "ann");
+            let holder = if way == "team" { "team" } else { "ann, team" };
+            cluster.sql(&format!("REVOKE finance FROM {holder}"));
+            client.send_token(&token).expect("a connection");
+            assert_eq!(client.asked(), Asked::Nothing(Outcome::Ready), "{door:?}");
+            has_none_of_it(&cluster, &mut client);
+        }
+    });
+}
+
+#[test]
+fn a_setting_of_the_role_does_not_bring_back_what_was_revoked() {
+    at_every_door("", |_, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        cluster.sql("CREATE ROLE finance; GRANT finance TO ann; ALTER ROLE ann SET role = 'finance'");
+        let mut client = at_the_prompt(&cluster, "ann");
+        cluster.sql("REVOKE finance FROM ann");
+        client.send_token(&KEY.token(&user_v1(unix_now()))).expect("a connection");
+        assert_eq!(client.asked(), Asked::Nothing(Outcome::Ready));
+        assert_eq!(client.query("SELECT current_user"), Ok(value("ann")));
+    });
+}
+
+#[test]
+fn a_membership_granted_at_the_prompt_is_there() {
+    at_every_door("", |_, cluster, _provider| {
+        link(&cluster, "ann", PERSON, "user");
+        cluster.sql("CREATE ROLE finance");
+        let mut client = at_the_prompt(&cluster, "ann");
+        cluster.sql("GRANT finance TO ann");
+        client.send_token(&KEY.token(&user_v1(unix_now()))).expect("a connection");
+        assert_eq!(client.asked(), Asked::Nothing(Outcome::Ready));
+        for kind in kinds(&cluster) {
+            assert_eq!(
+                client.query(&format!("SELECT pg_has_role('finance', '{kind}')")),
+                Ok(value("t")),
+                "{kind}"
+            );
+        }
+        assert_eq!(client.query("SET ROLE finance"), Ok(vec![]));
+    });
+}
+
+/// Core's own prompts are pauses as well, and its lines ask about groups.
+#[test]
+fn a_local_role_gets_no_more_than_it_has_either() {
+    let hba = "local all postgres trust\nhost all +finance 127.0.0.1/32 password\nhost all +azure_ad_user 127.0.0.1/32 trust\n";
+    let (cluster, _provider) = scene_with(Setup { hba: hba.to_owned(), ..Setup::default() });
+    cluster.sql("CREATE ROLE finance; CREATE ROLE local LOGIN PASSWORD 'secret'; GRANT finance TO local");
+    let mut client = at_the_prompt(&cluster, "local");
+    cluster.sql("REVOKE finance FROM local");
+    assert_eq!(client.answer("secret"), Outcome::Ready);
+    has_none_of_it(&cluster, &mut client);
+}
