@@ -12,6 +12,7 @@
     clippy::string_slice
 )]
 
+mod argument;
 mod bytes;
 mod chain;
 mod clock;
@@ -19,11 +20,13 @@ mod configuration;
 mod door;
 mod fault;
 mod hba;
+mod interrupts;
 mod keys;
 mod preloaded;
 mod principal;
 mod regular_file;
 mod report;
+mod room;
 mod session;
 mod sessions;
 mod settings;

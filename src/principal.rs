@@ -9,6 +9,7 @@ mod createrole;
 mod cut;
 pub(crate) mod ddl;
 mod link;
+mod listed;
 mod lock;
 mod managed;
 mod membership;

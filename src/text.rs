@@ -21,6 +21,12 @@ const SQL_ASCII: i32 = pg_sys::pg_enc::PG_SQL_ASCII.cast_signed();
 /// No conversion takes more bytes for one (`MAX_CONVERSION_GROWTH`, mb/pg_wchar.h).
 const GROWTH: usize = 4;
 
+/// As many bytes are looked at at once.
+const PIECE: usize = 256;
+
+/// No encoding of a server's has longer characters, in bytes (`MAX_MULTIBYTE_CHAR_LEN`, mb/pg_wchar.h).
+const LONGEST_CHARACTER: usize = 4;
+
 /// A value of type text, in the encoding of the database.
 #[derive(Debug, Clone)]
 pub(crate) struct Text(Vec<u8>);
@@ -112,12 +118,20 @@ fn converted(source: &[u8], from: i32, to: i32) -> Vec<u8> {
     if source.is_ascii() && !source.contains(&0) {
         return source.to_vec();
     }
+    // bounded: by whoever asks, who never hands over what a client has sized (CONTRIBUTING.md).
     let mut result = Vec::with_capacity(source.len());
     let step = Step::between(from, to);
     let mut rest = source;
     while !rest.is_empty() {
-        let taken = step.take(rest, &mut result);
+        // Not the whole rest, which would be looked at once for each odd byte in it.
+        let piece = rest.get(..PIECE).unwrap_or(rest);
+        let taken = step.take(piece, &mut result);
         rest = rest.get(taken..).unwrap_or_default();
+        let is_cut = piece.len() - taken < LONGEST_CHARACTER && rest.len() > piece.len() - taken;
+        if taken > 0 && is_cut {
+            // What is left of the piece may be part of a character, whose rest is in the next.
+            continue;
+        }
         let Some(odd) = rest.first() else { break };
         // Of UTF-8 a whole character is odd, of anything else a byte.
         let character = if is_plain(from) { first_character(rest) } else { None };
@@ -128,8 +142,8 @@ fn converted(source: &[u8], from: i32, to: i32) -> Vec<u8> {
 }
 
 fn first_character(bytes: &[u8]) -> Option<char> {
-    let chunk = bytes.utf8_chunks().next()?;
-    chunk.valid().chars().next()
+    let first = bytes.get(..LONGEST_CHARACTER).unwrap_or(bytes);
+    first.utf8_chunks().next()?.valid().chars().next()
 }
 
 /// How as much as possible is taken over at once.

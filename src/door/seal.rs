@@ -10,7 +10,7 @@
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 
-use entra::{Code, Token};
+use entra::{Code, Label, Principal, Token};
 use pgrx::prelude::*;
 
 use super::conditions::check_revocations;
@@ -111,6 +111,7 @@ fn judge(passage: Option<Passage>, role: pg_sys::Oid) -> Result<(), (String, Den
         (Some(Passage::Token { object_id, .. }), _) => match catalog::link_of(role) {
             Link::Bound(label) if label.object_id == Some(object_id) => {
                 let still = |token: &Token| {
+                    check_terms(token, &label, &name)?;
                     check_revocations(token, label.not_before, &name)?;
                     check_still_associated(token, &name)
                 };
@@ -127,6 +128,12 @@ fn judge(passage: Option<Passage>, role: pg_sys::Oid) -> Result<(), (String, Den
         }
         _ => denied(Code::NotLinked, "the session was not admitted by a token"),
     }
+}
+
+/// Whether the role, which is linked to the same object, would let the token in now.
+fn check_terms(token: &Token, label: &Label, name: &str) -> Result<(), Denial> {
+    let accepts = |principal: Principal| principal.accepts(token);
+    Principal::of(label).map_or(Ok(()), accepts).map_err(|refusal| Denial::of(&refusal, name))
 }
 
 /// Where sessions end with what let them in, one that the reaper has not seen yet ends here.

@@ -185,7 +185,7 @@ pub(crate) const fn object_address(role: pg_sys::Oid) -> pg_sys::ObjectAddress {
 /// What a role's labels say.
 pub(crate) fn link_of(role: pg_sys::Oid) -> Link {
     let Some(text) = label_text(role, PROVIDER) else { return Link::None };
-    let label = match Label::parse(&text) {
+    let label = match Label::parse_written(&text) {
         Ok(label) => label,
         Err(fault) => return Link::Unreadable(fault),
     };
@@ -203,7 +203,7 @@ pub(crate) fn link_of(role: pg_sys::Oid) -> Link {
 
 /// From when on a role's tokens count, be it linked or not.
 pub(crate) fn not_before_of(role: pg_sys::Oid) -> Option<i64> {
-    Label::parse(&label_text(role, PROVIDER)?).ok()?.not_before
+    Label::parse_written(&label_text(role, PROVIDER)?).ok()?.not_before
 }
 
 /// Objects whose tokens no longer count: a label of `azure_ad_user`. None: it cannot be read.
@@ -258,5 +258,5 @@ pub(crate) fn standing_of(role: &Role) -> Standing {
 /// The tenant this server is associated with: a label of `azure_ad_admin`, there while an administrator is.
 pub(crate) fn associated_tenant() -> Option<entra::Uuid> {
     let admin = role_named(ADMIN_ROLE)?;
-    Label::parse(&label_text(admin.id, PROVIDER)?).ok()?.tenant_id
+    Label::parse_written(&label_text(admin.id, PROVIDER)?).ok()?.tenant_id
 }

@@ -5,8 +5,9 @@
 use pgrx::prelude::*;
 
 use super::catalog::{self, Role};
+use super::listed::Roles;
 use super::rights;
-use super::statement::{Named, Statement};
+use super::statement::Statement;
 use crate::fault::{Fault, Outcome};
 
 /// A statement of an administrator who is no superuser goes no further than the roles it holds itself.
@@ -15,7 +16,7 @@ pub(crate) fn check(statement: &Statement) -> Outcome<()> {
         return Ok(());
     }
     let Some(user) = rights::user_of_administrator() else {
-        return administrators_are_superusers(targets(statement));
+        return administrators_are_superusers(&targets(statement));
     };
     match statement {
         Statement::Membership { granted, .. } => may_grant(&user, granted),
@@ -24,55 +25,54 @@ pub(crate) fn check(statement: &Statement) -> Outcome<()> {
             if creation.create_role { Err(may_not_give_createrole()) } else { Ok(()) }
         }
         Statement::Alter { role, create_role, .. } => {
-            may_touch(&user, targets(statement), catalog::is_linked)?;
+            may_touch(&user, &targets(statement), catalog::is_linked)?;
             let other = role.role().is_some_and(|role| !rights::is_administrator(&role));
             if *create_role && other { Err(may_not_give_createrole()) } else { Ok(()) }
         }
-        Statement::Drop { .. } => may_touch(&user, targets(statement), catalog::is_linked),
+        Statement::Drop { .. } => may_touch(&user, &targets(statement), catalog::is_linked),
         // Its next session does with all its rights what its settings say.
         Statement::Configure { .. } | Statement::Rename { .. } => {
-            may_touch(&user, targets(statement), |_| false)
+            may_touch(&user, &targets(statement), |_| false)
         }
         _ => Ok(()),
     }
 }
 
-/// The roles that a statement alters or drops.
-fn targets(statement: &Statement) -> &[Named] {
+/// The roles that a statement alters or drops. Whoever may drop none is told so by core, which looks at none of them.
+fn targets(statement: &Statement) -> Roles {
     match statement {
         Statement::Alter { role, .. } | Statement::Configure { role } | Statement::Rename { role, .. } => {
-            std::slice::from_ref(role)
+            Roles::One(role.clone())
         }
-        Statement::Drop { roles } => roles,
-        _ => &[],
+        Statement::Drop { roles } if rights::has_create_role() => roles.clone(),
+        _ => Roles::none(),
     }
 }
 
 /// Azure AD administrators, whom from 16 on nobody has the ADMIN option on, are a superuser's to change.
-fn administrators_are_superusers(roles: &[Named]) -> Outcome<()> {
+fn administrators_are_superusers(roles: &Roles) -> Outcome<()> {
     if rights::is_superuser() {
         return Ok(());
     }
-    let mut roles = roles.iter().filter_map(Named::role);
-    let Some(role) = roles.find(rights::is_administrator) else { return Ok(()) };
+    let Some(role) = roles.existing().find(rights::is_administrator) else { return Ok(()) };
     Err(may_not_change(&role).detail("It is an Azure AD administrator; only a superuser may change that."))
 }
 
 /// GRANT, REVOKE and IN ROLE: what one has, as everywhere else, and what administrators have made, if it is no more than that.
-fn may_grant(user: &Role, roles: &[Named]) -> Outcome<()> {
+fn may_grant(user: &Role, roles: &Roles) -> Outcome<()> {
     let theirs = |role: &Role| {
         rights::could_grant_himself(user.id, role) && rights::foreign_membership(user.id, role).is_none()
     };
     let foreign = |role: &Role| !catalog::is_member(user.id, role.id) && !theirs(role);
-    let Some(foreign) = roles.iter().filter_map(Named::role).find(foreign) else { return Ok(()) };
+    let Some(foreign) = roles.existing().find(foreign) else { return Ok(()) };
     Err(Fault::denied(format!("permission denied to grant role \"{}\"", foreign.display_name()))
         .detail("Azure AD administrators may grant roles they are members of."))
 }
 
 /// Azure AD roles, and what administrators have made. What a superuser has given more than the one who made it has is a
 /// superuser's to change, but for those who have no password: a rebind is judged by itself.
-fn may_touch(user: &Role, roles: &[Named], harmless: impl Fn(pg_sys::Oid) -> bool) -> Outcome<()> {
-    for role in roles.iter().filter_map(Named::role).filter(|role| role.id != user.id) {
+fn may_touch(user: &Role, roles: &Roles, harmless: impl Fn(pg_sys::Oid) -> bool) -> Outcome<()> {
+    for role in roles.existing().filter(|role| role.id != user.id) {
         let foreign = || rights::foreign_membership(user.id, &role).filter(|_| !harmless(role.id));
         if let Some(reason) = rights::why_not_theirs(&role).map(str::to_owned).or_else(foreign) {
             return Err(may_not_change(&role).detail(reason));

@@ -52,7 +52,9 @@ pub(crate) fn keep_revoked(role: &Role, revoked: Option<i64>) {
         // What was unlinked stays so: this one would complete the label that is to be written.
         set_label(role, INTERNAL_PROVIDER, None);
     }
-    let Ok(label) = text.map_or_else(|| Ok(Label::default()), |text| Label::parse(&text)) else { return };
+    let Ok(label) = text.map_or_else(|| Ok(Label::default()), |text| Label::parse_written(&text)) else {
+        return;
+    };
     let is_said = label.not_before.is_some() && rights::is_superuser();
     if !is_said && label.not_before < Some(revoked) {
         set_label(role, PROVIDER, Some(&Label { not_before: Some(revoked), ..label }.to_string()));
@@ -219,7 +221,7 @@ fn check_done(role: &Role, wanted: &Role, was_admin: bool) -> Outcome<()> {
 /// A link says which tenant it is of, so that it stays one to the same object whatever the setting becomes.
 fn name_tenant(role: &Role, label: &Label, done: &mut Done) {
     let tenant = crate::settings::tenant().filter(|_| label.tenant_id.is_none());
-    let own = catalog::label_text(role.id, PROVIDER).and_then(|text| Label::parse(&text).ok());
+    let own = catalog::label_text(role.id, PROVIDER).and_then(|text| Label::parse_written(&text).ok());
     let (Some(tenant), Some(own)) = (tenant, own) else { return };
     set_label(role, PROVIDER, Some(&Label { tenant_id: Some(tenant), ..own }.to_string()));
     done.push(format!("named tenant {tenant} in the label of role \"{}\"", role.display_name()));

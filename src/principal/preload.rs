@@ -110,12 +110,12 @@ fn rows_of(role: &Role) -> Vec<Row> {
 fn row_of(role: &Role, database: pg_sys::Oid, name: Option<CString>) -> Option<Row> {
     let prefix = format!("{PARAMETER}=");
     let settings = scan::ROLE_SETTINGS.rows(&[database, role.id], |row| {
+        // Where they lie: a role may give itself settings, as long as it likes.
         let settings = row.get::<Array<'_, &[u8]>>(3)?;
-        Some(settings.iter().flatten().map(<[u8]>::to_vec).collect::<Vec<_>>())
+        let own = |setting: &[u8]| setting.strip_prefix(prefix.as_bytes()).map(split_libraries);
+        Some(settings.iter().flatten().find_map(own))
     });
-    let settings = settings.into_iter().next()?;
-    let libraries =
-        settings.iter().find_map(|setting| setting.strip_prefix(prefix.as_bytes())).map(split_libraries);
+    let libraries = settings.into_iter().next()?;
     Some(Row { database: name, libraries })
 }
 

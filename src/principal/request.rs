@@ -11,13 +11,13 @@ use std::ffi::{CStr, CString};
 use entra::Label;
 
 use super::catalog::{self, ADMIN_ROLE, Link, Role, USER_ROLE, is_anchor};
-use super::statement::{Creation, Named, Password, Statement};
+use super::statement::{Creation, Password, Statement};
 use super::superuser::{literal, quoted};
 use super::verify::{must_be_linked, not_linked};
 use super::{association, link, rights};
 use crate::fault::{Fault, Outcome};
-use crate::settings;
 use crate::text::read;
+use crate::{interrupts, room, settings};
 
 /// Something to be done when the rest of the statement has been.
 #[derive(Debug)]
@@ -59,21 +59,16 @@ impl Request {
 pub(super) fn of(statement: &Statement) -> Outcome<Vec<Request>> {
     let Some((user, admin)) = link::anchors() else { return Ok(Vec::new()) };
     match statement {
-        Statement::Create(creation) if names(&creation.parents, USER_ROLE) => {
-            Ok(vec![of_creation(creation)?])
-        }
+        Statement::Create(creation) if creation.parents.name(USER_ROLE) => Ok(vec![of_creation(creation)?]),
         Statement::Membership { options_only: true, .. } => Ok(Vec::new()),
         Statement::Membership { granted, members, is_grant, .. } => {
             let mut requests = Vec::new();
-            for anchor in [user, admin] {
-                if granted.iter().any(|granted| granted.is(&anchor.name)) {
-                    for member in members.iter().filter_map(Named::role).filter(|role| !is_anchor(role)) {
-                        requests.extend(if *is_grant {
-                            Some(of_grant(&anchor, member)?)
-                        } else {
-                            of_revoke(&anchor, member)?
-                        });
-                    }
+            for anchor in [user, admin].iter().filter(|anchor| granted.name(&anchor.name)) {
+                for member in members.distinct()?.into_iter().filter(|role| !is_anchor(role)) {
+                    interrupts::check();
+                    let request =
+                        if *is_grant { Some(of_grant(anchor, member)?) } else { of_revoke(anchor, member)? };
+                    request.map_or(Ok(()), |request| room::push(&mut requests, request))?;
                 }
             }
             Ok(requests)
@@ -82,14 +77,10 @@ pub(super) fn of(statement: &Statement) -> Outcome<Vec<Request>> {
     }
 }
 
-fn names(roles: &[Named], name: &CStr) -> bool {
-    roles.iter().any(|role| role.is(name))
-}
-
 fn of_creation(creation: &Creation) -> Outcome<Request> {
     rights::may_create()?;
     let name = read(creation.role.to_bytes());
-    if names(&creation.parents, ADMIN_ROLE) {
+    if creation.parents.name(ADMIN_ROLE) {
         return Err(not_by_grant(ADMIN_ROLE));
     }
     let object_id = match creation.password {

@@ -9,6 +9,7 @@ use std::ffi::CStr;
 use pgrx::prelude::*;
 
 use super::catalog::{self, Role};
+use crate::interrupts;
 
 /// A shared catalog: its oid, and that of an index that begins with the columns it is looked up by.
 pub(super) struct Catalog {
@@ -50,6 +51,7 @@ impl Catalog {
                 keys.as_mut_ptr(),
             );
             loop {
+                interrupts::check();
                 let tuple = pg_sys::systable_getnext(scan);
                 if tuple.is_null() {
                     break;

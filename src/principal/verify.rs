@@ -3,24 +3,24 @@
 use pgrx::prelude::*;
 
 use super::catalog::{self, Role, is_anchor};
-use super::statement::Named;
+use super::listed::Roles;
 use super::superuser::{as_superuser, literal, quoted};
 use super::{anchors, link, membership, reach};
 use crate::fault::{Fault, Outcome};
+use crate::interrupts;
 
-/// Roles are as a link, or the lack of one, asks for. `through` is a role they may have become members of.
-pub(super) fn roles_are_sound(roles: &[Named], through: Option<&Role>) -> Outcome<()> {
+/// Roles are as a link, or the lack of one, asks for. `through` is what they may have become members of.
+pub(super) fn roles_are_sound(roles: &[Role], through: Option<&Roles>) -> Outcome<()> {
     let Some(user) = catalog::role_named(catalog::USER_ROLE) else { return Ok(()) };
-    for role in roles.iter().filter_map(Named::role) {
-        if is_anchor(&role) {
-            continue;
-        }
+    for role in roles.iter().filter(|role| !is_anchor(role)) {
+        interrupts::check();
         if catalog::is_linked(role.id) {
-            verify_linked(&role)?;
+            verify_linked(role)?;
         } else if catalog::is_member(role.id, user.id) {
-            let through = through.filter(|through| catalog::is_member(through.id, user.id));
-            let through = through.cloned().or_else(|| parent_in(&role, &user));
-            return Err(not_linked(&role, through.as_ref().unwrap_or(&user)));
+            let is_azure = |through: &Role| catalog::is_member(through.id, user.id);
+            let through = through.and_then(|through| through.existing().find(is_azure));
+            let through = through.or_else(|| parent_in(role, &user));
+            return Err(not_linked(role, through.as_ref().unwrap_or(&user)));
         }
     }
     Ok(())
@@ -84,9 +84,9 @@ pub(super) fn anchor_is_intact(role: &Role) -> Outcome<()> {
 }
 
 /// And one stays a member of the other.
-pub(super) fn anchors_are_joined(members: &[Named]) -> Outcome<()> {
-    let admin = members.iter().filter_map(Named::role).find(is_anchor);
-    admin.map_or(Ok(()), |admin| unless(&admin, anchors::are_joined))
+pub(super) fn anchors_are_joined(members: &[Role]) -> Outcome<()> {
+    let admin = members.iter().find(|role| is_anchor(role));
+    admin.map_or(Ok(()), |admin| unless(admin, anchors::are_joined))
 }
 
 fn unless(role: &Role, whole: impl FnOnce() -> bool) -> Outcome<()> {
@@ -96,12 +96,8 @@ fn unless(role: &Role, whole: impl FnOnce() -> bool) -> Outcome<()> {
 }
 
 /// Roles that have been granted: those of administrators are nobody's.
-pub(super) fn administrators_have_no_members(granted: &[Named]) -> Outcome<()> {
-    granted
-        .iter()
-        .filter_map(Named::role)
-        .filter(link::holds_admin_role)
-        .try_for_each(|role| link::check_no_members(&role))
+pub(super) fn administrators_have_no_members(granted: &Roles) -> Outcome<()> {
+    granted.existing().filter(link::holds_admin_role).try_for_each(|role| link::check_no_members(&role))
 }
 
 /// A role that has become one of the two by its name has no members that are not linked.
@@ -109,8 +105,8 @@ pub(super) fn members_are_linked() -> Outcome<()> {
     as_superuser(anchors::check_members_are_linked)
 }
 
-pub(super) fn nobody_lifts_a_guard(roles: &[Named]) -> Outcome<()> {
-    as_superuser(|| roles.iter().filter_map(Named::role).try_for_each(|role| reach::check_reach(&role)))
+pub(super) fn nobody_lifts_a_guard(roles: &[Role]) -> Outcome<()> {
+    as_superuser(|| roles.iter().try_for_each(reach::check_reach))
 }
 
 pub(super) fn anchor_in_use(anchor: &Role, what: &str) -> Fault {

@@ -40,11 +40,13 @@ mod seal;
 mod server_refusals;
 mod sessions;
 mod settings;
+mod sizes;
 mod snapshot;
 mod stat;
 mod statements;
 mod status;
 mod storms;
+mod terms;
 mod turns;
 mod waiting;
 
@@ -157,8 +159,13 @@ fn tamper(cluster: &Cluster, statement: &str) {
 
 /// Compiles the neighbour, an extension of somebody else with a hook of its own; returns its path.
 fn neighbour(cluster: &Cluster) -> String {
-    let target = cluster.path("neighbour.so");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/modules/neighbour.c");
+    module(cluster, "neighbour")
+}
+
+/// Compiles an extension of somebody else, one of those in modules/; returns its path.
+fn module(cluster: &Cluster, name: &str) -> String {
+    let target = cluster.path(&format!("{name}.so"));
+    let source = format!("{}/modules/{name}.c", env!("CARGO_MANIFEST_DIR"));
     let pg_config = std::env::var("PG_CONFIG").unwrap_or_else(|_| "pg_config".to_owned());
     let headers = Command::new(pg_config).arg("--includedir-server").output().expect("pg_config");
     let headers = String::from_utf8_lossy(&headers.stdout).trim().to_owned();
