@@ -106,8 +106,10 @@ fn exactly(text: &str) -> Vec<u8> {
         let source = text.as_ptr().cast::<c_char>();
         let found = pg_sys::pg_any_to_server(source, length, UTF8);
         if std::ptr::eq(found, source) {
+            // bounded: by the token, whose claims these are.
             text.as_bytes().to_vec()
         } else {
+            // bounded: as above.
             CStr::from_ptr(found).to_bytes().to_vec()
         }
     }
@@ -116,9 +118,10 @@ fn exactly(text: &str) -> Vec<u8> {
 /// Converts what can be, and escapes what cannot.
 fn converted(source: &[u8], from: i32, to: i32) -> Vec<u8> {
     if source.is_ascii() && !source.contains(&0) {
+        // bounded: by whoever asks, who never hands over what a client has sized.
         return source.to_vec();
     }
-    // bounded: by whoever asks, who never hands over what a client has sized (CONTRIBUTING.md).
+    // bounded: as above.
     let mut result = Vec::with_capacity(source.len());
     let step = Step::between(from, to);
     let mut rest = source;
@@ -201,6 +204,7 @@ fn valid_length(encoding: i32, source: &[u8]) -> usize {
 
 #[expect(unsafe_code, reason = "uses the server's own conversion")]
 fn convert(function: pg_sys::Oid, source: &[u8], from: i32, to: i32, result: &mut Vec<u8>) -> usize {
+    // bounded: by the piece.
     let mut buffer = vec![0_u8; (source.len() + 1) * GROWTH + 1];
     let (Ok(length), Ok(room)) = (i32::try_from(source.len()), i32::try_from(buffer.len())) else { return 0 };
     // SAFETY: so many bytes each, which is room enough; it ends what it has written with a NUL, and tells how much it has read.

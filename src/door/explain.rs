@@ -66,6 +66,7 @@ fn explain(token: Argument<'_>, role_name: Option<Argument<'_>>) -> Outcome<Vec<
     // What is too long is judged to be so by its beginning, and shown with its whole length.
     let text = token.beginning(entra::limits::MAX_TOKEN_BYTES + 1);
     let outcome = if role_name.is_some() {
+        // bounded: by the longest token.
         attend_before(&visitor, &mut trail, |_| Ok(Sent::now(Zeroizing::new(text.to_vec())))).map(drop)
     } else {
         attend_anyone(&visitor, &mut trail, text).map_err(Refused::from)

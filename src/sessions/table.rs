@@ -168,7 +168,7 @@ fn copies(wanted: impl Fn(&Place) -> bool) -> Vec<Place> {
     }
     // SAFETY: the memory is there for the life of the server; nobody writes while the lock is held.
     unsafe {
-        // Before the lock, under which nothing is allocated.
+        // Before the lock, under which nothing is allocated. bounded: by the number of backends there can be.
         let mut taken = Vec::with_capacity((*table).capacity);
         let _held = Held::new(pg_sys::LWLockMode::LW_SHARED);
         let places: &[Place] =

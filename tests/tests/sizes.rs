@@ -186,6 +186,11 @@ fn no_text_costs_the_square_of_its_length() {
     let (cluster, _provider) = scene(QUIET);
     for (name, encoding) in [("bytes", "SQL_ASCII"), ("latin", "LATIN1"), ("japan", "EUC_JP")] {
         cluster.sql(&format!("CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"));
+        let folder = cluster.folder().path().display();
+        let connection = format!("host={folder} port={} dbname={name} user=postgres", cluster.port);
+        let program = cluster.workshop.installation.program("psql");
+        let output = psql_with(&program, &[], &connection, None, "CREATE EXTENSION azure_ad_auth");
+        assert!(output.success, "{}", output.stderr);
     }
     link(&cluster, "ann", PERSON, "user");
     for name in ["bytes", "latin", "japan"] {
