@@ -255,7 +255,7 @@ unsafe fn named_options(
 ) -> impl Iterator<Item = *mut pg_sys::DefElem> {
     // SAFETY: the options are DefElem nodes.
     unsafe { nodes(options) }
-        .map(|node| node.cast::<pg_sys::DefElem>())
+        .map(<*mut pg_sys::Node>::cast::<pg_sys::DefElem>)
         .filter(move |option| unsafe { CStr::from_ptr((**option).defname) } == name)
 }
 

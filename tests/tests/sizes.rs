@@ -45,7 +45,8 @@ fn survives(cluster: &Cluster, statement: &str, log_in: impl Fn() -> RawClient) 
         let mut session = log_in();
         limit(&mut session, megabytes);
         if let Err(error) = session.query(statement) {
-            assert_eq!(error.severity, "ERROR", "{shown} within {megabytes} MB: {error:?}");
+            let log = trial::expect::ours(&cluster.log());
+            assert_eq!(error.severity, "ERROR", "{shown} within {megabytes} MB: {error:?}\n{log}");
         }
         assert_eq!(value(&mut session, "SELECT 1"), "1", "{shown} within {megabytes} MB");
     }
