@@ -52,25 +52,52 @@ pub(super) unsafe fn plain_grants(
             .and_then(|member| member.role())
             .is_some_and(|role| ours.binary_search(&role.id.to_u32()).is_ok())
     };
-    // SAFETY: see above; the tag says what a node is.
+    // SAFETY: see above; the tag says what a node is. What is changed are copies of the statement's own node and of its lists, whose
+    // items stay those of the statement: there may be any number of them.
     unsafe {
-        let (others, user) = (copy_of(planned), copy_of(planned));
-        let node = (*user).utilityStmt;
+        let node = (*planned).utilityStmt;
         if (*node).type_ == pg_sys::NodeTag::T_AlterRoleStmt {
-            // ALTER GROUP names one role.
-            let alter = &*node.cast::<pg_sys::AlterRoleStmt>();
+            // ALTER GROUP names one role, and has one option, which is a list of members.
+            let user = copy_of(planned);
+            let alter = &*(*user).utilityStmt.cast::<pg_sys::AlterRoleStmt>();
             for option in nodes(alter.options) {
                 let option = option.cast::<pg_sys::DefElem>();
                 (*option).arg = retain((*option).arg.cast(), |item| !is_ours(role_spec(item))).cast();
             }
             return vec![user];
         }
-        let grant = &mut *node.cast::<pg_sys::GrantRoleStmt>();
-        grant.granted_roles = retain(grant.granted_roles, |item| is_user_role(granted_role(item)));
-        grant.grantee_roles = retain(grant.grantee_roles, |item| !is_ours(role_spec(item)));
-        let rest = &mut *(*others).utilityStmt.cast::<pg_sys::GrantRoleStmt>();
-        rest.granted_roles = retain(rest.granted_roles, |item| !is_user_role(granted_role(item)));
-        if rest.granted_roles.is_null() { vec![user] } else { vec![others, user] }
+        let grant = *node.cast::<pg_sys::GrantRoleStmt>();
+        let (granted, members) = (grant.granted_roles, grant.grantee_roles);
+        let user = grant_of(
+            planned,
+            pg_sys::GrantRoleStmt {
+                granted_roles: retain(pg_sys::list_copy(granted), |item| is_user_role(granted_role(item))),
+                grantee_roles: retain(pg_sys::list_copy(members), |item| !is_ours(role_spec(item))),
+                ..grant
+            },
+        );
+        let others = retain(pg_sys::list_copy(granted), |item| !is_user_role(granted_role(item)));
+        if others.is_null() {
+            return vec![user];
+        }
+        // bounded: two.
+        vec![grant_of(planned, pg_sys::GrantRoleStmt { granted_roles: others, ..grant }), user]
+    }
+}
+
+/// The planned statement with this one in place of its own.
+#[expect(unsafe_code, reason = "copies nodes of a parse tree")]
+unsafe fn grant_of(
+    planned: *mut pg_sys::PlannedStmt,
+    grant: pg_sys::GrantRoleStmt,
+) -> *mut pg_sys::PlannedStmt {
+    // SAFETY: plain structures, copied as they are into memory of the statement's.
+    unsafe {
+        let node = pg_sys::palloc(size_of::<pg_sys::GrantRoleStmt>()).cast::<pg_sys::GrantRoleStmt>();
+        node.write(grant);
+        let copy = pg_sys::palloc(size_of::<pg_sys::PlannedStmt>()).cast::<pg_sys::PlannedStmt>();
+        copy.write(pg_sys::PlannedStmt { utilityStmt: node.cast(), ..*planned });
+        copy
     }
 }
 
