@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use entra::Millis;
+use entra::limits::MAX_UNIX_SECONDS;
 
 /// Added to the machine's clock, so that keys restored after a restart of the machine may be older than its uptime: more
 /// than the longest `key_max_age`.
@@ -26,8 +27,9 @@ pub(crate) fn unix_now() -> i64 {
         .unwrap_or_default()
 }
 
-/// Unix seconds as to_timestamp() takes them.
-#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in a double")]
-pub(crate) const fn seconds(unix_seconds: i64) -> f64 {
-    unix_seconds as f64
+/// Unix seconds as to_timestamp() takes them: those of 1970 to 9999, so that nothing a token or a label says keeps a view from being
+/// read.
+#[expect(clippy::cast_precision_loss, reason = "these seconds are exact in a double")]
+pub(crate) fn seconds(unix_seconds: i64) -> f64 {
+    unix_seconds.clamp(0, MAX_UNIX_SECONDS) as f64
 }

@@ -12,6 +12,7 @@
     clippy::string_slice
 )]
 
+mod argument;
 mod bytes;
 mod chain;
 mod clock;
@@ -20,11 +21,13 @@ mod door;
 mod fault;
 mod hba;
 mod hex_text;
+mod interrupts;
 mod keys;
 mod preloaded;
 mod principal;
 mod regular_file;
 mod report;
+mod room;
 mod session;
 mod sessions;
 mod settings;

@@ -12,6 +12,7 @@ pub(crate) mod ddl;
 mod labels;
 mod libraries;
 mod link;
+mod listed;
 mod lock;
 mod managed;
 mod membership;

@@ -171,6 +171,8 @@ pub(crate) enum Ending {
     Unlinked,
     /// The role has been linked to another object.
     Rebound,
+    /// The role asks for more than its token says: a second factor, or a token of another kind.
+    TermsChanged,
     /// There is no such role any more.
     RoleDropped,
     /// There is no administrator any more.
@@ -184,6 +186,7 @@ impl Ending {
             Self::TokensRevoked => "tokens_revoked",
             Self::Unlinked => "unlinked",
             Self::Rebound => "rebound",
+            Self::TermsChanged => "terms_changed",
             Self::RoleDropped => "role_dropped",
             Self::NoAdmin => "no_admin",
         }
@@ -203,8 +206,8 @@ pub(crate) fn log_ending(session: &Session, role: &str, reason: Ending) {
     pair(&mut line, "door", &session.door);
     pair(&mut line, "session", &session.log_line_id);
     pair(&mut line, "pid", &session.pid.to_string());
-    pair(&mut line, "oid", &session.object_id.to_string());
-    pair(&mut line, "tid", &session.tenant.to_string());
+    pair(&mut line, "oid", &session.bearer.object_id.to_string());
+    pair(&mut line, "tid", &session.bearer.tenant.to_string());
     pair(&mut line, "issued_at", &timestamp(session.issued_at));
     pair(&mut line, "expires_at", &timestamp(session.expires_at));
     log(line);
@@ -254,8 +257,8 @@ fn pair(line: &mut String, name: &str, value: &str) {
 /// A point in time in the server's time zone and format. `unix_seconds` beyond PostgreSQL's range are cut to it.
 #[expect(unsafe_code, reason = "uses the server's own conversion")]
 pub(crate) fn timestamp(unix_seconds: i64) -> String {
-    // 9999-12-31, so that neither conversion can fail.
-    let seconds = unix_seconds.clamp(0, 253_402_300_799);
+    // So that neither conversion can fail.
+    let seconds = unix_seconds.clamp(0, entra::limits::MAX_UNIX_SECONDS);
     // SAFETY: the result is a static buffer of the server, copied at once.
     unsafe {
         let time = pg_sys::time_t_to_timestamptz(seconds);

@@ -4,7 +4,9 @@ mod api;
 mod reaper;
 mod table;
 
-use entra::{Principal, PrincipalKind, Token, TokenKind, Uuid};
+use std::collections::{BTreeMap, BTreeSet};
+
+use entra::{Bearer, Principal, Token, TokenKind, Uuid};
 use pgrx::prelude::*;
 
 pub(crate) use reaper::{azure_ad_auth_reaper_main as reaper_main, register as register_reaper};
@@ -25,16 +27,8 @@ pub(crate) struct Session {
     pub(crate) role: pg_sys::Oid,
     /// The object that the role was linked to.
     pub(crate) linked_to: Uuid,
-    /// That object is a group, and the person is in it.
-    pub(crate) via_group: bool,
-    /// The token's own object.
-    pub(crate) object_id: Uuid,
-    /// The token's tenant.
-    pub(crate) tenant: Uuid,
-    /// Whose token it was.
-    pub(crate) kind: TokenKind,
-    /// The client application.
-    pub(crate) application: Option<Uuid>,
+    /// What its token said that a link can ask for.
+    pub(crate) bearer: Bearer,
     /// A name to show.
     pub(crate) display_name: Option<String>,
     /// `uti`.
@@ -59,16 +53,29 @@ pub(crate) fn attendant() -> Option<i32> {
 /// Whether an object that a predicate means is in, as one of these roles. An application is its client id too.
 pub(crate) fn is_in(object: Uuid, in_role: impl Fn(pg_sys::Oid) -> bool) -> bool {
     let is_meant = |session: &Session| {
-        let by_client_id = session.kind == TokenKind::Application && session.application == Some(object);
-        session.object_id == object || by_client_id
+        let bearer = &session.bearer;
+        let by_client_id = bearer.kind == TokenKind::Application && bearer.application == Some(object);
+        bearer.object_id == object || by_client_id
     };
     table::sessions().iter().any(|session| is_meant(session) && in_role(session.role))
 }
 
-/// Asks all sessions of a role to end. Raises nothing and reads no catalog: the transaction is over.
-pub(crate) fn end_all_of(role: pg_sys::Oid, name: &str, reason: Ending) {
-    for session in table::sessions().iter().filter(|session| session.role == role) {
-        end(session, name, reason);
+/// The objects that are in: people, applications by either of their ids, and the groups that some came in by.
+pub(crate) fn objects() -> BTreeSet<Uuid> {
+    let of = |session: &Session| {
+        let by_client_id =
+            session.bearer.application.filter(|_| session.bearer.kind == TokenKind::Application);
+        [Some(session.bearer.object_id), by_client_id, session.bearer.group].into_iter().flatten()
+    };
+    table::sessions().iter().flat_map(of).collect()
+}
+
+/// Asks all sessions of some roles, given with their names, to end. Raises nothing and reads no catalog: the transaction is over.
+pub(crate) fn end_all_of(roles: &BTreeMap<u32, String>, reason: Ending) {
+    for session in &table::sessions() {
+        if let Some(name) = roles.get(&session.role.to_u32()) {
+            end(session, name, reason);
+        }
     }
 }
 
@@ -86,11 +93,7 @@ pub(crate) fn enter(role: pg_sys::Oid, principal: &Principal, token: &Token, doo
         log_line_id: wire::log_line_id(),
         role,
         linked_to: principal.object_id,
-        via_group: principal.kind == Some(PrincipalKind::Group),
-        object_id: token.object_id,
-        tenant: token.tenant,
-        kind: token.kind,
-        application: token.application,
+        bearer: Bearer::of(token, principal),
         display_name: token.display_name.as_ref().map(|name| name.raw().to_owned()),
         token_id: token.token_id.as_ref().map(|id| id.raw().to_owned()),
         key_id: token.key_id.clone(),

@@ -21,6 +21,12 @@ const SQL_ASCII: i32 = pg_sys::pg_enc::PG_SQL_ASCII.cast_signed();
 /// No conversion takes more bytes for one (`MAX_CONVERSION_GROWTH`, mb/pg_wchar.h).
 const GROWTH: usize = 4;
 
+/// As many bytes are looked at at once.
+const PIECE: usize = 256;
+
+/// No encoding of a server's has longer characters, in bytes (`MAX_MULTIBYTE_CHAR_LEN`, mb/pg_wchar.h).
+const LONGEST_CHARACTER: usize = 4;
+
 /// A value of type text, in the encoding of the database.
 #[derive(Debug, Clone)]
 pub(crate) struct Text(Vec<u8>);
@@ -100,8 +106,10 @@ fn exactly(text: &str) -> Vec<u8> {
         let source = text.as_ptr().cast::<c_char>();
         let found = pg_sys::pg_any_to_server(source, length, UTF8);
         if std::ptr::eq(found, source) {
+            // bounded: by the token, whose claims these are.
             text.as_bytes().to_vec()
         } else {
+            // bounded: as above.
             CStr::from_ptr(found).to_bytes().to_vec()
         }
     }
@@ -110,14 +118,23 @@ fn exactly(text: &str) -> Vec<u8> {
 /// Converts what can be, and escapes what cannot.
 fn converted(source: &[u8], from: i32, to: i32) -> Vec<u8> {
     if source.is_ascii() && !source.contains(&0) {
+        // bounded: by whoever asks, who never hands over what a client has sized.
         return source.to_vec();
     }
+    // bounded: as above.
     let mut result = Vec::with_capacity(source.len());
     let step = Step::between(from, to);
     let mut rest = source;
     while !rest.is_empty() {
-        let taken = step.take(rest, &mut result);
+        // Not the whole rest, which would be looked at once for each odd byte in it.
+        let piece = rest.get(..PIECE).unwrap_or(rest);
+        let taken = step.take(piece, &mut result);
         rest = rest.get(taken..).unwrap_or_default();
+        let is_cut = piece.len() - taken < LONGEST_CHARACTER && rest.len() > piece.len() - taken;
+        if taken > 0 && is_cut {
+            // What is left of the piece may be part of a character, whose rest is in the next.
+            continue;
+        }
         let Some(odd) = rest.first() else { break };
         // Of UTF-8 a whole character is odd, of anything else a byte.
         let character = if is_plain(from) { first_character(rest) } else { None };
@@ -128,8 +145,8 @@ fn converted(source: &[u8], from: i32, to: i32) -> Vec<u8> {
 }
 
 fn first_character(bytes: &[u8]) -> Option<char> {
-    let chunk = bytes.utf8_chunks().next()?;
-    chunk.valid().chars().next()
+    let first = bytes.get(..LONGEST_CHARACTER).unwrap_or(bytes);
+    first.utf8_chunks().next()?.valid().chars().next()
 }
 
 /// How as much as possible is taken over at once.
@@ -187,6 +204,7 @@ fn valid_length(encoding: i32, source: &[u8]) -> usize {
 
 #[expect(unsafe_code, reason = "uses the server's own conversion")]
 fn convert(function: pg_sys::Oid, source: &[u8], from: i32, to: i32, result: &mut Vec<u8>) -> usize {
+    // bounded: by the piece.
     let mut buffer = vec![0_u8; (source.len() + 1) * GROWTH + 1];
     let (Ok(length), Ok(room)) = (i32::try_from(source.len()), i32::try_from(buffer.len())) else { return 0 };
     // SAFETY: so many bytes each, which is room enough; it ends what it has written with a NUL, and tells how much it has read.

@@ -64,11 +64,33 @@ impl fmt::Display for LabelFault {
 }
 
 impl Label {
-    /// Reads a label of the provider `pgaadauth`.
+    /// Reads a label of the provider `pgaadauth` that is about to be written.
+    ///
+    /// # Errors
+    /// The first part that is wrong; or a time after [`limits::MAX_UNIX_SECONDS`].
+    pub fn parse(text: &str) -> Result<Self, LabelFault> {
+        Self::parse_any_time(text)?.with_time_in_bounds()
+    }
+
+    fn with_time_in_bounds(self) -> Result<Self, LabelFault> {
+        match self.not_before {
+            Some(time) if time > limits::MAX_UNIX_SECONDS => {
+                Err(LabelFault::BadValue("not_before", time.to_string()))
+            }
+            _ => Ok(self),
+        }
+    }
+
+    /// Reads one that was written: a later time, which older versions let through, is that one.
     ///
     /// # Errors
     /// The first part that is wrong.
-    pub fn parse(text: &str) -> Result<Self, LabelFault> {
+    pub fn parse_written(text: &str) -> Result<Self, LabelFault> {
+        let label = Self::parse_any_time(text)?;
+        Ok(Self { not_before: label.not_before.map(|time| time.min(limits::MAX_UNIX_SECONDS)), ..label })
+    }
+
+    fn parse_any_time(text: &str) -> Result<Self, LabelFault> {
         check_length(text)?;
         let mut items = text.split(',');
         if items.next() != Some("aadauth") {
@@ -80,10 +102,10 @@ impl Label {
     /// Reads a label of the provider `pgaadauth-int`.
     ///
     /// # Errors
-    /// The first part that is wrong.
+    /// The first part that is wrong; or a time after [`limits::MAX_UNIX_SECONDS`].
     pub fn parse_internal(text: &str) -> Result<Self, LabelFault> {
         check_length(text)?;
-        Self::parse_items(text.split(','))
+        Self::parse_items(text.split(','))?.with_time_in_bounds()
     }
 
     fn parse_items<'t>(items: impl Iterator<Item = &'t str>) -> Result<Self, LabelFault> {
@@ -344,6 +366,19 @@ mod tests {
         let internal = Label::parse_internal(&format!("type=group,oid={other},tenant_id={TID}")).unwrap();
         let label = Label::parse(&format!("aadauth,oid={OID},mfa")).unwrap().completed_by(&internal);
         assert_eq!(label.to_string(), format!("aadauth,oid={OID},type=group,mfa,tenant_id={TID}"));
+    }
+
+    #[test]
+    fn times_end_with_the_year_9999() {
+        let latest = format!("aadauth,not_before={}", limits::MAX_UNIX_SECONDS);
+        let label = Label { not_before: Some(limits::MAX_UNIX_SECONDS), ..Label::default() };
+        assert_eq!(Label::parse(&latest), Ok(label));
+        for time in [limits::MAX_UNIX_SECONDS + 1, i64::MAX] {
+            let text = format!("aadauth,not_before={time}");
+            let fault = LabelFault::BadValue("not_before", time.to_string());
+            assert_eq!(Label::parse(&text), Err(fault));
+            assert_eq!(Label::parse_written(&text), Ok(label));
+        }
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub use policy::{
     Misconfigured, Policy, RawPolicy, parse_clients, parse_issuers, parse_list, parse_permission,
     parse_tenant,
 };
-pub use principal::{Principal, PrincipalKind};
+pub use principal::{Bearer, Principal, PrincipalKind};
 pub use refusal::{Bound, Code, FormatFault, IssuerOf, Listed, Refusal};
 pub use revocations::{Revocations, may_still_be_shown};
 pub use self_test::{rehearse, self_test};

@@ -49,6 +49,13 @@ pub const MAX_EXPONENT: u64 = (1 << 33) - 1;
 /// Longest label, in bytes. One that were stored out of line (TOAST) could not be read during a login.
 pub const MAX_LABEL_BYTES: usize = 1_000;
 
+/// Longest list of revoked objects, in bytes: with what else is in its row it stays under the 2,000 from which on PostgreSQL stores
+/// a row's texts out of line (`TOAST_TUPLE_THRESHOLD`, access/heaptoast.h).
+pub const MAX_REVOCATIONS_BYTES: usize = 1_800;
+
+/// Latest time that a label may name, in Unix seconds: the last second of the year 9999, which every reader of a time can show.
+pub const MAX_UNIX_SECONDS: i64 = 253_402_300_799;
+
 /// Largest leeway on `nbf`, `iat` and `exp`, in seconds: Microsoft's own default in its validation library.
 pub const MAX_CLOCK_SKEW_SECONDS: i64 = 300;
 

@@ -67,7 +67,61 @@ pub struct Principal {
     pub not_before: Option<i64>,
 }
 
+/// What a session is remembered by: as much of its token as a link can ask for later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bearer {
+    /// The token's tenant.
+    pub tenant: Uuid,
+    /// The token's own object.
+    pub object_id: Uuid,
+    /// Whose token it was.
+    pub kind: TokenKind,
+    /// The client application.
+    pub application: Option<Uuid>,
+    /// The group that the person was let in as a member of.
+    pub group: Option<Uuid>,
+    /// The token said that a second factor was used.
+    pub second_factor: bool,
+}
+
+impl Bearer {
+    /// Of a token that a principal has accepted.
+    #[must_use]
+    pub fn of(token: &Token, principal: &Principal) -> Self {
+        Self {
+            tenant: token.tenant,
+            object_id: token.object_id,
+            kind: token.kind,
+            application: token.application,
+            group: Some(principal.object_id).filter(|_| principal.kind == Some(PrincipalKind::Group)),
+            second_factor: has_second_factor(token),
+        }
+    }
+}
+
+fn has_second_factor(token: &Token) -> bool {
+    token.methods.iter().flatten().any(|method| method == "mfa")
+}
+
 impl Principal {
+    /// Whether a session would be let in by the token it came in with, as far as is known: of the groups in the token only the one
+    /// that let it in. Whether the token has been revoked is another matter.
+    #[must_use]
+    pub fn still_accepts(&self, bearer: &Bearer) -> bool {
+        let is_own = bearer.object_id == self.object_id;
+        let by_client_id =
+            bearer.kind == TokenKind::Application && bearer.application == Some(self.object_id);
+        let is_meant = match self.kind {
+            Some(PrincipalKind::Group) => bearer.group == Some(self.object_id),
+            Some(PrincipalKind::User) => bearer.kind == TokenKind::User && is_own,
+            Some(PrincipalKind::Service) => bearer.kind == TokenKind::Application && (is_own || by_client_id),
+            None => is_own || by_client_id,
+        };
+        is_meant
+            && self.tenant_id.is_none_or(|tenant| tenant == bearer.tenant)
+            && (!self.mfa || bearer.second_factor)
+    }
+
     /// The object a label names, if it names one.
     #[must_use]
     pub fn of(label: &Label) -> Option<Self> {
@@ -149,8 +203,7 @@ impl Principal {
 
     /// Only version 1.0 tokens list their methods; one that lists none is refused.
     fn check_methods(&self, token: &Token) -> Result<(), Refusal> {
-        let passed = |methods: &Vec<String>| methods.iter().any(|method| method == "mfa");
-        if !self.mfa || token.methods.as_ref().is_some_and(passed) {
+        if !self.mfa || has_second_factor(token) {
             return Ok(());
         }
         Err(Refusal::MfaRequired { methods_listed: token.methods.is_some() })

@@ -2,7 +2,7 @@
 
 mod support;
 
-use entra::{Code, Label, Principal, Refusal, Token, verify};
+use entra::{Bearer, Code, Label, Principal, Refusal, Token, verify};
 use serde_json::{Value, json};
 use support::*;
 
@@ -46,6 +46,42 @@ fn kinds_and_ids() {
     for (label, claims, expected) in cases {
         assert_eq!(accepts(&label, &claims), expected, "{label}");
     }
+}
+
+/// What a session is remembered by is enough to say whether its token would let it in on other terms.
+#[test]
+fn a_session_is_judged_as_its_token_would_be() {
+    let kinds = ["", ",type=user", ",type=group", ",type=service"];
+    let terms: Vec<_> = kinds.iter().flat_map(|kind| [(*kind).to_owned(), format!("{kind},mfa")]).collect();
+    let one_factor = |claims| with(claims, "amr", json!(["pwd"]));
+    let tokens = [
+        user_v1(),
+        user_v2(),
+        app_v1(),
+        app_v2(),
+        one_factor(user_v1()),
+        with(app_v1(), "amr", json!(["mfa"])),
+    ];
+    let mut judged = 0;
+    for token in tokens.iter().map(believed) {
+        for oid in [PERSON, GROUP, APPLICATION, CLIENT] {
+            let principals: Vec<_> = terms
+                .iter()
+                .map(|terms| Principal::of(&Label::parse(&label(oid, terms)).unwrap()).unwrap())
+                .collect();
+            for before in principals.iter().filter(|before| before.accepts(&token).is_ok()) {
+                let bearer = Bearer::of(&token, before);
+                for now in &principals {
+                    let accepts = now.accepts(&token).is_ok();
+                    assert_eq!(now.still_accepts(&bearer), accepts, "{before:?} {now:?} {token:?}");
+                    judged += 1;
+                }
+                let elsewhere = Principal { tenant_id: Some(entra::Uuid::nil()), ..*before };
+                assert!(!elsewhere.still_accepts(&bearer));
+            }
+        }
+    }
+    assert!(judged > 100, "{judged}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::conditions::{check_association, rules_for};
 use super::{Refused, Sent, Visitor, attend_before, judge};
+use crate::argument::Argument;
 use crate::clock::unix_now;
 use crate::fault::{Fault, Outcome, or_raise};
 use crate::preloaded;
@@ -30,8 +31,8 @@ type Row = (&'static str, &'static str, Option<String>, Option<String>);
 /// The checks of a login with a token, as a role or as anyone.
 #[pg_extern(sql = false)]
 fn explain_token(
-    token: Option<&[u8]>,
-    role_name: Option<&[u8]>,
+    token: Option<Argument<'_>>,
+    role_name: Option<Argument<'_>>,
 ) -> TableIterator<
     'static,
     (
@@ -56,18 +57,22 @@ fn explain_token(
     TableIterator::new(rows.collect::<Vec<_>>())
 }
 
-fn explain(text: &[u8], role_name: Option<&[u8]>) -> Outcome<Vec<Row>> {
+fn explain(token: Argument<'_>, role_name: Option<Argument<'_>>) -> Outcome<Vec<Row>> {
     // A name that cannot be a role's is an error, as everywhere.
     let name = role_name.map(role_name_of).transpose()?;
     let role = name.as_deref().and_then(catalog::role_named);
     let visitor = Visitor::named(name.unwrap_or_default());
     let mut trail = Trail::default();
+    // What is too long is judged to be so by its beginning, and shown with its whole length.
+    let text = token.beginning(entra::limits::MAX_TOKEN_BYTES + 1);
     let outcome = if role_name.is_some() {
+        // bounded: by the longest token.
         attend_before(&visitor, &mut trail, |_| Ok(Sent::now(Zeroizing::new(text.to_vec())))).map(drop)
     } else {
         attend_anyone(&visitor, &mut trail, text).map_err(Refused::from)
     };
-    let stage = Stage { text, rules: settings::rules().ok(), role, named: role_name.is_some() };
+    let stage =
+        Stage { text: token.in_place(), rules: settings::rules().ok(), role, named: role_name.is_some() };
     Ok(stage.rows(trail.steps(), &outcome))
 }
 
@@ -144,7 +149,7 @@ impl Stage<'_> {
             }),
             Step::Role => self.role.as_ref().map(attributes),
             Step::Link => Some(self.link()),
-            // No text of a fault in there reaches anyone.
+            // No text of a fault in there reaches anyone. Of a token that is too long nothing is read but its length.
             _ => catch_unwind(AssertUnwindSafe(|| entra::found(step, passed, self.text, &timestamp)))
                 .ok()
                 .flatten(),

@@ -67,6 +67,7 @@ fn judge(connection: Connection, text: &[u8]) -> Option<CString> {
     let judge = || {
         attend(&Visitor::of(connection), |rules| {
             check_line(connection, &rules.policy, &attempt.role)?;
+            // bounded: by the longest message of a client that core reads before it is let in.
             Ok(Sent { token: Zeroizing::new(text.to_vec()), arrived })
         })
     };

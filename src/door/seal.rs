@@ -25,7 +25,7 @@
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 
-use entra::{Code, Token};
+use entra::{Code, Label, Principal, Token};
 use pgrx::prelude::*;
 
 use super::conditions::check_revocations;
@@ -212,6 +212,7 @@ fn check_link(role: pg_sys::Oid, object_id: entra::Uuid, name: &str) -> Result<(
     match catalog::link_of(role) {
         Link::Bound(label) if label.object_id == Some(object_id) => {
             let still = |token: &Token| {
+                check_terms(token, &label, name)?;
                 check_revocations(token, label.not_before, name)?;
                 check_still_associated(token, name)
             };
@@ -234,6 +235,12 @@ fn check_line(connection: Option<Connection>) -> Result<(), Broken> {
     let problem = "the role was unlinked or renamed after a line of pg_hba.conf had matched it, and another library's hook did \
                    not call azure_ad_auth's";
     broken(&read(name.to_bytes()), Code::NotLinked, problem)
+}
+
+/// Whether the role, which is linked to the same object, would let the token in now.
+fn check_terms(token: &Token, label: &Label, name: &str) -> Result<(), Denial> {
+    let accepts = |principal: Principal| principal.accepts(token);
+    Principal::of(label).map_or(Ok(()), accepts).map_err(|refusal| Denial::of(&refusal, name))
 }
 
 /// Where sessions end with what let them in, one that the reaper has not seen yet ends here.

@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 use super::catalog::{self, Link, Role};
 use super::superuser::{as_superuser, quoted_name, run};
 use super::{advice, anchors, association, link, lock, membership, rights};
+use crate::argument::Argument;
 use crate::clock::seconds;
 use crate::fault::{Fault, Outcome, notice, or_raise};
 use crate::preloaded;
@@ -26,7 +27,7 @@ struct Wanted {
 
 /// Makes a role the only Azure AD administrator.
 #[pg_extern(sql = false)]
-fn set_admin(role_name: &[u8], object_id: pgrx::Uuid, object_type: &[u8]) {
+fn set_admin(role_name: Argument<'_>, object_id: pgrx::Uuid, object_type: Argument<'_>) {
     or_raise((|| {
         preloaded::require()?;
         lock::require_writable(c"set_admin()")?;
@@ -54,7 +55,7 @@ fn set_admin(role_name: &[u8], object_id: pgrx::Uuid, object_type: &[u8]) {
 
 /// Makes one administrator, or every one, a plain Azure AD user.
 #[pg_extern(sql = false)]
-fn remove_admin(role_name: Option<&[u8]>) {
+fn remove_admin(role_name: Option<Argument<'_>>) {
     or_raise((|| {
         preloaded::require()?;
         lock::require_writable(c"remove_admin()")?;
@@ -63,13 +64,18 @@ fn remove_admin(role_name: Option<&[u8]>) {
         let administrators = administrators();
         match role_name {
             None => administrators.iter().try_for_each(link::demote)?,
-            Some(name) => administrators
-                .iter()
-                .find(|role| role.name.to_bytes() == name)
-                .ok_or_else(|| {
-                    Fault::undefined(format!("role \"{}\" is not an Azure AD administrator", read(name)))
-                })
-                .and_then(link::demote)?,
+            Some(name) => {
+                let name = role_name_of(name)?;
+                let none = || {
+                    let name = read(name.to_bytes());
+                    Fault::undefined(format!("role \"{name}\" is not an Azure AD administrator"))
+                };
+                administrators
+                    .iter()
+                    .find(|role| role.name == name)
+                    .ok_or_else(none)
+                    .and_then(link::demote)?;
+            }
         }
         as_superuser(|| association::settle(&mut Vec::new()))
     })());
@@ -78,9 +84,9 @@ fn remove_admin(role_name: Option<&[u8]>) {
 /// Creates a role, or takes one that is not linked, and links it.
 #[pg_extern(sql = false)]
 fn create_principal(
-    role_name: Option<&[u8]>,
+    role_name: Option<Argument<'_>>,
     object_id: Option<pgrx::Uuid>,
-    object_type: Option<&[u8]>,
+    object_type: Option<Argument<'_>>,
     is_admin: Option<bool>,
     is_mfa: Option<bool>,
 ) -> Text {
@@ -112,9 +118,9 @@ fn create_principal(
 /// Links a linked role to another object, or to the same one on other terms.
 #[pg_extern(sql = false)]
 fn update_principal(
-    role_name: Option<&[u8]>,
+    role_name: Option<Argument<'_>>,
     object_id: Option<pgrx::Uuid>,
-    object_type: Option<&[u8]>,
+    object_type: Option<Argument<'_>>,
     is_admin: Option<bool>,
     is_mfa: Option<bool>,
 ) -> Text {
@@ -134,9 +140,9 @@ fn update_principal(
 /// The same for a role that is there, be it linked or not: as live servers' scripts use Azure's function.
 #[pg_extern(sql = false)]
 fn link_or_update_principal(
-    role_name: Option<&[u8]>,
+    role_name: Option<Argument<'_>>,
     object_id: Option<pgrx::Uuid>,
-    object_type: Option<&[u8]>,
+    object_type: Option<Argument<'_>>,
     is_admin: Option<bool>,
     is_mfa: Option<bool>,
 ) -> Text {
@@ -160,7 +166,7 @@ fn link_or_update_principal(
 
 /// Unlinks a role, which stays.
 #[pg_extern(sql = false)]
-fn drop_principal(role_name: Option<&[u8]>) {
+fn drop_principal(role_name: Option<Argument<'_>>) {
     or_raise((|| {
         preloaded::require()?;
         lock::require_writable(c"drop_principal()")?;
@@ -221,18 +227,17 @@ fn sql_uuid(id: Uuid) -> pgrx::Uuid {
 }
 
 /// A kind as the functions take it: `user`, `group` or `service`, or as Azure's own tools write it.
-fn kind(text: Option<&[u8]>) -> Outcome<Option<PrincipalKind>> {
-    let Some(text) = text.map(read) else { return Ok(None) };
+fn kind(text: Option<Argument<'_>>) -> Outcome<Option<PrincipalKind>> {
+    let Some(text) = text.map(|text| read(text.beginning(MAX_NAME_BYTES))) else { return Ok(None) };
     PrincipalKind::parse_as_written(&text).map(Some).ok_or_else(|| {
-        let shown: String = text.chars().take(MAX_NAME_BYTES).collect();
-        Fault::invalid(format!("invalid object type \"{shown}\"")).hint("Use user, group or service.")
+        Fault::invalid(format!("invalid object type \"{text}\"")).hint("Use user, group or service.")
     })
 }
 
 /// A null is what the parameter is when it is left out.
 fn wanted(
     object_id: Option<pgrx::Uuid>,
-    object_type: Option<&[u8]>,
+    object_type: Option<Argument<'_>>,
     admin: Option<bool>,
     mfa: Option<bool>,
 ) -> Outcome<Wanted> {
@@ -244,7 +249,7 @@ fn wanted(
     })
 }
 
-pub(super) fn given(role_name: Option<&[u8]>) -> Outcome<CString> {
+pub(super) fn given(role_name: Option<Argument<'_>>) -> Outcome<CString> {
     let name = role_name.ok_or_else(|| {
         Fault::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, "role_name must not be null")
     })?;
@@ -262,17 +267,17 @@ fn label(wanted: &Wanted, function: &str, role: &CStr) -> Outcome<Label> {
 }
 
 /// An argument as a role's name. One that PostgreSQL would cut is refused: it would be another's.
-pub(crate) fn role_name_of(name: &[u8]) -> Outcome<CString> {
-    if name.is_empty() {
+pub(crate) fn role_name_of(name: Argument<'_>) -> Outcome<CString> {
+    if name.len() == 0 {
         return Err(Fault::new(PgSqlErrorCode::ERRCODE_INVALID_NAME, "a role name cannot be empty"));
     }
-    if name.len() > MAX_NAME_BYTES {
+    let fitting = name.within(MAX_NAME_BYTES).ok_or_else(|| {
         // Not said which: it may be a token in the wrong place.
-        return Err(Fault::name_too_long("role name is too long")
-            .detail(format!("It has {} bytes; at most {MAX_NAME_BYTES} are allowed.", name.len())));
-    }
+        Fault::name_too_long("role name is too long")
+            .detail(format!("It has {} bytes; at most {MAX_NAME_BYTES} are allowed.", name.len()))
+    })?;
     // No text of PostgreSQL's has a NUL.
-    Ok(CString::new(name).unwrap_or_default())
+    Ok(CString::new(fitting).unwrap_or_default())
 }
 
 /// A linked role to which the current user may do what `may` asks for; nobody else does meanwhile.

@@ -242,7 +242,7 @@ pub(crate) fn link_of(role: pg_sys::Oid) -> Link {
     let [own, internal] = scan::labels_of(role, [PROVIDER, INTERNAL_PROVIDER]);
     let Some(own) = own else { return Link::None };
     let internal = internal.map_or_else(|| Ok(Label::default()), |text| Label::parse_internal(&text));
-    match (Label::parse(&own), internal) {
+    match (Label::parse_written(&own), internal) {
         (Err(fault), _) | (_, Err(fault)) => Link::Unreadable(fault),
         (Ok(own), Ok(internal)) => {
             let label = own.completed_by(&internal);
@@ -254,13 +254,13 @@ pub(crate) fn link_of(role: pg_sys::Oid) -> Link {
 /// From when on a role's tokens count, be it linked or not.
 pub(crate) fn not_before_of(role: pg_sys::Oid) -> Option<i64> {
     let [own, internal] = scan::labels_of(role, [PROVIDER, INTERNAL_PROVIDER]);
-    let own = own.and_then(|text| Label::parse(&text).ok()?.not_before);
+    let own = own.and_then(|text| Label::parse_written(&text).ok()?.not_before);
     own.max(internal.and_then(|text| Label::parse_internal(&text).ok()?.not_before))
 }
 
 /// What a role's own label says by itself, whatever has been found out besides.
 pub(crate) fn own_label(role: pg_sys::Oid) -> Option<Label> {
-    Label::parse(&label_text(role, PROVIDER)?).ok()
+    Label::parse_written(&label_text(role, PROVIDER)?).ok()
 }
 
 /// Objects whose tokens no longer count: a label of `azure_ad_user`. None: it cannot be read.
@@ -315,5 +315,5 @@ pub(crate) fn standing_of(role: &Role) -> Standing {
 /// The tenant this server is associated with: a label of `azure_ad_admin`, there while an administrator is.
 pub(crate) fn associated_tenant() -> Option<entra::Uuid> {
     let admin = role_named(ADMIN_ROLE)?;
-    Label::parse(&label_text(admin.id, PROVIDER)?).ok()?.tenant_id
+    Label::parse_written(&label_text(admin.id, PROVIDER)?).ok()?.tenant_id
 }

@@ -11,14 +11,15 @@
 use pgrx::prelude::*;
 
 use super::catalog::{self, Role};
+use super::listed::Roles;
 use super::rights::{self, HAS_ADMIN_OPTION_RULES};
-use super::statement::{Named, Statement};
+use super::statement::Statement;
 use crate::fault::{Fault, Outcome};
 
 /// A statement of an administrator who is no superuser goes no further than the roles it holds itself.
 pub(crate) fn check(statement: &Statement) -> Outcome<()> {
     let Some(user) = rights::user_of_administrator() else {
-        return administrators_are_superusers(targets(statement));
+        return administrators_are_superusers(&targets(statement));
     };
     match statement {
         // Before 16 nobody else says whose memberships one may take away.
@@ -31,45 +32,43 @@ pub(crate) fn check(statement: &Statement) -> Outcome<()> {
         }
         // A linked role has no password, and what else may be altered lets nobody in.
         Statement::Alter { role, create_role, .. } => {
-            may_touch(&user, targets(statement), catalog::is_linked)?;
+            may_touch(&user, &targets(statement), catalog::is_linked)?;
             let other = role.role().is_some_and(|role| !rights::is_administrator(&role));
             if *create_role && other { may_give_createrole() } else { Ok(()) }
         }
         // Nobody becomes a role by dropping it.
-        Statement::Drop { .. } => may_touch(&user, targets(statement), |_| true),
+        Statement::Drop { .. } => may_touch(&user, &targets(statement), |_| true),
         // Its next session does with all its rights what its settings say, and finds the schema of its name first.
         Statement::Configure { .. } | Statement::Rename { .. } => {
-            may_touch(&user, targets(statement), |_| false)
+            may_touch(&user, &targets(statement), |_| false)
         }
         _ => Ok(()),
     }
 }
 
-/// The roles that a statement alters or drops.
-fn targets(statement: &Statement) -> &[Named] {
+/// The roles that a statement alters or drops. Whoever may drop none is told so by core, which looks at none of them.
+fn targets(statement: &Statement) -> Roles {
     match statement {
         Statement::Alter { role, .. } | Statement::Configure { role } | Statement::Rename { role, .. } => {
-            std::slice::from_ref(role)
+            Roles::One(role.clone())
         }
-        Statement::Drop { roles } => roles,
-        _ => &[],
+        Statement::Drop { roles } if rights::has_create_role() => roles.clone(),
+        _ => Roles::none(),
     }
 }
 
 /// Azure AD administrators, whom from 16 on nobody has the ADMIN option on, are a superuser's to change.
-fn administrators_are_superusers(roles: &[Named]) -> Outcome<()> {
+fn administrators_are_superusers(roles: &Roles) -> Outcome<()> {
     if HAS_ADMIN_OPTION_RULES || rights::is_superuser() {
         return Ok(());
     }
-    let mut roles = roles.iter().filter_map(Named::role);
-    let Some(role) = roles.find(rights::is_administrator) else { return Ok(()) };
+    let Some(role) = roles.existing().find(rights::is_administrator) else { return Ok(()) };
     Err(may_not_change(&role).detail("It is an Azure AD administrator; only a superuser may change that."))
 }
 
 /// GRANT and IN ROLE: what one can act as anyway, and what one administers, if that holds no more than one does.
-fn may_grant(user: &Role, roles: &[Named]) -> Outcome<()> {
-    for role in roles.iter().filter_map(Named::role).filter(|role| !rights::can_act_as(user.id, role)) {
-        pgrx::check_for_interrupts!();
+fn may_grant(user: &Role, roles: &Roles) -> Outcome<()> {
+    for role in roles.existing().filter(|role| !rights::can_act_as(user.id, role)) {
         if let Some(reason) = why_not_to_grant(user, &role) {
             return Err(Fault::denied(format!(
                 "permission denied to grant role \"{}\"",
@@ -93,10 +92,9 @@ fn why_not_to_grant(user: &Role, role: &Role) -> Option<String> {
 
 /// Azure AD roles, and what administrators have made. What a superuser has given more than the one who made it has is a
 /// superuser's to change, where the change is not harmless.
-fn may_touch(user: &Role, roles: &[Named], harmless: impl Fn(pg_sys::Oid) -> bool) -> Outcome<()> {
-    let others = roles.iter().filter_map(Named::role).filter(|role| role.id != user.id);
+fn may_touch(user: &Role, roles: &Roles, harmless: impl Fn(pg_sys::Oid) -> bool) -> Outcome<()> {
+    let others = roles.existing().filter(|role| role.id != user.id);
     for role in others.filter(|role| rights::core_lets_administer(user.id, role.id)) {
-        pgrx::check_for_interrupts!();
         let foreign = || rights::foreign_membership(user.id, &role).filter(|_| !harmless(role.id));
         if let Some(reason) = rights::why_not_theirs(&role).map(str::to_owned).or_else(foreign) {
             return Err(may_not_change(&role).detail(reason));

@@ -1,69 +1,167 @@
 //! Names of roles that PostgreSQL has cut to 63 bytes: they would be another role's, or none's.
+//!
+//! The scanner cuts with a NOTICE, and the tree has no trace of it; so the text of the statement is looked through, once, as the
+//! scanner has (scan.l): what is longer than a name may be is a name only outside of strings and comments.
 
-use std::ffi::CStr;
+use pgrx::prelude::*;
 
-use super::catalog::{self, is_anchor};
-use super::statement::{Named, Statement};
+use super::catalog;
+use super::statement::Statement;
 use crate::fault::{Fault, Outcome};
+use crate::interrupts;
+use crate::text::read;
 
-/// Refuses a statement about links in which a name was cut. `source` is its text.
-pub(super) fn check(statement: &Statement, source: &CStr) -> Outcome<()> {
-    let is_ours = |roles: &[Named]| roles.iter().filter_map(Named::role).any(|role| is_anchor(&role));
-    match statement {
-        Statement::Create(creation) if is_ours(&creation.parents) => refuse_cut(&creation.role, source),
-        Statement::Label { role, .. } => refuse_cut_role(role, source),
-        Statement::Membership { granted, members, .. } if is_ours(granted) => {
-            members.iter().try_for_each(|member| refuse_cut_role(member, source))
-        }
-        Statement::Rename { role, to } if role.role().is_some_and(|role| catalog::is_linked(role.id)) => {
-            [role, to].into_iter().try_for_each(|name| refuse_cut_role(name, source))
-        }
-        _ => Ok(()),
-    }
-}
+/// Longest name, in bytes (NAMEDATALEN - 1).
+const MAX_NAME_BYTES: usize = 63;
 
-fn refuse_cut_role(role: &Named, source: &CStr) -> Outcome<()> {
-    if let Named::Name(name) = role { refuse_cut(name, source) } else { Ok(()) }
-}
+/// As much of a name is looked at: what it is cut to, and a character more.
+const LOOKED_AT: usize = MAX_NAME_BYTES + 4;
 
-fn refuse_cut(name: &CStr, source: &CStr) -> Outcome<()> {
-    if !is_cut(name, source) {
-        return Ok(());
-    }
-    Err(Fault::name_too_long(format!("role name \"{}...\" is too long", name.to_string_lossy())))
-}
-
-/// Whether PostgreSQL has cut the name of a role to 63 bytes: nowhere in the text of the statement does it end where it does now.
-///
-/// The scanner cuts with a NOTICE, and the tree has no trace of it. Text that does not have the name at all, because it is
-/// written with escapes, tells nothing.
-fn is_cut(name: &CStr, source: &CStr) -> bool {
-    // A character of several bytes is cut whole.
-    const SHORTEST_CUT: usize = 60;
-    let (name, source) = (name.to_bytes(), source.to_bytes());
-    if name.len() < SHORTEST_CUT {
-        return false;
-    }
-    let goes_on = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || !byte.is_ascii();
-    let quoted = name.split(|byte| *byte == b'"').collect::<Vec<_>>().join(&b"\"\""[..]);
-    let mut ends = surroundings(source, &quoted).map(|(before, after)| {
-        if before == Some(b'"') { after != Some(b'"') } else { after.is_some_and(goes_on) }
-    });
-    let lower = source.to_ascii_lowercase();
-    let mut plain_ends = surroundings(&lower, name).map(|(_, after)| after.is_some_and(goes_on));
-    match ends.next() {
-        Some(first) => first && ends.all(|cut| cut),
-        None => plain_ends.next().is_some_and(|first| first && plain_ends.all(|cut| cut)),
-    }
-}
-
-/// The bytes before and after each place where a text has a part; places do not overlap.
-fn surroundings<'t>(text: &'t [u8], part: &'t [u8]) -> impl Iterator<Item = (Option<u8>, Option<u8>)> + 't {
-    let mut from = 0;
-    std::iter::from_fn(move || {
-        let at = from + text.get(from..)?.windows(part.len()).position(|window| window == part)?;
-        from = at + part.len();
-        let before = at.checked_sub(1).and_then(|before| text.get(before));
-        Some((before.copied(), text.get(from).copied()))
+/// Refuses a statement about links in which a name was cut. `text` is its own text, without that of others beside it.
+pub(super) fn check(statement: &Statement, text: &[u8]) -> Outcome<()> {
+    let is_about_links = match statement {
+        Statement::Create(creation) => creation.parents.anchor().is_some(),
+        Statement::Label { .. } => true,
+        Statement::Membership { granted, .. } => granted.anchor().is_some(),
+        Statement::Rename { role, .. } => role.role().is_some_and(|role| catalog::is_linked(role.id)),
+        _ => false,
+    };
+    let cut = if is_about_links { first_cut(text) } else { None };
+    cut.map_or(Ok(()), |name| {
+        Err(Fault::name_too_long(format!("role name \"{}...\" is too long", read(as_cut(&name)))))
     })
+}
+
+/// What PostgreSQL makes of a name that is too long: whole characters, of which there are as many as fit.
+#[expect(unsafe_code, reason = "uses the server's own clipping")]
+fn as_cut(name: &[u8]) -> &[u8] {
+    let (length, most) = (i32::try_from(name.len()).unwrap_or(0), i32::try_from(MAX_NAME_BYTES).unwrap_or(0));
+    // SAFETY: so many bytes, in the encoding of the database.
+    let fits = unsafe { pg_sys::pg_mbcliplen(name.as_ptr().cast(), length, most) };
+    name.get(..usize::try_from(fits).unwrap_or(0)).unwrap_or(name)
+}
+
+/// What the first name begins with that is too long. One written with `U&` is not looked at.
+fn first_cut(text: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = text;
+    while let Some((&first, after)) = rest.split_first() {
+        interrupts::check();
+        rest = match first {
+            b'-' if after.starts_with(b"-") => after_any(after, b"\n\r"),
+            b'/' if after.starts_with(b"*") => after_comment(rest),
+            b'\'' => after_string(after, has_escapes()),
+            b'$' => after_dollars(rest).unwrap_or(after),
+            b'"' => {
+                let (name, length, next) = quoted(after);
+                if length > MAX_NAME_BYTES {
+                    return Some(name);
+                }
+                next
+            }
+            byte if begins_name(byte) => {
+                let length = rest.iter().take_while(|byte| continues_name(**byte)).count();
+                let (name, next) = rest.split_at_checked(length)?;
+                match (name, next) {
+                    (b"e" | b"E", [b'\'', string @ ..]) => after_string(string, true),
+                    (b"u" | b"U", [b'&', b'\'', string @ ..]) => after_string(string, false),
+                    (b"u" | b"U", [b'&', b'"', name @ ..]) => quoted(name).2,
+                    _ if length > MAX_NAME_BYTES => {
+                        return name.get(..LOOKED_AT.min(length)).map(<[u8]>::to_ascii_lowercase);
+                    }
+                    _ => next,
+                }
+            }
+            _ => after,
+        };
+    }
+    None
+}
+
+const fn begins_name(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || byte == b'_' || !byte.is_ascii()
+}
+
+const fn continues_name(byte: u8) -> bool {
+    begins_name(byte) || byte.is_ascii_digit() || byte == b'$'
+}
+
+/// Whether a backslash means something in strings without an E before them.
+#[expect(unsafe_code, reason = "reads a setting of the server")]
+fn has_escapes() -> bool {
+    // SAFETY: a plain value of the main thread.
+    unsafe { !pg_sys::standard_conforming_strings }
+}
+
+/// What follows the first of some bytes.
+fn after_any<'t>(text: &'t [u8], ends: &[u8]) -> &'t [u8] {
+    let end = text.iter().position(|byte| ends.contains(byte));
+    end.and_then(|end| text.get(end + 1..)).unwrap_or_default()
+}
+
+/// What follows a comment, which may have others in it.
+fn after_comment(text: &[u8]) -> &[u8] {
+    let (mut rest, mut depth) = (text, 0_usize);
+    loop {
+        rest = match rest {
+            [b'/', b'*', after @ ..] => {
+                depth += 1;
+                after
+            }
+            [b'*', b'/', after @ ..] if depth == 1 => return after,
+            [b'*', b'/', after @ ..] => {
+                depth -= 1;
+                after
+            }
+            [_, after @ ..] => after,
+            [] => return rest,
+        };
+    }
+}
+
+/// What follows a string, after whose first quote `text` begins.
+fn after_string(text: &[u8], has_escapes: bool) -> &[u8] {
+    let mut rest = text;
+    loop {
+        rest = match rest {
+            [b'\'', b'\'', after @ ..] => after,
+            [b'\'', after @ ..] => return after,
+            [b'\\', _, after @ ..] if has_escapes => after,
+            [_, after @ ..] => after,
+            [] => return rest,
+        };
+    }
+}
+
+/// What follows a string between two tags like `$tag$`; none: there is no tag.
+fn after_dollars(text: &[u8]) -> Option<&[u8]> {
+    let (_, after) = text.split_first()?;
+    let length = after.iter().take_while(|byte| continues_name(**byte) && **byte != b'$').count();
+    let is_tag = after.get(length) == Some(&b'$') && !after.first()?.is_ascii_digit();
+    let (tag, mut rest) = text.split_at_checked(length + 2).filter(|_| is_tag)?;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'$') {
+        rest = rest.get(at..)?;
+        match rest.strip_prefix(tag) {
+            Some(after) => return Some(after),
+            None => rest = rest.get(1..)?,
+        }
+    }
+    Some(&[])
+}
+
+/// A name in quotes, after the first of which `text` begins: what it begins with, how long it is, and what follows.
+fn quoted(text: &[u8]) -> (Vec<u8>, usize, &[u8]) {
+    let (mut name, mut length, mut rest) = (Vec::new(), 0, text);
+    loop {
+        let (byte, after) = match rest {
+            [b'"', b'"', after @ ..] => (b'"', after),
+            [b'"', after @ ..] => return (name, length, after),
+            [byte, after @ ..] => (*byte, after),
+            [] => return (name, length, rest),
+        };
+        length += 1;
+        if length <= LOOKED_AT {
+            name.push(byte);
+        }
+        rest = after;
+    }
 }

@@ -12,6 +12,7 @@ use pgrx::prelude::*;
 
 use super::catalog::{self, Role, is_anchor};
 use super::labels::{self, Before};
+use super::listed::Roles;
 use super::reach::New;
 use super::request::{self, Request};
 use super::statement::{self, Named, Statement};
@@ -22,6 +23,7 @@ use super::{
 };
 use crate::chain::{UtilityCall, guarded, utility_hook};
 use crate::fault::{Outcome, or_raise};
+use crate::{interrupts, room};
 
 thread_local! {
     /// The hook that was there before ours. Set once, in the postmaster.
@@ -79,23 +81,37 @@ fn plan(call: UtilityCall) -> *const Plan {
     let statement = unsafe { statement::read((*call.planned).utilityStmt) }.filter(|_| !is_own_statement());
     let Some(statement) = statement else { return std::ptr::null() };
     #[expect(unsafe_code, reason = "reads a call of core's")]
-    // SAFETY: core passes the text of the statement, a C string that outlives the call.
-    let source = unsafe { CStr::from_ptr(call.source) };
-    #[expect(unsafe_code, reason = "reads a call of core's")]
     // SAFETY: as above; the name of a kind of statement is a constant.
     let tag = unsafe {
         CStr::from_ptr(pg_sys::GetCommandTagName(pg_sys::CreateCommandTag((*call.planned).utilityStmt)))
     };
     or_raise(lock::require_writable_for(&statement, tag));
-    let requests = or_raise(before(&statement, source));
+    let requests = or_raise(before(&statement, text_of(&call)));
     let labels = labels_before(&statement);
-    let parts = parts(&call, &statement, &requests);
+    let parts = or_raise(parts(&call, &statement, &requests));
     PgMemoryContexts::CurrentMemoryContext.leak_and_drop_on_delete(Plan {
         statement,
         requests,
         labels,
         parts,
     })
+}
+
+/// The text of the statement alone: the one core was given may have others in it.
+#[expect(unsafe_code, reason = "reads a call of core's")]
+fn text_of(call: &UtilityCall) -> &[u8] {
+    // SAFETY: core passes a planned statement, and a text in which it stands, a C string that outlives the call.
+    let (text, at, length) = unsafe {
+        let text = CStr::from_ptr(call.source).to_bytes();
+        (text, (*call.planned).stmt_location, (*call.planned).stmt_len)
+    };
+    // Where it stands may be unknown; a length of 0 means all that follows (plannodes.h).
+    let rest = usize::try_from(at).ok().and_then(|at| text.get(at..)).unwrap_or(text);
+    usize::try_from(length)
+        .ok()
+        .filter(|length| *length > 0)
+        .and_then(|length| rest.get(..length))
+        .unwrap_or(rest)
 }
 
 /// What the labels of a role say of which one is about to be written. The two roles' labels are no links.
@@ -105,11 +121,12 @@ fn labels_before(statement: &Statement) -> Option<Before> {
 }
 
 /// What is left to core: the statement, or what remains of it without what is done here.
-fn parts(call: &UtilityCall, statement: &Statement, requests: &[Request]) -> Vec<UtilityCall> {
+fn parts(call: &UtilityCall, statement: &Statement, requests: &[Request]) -> Outcome<Vec<UtilityCall>> {
     if requests.is_empty() {
-        return vec![*call];
+        return Ok(vec![*call]);
     }
-    let ours: Vec<_> = requests.iter().filter_map(Request::member).map(|role| role.id).collect();
+    let mut ours = room::collect(requests.iter().filter_map(Request::member).map(|role| role.id.to_u32()))?;
+    ours.sort_unstable();
     #[expect(unsafe_code, reason = "copies a parse tree")]
     // SAFETY: the statement of core's that `statement` was read from.
     let parts = unsafe {
@@ -119,7 +136,7 @@ fn parts(call: &UtilityCall, statement: &Statement, requests: &[Request]) -> Vec
             _ => vec![call.planned],
         }
     };
-    parts.into_iter().map(|planned| UtilityCall { planned, ..*call }).collect()
+    Ok(parts.into_iter().map(|planned| UtilityCall { planned, ..*call }).collect())
 }
 
 fn finish(statement: &Statement, requests: &[Request]) -> Outcome<()> {
@@ -135,7 +152,10 @@ fn carry_out(statement: &Statement, requests: &[Request]) -> Outcome<()> {
     {
         rights::give_to_administrators(&made, false);
     }
-    requests.iter().try_for_each(Request::carry_out)
+    requests.iter().try_for_each(|request| {
+        interrupts::check();
+        request.carry_out()
+    })
 }
 
 #[expect(unsafe_code, reason = "no safe wrapper")]
@@ -145,33 +165,47 @@ fn make_visible() {
 }
 
 /// What must not even begin, and what is asked for.
-fn before(statement: &Statement, source: &CStr) -> Outcome<Vec<Request>> {
-    cut::check(statement, source)?;
+fn before(statement: &Statement, text: &[u8]) -> Outcome<Vec<Request>> {
+    // What it lists may be as long as anybody likes: who has no right to it is told so first.
+    if is_about_links(statement) && link::anchors().is_some() {
+        rights::may_administer()?;
+    }
+    cut::check(statement, text)?;
     lock::before(statement)?;
     let requests = request::of(statement)?;
     createrole::check(statement)?;
     let (roles, what) = match statement {
-        Statement::Drop { roles } => (roles.as_slice(), "dropped"),
-        Statement::Rename { role, .. } => (std::slice::from_ref(role), "renamed"),
-        Statement::Own { roles } => (roles.as_slice(), "subject of DROP OWNED or REASSIGN OWNED"),
+        Statement::Drop { roles } => (roles.clone(), "dropped"),
+        Statement::Rename { role, .. } => (Roles::One(role.clone()), "renamed"),
+        Statement::Own { roles } => (roles.clone(), "subject of DROP OWNED or REASSIGN OWNED"),
         Statement::Alter { role, .. } | Statement::Configure { role } => {
             role.role().iter().try_for_each(lock::claim_anchor)?;
             return Ok(requests);
         }
         _ => return Ok(requests),
     };
-    let Some(anchor) = roles.iter().filter_map(Named::role).find(is_anchor) else { return Ok(requests) };
+    let Some(anchor) = roles.anchor() else { return Ok(requests) };
     lock::claim_anchor(&anchor)?;
     if link::anchors().is_some() && as_superuser(anchors::any_link) {
         return Err(verify::anchor_in_use(&anchor, what));
     }
-    keep_revocations(statement, roles, what)?;
+    keep_revocations(statement, &roles, what)?;
     Ok(requests)
 }
 
+/// Whether a statement gives or takes membership in one of the two roles, or writes a label.
+fn is_about_links(statement: &Statement) -> bool {
+    match statement {
+        Statement::Membership { granted, .. } => granted.anchor().is_some(),
+        Statement::Create(creation) => creation.parents.anchor().is_some(),
+        Statement::Label { .. } => true,
+        _ => false,
+    }
+}
+
 /// What is revoked goes with the role that remembers it. Whoever has no right to the statement is told so by core.
-fn keep_revocations(statement: &Statement, roles: &[Named], what: &str) -> Outcome<()> {
-    let user = roles.iter().filter_map(Named::role).find(|role| role.name.as_c_str() == catalog::USER_ROLE);
+fn keep_revocations(statement: &Statement, roles: &Roles, what: &str) -> Outcome<()> {
+    let user = roles.iter().find(|role| role.is(catalog::USER_ROLE)).and_then(|role| role.role());
     match (statement, user) {
         (Statement::Drop { .. } | Statement::Rename { .. }, Some(user)) if lock::may_change(&user) => {
             revoke::check_nothing_revoked(&user, what)
@@ -188,25 +222,28 @@ fn after(statement: &Statement) -> Outcome<()> {
         Statement::Configure { role } => after_configure(role),
         Statement::Alter { role, .. } => {
             role.role().filter(is_anchor).map_or(Ok(()), |anchor| verify::anchor_is_intact(&anchor))?;
-            verify::roles_are_sound(std::slice::from_ref(role), None, &New::nothing())?;
-            verify::nobody_lifts_a_guard(std::slice::from_ref(role), &New::nothing())
+            let role = Roles::One(role.clone()).distinct()?;
+            verify::roles_are_sound(&role, None, &New::nothing())?;
+            verify::nobody_lifts_a_guard(&role, &New::nothing())
         }
         Statement::Create(creation) => {
-            let role = Named::Name(creation.role.clone());
             let is_new = |one: &Role, other: &Role| [one, other].iter().any(|at| at.name == creation.role);
             let new = New { membership: &is_new, parameter: false };
-            verify::roles_are_sound(&creation.members, role.role().as_ref(), &new)?;
-            verify::created_role_is_sound(&role, &new)?;
+            let made = Roles::One(Named::Name(creation.role.clone()));
+            verify::roles_are_sound(&creation.members.distinct()?, Some(&made), &new)?;
+            let role = made.distinct()?;
+            role.iter().try_for_each(|role| verify::created_role_is_sound(role, &new))?;
             verify::administrators_have_no_members(&creation.parents, true)?;
-            verify::nobody_lifts_a_guard(&[role], &new)
+            verify::nobody_lifts_a_guard(&role, &new)
         }
         Statement::Membership { granted, members, is_grant, options_only } => {
-            if *options_only {
-                for anchor in granted.iter().filter_map(Named::role).filter(is_anchor) {
-                    members.iter().try_for_each(|member| settle_member(member, &anchor))?;
+            let members = members.distinct()?;
+            if *options_only && let Some((user, admin)) = link::anchors() {
+                for anchor in [user, admin].iter().filter(|anchor| granted.name(&anchor.name)) {
+                    members.iter().try_for_each(|member| settle_member(member, anchor))?;
                 }
             }
-            after_membership(granted, members, *is_grant)
+            after_membership(granted, &members, *is_grant)
         }
         Statement::Parameter => as_superuser(reach::check_parameters),
         Statement::Rename { role, to } if to.role().is_some_and(|role| is_anchor(&role)) => {
@@ -217,29 +254,26 @@ fn after(statement: &Statement) -> Outcome<()> {
 }
 
 /// With its last administrator the association goes, and with `azure_ad_admin` what is said for administrators.
-fn after_drop(roles: &[Named]) -> Outcome<()> {
-    if roles.iter().any(|role| role.is(catalog::ADMIN_ROLE)) {
+fn after_drop(roles: &Roles) -> Outcome<()> {
+    if roles.name(catalog::ADMIN_ROLE) {
         managed::forget();
     }
     as_superuser(|| if association::is_void() { association::settle(&mut Vec::new()) } else { Ok(()) })
 }
 
-fn after_membership(granted: &[Named], members: &[Named], is_grant: bool) -> Outcome<()> {
+fn after_membership(granted: &Roles, members: &[Role], is_grant: bool) -> Outcome<()> {
     let is_new = |member: &Role, role: &Role| {
-        let names = |list: &[Named], role: &Role| list.iter().any(|named| named.is(&role.name));
-        is_grant && names(members, member) && names(granted, role)
+        is_grant && members.iter().any(|one| one.id == member.id) && granted.name(&role.name)
     };
     let new = New { membership: &is_new, parameter: false };
-    for granted in granted.iter().filter_map(Named::role) {
-        // What is taken away breaks nothing, and may be what mends it.
-        if is_grant {
-            verify::roles_are_sound(members, Some(&granted), &new)?;
-        }
-        if granted.name.as_c_str() == catalog::USER_ROLE {
-            verify::anchors_are_joined(members)?;
-            if members.iter().any(|member| member.is(catalog::ADMIN_ROLE)) {
-                as_superuser(anchors::keep_one_row);
-            }
+    // What is taken away breaks nothing, and may be what mends it.
+    if is_grant {
+        verify::roles_are_sound(members, Some(granted), &new)?;
+    }
+    if granted.name(catalog::USER_ROLE) {
+        verify::anchors_are_joined(members)?;
+        if members.iter().any(|member| member.name.as_c_str() == catalog::ADMIN_ROLE) {
+            as_superuser(anchors::keep_one_row);
         }
     }
     if !is_grant {
@@ -255,9 +289,10 @@ fn settle(role: &Named) -> Outcome<()> {
 }
 
 /// Memberships in the two roles have no options. What is not a member is not made one: nobody has asked who may.
-fn settle_member(member: &Named, anchor: &Role) -> Outcome<()> {
-    let is_ours = |role: &Role| catalog::is_linked(role.id) && !membership::between(role, anchor).is_empty();
-    if member.role().is_some_and(|role| is_ours(&role)) { settle(member) } else { Ok(()) }
+fn settle_member(member: &Role, anchor: &Role) -> Outcome<()> {
+    interrupts::check();
+    let is_ours = catalog::is_linked(member.id) && !membership::between(member, anchor).is_empty();
+    if is_ours && !is_anchor(member) { link::settle(member).map(drop) } else { Ok(()) }
 }
 
 /// The guard stays, whatever was set or reset.

@@ -17,9 +17,11 @@ use std::ffi::CStr;
 use pgrx::prelude::*;
 
 use super::catalog::{self, Role, is_anchor};
+use super::listed::Roles;
 use super::statement::{Named, Statement};
 use super::{link, reach, rights};
 use crate::fault::{Fault, Outcome};
+use crate::interrupts;
 
 const HELD: u32 = pg_sys::RowExclusiveLock;
 /// What SECURITY LABEL and, from 16 on, GRANT take by themselves.
@@ -61,17 +63,17 @@ pub(crate) fn before(statement: &Statement) -> Outcome<()> {
     }
     match statement {
         Statement::Membership { granted, members, is_grant, options_only: false }
-            if granted.iter().any(is_one_of_the_two) =>
+            if granted.anchor().is_some() =>
         {
             rights::may_administer()?;
-            let members = roles(members);
-            let promotes = *is_grant && granted.iter().any(|role| role.is(catalog::ADMIN_ROLE));
+            let members = roles(members)?;
+            let promotes = *is_grant && granted.name(catalog::ADMIN_ROLE);
             hold_association(|| {
                 promotes.then_some(BEGUN).or_else(|| members.iter().find_map(end_of_administrator))
             })?;
-            members.iter().try_for_each(|role| lock(role, ENDED).map(drop))
+            lock_all(&members, ENDED)
         }
-        Statement::Create(creation) if creation.parents.iter().any(is_one_of_the_two) => {
+        Statement::Create(creation) if creation.parents.anchor().is_some() => {
             rights::may_administer()?;
             hold_association(|| None)
         }
@@ -82,15 +84,15 @@ pub(crate) fn before(statement: &Statement) -> Outcome<()> {
         }
         // What a link writes to is not written to meanwhile.
         Statement::Alter { role, .. } | Statement::Configure { role } => {
-            roles(std::slice::from_ref(role)).iter().try_for_each(|role| lock(role, HELD).map(drop))
+            lock_all(&roles(&Roles::One(role.clone()))?, HELD)
         }
         // Nor is it given another name, by whoever may.
         Statement::Rename { role, .. } if rights::is_superuser() || rights::has_create_role() => {
-            roles(std::slice::from_ref(role)).iter().try_for_each(|role| lock(role, HELD).map(drop))
+            lock_all(&roles(&Roles::One(role.clone()))?, HELD)
         }
-        // Whoever drops other roles waits for nobody.
-        Statement::Drop { roles: dropped } => {
-            let ends = roles(dropped).iter().find_map(end_of_administrator);
+        // Whoever drops other roles waits for nobody; who may drop none is told so by core.
+        Statement::Drop { roles: dropped } if rights::has_create_role() => {
+            let ends = roles(dropped)?.iter().find_map(end_of_administrator);
             ends.map_or(Ok(()), claim_association)
         }
         _ => Ok(()),
@@ -105,17 +107,15 @@ pub(crate) fn after(statement: &Statement) -> Outcome<()> {
     }
     hold_reach(statement);
     let (granted, others) = match statement {
-        Statement::Membership { granted, members, is_grant: true, .. } => {
-            (granted.as_slice(), members.as_slice())
-        }
-        Statement::Create(creation) => (creation.parents.as_slice(), creation.members.as_slice()),
+        Statement::Membership { granted, members, is_grant: true, .. } => (granted, members),
+        Statement::Create(creation) => (&creation.parents, &creation.members),
         _ => return Ok(()),
     };
-    let granted = roles(granted);
-    granted.iter().try_for_each(|role| lock(role, HELD).map(drop))?;
+    let granted = roles(granted)?;
+    lock_all(&granted, HELD)?;
     let is_azure = |role: &Role| catalog::is_linked(role.id);
     let how = if granted.iter().any(is_azure) { ENDED } else { HELD };
-    roles(others).iter().try_for_each(|role| lock(role, how).map(drop))
+    lock_all(&roles(others)?, how)
 }
 
 /// What leads to a role is granted, or linked; or, taking turns with that, a role comes to lie above its members that could lift
@@ -137,11 +137,11 @@ fn hold_reach(statement: &Statement) {
 }
 
 fn lifts_a_guard(statement: &Statement) -> bool {
-    let any = |roles: &[Named]| roles.iter().filter_map(Named::role).any(|role| reach::is_above_guard(&role));
+    let any = |roles: &Roles| roles.existing().any(|role| reach::is_above_guard(&role));
     match statement {
         Statement::Membership { granted, is_grant, .. } => *is_grant && any(granted),
         Statement::Create(creation) => {
-            !creation.members.is_empty() && any(&[Named::Name(creation.role.clone())])
+            !creation.members.is_empty() && any(&Roles::One(Named::Name(creation.role.clone())))
         }
         Statement::Alter { superuser, .. } => *superuser,
         Statement::Parameter => reach::parameter_is_granted(),
@@ -197,19 +197,17 @@ fn end_of_administrator(role: &Role) -> Option<u32> {
 }
 
 /// By oid, the two roles left out: they are everybody's.
-fn roles(named: &[Named]) -> Vec<Role> {
-    let mut roles: Vec<_> = named.iter().filter_map(Named::role).filter(|role| !is_anchor(role)).collect();
-    roles.sort_by_key(|role| role.id.to_u32());
-    roles
+fn roles(named: &Roles) -> Outcome<Vec<Role>> {
+    let mut roles = named.distinct()?;
+    roles.retain(|role| !is_anchor(role));
+    Ok(roles)
 }
 
-/// The same by the name alone, where nobody has been asked yet what he may.
-fn is_named_so(named: &Named) -> bool {
-    named.is(catalog::USER_ROLE) || named.is(catalog::ADMIN_ROLE)
-}
-
-fn is_one_of_the_two(named: &Named) -> bool {
-    named.role().is_some_and(|role| is_anchor(&role))
+fn lock_all(roles: &[Role], how: u32) -> Outcome<()> {
+    roles.iter().try_for_each(|role| {
+        interrupts::check();
+        lock(role, how).map(drop)
+    })
 }
 
 #[expect(unsafe_code, reason = "no safe wrapper")]
@@ -240,12 +238,17 @@ fn require_writable_as(command: &CStr, where_not: &str) -> Outcome<()> {
 /// The same for a statement that is about Azure AD roles. Others are left to core. `tag` is the statement's own name.
 pub(crate) fn require_writable_for(statement: &Statement, tag: &CStr) -> Outcome<()> {
     let is_ours = match statement {
-        Statement::Membership { granted, .. } => granted.iter().any(is_named_so),
-        Statement::Create(creation) => creation.parents.iter().any(is_named_so),
+        Statement::Membership { granted, .. } => names_the_two(granted),
+        Statement::Create(creation) => names_the_two(&creation.parents),
         Statement::Label { .. } => true,
         _ => false,
     };
     if is_ours { require_writable_as(tag, "in a read-only transaction") } else { Ok(()) }
+}
+
+/// Whether one of the two roles is listed, by the name alone: nobody has been asked yet what he may.
+fn names_the_two(roles: &Roles) -> bool {
+    roles.iter().any(|role| role.is(catalog::USER_ROLE) || role.is(catalog::ADMIN_ROLE))
 }
 
 #[expect(unsafe_code, reason = "no safe wrapper")]

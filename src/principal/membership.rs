@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use pgrx::prelude::*;
 
 use super::catalog::{self, Role};
+use crate::interrupts;
 
 /// Where the columns begin: from 16 on there is an oid before them (pg_auth_members.h).
 const FIRST_COLUMN: i16 = if cfg!(feature = "pg15") { 1 } else { 2 };
@@ -98,6 +99,7 @@ fn closure(role: &Role, next: impl Fn(&Role) -> Vec<Role>) -> Vec<Role> {
     let mut found: Vec<Role> = Vec::new();
     let mut pending = next(role);
     while let Some(role) = pending.pop() {
+        interrupts::check();
         if seen.insert(role.id.to_u32()) {
             pending.extend(next(&role));
             found.push(role);

@@ -50,7 +50,7 @@ pub(crate) fn register() {
 unsafe extern "C-unwind" fn check_label(object: *const pg_sys::ObjectAddress, label: *const c_char) {
     // SAFETY: seclabel.c hands over an object it has found and a label that is null or a C string.
     let (object, text) = unsafe { (*object, text_of(label)) };
-    or_raise(judge(&OWN, object, text.as_deref(), rights::may_end));
+    or_raise(judge(&OWN, object, text, rights::may_end));
 }
 
 #[pg_guard]
@@ -59,21 +59,25 @@ unsafe extern "C-unwind" fn check_internal_label(object: *const pg_sys::ObjectAd
     // SAFETY: as above.
     let (object, text) = unsafe { (*object, text_of(label)) };
     // What is left without it may be another link.
-    or_raise(judge(&INTERNAL, object, text.as_deref(), rights::may_change));
+    or_raise(judge(&INTERNAL, object, text, rights::may_change));
 }
 
+/// A label that is about to be written, or that it is too long to be one; none: it is taken away.
+///
 /// # Safety
 /// `label` is null or a C string.
 #[expect(unsafe_code, reason = "copies a C string")]
-unsafe fn text_of(label: *const c_char) -> Option<String> {
+unsafe fn text_of(label: *const c_char) -> Option<Result<String, LabelFault>> {
     // SAFETY: see above.
-    unsafe { (!label.is_null()).then(|| read(CStr::from_ptr(label).to_bytes())) }
+    let text = unsafe { (!label.is_null()).then(|| CStr::from_ptr(label).to_bytes()) }?;
+    let fits = text.len() <= entra::limits::MAX_LABEL_BYTES;
+    Some(if fits { Ok(read(text)) } else { Err(LabelFault::TooLong(text.len())) })
 }
 
 fn judge(
     provider: &Provider,
     object: pg_sys::ObjectAddress,
-    text: Option<&str>,
+    text: Option<Result<String, LabelFault>>,
     may_remove: impl Fn(&Role) -> Outcome<()>,
 ) -> Outcome<()> {
     if object.classId != pg_sys::AuthIdRelationId {
@@ -82,7 +86,7 @@ fn judge(
             format!("labels of {} can be given to roles only", provider.name),
         ));
     }
-    let label = text.map(provider.parse).transpose().map_err(|fault| {
+    let label = text.map(|text| (provider.parse)(&text?)).transpose().map_err(|fault| {
         Fault::invalid(format!("invalid label for provider {}", provider.name))
             .detail(fault.to_string())
             .hint(provider.grammar)

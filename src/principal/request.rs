@@ -11,13 +11,13 @@ use std::ffi::{CStr, CString};
 use entra::Label;
 
 use super::catalog::{self, ADMIN_ROLE, Link, Role, USER_ROLE, is_anchor};
-use super::statement::{Creation, Named, Password, Statement};
+use super::statement::{Creation, Password, Statement};
 use super::superuser::{literal, quoted};
 use super::verify::{must_be_linked, not_linked, to_link_it};
 use super::{advice, association, link, membership, rights};
 use crate::fault::{Fault, Outcome, notice};
-use crate::settings;
 use crate::text::read;
+use crate::{interrupts, room, settings};
 
 /// Something to be done when the rest of the statement has been.
 #[derive(Debug)]
@@ -59,21 +59,16 @@ impl Request {
 pub(super) fn of(statement: &Statement) -> Outcome<Vec<Request>> {
     let Some((user, admin)) = link::anchors() else { return Ok(Vec::new()) };
     match statement {
-        Statement::Create(creation) if names(&creation.parents, USER_ROLE) => {
-            Ok(vec![of_creation(creation)?])
-        }
+        Statement::Create(creation) if creation.parents.name(USER_ROLE) => Ok(vec![of_creation(creation)?]),
         Statement::Membership { options_only: true, .. } => Ok(Vec::new()),
         Statement::Membership { granted, members, is_grant, .. } => {
             let mut requests = Vec::new();
-            for anchor in [user, admin] {
-                if granted.iter().any(|granted| granted.is(&anchor.name)) {
-                    for member in members.iter().filter_map(Named::role).filter(|role| !is_anchor(role)) {
-                        requests.extend(if *is_grant {
-                            Some(of_grant(&anchor, member)?)
-                        } else {
-                            of_revoke(&anchor, member)?
-                        });
-                    }
+            for anchor in [user, admin].iter().filter(|anchor| granted.name(&anchor.name)) {
+                for member in members.distinct()?.into_iter().filter(|role| !is_anchor(role)) {
+                    interrupts::check();
+                    let request =
+                        if *is_grant { Some(of_grant(anchor, member)?) } else { of_revoke(anchor, member)? };
+                    request.map_or(Ok(()), |request| room::push(&mut requests, request))?;
                 }
             }
             Ok(requests)
@@ -96,19 +91,15 @@ fn unlink(role: &Role) -> Outcome<link::Done> {
     Ok(done)
 }
 
-fn names(roles: &[Named], name: &CStr) -> bool {
-    roles.iter().any(|role| role.is(name))
-}
-
 fn of_creation(creation: &Creation) -> Outcome<Request> {
     rights::may_create()?;
     let name = read(creation.role.to_bytes());
-    if names(&creation.parents, ADMIN_ROLE) {
+    if creation.parents.name(ADMIN_ROLE) {
         return Err(not_by_grant(ADMIN_ROLE)
             .hint(format!("To make it an administrator: {}", advice::create_administrator(&name))));
     }
     let unlinked = |role: &Role| !is_anchor(role) && !catalog::is_linked(role.id);
-    if let Some(member) = creation.members.iter().filter_map(Named::role).find(unlinked) {
+    if let Some(member) = creation.members.existing().find(unlinked) {
         return Err(link::has_unlinked_member(&name, &member).hint(to_link_it(&member.display_name())));
     }
     let object_id = match creation.password {

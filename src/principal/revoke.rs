@@ -11,32 +11,35 @@ use super::api::{given, linked};
 use super::catalog::{self, Link, OWN_PROVIDER, Role, USER_ROLE};
 use super::superuser::as_superuser;
 use super::{advice, anchors, labels, link, lock, rights};
+use crate::argument::Argument;
 use crate::clock;
 use crate::fault::{Fault, Outcome, notice, or_raise};
 use crate::preloaded;
 use crate::report::timestamp;
 use crate::text::read;
-use crate::{sessions, settings};
+use crate::{interrupts, sessions, settings};
 
 /// Entra dates tokens back by up to so many seconds, so that clocks that are slow take them.
 const BACKDATED_SECONDS: i64 = 300;
 
 /// Refuses a role's tokens that were issued before a time.
 #[pg_extern(sql = false)]
-fn revoke_tokens(role_name: Option<&[u8]>, issued_before: Option<TimestampWithTimeZone>) {
+fn revoke_tokens(role_name: Option<Argument<'_>>, issued_before: Option<TimestampWithTimeZone>) {
     or_raise((|| {
         preloaded::require()?;
         lock::require_writable(c"revoke_tokens()")?;
         let name = given(role_name)?;
         let issued_before = issued_before.ok_or_else(|| null("issued_before"))?;
-        let not_before = unix_seconds(issued_before)?;
-        if not_before > clock::unix_now() + 1 {
+        let issued_before = unix_seconds(issued_before)?;
+        if issued_before > clock::unix_now() + 1 {
             return Err(Fault::invalid("issued_before must not lie in the future").hint(format!(
                 "It would shut out tokens that are yet to be issued. To shut the role out: {}",
                 advice::unlink(&read(name.to_bytes()))
             )));
         }
         let (role, label) = linked(&name, rights::may_end, |role| lock::claim_to_link(role, false))?;
+        // The issuer's clock may be ahead of ours by as much as is put up with.
+        let not_before = issued_before.saturating_add(settings::clock_skew());
         let not_before = revoke(&role, &label, not_before);
         tell(&format!("role \"{}\"", role.display_name()), not_before);
         Ok(())
@@ -54,7 +57,8 @@ fn revoke_principal(object_id: Option<pgrx::Uuid>) -> i32 {
         let object = Uuid::from_bytes(*object_id.as_bytes());
         lock::claim_end_of_administrators()?;
         rights::may_administer()?;
-        let roles = roles_of(object)?;
+        let labelled = as_superuser(anchors::labelled_roles);
+        let roles = roles_of(object, &labelled)?;
         require_no_administrator(object)?;
         // The issuer's clock may be ahead of ours by as much as is put up with.
         let not_before = clock::unix_now() + 1 + settings::clock_skew();
@@ -64,19 +68,25 @@ fn revoke_principal(object_id: Option<pgrx::Uuid>) -> i32 {
         // A group has no tokens of its own.
         let is_group = |(_, label): &(Role, Label)| label.kind == Some(PrincipalKind::Group);
         if roles.is_empty() || !roles.iter().all(is_group) {
-            revoke_everywhere(object, not_before)?;
+            revoke_everywhere(object, not_before, &labelled)?;
         }
         tell(&format!("object {object}"), not_before);
         Ok(i32::try_from(roles.len()).unwrap_or(i32::MAX))
     })())
 }
 
-/// The roles linked to an object, each locked, which the current user may change.
-fn roles_of(object: Uuid) -> Outcome<Vec<(Role, Label)>> {
-    let mut roles = as_superuser(anchors::labelled_roles);
-    roles.sort_by_key(|role| role.id.to_u32());
-    let is_linked = |role: &Role| matches!(catalog::link_of(role.id), Link::Bound(label) if label.object_id == Some(object));
-    let roles = roles.iter().filter(|role| is_linked(role));
+/// The object a role is linked to.
+fn object_of(role: &Role) -> Option<Uuid> {
+    interrupts::check();
+    match catalog::link_of(role.id) {
+        Link::Bound(label) => label.object_id,
+        _ => None,
+    }
+}
+
+/// Of roles with labels, by oid, those linked to an object, each locked, which the current user may change.
+fn roles_of(object: Uuid, labelled: &[Role]) -> Outcome<Vec<(Role, Label)>> {
+    let roles = labelled.iter().filter(|role| object_of(role) == Some(object));
     let lock = |role: &Role| lock::claim_to_link(role, false);
     roles.map(|role| linked(&role.name, rights::may_end, lock)).collect()
 }
@@ -88,7 +98,8 @@ fn revoke(role: &Role, label: &Label, not_before: i64) -> i64 {
     not_before
 }
 
-fn revoke_everywhere(object: Uuid, not_before: i64) -> Outcome<()> {
+/// Objects that roles are linked to, and those that are logged in, have room of their own: whoever may invent ids cannot take it.
+fn revoke_everywhere(object: Uuid, not_before: i64, labelled: &[Role]) -> Outcome<()> {
     let user = catalog::role_named(USER_ROLE).ok_or_else(|| {
         Fault::not_now("role \"azure_ad_user\" does not exist").hint("SELECT azure_ad_auth.repair();")
     })?;
@@ -96,14 +107,17 @@ fn revoke_everywhere(object: Uuid, not_before: i64) -> Outcome<()> {
     let mut revocations = catalog::revocations()
         .ok_or_else(|| Fault::not_now("the label of role \"azure_ad_user\" is not valid"))?;
     revocations.forget(clock::unix_now());
-    if !revocations.has_room_for(object) {
+    let mut somebody = sessions::objects();
+    somebody.extend(labelled.iter().filter_map(object_of));
+    let is_known = |object| somebody.contains(&object);
+    if !revocations.has_room_for(object, is_known) {
         rights::require_superuser("revoke the tokens of more objects than there is room for")?;
         notice(
             "everybody's access tokens that are older than the oldest of the last 16 revocations are revoked as well",
             Some("Sessions that came in with one end, whoever's they are."),
         );
     }
-    revocations.revoke(object, not_before);
+    revocations.revoke(object, not_before, is_known);
     as_superuser(|| link::set_label(&user, OWN_PROVIDER, Some(&revocations.to_string())));
     Ok(())
 }

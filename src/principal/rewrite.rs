@@ -11,7 +11,8 @@ use std::ffi::CStr;
 use pgrx::prelude::*;
 
 use super::catalog::USER_ROLE;
-use super::statement::{Named, granted_role, items, role_spec};
+use super::listed::{nodes, retain};
+use super::statement::{Named, granted_role, role_spec};
 
 /// CREATE ROLE without `azure_ad_user` among the roles it is IN, and without a password.
 ///
@@ -37,36 +38,66 @@ pub(super) unsafe fn plain_creation(planned: *mut pg_sys::PlannedStmt) -> *mut p
 }
 
 /// GRANT or REVOKE of roles in up to two parts: what is not about `azure_ad_user`, and what is, without the members for whom it
-/// is done here.
+/// is done here, whose oids are `ours`, in order.
 ///
 /// # Safety
 /// `planned` is that statement, or ALTER GROUP.
 #[expect(unsafe_code, reason = "changes copies of a parse tree")]
 pub(super) unsafe fn plain_grants(
     planned: *mut pg_sys::PlannedStmt,
-    ours: &[pg_sys::Oid],
+    ours: &[u32],
 ) -> Vec<*mut pg_sys::PlannedStmt> {
     let is_ours = |member: Option<Named>| {
-        member.and_then(|member| member.role()).is_some_and(|role| ours.contains(&role.id))
+        member
+            .and_then(|member| member.role())
+            .is_some_and(|role| ours.binary_search(&role.id.to_u32()).is_ok())
     };
-    // SAFETY: see above; the tag says what a node is.
+    // SAFETY: see above; the tag says what a node is. What is changed are copies of the statement's own node and of its lists, whose
+    // items stay those of the statement: there may be any number of them.
     unsafe {
-        let (others, user) = (copy_of(planned), copy_of(planned));
-        let node = (*user).utilityStmt;
+        let node = (*planned).utilityStmt;
         if (*node).type_ == pg_sys::NodeTag::T_AlterRoleStmt {
-            // ALTER GROUP names one role.
-            let alter = &*node.cast::<pg_sys::AlterRoleStmt>();
-            for option in items(alter.options, |item| Some(item.cast::<pg_sys::DefElem>())) {
+            // ALTER GROUP names one role, and has one option, which is a list of members.
+            let user = copy_of(planned);
+            let alter = &*(*user).utilityStmt.cast::<pg_sys::AlterRoleStmt>();
+            for option in nodes(alter.options) {
+                let option = option.cast::<pg_sys::DefElem>();
                 (*option).arg = retain((*option).arg.cast(), |item| !is_ours(role_spec(item))).cast();
             }
             return vec![user];
         }
-        let grant = &mut *node.cast::<pg_sys::GrantRoleStmt>();
-        grant.granted_roles = retain(grant.granted_roles, |item| is_user_role(granted_role(item)));
-        grant.grantee_roles = retain(grant.grantee_roles, |item| !is_ours(role_spec(item)));
-        let rest = &mut *(*others).utilityStmt.cast::<pg_sys::GrantRoleStmt>();
-        rest.granted_roles = retain(rest.granted_roles, |item| !is_user_role(granted_role(item)));
-        if rest.granted_roles.is_null() { vec![user] } else { vec![others, user] }
+        let grant = *node.cast::<pg_sys::GrantRoleStmt>();
+        let (granted, members) = (grant.granted_roles, grant.grantee_roles);
+        let user = grant_of(
+            planned,
+            pg_sys::GrantRoleStmt {
+                granted_roles: retain(pg_sys::list_copy(granted), |item| is_user_role(granted_role(item))),
+                grantee_roles: retain(pg_sys::list_copy(members), |item| !is_ours(role_spec(item))),
+                ..grant
+            },
+        );
+        let others = retain(pg_sys::list_copy(granted), |item| !is_user_role(granted_role(item)));
+        if others.is_null() {
+            return vec![user];
+        }
+        // bounded: two.
+        vec![grant_of(planned, pg_sys::GrantRoleStmt { granted_roles: others, ..grant }), user]
+    }
+}
+
+/// The planned statement with this one in place of its own.
+#[expect(unsafe_code, reason = "copies nodes of a parse tree")]
+unsafe fn grant_of(
+    planned: *mut pg_sys::PlannedStmt,
+    grant: pg_sys::GrantRoleStmt,
+) -> *mut pg_sys::PlannedStmt {
+    // SAFETY: plain structures, copied as they are into memory of the statement's.
+    unsafe {
+        let node = pg_sys::palloc(size_of::<pg_sys::GrantRoleStmt>()).cast::<pg_sys::GrantRoleStmt>();
+        node.write(grant);
+        let copy = pg_sys::palloc(size_of::<pg_sys::PlannedStmt>()).cast::<pg_sys::PlannedStmt>();
+        copy.write(pg_sys::PlannedStmt { utilityStmt: node.cast(), ..*planned });
+        copy
     }
 }
 
@@ -78,19 +109,4 @@ fn is_user_role(named: Option<Named>) -> bool {
 unsafe fn copy_of(planned: *mut pg_sys::PlannedStmt) -> *mut pg_sys::PlannedStmt {
     // SAFETY: a whole statement; the copy shares nothing with it.
     unsafe { pg_sys::copyObjectImpl(planned.cast()).cast() }
-}
-
-/// The list with those items only for which `keep` holds; the empty list is null.
-#[expect(unsafe_code, reason = "changes a list of a parse tree")]
-unsafe fn retain(mut list: *mut pg_sys::List, keep: impl Fn(*mut pg_sys::Node) -> bool) -> *mut pg_sys::List {
-    // SAFETY: a list of a copy of ours, or null.
-    unsafe {
-        let length = list.as_ref().map_or(0, |list| list.length);
-        for n in (0..length).rev() {
-            if !keep(pg_sys::list_nth(list, n).cast()) {
-                list = pg_sys::list_delete_nth_cell(list, n);
-            }
-        }
-        list
-    }
 }

@@ -9,7 +9,7 @@ use std::ffi::CStr;
 use pgrx::prelude::*;
 
 use super::catalog::{self, Role};
-use crate::text;
+use crate::{interrupts, text};
 
 /// A shared catalog: its oid, and that of an index that begins with the columns it is looked up by.
 pub(super) struct Catalog {
@@ -52,6 +52,7 @@ impl Catalog {
                 keys.as_mut_ptr(),
             );
             loop {
+                interrupts::check();
                 let tuple = pg_sys::systable_getnext(scan);
                 if tuple.is_null() {
                     break;

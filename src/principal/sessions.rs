@@ -1,6 +1,7 @@
 //! Sessions of roles that lose their link end when that is committed.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 
 use pgrx::prelude::*;
 
@@ -12,7 +13,7 @@ use crate::sessions;
 thread_local! {
     /// Roles unlinked by this transaction, or by a part of it that was rolled back, with their names: after the commit nothing can be
     /// looked up.
-    static UNLINKED: RefCell<Vec<(pg_sys::Oid, String)>> = const { RefCell::new(Vec::new()) };
+    static UNLINKED: RefCell<BTreeMap<u32, String>> = const { RefCell::new(BTreeMap::new()) };
     static REGISTERED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -20,9 +21,7 @@ thread_local! {
 #[expect(unsafe_code, reason = "no safe wrapper")]
 pub(crate) fn end_after_commit(role: &Role) {
     UNLINKED.with_borrow_mut(|roles| {
-        if !roles.iter().any(|(id, _)| *id == role.id) {
-            roles.push((role.id, role.display_name()));
-        }
+        roles.entry(role.id.to_u32()).or_insert_with(|| role.display_name());
     });
     if !REGISTERED.replace(true) {
         // SAFETY: the callback stays registered for the life of the process, as it is meant to.
@@ -41,9 +40,10 @@ unsafe extern "C-unwind" fn on_transaction_event(
             still_unlinked();
         }
         pg_sys::XactEvent::XACT_EVENT_COMMIT => {
-            for (role, name) in UNLINKED.take() {
-                sessions::end_all_of(role, &name, Ending::Unlinked);
-                end_processes_of(role);
+            let roles = UNLINKED.take();
+            if !roles.is_empty() {
+                sessions::end_all_of(&roles, Ending::Unlinked);
+                end_processes_of(&roles);
             }
         }
         // Who commits it later knows nothing of the sessions.
@@ -60,15 +60,15 @@ unsafe extern "C-unwind" fn on_transaction_event(
 /// Whether there are any, at the last moment at which the catalogs can be read; a savepoint may have brought a link back.
 fn still_unlinked() -> bool {
     UNLINKED.with_borrow_mut(|roles| {
-        roles.retain(|(role, _)| !catalog::is_linked(*role));
+        roles.retain(|role, _| !catalog::is_linked(pg_sys::Oid::from(*role)));
         !roles.is_empty()
     })
 }
 
-/// Sends every process of the role what pg_terminate_backend() sends, however it came in; the caller's own acts on it last, after
+/// Sends every process of the roles what pg_terminate_backend() sends, however it came in; the caller's own acts on it last, after
 /// its commit.
 #[expect(unsafe_code, reason = "walks the server's table of processes")]
-fn end_processes_of(role: pg_sys::Oid) {
+fn end_processes_of(roles: &BTreeMap<u32, String>) {
     // SAFETY: the table is in shared memory and of fixed size. It is read without a lock, as pg_stat_activity's is: a process that
     // comes meanwhile meets the seal. One that has gone leaves its number and its role behind before 17 (ProcKill, proc.c), and the
     // number may be another's by now: the server's list of those that live decides. Whoever is on that leads a group, in which
@@ -78,7 +78,8 @@ fn end_processes_of(role: pg_sys::Oid) {
         for n in 0..table.allProcCount as usize {
             let process = table.allProcs.add(n);
             let pid = (*process).pid;
-            let is_of_role = || std::ptr::read_volatile(&raw const (*process).roleId) == role;
+            let is_of_role =
+                || roles.contains_key(&std::ptr::read_volatile(&raw const (*process).roleId).to_u32());
             // Asked again, for it may have changed hands meanwhile.
             if pid != 0 && is_of_role() && pg_sys::BackendPidGetProc(pid) == process && is_of_role() {
                 libc::kill(-pid, libc::SIGTERM);

@@ -8,12 +8,13 @@ use entra::Uuid;
 use pgrx::prelude::*;
 
 use super::catalog::{self, INTERNAL_PROVIDER, PROVIDER, Role};
+use super::listed::{Roles, nodes};
 
 /// A statement about roles.
 #[derive(Debug)]
 pub(crate) enum Statement {
     /// GRANT or REVOKE of roles, ALTER GROUP; and whether it is about options of memberships only.
-    Membership { granted: Vec<Named>, members: Vec<Named>, is_grant: bool, options_only: bool },
+    Membership { granted: Roles, members: Roles, is_grant: bool, options_only: bool },
     /// CREATE ROLE.
     Create(Creation),
     /// ALTER ROLE with attributes; and whether with CREATEROLE, with SUPERUSER.
@@ -21,11 +22,11 @@ pub(crate) enum Statement {
     /// ALTER ROLE … SET or RESET.
     Configure { role: Named },
     /// DROP ROLE.
-    Drop { roles: Vec<Named> },
+    Drop { roles: Roles },
     /// ALTER ROLE … RENAME.
     Rename { role: Named, to: Named },
     /// DROP OWNED, REASSIGN OWNED.
-    Own { roles: Vec<Named> },
+    Own { roles: Roles },
     /// GRANT … ON PARAMETER.
     Parameter,
     /// SECURITY LABEL … ON ROLE; whether IS NULL, whether it names an administrator, and whether it is the second label.
@@ -37,9 +38,9 @@ pub(crate) enum Statement {
 pub(crate) struct Creation {
     pub(crate) role: CString,
     /// IN ROLE, IN GROUP.
-    pub(crate) parents: Vec<Named>,
+    pub(crate) parents: Roles,
     /// ROLE, USER and ADMIN.
-    pub(crate) members: Vec<Named>,
+    pub(crate) members: Roles,
     /// With CREATEROLE.
     pub(crate) create_role: bool,
     pub(crate) password: Password,
@@ -95,8 +96,8 @@ pub(crate) unsafe fn read(node: *mut pg_sys::Node) -> Option<Statement> {
             pg_sys::NodeTag::T_GrantRoleStmt => {
                 let grant = &*node.cast::<pg_sys::GrantRoleStmt>();
                 Some(Statement::Membership {
-                    granted: items(grant.granted_roles, |item| granted_role(item)),
-                    members: items(grant.grantee_roles, |item| role_spec(item)),
+                    granted: granted_roles(grant.granted_roles),
+                    members: role_specs(grant.grantee_roles),
                     is_grant: grant.is_grant,
                     options_only: !grant.is_grant && revokes_options(grant),
                 })
@@ -108,9 +109,9 @@ pub(crate) unsafe fn read(node: *mut pg_sys::Node) -> Option<Statement> {
                 let alter = &*node.cast::<pg_sys::AlterRoleStmt>();
                 let role = role_spec(alter.role.cast())?;
                 // ALTER GROUP … ADD USER comes as ALTER ROLE with a list of members.
-                let members = listed(alter.options, c"rolemembers");
-                Some(if members.is_empty() {
-                    let given = |option| given(alter.options, option) == Some(true);
+                let members = option(alter.options, c"rolemembers");
+                Some(if members.is_null() {
+                    let given = |option| given(alter.options, option);
                     Statement::Alter {
                         role,
                         create_role: given(c"createrole"),
@@ -118,7 +119,8 @@ pub(crate) unsafe fn read(node: *mut pg_sys::Node) -> Option<Statement> {
                     }
                 } else {
                     let is_grant = alter.action > 0;
-                    Statement::Membership { granted: vec![role], members, is_grant, options_only: false }
+                    let (granted, members) = (Roles::One(role), role_specs((*members).arg.cast()));
+                    Statement::Membership { granted, members, is_grant, options_only: false }
                 })
             }
             pg_sys::NodeTag::T_AlterRoleSetStmt => {
@@ -127,15 +129,15 @@ pub(crate) unsafe fn read(node: *mut pg_sys::Node) -> Option<Statement> {
             }
             pg_sys::NodeTag::T_DropRoleStmt => {
                 let drop = &*node.cast::<pg_sys::DropRoleStmt>();
-                Some(Statement::Drop { roles: items(drop.roles, |item| role_spec(item)) })
+                Some(Statement::Drop { roles: role_specs(drop.roles) })
             }
             pg_sys::NodeTag::T_DropOwnedStmt => {
                 let drop = &*node.cast::<pg_sys::DropOwnedStmt>();
-                Some(Statement::Own { roles: items(drop.roles, |item| role_spec(item)) })
+                Some(Statement::Own { roles: role_specs(drop.roles) })
             }
             pg_sys::NodeTag::T_ReassignOwnedStmt => {
                 let reassign = &*node.cast::<pg_sys::ReassignOwnedStmt>();
-                Some(Statement::Own { roles: items(reassign.roles, |item| role_spec(item)) })
+                Some(Statement::Own { roles: role_specs(reassign.roles) })
             }
             _ => read_generic(node),
         }
@@ -165,8 +167,10 @@ unsafe fn read_generic(node: *mut pg_sys::Node) -> Option<Statement> {
                     return None;
                 }
                 let text = label.label.as_ref().map(|text| CStr::from_ptr(text).to_bytes());
+                // A longer one is no label.
+                let fitting = text.filter(|text| text.len() <= entra::limits::MAX_LABEL_BYTES);
                 let admin =
-                    text.is_some_and(|text| text.split(|byte| *byte == b',').any(|item| item == b"admin"));
+                    fitting.is_some_and(|text| text.split(|byte| *byte == b',').any(|item| item == b"admin"));
                 // The object of SECURITY LABEL … ON ROLE is a String node.
                 string_of(label.object).map(|name| Statement::Label {
                     role: Named::Name(name.to_owned()),
@@ -185,83 +189,75 @@ unsafe fn read_generic(node: *mut pg_sys::Node) -> Option<Statement> {
     }
 }
 
-/// The items of a list that `read` makes something of.
+/// The roles of GRANT and REVOKE that are granted.
 #[expect(unsafe_code, reason = "reads parse trees")]
-pub(super) unsafe fn items<T>(
-    list: *mut pg_sys::List,
-    read: impl Fn(*mut pg_sys::Node) -> Option<T>,
-) -> Vec<T> {
-    // SAFETY: a list of the tree, or null, which is the empty one.
-    unsafe {
-        let length = list.as_ref().map_or(0, |list| list.length);
-        (0..length).filter_map(|n| read(pg_sys::list_nth(list, n).cast())).collect()
-    }
+const unsafe fn granted_roles(list: *mut pg_sys::List) -> Roles {
+    // SAFETY: that list of a statement's tree.
+    unsafe { Roles::listed([list, std::ptr::null_mut()], granted_role) }
+}
+
+/// Other lists of roles.
+#[expect(unsafe_code, reason = "reads parse trees")]
+const unsafe fn role_specs(list: *mut pg_sys::List) -> Roles {
+    // SAFETY: such a list of a statement's tree.
+    unsafe { Roles::listed([list, std::ptr::null_mut()], role_spec) }
 }
 
 #[expect(unsafe_code, reason = "reads parse trees")]
 unsafe fn creation(create: &pg_sys::CreateRoleStmt) -> Creation {
-    // SAFETY: the name is a C string; the options are as below.
+    // SAFETY: the name is a C string; the options are as below, and these have lists of RoleSpec nodes.
     unsafe {
-        let members =
-            [c"rolemembers", c"adminmembers"].into_iter().flat_map(|list| listed(create.options, list));
+        let list = |name| {
+            option(create.options, name).as_ref().map_or(std::ptr::null_mut(), |option| option.arg.cast())
+        };
         Creation {
             role: CStr::from_ptr(create.role).to_owned(),
-            parents: listed(create.options, c"addroleto"),
-            members: members.collect(),
-            create_role: given(create.options, c"createrole") == Some(true),
+            parents: role_specs(list(c"addroleto")),
+            members: Roles::listed([list(c"rolemembers"), list(c"adminmembers")], role_spec),
+            create_role: given(create.options, c"createrole"),
             password: password(create.options),
         }
     }
 }
 
-/// The roles in a list option of CREATE or ALTER ROLE.
+/// The first option of a name in CREATE or ALTER ROLE, or null. Given twice, core refuses it.
 #[expect(unsafe_code, reason = "reads parse trees")]
-unsafe fn listed(options: *mut pg_sys::List, name: &CStr) -> Vec<Named> {
-    // SAFETY: these options have lists of RoleSpec nodes.
-    unsafe { with_option(options, name, |option| items((*option).arg.cast(), |item| role_spec(item))) }
-        .into_iter()
-        .flatten()
-        .collect()
+unsafe fn option(options: *mut pg_sys::List, name: &CStr) -> *mut pg_sys::DefElem {
+    // SAFETY: as below.
+    unsafe { named_options(options, name) }.next().unwrap_or(std::ptr::null_mut())
 }
 
-/// What a boolean option of CREATE or ALTER ROLE says, where it is given. Given twice, core refuses it.
+/// Whether a boolean option of CREATE or ALTER ROLE is given and true, be it once among several.
 #[expect(unsafe_code, reason = "reads parse trees")]
-unsafe fn given(options: *mut pg_sys::List, name: &CStr) -> Option<bool> {
+unsafe fn given(options: *mut pg_sys::List, name: &CStr) -> bool {
     // SAFETY: the grammar gives these options a boolean.
-    let values = unsafe { with_option(options, name, |option| pg_sys::defGetBoolean(option)) };
-    values.into_iter().reduce(|one, other| one || other)
+    unsafe { named_options(options, name) }.any(|option| unsafe { pg_sys::defGetBoolean(option) })
 }
 
 #[expect(unsafe_code, reason = "reads parse trees")]
 unsafe fn password(options: *mut pg_sys::List) -> Password {
     // SAFETY: the option has a String node, or none for NULL. Nothing of it is copied but a uuid.
-    let texts = unsafe {
-        with_option(options, c"password", |option| {
-            let text = string_of((*option).arg)?;
-            Some(text.to_str().ok().and_then(entra::parse_uuid))
-        })
-    };
-    match texts.as_slice() {
-        [] | [None] => Password::None,
-        [Some(Some(uuid))] => Password::Uuid(*uuid),
+    let mut texts = unsafe { named_options(options, c"password") }.map(|option| unsafe {
+        let text = string_of((*option).arg)?;
+        Some(text.to_str().ok().and_then(entra::parse_uuid))
+    });
+    match (texts.next(), texts.next()) {
+        (None | Some(None), None) => Password::None,
+        (Some(Some(Some(uuid))), None) => Password::Uuid(uuid),
         _ => Password::Other,
     }
 }
 
-/// What `read` makes of each option of a name.
+/// The options of a name.
 #[expect(unsafe_code, reason = "reads parse trees")]
-unsafe fn with_option<T>(
+unsafe fn named_options(
     options: *mut pg_sys::List,
     name: &CStr,
-    read: impl Fn(*mut pg_sys::DefElem) -> T,
-) -> Vec<T> {
+) -> impl Iterator<Item = *mut pg_sys::DefElem> {
     // SAFETY: the options are DefElem nodes.
-    unsafe {
-        items(options, |item| {
-            let option = item.cast::<pg_sys::DefElem>();
-            (CStr::from_ptr((*option).defname) == name).then(|| read(option))
-        })
-    }
+    unsafe { nodes(options) }
+        .map(<*mut pg_sys::Node>::cast::<pg_sys::DefElem>)
+        .filter(move |option| unsafe { CStr::from_ptr((**option).defname) } == name)
 }
 
 /// Whether a REVOKE takes an option of a membership, and not the membership.

@@ -105,7 +105,7 @@ pub(crate) fn quoted(name: &str) -> String {
 /// A name as it is written in a statement, in its own bytes.
 #[expect(unsafe_code, reason = "no safe wrapper")]
 pub(crate) fn quoted_name(name: &CStr) -> Vec<u8> {
-    // SAFETY: the result is either the argument or a palloc'd C string, copied at once.
+    // SAFETY: the result is either the argument or a palloc'd C string, copied at once. bounded: by the longest name.
     unsafe { CStr::from_ptr(pg_sys::quote_identifier(name.as_ptr())).to_bytes().to_vec() }
 }
 

@@ -3,26 +3,27 @@
 use pgrx::prelude::*;
 
 use super::catalog::{self, Role, is_anchor};
+use super::listed::Roles;
 use super::reach::New;
 use super::statement::Named;
 use super::superuser::{as_superuser, quoted};
 use super::{advice, anchors, link, membership, reach};
 use crate::fault::{Fault, Outcome};
+use crate::interrupts;
 
-/// Roles are as a link, or the lack of one, asks for. `through` is a role they may have become members of; `new`, what the
+/// Roles are as a link, or the lack of one, asks for. `through` is what they may have become members of; `new`, what the
 /// statement has granted.
-pub(super) fn roles_are_sound(roles: &[Named], through: Option<&Role>, new: &New<'_>) -> Outcome<()> {
+pub(super) fn roles_are_sound(roles: &[Role], through: Option<&Roles>, new: &New<'_>) -> Outcome<()> {
     let Some(user) = catalog::role_named(catalog::USER_ROLE) else { return Ok(()) };
-    for role in roles.iter().filter_map(Named::role) {
-        if is_anchor(&role) {
-            continue;
-        }
+    for role in roles.iter().filter(|role| !is_anchor(role)) {
+        interrupts::check();
         if catalog::is_linked(role.id) {
-            verify_linked(&role, new)?;
+            verify_linked(role, new)?;
         } else if catalog::is_member(role.id, user.id) {
-            let through = through.filter(|through| catalog::is_member(through.id, user.id));
-            let through = through.cloned().or_else(|| parent_in(&role, &user));
-            return Err(not_linked(&role, through.as_ref().unwrap_or(&user)));
+            let is_azure = |through: &Role| catalog::is_member(through.id, user.id);
+            let through = through.and_then(|through| through.existing().find(is_azure));
+            let through = through.or_else(|| parent_in(role, &user));
+            return Err(not_linked(role, through.as_ref().unwrap_or(&user)));
         }
     }
     Ok(())
@@ -33,15 +34,13 @@ fn parent_in(role: &Role, user: &Role) -> Option<Role> {
 }
 
 /// A role that the statement has created.
-pub(super) fn created_role_is_sound(role: &Named, new: &New<'_>) -> Outcome<()> {
-    let (Some(made), Some(user)) = (role.role(), catalog::role_named(catalog::USER_ROLE)) else {
-        return Ok(());
-    };
-    let is_ours = is_anchor(&made) || catalog::is_linked(made.id);
+pub(super) fn created_role_is_sound(made: &Role, new: &New<'_>) -> Outcome<()> {
+    let Some(user) = catalog::role_named(catalog::USER_ROLE) else { return Ok(()) };
+    let is_ours = is_anchor(made) || catalog::is_linked(made.id);
     if !is_ours && catalog::is_member(made.id, user.id) {
-        return Err(not_created_linked(&made, &parent_in(&made, &user).unwrap_or(user)));
+        return Err(not_created_linked(made, &parent_in(made, &user).unwrap_or(user)));
     }
-    roles_are_sound(std::slice::from_ref(role), None, new)
+    roles_are_sound(std::slice::from_ref(made), None, new)
 }
 
 /// One role cannot be a member of another; what to do about it is for the caller to say.
@@ -122,9 +121,9 @@ pub(super) fn anchor_is_intact(role: &Role) -> Outcome<()> {
 }
 
 /// And one stays a member of the other.
-pub(super) fn anchors_are_joined(members: &[Named]) -> Outcome<()> {
-    let admin = members.iter().filter_map(Named::role).find(is_anchor);
-    admin.map_or(Ok(()), |admin| unless(&admin, anchors::are_joined))
+pub(super) fn anchors_are_joined(members: &[Role]) -> Outcome<()> {
+    let admin = members.iter().find(|role| is_anchor(role));
+    admin.map_or(Ok(()), |admin| unless(admin, anchors::are_joined))
 }
 
 fn unless(role: &Role, whole: impl FnOnce() -> bool) -> Outcome<()> {
@@ -134,9 +133,8 @@ fn unless(role: &Role, whole: impl FnOnce() -> bool) -> Outcome<()> {
 }
 
 /// Roles that have been granted: those of administrators are nobody's. `created` says that the members are new.
-pub(super) fn administrators_have_no_members(granted: &[Named], created: bool) -> Outcome<()> {
-    let administrators = granted.iter().filter_map(Named::role).filter(link::holds_admin_role);
-    for role in administrators {
+pub(super) fn administrators_have_no_members(granted: &Roles, created: bool) -> Outcome<()> {
+    for role in granted.existing().filter(link::holds_admin_role) {
         if let Some(member) = membership::members_of(&role).into_iter().next() {
             let instead = if created {
                 advice::create_administrator(&member.display_name())
@@ -156,8 +154,8 @@ pub(super) fn members_are_linked(renamed_from: &Named) -> Outcome<()> {
     as_superuser(|| anchors::check_members_are_linked(Some(name)))
 }
 
-pub(super) fn nobody_lifts_a_guard(roles: &[Named], new: &New<'_>) -> Outcome<()> {
-    as_superuser(|| roles.iter().filter_map(Named::role).try_for_each(|role| reach::check_reach(&role, new)))
+pub(super) fn nobody_lifts_a_guard(roles: &[Role], new: &New<'_>) -> Outcome<()> {
+    as_superuser(|| roles.iter().try_for_each(|role| reach::check_reach(role, new)))
 }
 
 pub(super) fn anchor_in_use(anchor: &Role, what: &str) -> Fault {

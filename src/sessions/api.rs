@@ -4,6 +4,7 @@ use pgrx::Uuid;
 use pgrx::prelude::*;
 
 use super::{Session, table};
+use crate::argument::Argument;
 use crate::clock::seconds;
 use crate::fault::{Fault, Outcome, or_raise};
 use crate::preloaded::{self, Preloaded};
@@ -58,15 +59,15 @@ fn row(
     f64,
     Text,
 ) {
-    let kind = if session.kind == entra::TokenKind::Application { "service" } else { "user" };
+    let kind = if session.bearer.kind == entra::TokenKind::Application { "service" } else { "user" };
     (
         session.pid,
         catalog::role_of(session.role).map(|role| Text::name(&role.name)),
-        uuid(session.object_id),
-        uuid(session.tenant),
+        uuid(session.bearer.object_id),
+        uuid(session.bearer.tenant),
         kind,
-        session.via_group.then(|| uuid(session.linked_to)),
-        session.application.map(uuid),
+        session.bearer.group.map(uuid),
+        session.bearer.application.map(uuid),
         session.display_name.as_deref().map(Text::shown),
         session.token_id.as_deref().map(Text::shown),
         Text::shown(&session.key_id),
@@ -86,8 +87,10 @@ fn session_claims() -> Option<Json> {
 
 /// One of them as text: a string as it is, anything else as JSON.
 #[pg_extern(sql = false)]
-fn session_claim(name: &[u8]) -> Option<Text> {
+fn session_claim(name: Argument<'_>) -> Option<Text> {
     or_raise(require_own_token());
+    // No token is longer, nor then the name of a claim.
+    let name = name.within(entra::limits::MAX_TOKEN_BYTES)?;
     let claim = session::with_token(|token| token.shown_claim(&text::read(name))).flatten()?;
     Some(Text::exact(&claim))
 }

@@ -12,7 +12,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use entra::Revocations;
+use entra::{Bearer, Principal, Revocations};
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags};
 use pgrx::prelude::*;
 
@@ -119,7 +119,7 @@ fn look() {
         let state = look_at_roles.then(|| (revocations(), catalog::associated_tenant()));
         for (session, _) in &sessions {
             let lost = state.as_ref().and_then(|(revocations, tenant)| {
-                let lacks_admin = expiry.is_some() && *tenant != Some(session.tenant);
+                let lacks_admin = expiry.is_some() && *tenant != Some(session.bearer.tenant);
                 what_is_lost(session, revocations, lacks_admin)
             });
             let expired =
@@ -153,7 +153,11 @@ fn what_is_lost(session: &Session, revocations: &Revocations, lacks_admin: bool)
     if label.object_id != Some(session.linked_to) {
         return Some(Ending::Rebound);
     }
-    let everywhere = revocations.not_before(session.object_id, session.kind, session.application);
+    if !Principal::of(&label).is_some_and(|principal| principal.still_accepts(&session.bearer)) {
+        return Some(Ending::TermsChanged);
+    }
+    let Bearer { object_id, kind, application, .. } = session.bearer;
+    let everywhere = revocations.not_before(object_id, kind, application);
     if label.not_before.max(everywhere).is_some_and(|not_before| session.issued_at < not_before) {
         return Some(Ending::TokensRevoked);
     }

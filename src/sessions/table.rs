@@ -9,7 +9,7 @@
 use std::cell::{Cell, RefCell};
 use std::mem::size_of;
 
-use entra::{Millis, TokenKind, Uuid, limits};
+use entra::{Bearer, Millis, TokenKind, Uuid, limits};
 use pgrx::prelude::*;
 
 use super::Session;
@@ -35,6 +35,7 @@ struct Place {
     has_application: bool,
     via_group: bool,
     is_application: bool,
+    second_factor: bool,
     has_display_name: bool,
     has_token_id: bool,
     /// When it was last asked to end, by the clock that only goes forward; 0: never.
@@ -167,7 +168,7 @@ fn copies(wanted: impl Fn(&Place) -> bool) -> Vec<Place> {
     }
     // SAFETY: the memory is there for the life of the server; nobody writes while the lock is held.
     unsafe {
-        // Before the lock, under which nothing is allocated.
+        // Before the lock, under which nothing is allocated. bounded: by the number of backends there can be.
         let mut taken = Vec::with_capacity((*table).capacity);
         let _held = Held::new(pg_sys::LWLockMode::LW_SHARED);
         let places: &[Place] =
@@ -323,17 +324,19 @@ impl Place {
     }
 
     fn of(session: &Session) -> Self {
-        let application = session.application.unwrap_or_default();
+        let bearer = &session.bearer;
+        let application = bearer.application.unwrap_or_default();
         Self {
             pid: session.pid,
             role: session.role,
             linked_to: session.linked_to.into_bytes(),
-            object_id: session.object_id.into_bytes(),
-            tenant: session.tenant.into_bytes(),
+            object_id: bearer.object_id.into_bytes(),
+            tenant: bearer.tenant.into_bytes(),
             application: application.into_bytes(),
-            has_application: session.application.is_some(),
-            via_group: session.via_group,
-            is_application: session.kind == TokenKind::Application,
+            has_application: bearer.application.is_some(),
+            via_group: bearer.group.is_some(),
+            is_application: bearer.kind == TokenKind::Application,
+            second_factor: bearer.second_factor,
             has_display_name: session.display_name.is_some(),
             has_token_id: session.token_id.is_some(),
             asked_at: 0,
@@ -355,11 +358,14 @@ impl Place {
             log_line_id: self.log_line_id.text(),
             role: self.role,
             linked_to: id(self.linked_to),
-            via_group: self.via_group,
-            object_id: id(self.object_id),
-            tenant: id(self.tenant),
-            kind: if self.is_application { TokenKind::Application } else { TokenKind::User },
-            application: self.has_application.then(|| id(self.application)),
+            bearer: Bearer {
+                tenant: id(self.tenant),
+                object_id: id(self.object_id),
+                kind: if self.is_application { TokenKind::Application } else { TokenKind::User },
+                application: self.has_application.then(|| id(self.application)),
+                group: self.via_group.then(|| id(self.linked_to)),
+                second_factor: self.second_factor,
+            },
             display_name: self.has_display_name.then(|| self.display_name.text()),
             token_id: self.has_token_id.then(|| self.token_id.text()),
             key_id: self.key_id.text(),

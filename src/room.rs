@@ -1,0 +1,27 @@
+//! Memory for what a client or a statement sizes ("Foreign sizes" in CONTRIBUTING.md).
+//!
+//! Rust's own collections end the process when there is no memory, and the server then ends every session. What is collected here
+//! ends in an error of this statement.
+
+use pgrx::prelude::*;
+
+use crate::fault::{Fault, Outcome};
+
+/// Adds one item.
+pub(crate) fn push<T>(list: &mut Vec<T>, item: T) -> Outcome<()> {
+    list.try_reserve(1).map_err(|_| exhausted())?;
+    list.push(item);
+    Ok(())
+}
+
+/// Collects items.
+pub(crate) fn collect<T>(items: impl IntoIterator<Item = T>) -> Outcome<Vec<T>> {
+    let mut list = Vec::new();
+    items.into_iter().try_for_each(|item| push(&mut list, item))?;
+    Ok(list)
+}
+
+/// The error PostgreSQL itself raises then.
+fn exhausted() -> Fault {
+    Fault::new(PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY, "out of memory")
+}

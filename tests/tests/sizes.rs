@@ -1,0 +1,217 @@
+//! What a client or a statement sizes: it is bounded, or it ends in an error, and it can be ended.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::thread;
+
+use trial::client::{RawClient, psql_with};
+use trial::cluster::{Cluster, Setup, eventually};
+use trial::issuer::*;
+use trial::scratch::server_ids;
+
+use crate::sessions::{enter, value};
+use crate::{link, module, scene, scene_with};
+
+/// So that a log of statements of megabytes is not what is tested.
+const QUIET: &str = "log_statement = none\nlog_min_messages = warning\nlog_min_error_statement = panic";
+
+/// How much more memory than it has a session may take, in megabytes.
+const LIMITS: [u64; 5] = [20, 40, 60, 90, 130];
+
+/// So many names in a list; the tree of the statement takes some forty megabytes.
+const MANY: usize = 400_000;
+
+/// Leaves the process of a session no more memory than it has and so many megabytes.
+fn limit(session: &mut RawClient, megabytes: u64) {
+    let pid: i32 = value(session, "SELECT pg_backend_pid()").parse().expect("a process id");
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let has = status.lines().find_map(|line| line.strip_prefix("VmSize:")?.trim().strip_suffix(" kB"));
+    let kilobytes: u64 = has.and_then(|number| number.trim().parse().ok()).expect("a size");
+    let most = kilobytes * 1_024 + megabytes * 1_048_576;
+    let mut prlimit = Command::new("prlimit");
+    if let Some((user, group)) = server_ids() {
+        prlimit.uid(user).gid(group);
+    }
+    let output = prlimit.arg(format!("--pid={pid}")).arg(format!("--as={most}")).output().expect("prlimit");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Expects a statement to end in an answer or an ERROR, and the session and the server to go on, however little memory there is.
+fn survives(cluster: &Cluster, statement: &str, log_in: impl Fn() -> RawClient) {
+    let shown: String = statement.chars().take(60).collect();
+    let mut witness = cluster.superuser();
+    for megabytes in LIMITS {
+        let mut session = log_in();
+        limit(&mut session, megabytes);
+        if let Err(error) = session.query(statement) {
+            let log = trial::expect::ours(&cluster.log());
+            assert_eq!(error.severity, "ERROR", "{shown} within {megabytes} MB: {error:?}\n{log}");
+        }
+        assert_eq!(value(&mut session, "SELECT 1"), "1", "{shown} within {megabytes} MB");
+    }
+    assert_eq!(value(&mut witness, "SELECT 1"), "1", "the server was started anew by {shown}");
+}
+
+fn list(name: &str) -> String {
+    vec![name; MANY].join(",")
+}
+
+/// A session that has the rights of somebody, who has none.
+fn session_of(cluster: &Cluster, role: &str) -> RawClient {
+    let mut client = cluster.superuser();
+    assert!(client.query(&format!("SET SESSION AUTHORIZATION {role}")).is_ok());
+    client
+}
+
+#[test]
+fn no_list_of_names_takes_the_server_down() {
+    let (cluster, _provider) = scene(QUIET);
+    link(&cluster, "ann", PERSON, "user");
+    cluster.sql("CREATE ROLE somebody LOGIN; CREATE ROLE x; CREATE ROLE y");
+    let many = list("y");
+    for statement in [
+        format!("GRANT x TO {many}"),
+        format!("REVOKE x FROM {many}"),
+        format!("GRANT {many} TO x"),
+        format!("GRANT azure_ad_user TO {many}"),
+        format!("REVOKE azure_ad_user FROM {many}"),
+        format!("DROP ROLE {many}"),
+        format!("DROP OWNED BY {many}"),
+        format!("REASSIGN OWNED BY {many} TO x"),
+        format!("CREATE ROLE z IN ROLE {many}"),
+        format!("CREATE ROLE z ROLE {many} ADMIN {many}"),
+        format!("ALTER GROUP x ADD USER {many}"),
+        format!("ALTER ROLE somebody {}", "NOCREATEDB ".repeat(MANY)),
+    ] {
+        survives(&cluster, &statement, || session_of(&cluster, "somebody"));
+    }
+    // Of whoever has the right to it: a linked role, and one that is not, as often as can be.
+    for statement in [
+        format!("GRANT azure_ad_user TO {}", list("ann")),
+        format!("REVOKE azure_ad_user FROM {}", list("ann")),
+        format!("GRANT azure_ad_user TO {many}"),
+        format!("CREATE ROLE z IN ROLE azure_ad_user, {many}"),
+    ] {
+        survives(&cluster, &statement, || cluster.superuser());
+    }
+}
+
+#[test]
+fn no_argument_takes_the_server_down() {
+    let (cluster, _provider) = scene(QUIET);
+    link(&cluster, "ann", PERSON, "user");
+    let huge = format!("repeat('x', {})", 40_000_000);
+    survives(&cluster, &format!("SELECT azure_ad_auth.session_claim({huge}) IS NULL"), || {
+        enter(&cluster, "ann", &user_v1(unix_now()))
+    });
+    for call in [
+        format!("explain_token({huge})"),
+        format!("explain_token('a.b.c', {huge})"),
+        format!("create_principal({huge}, '{PERSON}')"),
+        format!("create_principal('bob', '{PERSON}', {huge})"),
+        format!("update_principal('ann', '{PERSON}', {huge})"),
+        format!("set_admin({huge}, '{PERSON}')"),
+        format!("set_admin('bob', '{PERSON}', {huge})"),
+        format!("remove_admin({huge})"),
+        format!("drop_principal({huge})"),
+        format!("revoke_tokens({huge})"),
+    ] {
+        survives(&cluster, &format!("SELECT azure_ad_auth.{call}"), || cluster.superuser());
+    }
+    // In texts of statements.
+    let text = "x".repeat(40_000_000);
+    for statement in [
+        format!("SECURITY LABEL FOR pgaadauth ON ROLE ann IS 'aadauth,{text}'"),
+        format!("SECURITY LABEL FOR \"pgaadauth-int\" ON ROLE ann IS '{text}'"),
+        format!("SECURITY LABEL FOR azure_ad_auth ON ROLE ann IS '{text}'"),
+        format!("SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL /* {text} */"),
+        format!("CREATE ROLE {} IN ROLE azure_ad_user /* {text} */", "n".repeat(62)),
+        format!("CREATE ROLE z PASSWORD '{text}' IN ROLE azure_ad_user"),
+    ] {
+        survives(&cluster, &statement, || cluster.superuser());
+    }
+    // A linked role may give itself settings; whatever they are, its guard is put back.
+    let mine = format!("ALTER ROLE ann SET my.text = '{text}'");
+    link(&cluster, "ann", PERSON, "user");
+    survives(&cluster, &mine, || enter(&cluster, "ann", &user_v1(unix_now())));
+}
+
+/// 30,000 names of 62 bytes took minutes, for each was looked for in the whole text.
+#[test]
+fn what_a_statement_costs_does_not_grow_with_the_square_of_it() {
+    let (cluster, _provider) = scene(QUIET);
+    cluster.sql("CREATE ROLE somebody LOGIN");
+    let names: Vec<_> = (0..30_000).map(|n| format!("\"{n:062}\"")).collect();
+    let statement = format!("GRANT azure_ad_user TO {}", names.join(","));
+    let timed = format!("SET statement_timeout = '30s'; {statement}");
+    for (role, sqlstates) in [("somebody", ["42501"]), ("postgres", ["42704"])] {
+        thread::scope(|scope| {
+            let error = scope.spawn(|| session_of(&cluster, role).query(&timed).expect_err("an error"));
+            assert!(eventually(|| error.is_finished()), "the statement of {role} does not end");
+            let error = error.join().expect("a thread");
+            assert!(sqlstates.contains(&error.sqlstate.as_str()), "{role}: {error:?}");
+        });
+    }
+}
+
+/// Somebody else's hook, which comes before ours, has the statement cancelled, or the session ended. What is ours about the statement
+/// must notice before it comes to its own error.
+#[test]
+fn what_is_done_for_each_name_can_be_interrupted() {
+    let (cluster, _provider) = scene_with(Setup { settings: QUIET.to_owned(), ..Setup::default() });
+    let impatient = module(&cluster, "impatient", "impatient");
+    cluster.sql(&format!("ALTER SYSTEM SET shared_preload_libraries = azure_ad_auth, '{impatient}'"));
+    cluster.restart();
+    cluster.sql("CREATE ROLE local; CREATE ROLE x");
+    link(&cluster, "ann", PERSON, "user");
+    for (statement, sqlstate) in [
+        ("GRANT azure_ad_user TO local", "55000"),
+        ("GRANT x, azure_ad_user TO ann, local", "55000"),
+        ("DROP ROLE x, azure_ad_user", "2BP01"),
+        ("CREATE ROLE z IN ROLE azure_ad_user PASSWORD 'x'", "22023"),
+    ] {
+        for (wants, found) in [("", sqlstate), ("cancel", "57014"), ("end", "57P01")] {
+            let mut session = cluster.superuser();
+            assert!(session.query(&format!("SET impatient.wants = '{wants}'")).is_ok());
+            let error = session.query(statement).expect_err(statement);
+            assert_eq!(error.sqlstate, found, "{statement} with {wants:?}: {error:?}");
+        }
+    }
+    assert_eq!(cluster.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'x'"), "1");
+}
+
+/// Every byte of a text is odd to it: each begins the rest anew.
+#[test]
+fn no_text_costs_the_square_of_its_length() {
+    let (cluster, _provider) = scene(QUIET);
+    for (name, encoding) in [("bytes", "SQL_ASCII"), ("latin", "LATIN1"), ("japan", "EUC_JP")] {
+        cluster.sql(&format!("CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"));
+        let folder = cluster.folder().path().display();
+        let connection = format!("host={folder} port={} dbname={name} user=postgres", cluster.port);
+        let program = cluster.workshop.installation.program("psql");
+        let output = psql_with(&program, &[], &connection, None, "CREATE EXTENSION azure_ad_auth");
+        assert!(output.success, "{}", output.stderr);
+    }
+    link(&cluster, "ann", PERSON, "user");
+    for name in ["bytes", "latin", "japan"] {
+        let mut ann = cluster.client();
+        let token = crate::KEY.token(&user_v1(unix_now()));
+        let outcome = ann.login(&[("user", "ann"), ("database", name)], &token);
+        assert_eq!(outcome, trial::client::Outcome::Ready);
+        // By bytes: in SQL_ASCII none of them is a character of ours.
+        let odd = if name == "bytes" {
+            "convert_from(decode(repeat('ff', 65530), 'hex'), 'SQL_ASCII')"
+        } else {
+            "repeat(chr(161), 32765)"
+        };
+        let statement =
+            format!("SELECT count(azure_ad_auth.session_claim({odd})) FROM generate_series(1, 20)");
+        thread::scope(|scope| {
+            let answer = scope.spawn(|| ann.query(&statement));
+            assert!(eventually(|| answer.is_finished()), "in {name} the statement does not end");
+            let answer = answer.join().expect("a thread");
+            assert!(answer.is_ok() || name == "japan", "{name}: {answer:?}");
+        });
+    }
+}
