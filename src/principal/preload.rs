@@ -70,11 +70,9 @@ pub(crate) enum Change {
 }
 
 impl Settings {
-    fn of(settings: &[Vec<u8>]) -> Self {
-        Self {
-            libraries: value_of(settings, PARAMETER).map(Libraries::parse),
-            guard: value_of(settings, GUARD).map(<[u8]>::to_vec),
-        }
+    fn of(row: &scan::Row) -> Self {
+        let [libraries, guard] = row.settings(3, [PARAMETER, GUARD]);
+        Self { libraries: libraries.as_deref().map(Libraries::parse), guard }
     }
 
     fn has_ours(&self) -> bool {
@@ -146,7 +144,7 @@ pub(crate) fn is_whole(role: &Role) -> bool {
 pub(crate) fn guards() -> BTreeMap<u32, Guard> {
     let rows = scan::ROLE_SETTINGS.rows(&[], |row| {
         let (database, role) = (row.get::<pg_sys::Oid>(1)?, row.get::<pg_sys::Oid>(2)?);
-        Some((role.to_u32(), (database == pg_sys::InvalidOid, Settings::of(&row.texts(3)))))
+        Some((role.to_u32(), (database == pg_sys::InvalidOid, Settings::of(row))))
     });
     let mut by_role: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (role, settings) in rows {
@@ -200,13 +198,9 @@ pub(crate) fn libraries_without_guard(database: pg_sys::Oid, role: pg_sys::Oid) 
 
 /// What a row says of `session_preload_libraries`.
 fn setting(database: pg_sys::Oid, role: pg_sys::Oid) -> Option<Vec<u8>> {
-    let rows = scan::ROLE_SETTINGS.rows(&[database, role], |row| Some(row.texts(3)));
-    value_of(&rows.into_iter().next()?, PARAMETER).map(<[u8]>::to_vec)
-}
-
-/// The value of a setting among those of a row, each `name=value`.
-fn value_of<'s>(settings: &'s [Vec<u8>], name: &str) -> Option<&'s [u8]> {
-    settings.iter().find_map(|setting| setting.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+    let rows = scan::ROLE_SETTINGS.rows(&[database, role], |row| Some(row.settings(3, [PARAMETER])));
+    let [value] = rows.into_iter().next()?;
+    value
 }
 
 fn place(role: &Role, database: Option<&CStr>) -> Vec<u8> {
@@ -261,7 +255,7 @@ fn rows_of(role: &Role) -> Vec<Row> {
 }
 
 fn row_of(role: &Role, database: pg_sys::Oid, name: Option<CString>) -> Option<Row> {
-    let rows = scan::ROLE_SETTINGS.rows(&[database, role.id], |row| Some(Settings::of(&row.texts(3))));
+    let rows = scan::ROLE_SETTINGS.rows(&[database, role.id], |row| Some(Settings::of(row)));
     Some(Row { database: name, settings: rows.into_iter().next()? })
 }
 

@@ -113,20 +113,24 @@ impl Row {
         }
     }
 
-    /// The texts of a column of type text[]; none if it is null. Asks no catalog what a text is:
-    /// logins read settings by this.
+    /// Returns the values of some settings in a column of type text[], whose items are
+    /// `name=value`; none for one that is not there. Asks no catalog what a text is: logins read
+    /// settings by this.
+    ///
+    /// The items are looked at where they lie, and only these values are copied: a role may give
+    /// itself other settings, and make them as long as it likes.
     #[expect(unsafe_code, reason = "no safe wrapper")]
-    pub(super) fn texts(&self, column: i32) -> Vec<Vec<u8>> {
+    pub(super) fn settings<const N: usize>(&self, column: i32, names: [&str; N]) -> [Option<Vec<u8>>; N] {
         const ALIGNED_AS_INT: std::ffi::c_char = b'i'.cast_signed();
+        let mut values = [const { None }; N];
         let mut is_null = false;
         let (mut elements, mut nulls, mut count) = (std::ptr::null_mut(), std::ptr::null_mut(), 0);
-        // SAFETY: as above. The array is detoasted first; what it is taken apart into is palloc'd,
-        // has `count` members, and is freed with the memory of the statement. A text is a varlena,
-        // of which `from_datum` makes a copy.
+        // SAFETY: as above. The array is detoasted first; what it is taken apart into is palloc'd
+        // and has `count` members.
         unsafe {
             let datum = pg_sys::heap_getattr(self.tuple, column, self.descriptor, &mut is_null);
             if is_null {
-                return Vec::new();
+                return values;
             }
             pg_sys::deconstruct_array(
                 pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).cast(),
@@ -138,10 +142,21 @@ impl Row {
                 &raw mut nulls,
                 &raw mut count,
             );
-            (0..usize::try_from(count).unwrap_or_default())
-                .filter_map(|n| Vec::<u8>::from_datum(*elements.add(n), *nulls.add(n)))
-                .collect()
         }
+        for n in 0..usize::try_from(count).unwrap_or_default() {
+            interrupts::check();
+            // SAFETY: one of those members, a text, which stays until the memory of the statement
+            // is freed.
+            let item = unsafe { <&[u8]>::from_datum(*elements.add(n), *nulls.add(n)) };
+            for (value, name) in values.iter_mut().zip(names) {
+                let found = item.and_then(|item| item.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+                if value.is_none() {
+                    // bounded: only superusers write the settings that are asked for.
+                    *value = found.map(<[u8]>::to_vec);
+                }
+            }
+        }
+        values
     }
 }
 

@@ -408,7 +408,7 @@ fn a_role_that_holds_the_guards_parameter_is_not_linked() {
         cluster.sql_verbosely(&format!("SELECT azure_ad_auth.create_principal('holder', '{PERSON}')"));
     let message = "ERROR:  42501: role \"holder\" is linked to a directory object and cannot have SET on parameter \"azure_ad_auth.guard\"";
     assert!(output.stderr.contains(message), "{}", output.stderr);
-    let hint = "HINT:  Revoke SET ON PARAMETER azure_ad_auth.guard where the role has it from.";
+    let hint = "HINT:  REVOKE SET ON PARAMETER azure_ad_auth.guard FROM holder;";
     assert!(output.stderr.contains(hint), "{}", output.stderr);
     cluster.sql("REVOKE SET ON PARAMETER azure_ad_auth.guard FROM holder");
     link(&cluster, "holder", PERSON, "user");
