@@ -3,7 +3,7 @@
 #![allow(missing_docs, reason = "made by macros")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use entra::{Cloud, Key, KeyLookup, Label, Policy, Principal, RawPolicy, Unverified, verify};
+use entra::{Cloud, Key, KeyLookup, Label, Policy, Principal, RawPolicy, Revocations, Unverified, verify};
 use serde_json::json;
 use trial::issuer::{AUDIENCE, KEY_ISSUER, PERSON, Signer, TENANT, unix_now, user_v1, with};
 
@@ -31,6 +31,7 @@ fn admission(c: &mut Criterion) {
     .expect("a policy");
     let label = Label::parse(&format!("aadauth,oid={PERSON},type=user,tenant_id={TENANT}")).expect("a label");
     let principal = Principal::of(&label).expect("a principal");
+    let revocations = Revocations::default();
     let now = unix_now();
     // The sizes of tokens as users see them: of a managed identity, of a person, of a person with 200 groups.
     for (name, padding) in [("2 KB", 700), ("7 KB", 4_500), ("12 KB", 8_200)] {
@@ -44,7 +45,8 @@ fn admission(c: &mut Criterion) {
         let stranger = Signer::new("key-2").token(&with(user_v1(now), "xms_pad", json!("x".repeat(padding))));
         c.bench_function(&format!("an unknown key, {name}"), |b| {
             b.iter(|| {
-                Unverified::parse(stranger.as_bytes()).and_then(|token| token.could_pass(&policy, now))
+                Unverified::parse(stranger.as_bytes())
+                    .and_then(|token| token.could_pass(&policy, now, &principal, &revocations))
             });
         });
     }

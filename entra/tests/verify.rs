@@ -598,7 +598,7 @@ fn what_could_open_the_role_is_worth_a_request_and_nothing_else_is() {
     let token = Unverified::parse(token.as_bytes()).unwrap();
     let principal = Principal::of(&Label::parse(&label).unwrap()).unwrap();
     let mut revocations = Revocations::default();
-    revocations.revoke(principal.object_id, NOW + 1);
+    revocations.revoke(principal.object_id, NOW + 1, |_| true);
     let refusal = token.could_pass(&policy(), NOW, &principal, &revocations).unwrap_err();
     assert_eq!(refusal.code(), Code::TokenRevoked);
 }
