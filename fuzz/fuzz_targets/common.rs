@@ -15,7 +15,8 @@ pub fn token_of(header: &[u8], claims: &[u8]) -> String {
 #[allow(dead_code)]
 pub fn could_pass(token: &entra::Unverified<'_>) -> Result<(), entra::Refusal> {
     let label = "aadauth,oid=22222222-aaaa-bbbb-cccc-000000000002,type=group,mfa";
-    let principal = entra::Label::parse(label).ok().and_then(|label| entra::Principal::of(&label)).expect("a link");
+    let principal =
+        entra::Label::parse(label).ok().and_then(|label| entra::Principal::of(&label)).expect("a link");
     token.could_pass(&policy(), 1_700_000_000, &principal, &entra::Revocations::default())
 }
 
