@@ -149,8 +149,7 @@ pub(super) fn check_path(path: &str) -> Result<(), String> {
 /// A file of certificates, or nothing.
 fn check_anchors(path: &str) -> Result<(), String> {
     check_path(path)?;
-    // A parallel worker takes over what its leader has, whatever has become of the file since.
-    if path.is_empty() || starting_in_parallel() {
+    if path.is_empty() {
         return Ok(());
     }
     anchors_in(path).map(drop).map_err(|fault| format!("is not a file of certificates: {fault}"))
@@ -180,9 +179,11 @@ fn within(text: &str) -> Result<(), String> {
     if text.len() > MAX_ORIGIN_BYTES { Err("is too long".into()) } else { Ok(()) }
 }
 
-/// Refuses a bad text at reload and by ALTER SYSTEM, with the reason; lets it stand at server start.
+/// Refuses a bad text at reload and by ALTER SYSTEM, with the reason; lets it stand at server start,
+/// and in a parallel worker, which takes over what its leader has whatever has become of a file
+/// since.
 fn check_text(value: *mut *mut c_char, name: &str) -> bool {
-    if starting() {
+    if starting() || starting_in_parallel() {
         return true;
     }
     #[expect(unsafe_code, reason = "a check hook is handed C strings")]
