@@ -43,7 +43,12 @@ fn ways_to(role: &str, is_linked: bool, major: u32) -> Vec<String> {
         "ALTER ROLE {} RESET ALL",
         "ALTER ROLE {} RENAME TO another",
     ];
-    if !is_linked {
+    if is_linked {
+        ways.extend([
+            "SELECT azure_ad_auth.update_principal('{}', '44444444-aaaa-bbbb-cccc-000000000004')",
+            "SECURITY LABEL FOR pgaadauth ON ROLE {} IS 'aadauth,oid=44444444-aaaa-bbbb-cccc-000000000004,type=user'",
+        ]);
+    } else {
         ways.extend([
             "CREATE ROLE fresh IN ROLE {}",
             "CREATE ROLE fresh IN GROUP {}",
@@ -51,11 +56,6 @@ fn ways_to(role: &str, is_linked: bool, major: u32) -> Vec<String> {
             "ALTER ROLE {} LOGIN VALID UNTIL 'infinity'",
             "SELECT azure_ad_auth.create_principal('{}', '66666666-aaaa-bbbb-cccc-000000000006', 'user')",
             "SECURITY LABEL FOR pgaadauth ON ROLE {} IS 'aadauth,oid=66666666-aaaa-bbbb-cccc-000000000006,type=user'",
-        ]);
-    } else {
-        ways.extend([
-            "SELECT azure_ad_auth.update_principal('{}', '44444444-aaaa-bbbb-cccc-000000000004')",
-            "SECURITY LABEL FOR pgaadauth ON ROLE {} IS 'aadauth,oid=44444444-aaaa-bbbb-cccc-000000000004,type=user'",
         ]);
     }
     if major >= 16 {
