@@ -196,9 +196,12 @@ fn raise(flag: &mut bool, name: &'static str) -> Result<(), LabelFault> {
     if std::mem::replace(flag, true) { Err(LabelFault::Duplicate(name)) } else { Ok(()) }
 }
 
-/// Digits only: no sign, no blanks.
+/// Digits only: no sign, no blanks; and no more of them than the latest time has. A label could be as
+/// long as one may be by zeros alone, and would be too long with what is added to it later.
 fn parse_seconds(text: &str) -> Option<i64> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+    const MOST_DIGITS: usize = 19;
+    let is_number = text.len() <= MOST_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { text.parse().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -286,6 +289,7 @@ mod tests {
             ("aadauth,not_before=-1", bad("not_before", "-1")),
             ("aadauth,not_before=", bad("not_before", "")),
             ("aadauth,not_before=99999999999999999999", bad("not_before", "99999999999999999999")),
+            ("aadauth,not_before=00000000000000000001", bad("not_before", "00000000000000000001")),
             ("aadauth,admin,admin", LabelFault::Duplicate("admin")),
             ("aadauth,mfa,mfa", LabelFault::Duplicate("mfa")),
             ("aadauth,type=user,type=user", LabelFault::Duplicate("type")),

@@ -224,6 +224,9 @@ fn after(statement: &Statement) -> Outcome<()> {
             role.role().filter(is_anchor).map_or(Ok(()), |anchor| verify::anchor_is_intact(&anchor))?;
             let role = Roles::One(role.clone()).distinct()?;
             verify::roles_are_sound(&role, None, &New::nothing())?;
+            // What is harmless for a linked role was judged before, and it may have been unlinked
+            // since. So this comes after a linked role was found to have no password.
+            createrole::check(statement)?;
             verify::nobody_lifts_a_guard(&role, &New::nothing())
         }
         Statement::Create(creation) => {

@@ -1,7 +1,9 @@
 //! What an administrator may not rebind he may not reach by a statement either, on every version.
 
+use std::thread;
+
 use trial::client::RawClient;
-use trial::cluster::Cluster;
+use trial::cluster::{Cluster, eventually};
 use trial::issuer::*;
 
 use crate::links::{ADMIN, SECOND_ADMIN, session};
@@ -115,6 +117,30 @@ fn an_administrator_does_not_reach_what_a_superuser_has_granted() {
         run(&mut admin, "ROLLBACK");
     }
     run(&mut admin, "DROP ROLE ann");
+}
+
+/// While the statement waits inside of PostgreSQL, which has been asked about a linked role, another session of the same
+/// administrator unlinks it: what a linked role may be given, one that is none may not.
+#[test]
+fn what_is_harmless_for_a_linked_role_is_judged_again_when_it_is_unlinked_meanwhile() {
+    let (cluster, _provider) = scene("");
+    let mut admin = made_by_an_administrator(&cluster);
+    let mut second = session(&cluster, "admin", ADMIN);
+    cluster.sql("CREATE ROLE finance; GRANT finance TO ann");
+    let mut holder = cluster.superuser();
+    run(&mut holder, "BEGIN");
+    run(&mut holder, "LOCK TABLE pg_authid IN SHARE MODE");
+    thread::scope(|scope| {
+        let answer = scope.spawn(|| second.query("ALTER ROLE ann PASSWORD 'known'"));
+        let waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'pg_authid'::regclass AND NOT granted";
+        assert!(eventually(|| cluster.sql(waiting) == "1"));
+        run(&mut admin, "SELECT azure_ad_auth.drop_principal('ann')");
+        run(&mut holder, "COMMIT");
+        let fault = answer.join().expect("a thread").expect_err("a password");
+        assert_eq!(fault.sqlstate, "42501", "{fault:?}");
+        assert_eq!(fault.message, "permission denied to change role \"ann\"");
+    });
+    assert_eq!(cluster.sql("SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = 'ann'"), "t");
 }
 
 /// A superuser's statement is a superuser's, and other roles with CREATEROLE go by PostgreSQL's own rules.

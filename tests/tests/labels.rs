@@ -225,3 +225,23 @@ fn what_was_found_out_about_another_object_goes_with_the_link() {
         format!("pgaadauth: aadauth,oid={PERSON},type=user,tenant_id={TENANT}")
     );
 }
+
+/// A time with many zeros before it makes a label as long as one may be. What is found out is added to it, and what is too long
+/// is read by nobody.
+#[test]
+fn no_label_of_an_administrators_is_so_long_that_revoked_tokens_are_forgotten() {
+    let (cluster, _provider) = scene("azure_ad_auth.clock_skew = 0");
+    let mut admin = session(&cluster, "admin", ADMIN);
+    let create = format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')");
+    assert!(admin.query(&create).is_ok());
+    let token = token_of(PERSON);
+    cluster.sql("SELECT azure_ad_auth.revoke_tokens('ann')");
+    let own = format!("SECURITY LABEL FOR pgaadauth ON ROLE ann IS 'aadauth,oid={PERSON},type=user'");
+    assert!(admin.query(&own).is_ok());
+    let (zeros, time) = ("0".repeat(1_000 - "not_before=".len() - 10), unix_now() + 60);
+    let padded = format!("SECURITY LABEL FOR \"pgaadauth-int\" ON ROLE ann IS 'not_before={zeros}{time}'");
+    let answer = admin.query(&padded);
+    assert!(admin.query("SECURITY LABEL FOR \"pgaadauth-int\" ON ROLE ann IS NULL").is_ok());
+    revoked(&cluster, "ann", &token);
+    assert_eq!(answer.expect_err("zeros").sqlstate, "22023");
+}
