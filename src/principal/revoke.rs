@@ -98,7 +98,9 @@ fn revoke(role: &Role, label: &Label, not_before: i64) -> i64 {
     not_before
 }
 
-/// Objects that roles are linked to, and those that are logged in, have room of their own: whoever may invent ids cannot take it.
+/// Objects that roles are linked to, and those that are logged in, have room of their own, which
+/// invented ids do not take. An administrator can still take it by linking roles to invented ids,
+/// which everybody sees; a superuser's revocation then makes room.
 fn revoke_everywhere(object: Uuid, not_before: i64, labelled: &[Role]) -> Outcome<()> {
     let user = catalog::role_named(USER_ROLE).ok_or_else(|| {
         Fault::not_now("role \"azure_ad_user\" does not exist").hint("SELECT azure_ad_auth.repair();")
