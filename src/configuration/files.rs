@@ -237,7 +237,12 @@ mod tests {
                 "No such file or directory (os error 2): no signing keys can be fetched",
             ),
             ("azure_ad_auth.ca_file", "ca.pem", REFUSED, "is not an absolute path: after the next restart"),
-            ("azure_ad_auth.tenant", "x", REFUSED, "there is no setting azure_ad_auth.tenant: once the file is read again"),
+            (
+                "azure_ad_auth.tenant",
+                "x",
+                REFUSED,
+                "there is no setting azure_ad_auth.tenant: once the file is read again",
+            ),
             (
                 "aad_validate_oids_in_tenant",
                 "off",
