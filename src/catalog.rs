@@ -4,14 +4,16 @@
 //! Their relations are nailed in the relation cache for that purpose. Anything else works while the caches are warm, and
 //! after a crash fails with "cannot read pg_class without having selected a database".
 
+pub(crate) mod membership;
+pub(crate) mod shared_scan;
+
 use std::ffi::{CStr, CString};
 
 use entra::{Label, LabelFault, Revocations};
 use pgrx::prelude::*;
 
-use super::scan;
-use super::superuser::quoted_name;
-use crate::text;
+use crate::pg::spi::quoted_name;
+use crate::pg::text;
 
 /// The role that marks Azure AD roles.
 pub(crate) const USER_ROLE: &CStr = c"azure_ad_user";
@@ -239,7 +241,7 @@ pub(crate) const fn object_address(role: pg_sys::Oid) -> pg_sys::ObjectAddress {
 
 /// What a role's labels say. Both are read, and what either demands of a token is demanded.
 pub(crate) fn link_of(role: pg_sys::Oid) -> Link {
-    let [own, internal] = scan::labels_of(role, [PROVIDER, INTERNAL_PROVIDER]);
+    let [own, internal] = shared_scan::labels_of(role, [PROVIDER, INTERNAL_PROVIDER]);
     let Some(own) = own else { return Link::None };
     let internal = internal.map_or_else(|| Ok(Label::default()), |text| Label::parse_internal(&text));
     match (Label::parse_written(&own), internal) {
@@ -253,7 +255,7 @@ pub(crate) fn link_of(role: pg_sys::Oid) -> Link {
 
 /// From when on a role's tokens count, be it linked or not.
 pub(crate) fn not_before_of(role: pg_sys::Oid) -> Option<i64> {
-    let [own, internal] = scan::labels_of(role, [PROVIDER, INTERNAL_PROVIDER]);
+    let [own, internal] = shared_scan::labels_of(role, [PROVIDER, INTERNAL_PROVIDER]);
     let own = own.and_then(|text| Label::parse_written(&text).ok()?.not_before);
     own.max(internal.and_then(|text| Label::parse_internal(&text).ok()?.not_before))
 }

@@ -1,23 +1,24 @@
 //! The signing keys: fetched by a background worker, kept in shared memory, read by logins.
 
-mod api;
-mod cache;
-mod fetch;
-mod handover;
-mod said;
+pub(crate) mod fetch;
+mod memory;
 mod snapshot;
+mod sql;
 mod worker;
 
 use std::time::{Duration, Instant};
 
 use entra::{Key, KeySource};
 
-pub(crate) use cache::{KeyRow, Status, init_shared_memory, unknown_setting};
-pub(crate) use worker::{azure_ad_auth_worker_main as worker_main, register as register_worker};
+pub(crate) use crate::keys::memory::KeyRow;
+pub(crate) use crate::keys::memory::Status;
+pub(crate) use crate::keys::memory::init_shared_memory;
+pub(crate) use crate::keys::memory::unknown_setting;
+pub(crate) use crate::keys::worker::azure_ad_auth_worker_main as worker_main;
+pub(crate) use crate::keys::worker::register as register_worker;
 
-use crate::clock;
-use crate::settings;
-use crate::stat;
+use crate::pg::clock;
+use crate::{settings, stat};
 
 /// By how many seconds the snapshot may be older than the keys in memory, after which it was written: it takes no more than the
 /// disk does.
@@ -43,23 +44,23 @@ pub(crate) struct Lookup {
 
 /// Looks a key up, among keys of the origin with this fingerprint only.
 pub(crate) fn find(key_id: &str, fingerprint: &str) -> Lookup {
-    cache::find(key_id, fingerprint, &settings::timing())
+    memory::find(key_id, fingerprint, &settings::timing())
 }
 
 /// How fetching goes.
 pub(crate) fn status() -> Status {
-    cache::status(&settings::timing())
+    memory::status(&settings::timing())
 }
 
 /// The keys at hand.
 pub(crate) fn rows() -> Vec<KeyRow> {
-    cache::rows()
+    memory::rows()
 }
 
 /// Whether the next life of the server would have keys if it started now; why not. None: there is nothing to say, because there
 /// are none at hand, or a fetch is under way.
 pub(crate) fn kept() -> Option<Result<(), String>> {
-    let known = cache::settled_snapshot().filter(|known| !known.keys.is_empty())?;
+    let known = memory::settled_snapshot().filter(|known| !known.keys.is_empty())?;
     Some(snapshot::read().and_then(|found| {
         let found = found.ok_or_else(|| "it is not there".to_owned())?;
         let age = found.age(&known.origin, clock::unix_now(), settings::timing().max_age);
@@ -87,8 +88,8 @@ impl Lookup {
     /// Asks for a fetch, or joins one that runs, and waits until it is worth looking again. False: no fetch may start, or
     /// the time is up.
     pub(crate) fn await_another(&self, fingerprint: &str, deadline: Instant) -> bool {
-        cache::ask(self.generation, fingerprint, &settings::timing())
-            && stat::count_wait(|| cache::await_news(self.generation, deadline))
+        memory::ask(self.generation, fingerprint, &settings::timing())
+            && stat::count_wait(|| memory::await_news(self.generation, deadline))
     }
 }
 
@@ -97,9 +98,9 @@ impl Lookup {
 /// # Errors
 /// What went wrong, in words.
 fn refresh(patience: Duration) -> Result<usize, String> {
-    let begun = cache::force();
-    if cache::await_end(begun, Instant::now() + patience) {
-        cache::outcome()
+    let begun = memory::force();
+    if memory::await_end(begun, Instant::now() + patience) {
+        memory::outcome()
     } else {
         Err("no fetch ended in time; see the server log".to_owned())
     }

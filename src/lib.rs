@@ -1,8 +1,7 @@
 //! Azure AD (Microsoft Entra ID) token login for self-hosted PostgreSQL.
 //!
-//! This file is the wiring. What a token is worth is decided in the crate `entra`; how a token reaches us in [`door`]; who
-//! is linked to what in [`principal`]; where keys come from in [`keys`]; who is in, in [`sessions`];
-//! what logins came to, in [`stat`].
+//! This file is the wiring: it defines the settings, registers hooks and workers, and installs the
+//! SQL objects. `docs/architecture.md` describes the rooms, and `rooms.toml` lists their floors.
 
 #![deny(
     clippy::unwrap_used,
@@ -12,28 +11,18 @@
     clippy::string_slice
 )]
 
-mod argument;
-mod bytes;
-mod chain;
-mod clock;
-mod configuration;
-mod door;
-mod fault;
-mod hba;
-mod hex_text;
-mod interrupts;
+mod catalog;
+mod check;
 mod keys;
-mod preloaded;
-mod principal;
-mod regular_file;
+mod link;
+mod login;
+mod net;
+mod pg;
 mod report;
-mod room;
-mod session;
 mod sessions;
 mod settings;
 mod stat;
-mod text;
-mod wire;
+mod statement;
 
 #[cfg(any(test, feature = "pg_test"))]
 mod pg_tests;
@@ -54,21 +43,21 @@ extension_sql_file!("../sql/roles.sql", name = "roles", requires = ["azure", "fu
 pub extern "C-unwind" fn _PG_init() {
     report::silence_backtraces();
     if !preloading() {
-        fault::or_raise(preloaded::require_for_upgrade());
-        return door::guard::stand();
+        pg::error::or_raise(pg::library::require_for_upgrade());
+        return login::guard::stand();
     }
     if !entra::self_test() {
-        fault::Fault::new(
+        pg::error::Fault::new(
             PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
             "azure_ad_auth cannot verify signatures on this machine",
         )
         .raise();
     }
-    preloaded::mark(keys::worker_main, sessions::reaper_main);
-    door::guard::define();
+    pg::library::mark(keys::worker_main, sessions::reaper_main);
+    login::guard::define();
     settings::define();
-    principal::provider::register();
-    if preloaded::upgrading() {
+    statement::label_provider::register();
+    if pg::library::upgrading() {
         // pg_upgrade restores labels and memberships one by one; nothing may interfere, and nobody logs in.
         return;
     }
@@ -78,10 +67,10 @@ pub extern "C-unwind" fn _PG_init() {
     stat::init_shared_memory();
     keys::register_worker();
     sessions::register_reaper();
-    principal::ddl::install();
-    door::seal::install();
-    door::hook::install();
-    door::pam::stand_aside();
+    statement::hook::install();
+    login::seal::install();
+    login::hook::install();
+    login::door::pam::stand_aside();
 }
 
 #[expect(unsafe_code, reason = "reads flags of the server")]

@@ -4,19 +4,35 @@
 //! guard, the password, the attributes of an administrator, the association with a tenant. Functions and statements write
 //! or remove a label and then settle; a repair settles every role. So nothing that depends on a label is written twice.
 
+pub(crate) mod advice;
+pub(crate) mod demotion;
+mod end_sessions;
+pub(crate) mod escalation;
+pub(crate) mod guard;
+pub(crate) mod label;
+mod libraries;
+pub(crate) mod lock;
+pub(crate) mod managed;
+pub(crate) mod marker_roles;
+pub(crate) mod revocation;
+pub(crate) mod rights;
+pub(crate) mod sql;
+pub(crate) mod tenant;
+mod trust_lines;
+
 use std::ffi::{CStr, CString};
 
 use entra::Label;
 use pgrx::prelude::*;
 
-use super::catalog::{self, ADMIN_ROLE, INTERNAL_PROVIDER, Link, PROVIDER, Role, USER_ROLE};
-use super::lock::{claim_to_link, claim_to_unlink, renamed};
-use super::membership::{self, Membership};
-use super::reach::{New, check_reach};
-use super::superuser::{as_superuser, quoted, run};
-use super::{advice, association, labels, managed, preload, rights, sessions, stepping_down, trust_lines};
-use crate::fault::{Fault, Outcome, notice};
-use crate::text::read;
+use crate::catalog::membership::{self, Membership};
+use crate::catalog::{self, ADMIN_ROLE, INTERNAL_PROVIDER, Link, PROVIDER, Role, USER_ROLE};
+use crate::link::escalation::{New, check_reach};
+use crate::link::lock::{claim_to_link, claim_to_unlink, renamed};
+use crate::pg::spi::{as_superuser, quoted, run};
+
+use crate::pg::error::{Fault, Outcome, notice};
+use crate::pg::text::read;
 
 /// What [`settle`] had to do, in words.
 pub(crate) type Done = Vec<String>;
@@ -37,7 +53,7 @@ pub(crate) fn unlink(role: &Role) -> Outcome<Done> {
     let revoked = catalog::not_before_of(role.id);
     set_label(role, PROVIDER, None);
     set_label(role, INTERNAL_PROVIDER, None);
-    labels::keep_revoked(role, revoked);
+    label::keep_revoked(role, revoked);
     settle(role)
 }
 
@@ -79,7 +95,7 @@ pub(crate) fn settle(role: &Role) -> Outcome<Done> {
         let was_admin = holds_admin_role(role);
         settle_role(role, &mut done)?;
         if was_admin || holds_admin_role(role) {
-            association::settle(&mut done)?;
+            tenant::settle(&mut done)?;
         }
         Ok(done)
     })
@@ -116,7 +132,7 @@ pub(crate) fn holds_admin_role(role: &Role) -> bool {
 
 /// Writes or removes a label, and makes that visible to the rest of the statement.
 #[expect(unsafe_code, reason = "no safe wrapper")]
-pub(super) fn set_label(role: &Role, provider: &CStr, text: Option<&str>) {
+pub(crate) fn set_label(role: &Role, provider: &CStr, text: Option<&str>) {
     let object = catalog::object_address(role.id);
     let text = text.and_then(|text| CString::new(text).ok());
     let pointer = text.as_ref().map_or(std::ptr::null(), |text| text.as_ptr());
@@ -143,14 +159,14 @@ fn make_linked(role: &Role, label: &Label, done: &mut Done) -> Outcome<()> {
         return Ok(());
     };
     for anchor in [&user, &admin] {
-        super::anchors::check_adoptable(anchor)?;
+        marker_roles::check_adoptable(anchor)?;
     }
-    super::anchors::join(done);
+    marker_roles::join(done);
     check_members(role, &admin)?;
     let (wanted, other) = if label.admin { (&admin, &user) } else { (&user, &admin) };
     let was_admin = !membership::between(role, &admin).is_empty();
     let was_linked = was_admin || !membership::between(role, &user).is_empty();
-    labels::name_tenant(role, label, done);
+    label::name_tenant(role, label, done);
     revoke(role, other, |_| true, done);
     if label.admin && !membership::between(&admin, role).is_empty() {
         // A role cannot be a member of its own member. As a plain user it is theirs again.
@@ -169,7 +185,7 @@ fn make_linked(role: &Role, label: &Label, done: &mut Done) -> Outcome<()> {
     } else if was_admin && !label.admin {
         alter(role, "NOCREATEROLE NOCREATEDB", done);
         notice(format!("role \"{}\" is no longer an Azure AD administrator", role.display_name()), None);
-        stepping_down::take_back(role, done);
+        demotion::take_back(role, done);
         managed::give_back(role);
     }
     done.extend(guard(role));
@@ -190,10 +206,8 @@ fn check_done(role: &Role, wanted: &Role, was_admin: bool) -> Outcome<()> {
         let now = catalog::role_of(role.id);
         wanted.name.as_c_str() == ADMIN_ROLE || now.is_some_and(|now| !now.create_role && !now.create_db)
     };
-    let whole = is_member
-        && (!was_admin || is_demoted())
-        && !catalog::has_password(role.id)
-        && preload::is_whole(role);
+    let whole =
+        is_member && (!was_admin || is_demoted()) && !catalog::has_password(role.id) && guard::is_whole(role);
     if whole { Ok(()) } else { Err(renamed(role)) }
 }
 
@@ -208,16 +222,16 @@ fn make_unlinked(role: &Role, done: &mut Done) -> Outcome<()> {
     revoke(role, &admin, |_| true, done);
     if was_admin {
         alter(role, "NOCREATEROLE NOCREATEDB", done);
-        stepping_down::take_back(role, done);
+        demotion::take_back(role, done);
         managed::give_back(role);
     }
-    preload::remove(role);
+    guard::remove(role);
     if [&user, &admin].iter().any(|anchor| !membership::between(role, anchor).is_empty()) {
         return Err(renamed(role));
     }
     check_not_inherited(role, &user)?;
     if was_linked {
-        sessions::end_after_commit(role);
+        end_sessions::end_after_commit(role);
         trust_lines::warn_of(role);
     }
     Ok(())
@@ -254,7 +268,7 @@ pub(crate) fn check_no_members(role: &Role) -> Outcome<()> {
     Err(cannot_have_members(role, &member).hint(advice::revocation(role, &member)))
 }
 
-pub(super) fn cannot_have_members(role: &Role, member: &Role) -> Fault {
+pub(crate) fn cannot_have_members(role: &Role, member: &Role) -> Fault {
     let (role, member) = (role.display_name(), member.display_name());
     Fault::denied(format!("role \"{role}\" administers Azure AD roles and cannot have members"))
         .detail(format!("Role \"{member}\" would be an administrator too, and nobody would see it."))
@@ -269,7 +283,7 @@ fn check_members(role: &Role, admin: &Role) -> Outcome<()> {
     Err(has_unlinked_member(&role.display_name(), &member).hint(advice::revocation(role, &member)))
 }
 
-pub(super) fn has_unlinked_member(role: &str, member: &Role) -> Fault {
+pub(crate) fn has_unlinked_member(role: &str, member: &Role) -> Fault {
     let member = member.display_name();
     Fault::not_now(format!("role \"{role}\" cannot be linked because role \"{member}\" is a member of it"))
         .detail("A member of an Azure AD role must be one itself.")
@@ -324,13 +338,13 @@ fn alter(role: &Role, attributes: &str, done: &mut Done) {
 /// Sets the guard; says what was done, if anything was.
 fn guard(role: &Role) -> Option<String> {
     let name = role.display_name();
-    match preload::set(role) {
-        preload::Change::None => None,
-        preload::Change::Set => Some(format!("set the guard of role \"{name}\"")),
-        preload::Change::Renewed(kept) if kept.is_empty() => {
+    match guard::set(role) {
+        guard::Change::None => None,
+        guard::Change::Set => Some(format!("set the guard of role \"{name}\"")),
+        guard::Change::Renewed(kept) if kept.is_empty() => {
             Some(format!("renewed the guard of role \"{name}\""))
         }
-        preload::Change::Renewed(kept) => {
+        guard::Change::Renewed(kept) => {
             let kept: Vec<_> =
                 kept.iter().map(|library| format!("\"{}\"", read(library.to_bytes()))).collect();
             let kept = kept.join(", ");

@@ -1,16 +1,13 @@
 //! How a token reaches us, and the one path from there to admission.
 
-mod conditions;
+mod decision;
+pub(crate) mod door;
 mod explain;
 pub(crate) mod guard;
 pub(crate) mod hook;
-#[cfg(feature = "pg18")]
-mod oauth;
-pub(crate) mod pam;
-mod password;
+mod outcome;
+mod preconditions;
 pub(crate) mod seal;
-mod verdict;
-mod visit;
 
 use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,16 +16,18 @@ use std::time::Instant;
 use entra::{Code, Principal, Refusal, Step, Token, Untrusted, Unverified, Witness};
 use pgrx::prelude::*;
 
-use crate::clock::unix_now;
+use crate::catalog::{self, Role, Standing};
 use crate::keys::{self, Found};
-use crate::principal::catalog::{self, Role, Standing};
+use crate::login::outcome::{Admission, Refused, Sent};
+use crate::login::preconditions::{
+    anchor_refused, check_association, check_revocations, check_role, rules_for,
+};
+use crate::pg::clock::unix_now;
+use crate::pg::text::read;
+use crate::pg::wire::{Connection, Method};
 use crate::report::{Attempt, Denial};
 use crate::settings::{self, Rules};
 use crate::stat;
-use crate::text::read;
-use crate::wire::{Connection, Method};
-use conditions::{anchor_refused, check_association, check_revocations, check_role, rules_for};
-use visit::{Admission, Refused, Sent};
 
 /// By which way a token reaches us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,8 +11,11 @@ mod tests {
     use entra::{Code, FormatFault, JsonFault, Part, Refusal, TokenKind};
     use pgrx::prelude::*;
 
-    use crate::principal::catalog::{self, Link, Standing};
-    use crate::report::{self, Denial};
+    use crate::catalog;
+    use crate::catalog::Link;
+    use crate::catalog::Standing;
+    use crate::report;
+    use crate::report::Denial;
     use crate::settings;
 
     /// The contract's table: code, SQLSTATE, what the client reads.

@@ -7,6 +7,7 @@
 
 mod denial;
 mod flood;
+pub(crate) mod log_once;
 
 use std::ffi::CStr;
 use std::fmt::Write;
@@ -15,12 +16,12 @@ use entra::Code;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::prelude::*;
 
+use crate::pg::text::reported;
+use crate::pg::wire;
+pub(crate) use crate::report::denial::Denial;
+pub(crate) use crate::report::flood::init_shared_memory;
 use crate::sessions::Session;
 use crate::stat;
-use crate::text::reported;
-use crate::wire;
-pub(crate) use denial::Denial;
-pub(crate) use flood::init_shared_memory;
 
 /// The circumstances of a login attempt, for the log.
 #[derive(Debug, Clone)]

@@ -1,20 +1,22 @@
 //! Who is in: the sessions that logged in with a token, what is known of them, and when they end.
 
-mod api;
+mod memory;
+pub(crate) mod own;
 mod reaper;
-mod table;
+mod sql;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use entra::{Bearer, Principal, Token, TokenKind, Uuid};
 use pgrx::prelude::*;
 
-pub(crate) use reaper::{azure_ad_auth_reaper_main as reaper_main, register as register_reaper};
-pub(crate) use table::init_shared_memory;
+pub(crate) use crate::sessions::memory::init_shared_memory;
+pub(crate) use crate::sessions::reaper::azure_ad_auth_reaper_main as reaper_main;
+pub(crate) use crate::sessions::reaper::register as register_reaper;
 
+use crate::pg::{clock, wire};
 use crate::report::{self, Ending};
-use crate::{clock, wire};
-use table::Asked;
+use crate::sessions::memory::Asked;
 
 /// A session, as others may see it. Plain: it lies in shared memory.
 #[derive(Debug, Clone)]
@@ -47,7 +49,7 @@ pub(crate) struct Session {
 
 /// The process that ends sessions, if there is one.
 pub(crate) fn attendant() -> Option<i32> {
-    table::attendant()
+    memory::attendant()
 }
 
 /// Whether an object that a predicate means is in, as one of these roles. An application is its client id too.
@@ -57,7 +59,7 @@ pub(crate) fn is_in(object: Uuid, in_role: impl Fn(pg_sys::Oid) -> bool) -> bool
         let by_client_id = bearer.kind == TokenKind::Application && bearer.application == Some(object);
         bearer.object_id == object || by_client_id
     };
-    table::sessions().iter().any(|session| is_meant(session) && in_role(session.role))
+    memory::sessions().iter().any(|session| is_meant(session) && in_role(session.role))
 }
 
 /// The objects that are in: people, applications by either of their ids, and the groups that some came in by.
@@ -67,12 +69,12 @@ pub(crate) fn objects() -> BTreeSet<Uuid> {
             session.bearer.application.filter(|_| session.bearer.kind == TokenKind::Application);
         [Some(session.bearer.object_id), by_client_id, session.bearer.group].into_iter().flatten()
     };
-    table::sessions().iter().flat_map(of).collect()
+    memory::sessions().iter().flat_map(of).collect()
 }
 
 /// Asks all sessions of some roles, given with their names, to end. Raises nothing and reads no catalog: the transaction is over.
 pub(crate) fn end_all_of(roles: &BTreeMap<u32, String>, reason: Ending) {
-    for session in &table::sessions() {
+    for session in &memory::sessions() {
         if let Some(name) = roles.get(&session.role.to_u32()) {
             end(session, name, reason);
         }
@@ -81,14 +83,14 @@ pub(crate) fn end_all_of(roles: &BTreeMap<u32, String>, reason: Ending) {
 
 /// Asks a session to end, and says so when it is asked for the first time.
 fn end(session: &Session, role: &str, reason: Ending) {
-    if table::end(session) == Asked::First {
+    if memory::end(session) == Asked::First {
         report::log_ending(session, role, reason);
     }
 }
 
 /// Puts this backend's session on the list, from which it goes when the process ends.
 pub(crate) fn enter(role: pg_sys::Oid, principal: &Principal, token: &Token, door: &str) {
-    table::enter(&Session {
+    memory::enter(&Session {
         pid: std::process::id().cast_signed(),
         log_line_id: wire::log_line_id(),
         role,

@@ -4,18 +4,19 @@
 //! refused and the old one stays; at server start it stands, and until it is mended every Azure AD login is refused as
 //! `not_configured`, because the default PostgreSQL would put in its place may mean "anyone".
 
-mod anchors;
+mod ca_file;
 mod define;
 mod files;
-mod session;
+mod single_server;
 
 use std::time::Duration;
 
 use entra::{KeySource, Misconfigured, Policy, RawPolicy, Timing};
 
-pub(crate) use anchors::anchors_in;
-pub(crate) use files::unknown_name;
-pub(crate) use session::{NAME_FOR_SESSIONS, validates_object_ids};
+pub(crate) use crate::settings::ca_file::anchors_in;
+pub(crate) use crate::settings::files::unknown_name;
+pub(crate) use crate::settings::single_server::NAME_FOR_SESSIONS;
+pub(crate) use crate::settings::single_server::validates_object_ids;
 
 /// What all names begin with.
 pub(crate) const PREFIX: &str = "azure_ad_auth";
@@ -23,7 +24,7 @@ pub(crate) const PREFIX: &str = "azure_ad_auth";
 /// Defines every setting. In the postmaster only, while it loads its libraries.
 pub(crate) fn define() {
     define::define();
-    session::define();
+    single_server::define();
 }
 
 /// Reads the configuration files again, in a background worker: pgrx's handler only takes note of the signal.

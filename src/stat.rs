@@ -4,9 +4,9 @@
 //! [`count_admission`] once, where the hook lets the client in. A client that hangs up is counted nowhere, and neither is what
 //! core refuses in words of its own.
 
-mod api;
 mod counters;
 mod principals;
+mod sql;
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use std::time::Duration;
 use entra::{Code, TokenKind};
 use pgrx::prelude::*;
 
-pub(crate) use counters::count_wait;
+pub(crate) use crate::stat::counters::count_wait;
 
-use crate::preloaded;
+use crate::pg::library;
 
 thread_local! {
     /// The linked role that this process's one login is for. Never set in the postmaster, so never inherited.
@@ -43,7 +43,7 @@ pub(crate) fn count_admission(door: &str, kind: TokenKind, took: Duration) {
 /// Counts a refusal. `door` may be the seal's name too.
 pub(crate) fn count_refusal(door: &str, code: Code) {
     // A copy that the postmaster has not loaded refuses too, and has no memory to count in.
-    if preloaded::is_this_file() {
+    if library::is_this_file() {
         counters::count_refusal(door, code);
         note(Some(code));
     }

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use pgrx::prelude::*;
 
-use super::catalog::{self, Role};
-use crate::interrupts;
+use crate::catalog::{self, Role};
+use crate::pg::interrupts;
 
 /// Where the columns begin: from 16 on there is an oid before them (pg_auth_members.h).
 const FIRST_COLUMN: i16 = if cfg!(feature = "pg15") { 1 } else { 2 };

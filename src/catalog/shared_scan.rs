@@ -8,23 +8,23 @@ use std::ffi::CStr;
 
 use pgrx::prelude::*;
 
-use super::catalog::{self, Role};
-use crate::{interrupts, text};
+use crate::catalog::{self, Role};
+use crate::pg::{interrupts, text};
 
 /// A shared catalog: its oid, and that of an index that begins with the columns it is looked up by.
-pub(super) struct Catalog {
+pub(crate) struct Catalog {
     oid: pg_sys::Oid,
     index: pg_sys::Oid,
 }
 
 /// pg_db_role_setting and its index on (setdatabase, setrole) (catalog/pg_db_role_setting.h).
-pub(super) const ROLE_SETTINGS: Catalog = Catalog::new(2964, 2965);
+pub(crate) const ROLE_SETTINGS: Catalog = Catalog::new(2964, 2965);
 
 /// pg_shseclabel and its index on (objoid, classoid, provider) (catalog/pg_shseclabel.h).
 const SHARED_LABELS: Catalog = Catalog::new(3592, 3593);
 
 /// pg_database and its index on oid (catalog/pg_database.h).
-pub(super) const DATABASES: Catalog = Catalog::new(1262, 2672);
+pub(crate) const DATABASES: Catalog = Catalog::new(1262, 2672);
 
 impl Catalog {
     const fn new(oid: u32, index: u32) -> Self {
@@ -33,7 +33,7 @@ impl Catalog {
 
     /// What `read` makes of each row whose first columns are `key`; of every row, if that is empty.
     #[expect(unsafe_code, reason = "no safe wrapper")]
-    pub(super) fn rows<T>(&self, key: &[pg_sys::Oid], read: impl Fn(&Row) -> Option<T>) -> Vec<T> {
+    pub(crate) fn rows<T>(&self, key: &[pg_sys::Oid], read: impl Fn(&Row) -> Option<T>) -> Vec<T> {
         let lock = pg_sys::AccessShareLock.cast_signed();
         let mut keys: Vec<_> = (1_i16..).zip(key).map(|(column, oid)| equals(column, *oid)).collect();
         let mut found = Vec::new();
@@ -67,7 +67,7 @@ impl Catalog {
 }
 
 /// The roles that have a label of one of these providers, each once.
-pub(super) fn labelled_by(providers: &[&CStr]) -> Vec<Role> {
+pub(crate) fn labelled_by(providers: &[&CStr]) -> Vec<Role> {
     let ids = SHARED_LABELS.rows(&[], |label| {
         let provider = label.get::<Vec<u8>>(3)?;
         let ours = providers.iter().any(|name| name.to_bytes() == provider);
@@ -79,7 +79,7 @@ pub(super) fn labelled_by(providers: &[&CStr]) -> Vec<Role> {
 }
 
 /// The labels of a role by these providers, in one look.
-pub(super) fn labels_of<const N: usize>(role: pg_sys::Oid, providers: [&CStr; N]) -> [Option<String>; N] {
+pub(crate) fn labels_of<const N: usize>(role: pg_sys::Oid, providers: [&CStr; N]) -> [Option<String>; N] {
     let mut labels = [const { None }; N];
     let found = SHARED_LABELS.rows(&[role, pg_sys::AuthIdRelationId], |label| {
         let provider = label.get::<Vec<u8>>(3)?;
@@ -95,7 +95,7 @@ pub(super) fn labels_of<const N: usize>(role: pg_sys::Oid, providers: [&CStr; N]
 }
 
 /// A row, while it is being looked at.
-pub(super) struct Row {
+pub(crate) struct Row {
     tuple: pg_sys::HeapTuple,
     descriptor: pg_sys::TupleDesc,
 }
@@ -103,7 +103,7 @@ pub(super) struct Row {
 impl Row {
     /// A column, counted from 1; none if it is null. `T` is of the column's type.
     #[expect(unsafe_code, reason = "no safe wrapper")]
-    pub(super) fn get<T: FromDatum>(&self, column: i32) -> Option<T> {
+    pub(crate) fn get<T: FromDatum>(&self, column: i32) -> Option<T> {
         let mut is_null = false;
         // SAFETY: the row is one of the relation whose descriptor this is; what is made of the column is a copy, if `T` is an
         // owned type, as all are that are asked for here.
@@ -120,7 +120,7 @@ impl Row {
     /// The items are looked at where they lie, and only these values are copied: a role may give
     /// itself other settings, and make them as long as it likes.
     #[expect(unsafe_code, reason = "no safe wrapper")]
-    pub(super) fn settings<const N: usize>(&self, column: i32, names: [&str; N]) -> [Option<Vec<u8>>; N] {
+    pub(crate) fn settings<const N: usize>(&self, column: i32, names: [&str; N]) -> [Option<Vec<u8>>; N] {
         const ALIGNED_AS_INT: std::ffi::c_char = b'i'.cast_signed();
         let mut values = [const { None }; N];
         let mut is_null = false;

@@ -4,19 +4,16 @@
 //! the lines of pg_hba.conf; and at what is fine now and will not be after the next restart. Changes nothing and asks nobody
 //! outside.
 
-mod files;
-mod finding;
-mod keys;
-mod libraries;
-
+use crate::check::{files, keys, libraries};
 use pgrx::prelude::*;
 
-use crate::preloaded::{self, Preloaded};
-use crate::principal::condition::{self, Defect};
-use crate::principal::{self, catalog};
-use crate::text::Text;
-use crate::{hba, keys as key_room, sessions, settings};
-use finding::{Finding, Level};
+use crate::check::finding::{Finding, Level};
+use crate::check::hba;
+use crate::check::roles::{self, Defect};
+use crate::pg::library::{self, Preloaded};
+use crate::pg::spi::quoted;
+use crate::pg::text::Text;
+use crate::{catalog, keys as key_room, sessions, settings};
 
 /// The resource that all of Azure's own databases share.
 const SHARED_AUDIENCE: &str = "ossrdbms-aad.database";
@@ -42,7 +39,7 @@ fn check_configuration() -> TableIterator<
 
 fn findings() -> Vec<Finding> {
     let mut findings = vec![library()];
-    if preloaded::status() == Preloaded::ThisFile {
+    if library::status() == Preloaded::ThisFile {
         let entries = files::entries();
         findings.extend(libraries::findings(&entries));
         findings.push(versions());
@@ -60,13 +57,13 @@ fn findings() -> Vec<Finding> {
 }
 
 fn library() -> Finding {
-    match preloaded::status() {
-        Preloaded::ThisFile if preloaded::is_gone() => Finding::danger(
+    match library::status() {
+        Preloaded::ThisFile if library::is_gone() => Finding::danger(
             "library",
             "the file of azure_ad_auth is gone, and without it the server will not start again",
         )
         .advice("Install the library again before the server is restarted."),
-        Preloaded::ThisFile if !preloaded::is_replaced() => {
+        Preloaded::ThisFile if !library::is_replaced() => {
             Finding::ok("library", "the server has loaded azure_ad_auth")
         }
         Preloaded::ThisFile | Preloaded::AnotherFile => {
@@ -83,7 +80,7 @@ fn library() -> Finding {
 
 fn versions() -> Finding {
     const LIBRARY: &str = env!("CARGO_PKG_VERSION");
-    match condition::extension_version() {
+    match roles::extension_version() {
         Some(version) if version == LIBRARY => {
             Finding::ok("versions", format!("library and extension are of version {LIBRARY}"))
         }
@@ -198,7 +195,7 @@ fn revocations() -> Finding {
 }
 
 fn roles() -> Vec<Finding> {
-    let defects = condition::defects();
+    let defects = roles::defects();
     let mut granters = granters();
     if defects.is_empty() {
         granters.insert(0, Finding::ok("roles", "every linked role is as it should be"));
@@ -222,7 +219,7 @@ fn roles() -> Vec<Finding> {
                     .advice("Take these away, or unlink it: its logins are refused, and its guard can be stepped around.")
             }
             Defect::NoLogin => Finding::notice("roles", format!("role \"{name}\" is linked and is not permitted to log in"))
-                .advice(format!("If it should be: ALTER ROLE {} LOGIN;", principal::quoted(&name))),
+                .advice(format!("If it should be: ALTER ROLE {} LOGIN;", quoted(&name))),
             Defect::Unlinked => Finding::danger("roles", format!("role \"{name}\" is an Azure AD role without a link, directly or as a member of one"))
                 .advice("Link it, or revoke what makes it one: +azure_ad_user in pg_hba.conf matches it."),
             Defect::NotHandedOver => Finding::notice("roles", format!("role \"{name}\" was made by an Azure AD administrator elsewhere, on Azure or before PostgreSQL 16, and administrators here cannot manage it yet"))
@@ -234,7 +231,7 @@ fn roles() -> Vec<Finding> {
 
 /// Who may hand a role on that administrators manage, and is none of them: one that was an administrator once, say.
 fn granters() -> Vec<Finding> {
-    let findings = condition::granters().into_iter().map(|granter| {
+    let findings = roles::granters().into_iter().map(|granter| {
         let text = format!(
             "role \"{}\" may grant role \"{}\", whose ADMIN option it has, and is no Azure AD administrator",
             granter.role, granter.granted

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use entra::Untrusted;
 
-use super::finding::Finding;
-use super::libraries;
-use crate::hex_text::{plain, raw};
+use crate::check::finding::Finding;
+use crate::check::libraries;
 use crate::keys as key_room;
-use crate::principal::superuser::{as_superuser, query};
+use crate::pg::hex_text::{plain, raw};
+use crate::pg::spi::{as_superuser, query};
 use crate::settings::{self, PREFIX};
 
 /// What ALTER SYSTEM writes.
@@ -21,25 +21,25 @@ const TOPIC: &str = "configuration files";
 
 /// A line of a configuration file.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Entry {
-    pub(super) file: String,
-    pub(super) number: i32,
+pub(crate) struct Entry {
+    pub(crate) file: String,
+    pub(crate) number: i32,
     /// In small letters. None: the line, or the file, cannot be read.
-    pub(super) name: Option<String>,
-    pub(super) value: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) value: Option<String>,
     /// What PostgreSQL thinks of it.
-    pub(super) error: Option<String>,
+    pub(crate) error: Option<String>,
     /// It is a setting that a restart changes, and nothing else does. PostgreSQL calls that an error, too.
-    pub(super) waits_for_restart: bool,
+    pub(crate) waits_for_restart: bool,
 }
 
 impl Entry {
-    pub(super) fn is_for(&self, name: &str) -> bool {
+    pub(crate) fn is_for(&self, name: &str) -> bool {
         self.name.as_deref() == Some(name)
     }
 
     /// How a finding names it.
-    pub(super) fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         if self.file.is_empty() {
             "a configuration file".to_owned()
         } else {
@@ -60,7 +60,7 @@ impl Entry {
 
     /// Whether the line, or the file, cannot be read. PostgreSQL has a row without a name for a setting, too, that was taken out
     /// of the files and needs a restart.
-    pub(super) fn is_unreadable(&self) -> bool {
+    pub(crate) fn is_unreadable(&self) -> bool {
         let error = self.error.as_deref().filter(|_| self.name.is_none());
         error.is_some_and(|error| !error.starts_with("parameter \""))
     }
@@ -77,7 +77,7 @@ impl Entry {
 }
 
 /// All lines of all files, in the order in which the server reads them: of two for one setting the later counts.
-pub(super) fn entries() -> Vec<Entry> {
+pub(crate) fn entries() -> Vec<Entry> {
     let text = format!(
         "SELECT {}, f.sourceline, {}, {}, {}, s.context = 'postmaster' \
          FROM pg_file_settings f LEFT JOIN pg_settings s ON lower(s.name COLLATE \"C\") = lower(f.name COLLATE \"C\") \
@@ -103,7 +103,7 @@ pub(super) fn entries() -> Vec<Entry> {
 }
 
 /// What is wrong with them.
-pub(super) fn findings(entries: &[Entry]) -> Vec<Finding> {
+pub(crate) fn findings(entries: &[Entry]) -> Vec<Finding> {
     let found = judge(entries, key_room::unknown_setting().is_some());
     if found.is_empty() {
         return vec![Finding::ok(

@@ -14,7 +14,7 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    pub(super) const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Notice => "notice",
@@ -26,35 +26,35 @@ impl Level {
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Finding {
-    pub(super) level: Level,
-    pub(super) topic: &'static str,
-    pub(super) message: String,
-    pub(super) what_to_do: Option<String>,
+pub(crate) struct Finding {
+    pub(crate) level: Level,
+    pub(crate) topic: &'static str,
+    pub(crate) message: String,
+    pub(crate) what_to_do: Option<String>,
 }
 
 impl Finding {
-    pub(super) fn new(level: Level, topic: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(level: Level, topic: &'static str, message: impl Into<String>) -> Self {
         Self { level, topic, message: message.into(), what_to_do: None }
     }
 
-    pub(super) fn ok(topic: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn ok(topic: &'static str, message: impl Into<String>) -> Self {
         Self::new(Level::Ok, topic, message)
     }
 
-    pub(super) fn notice(topic: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn notice(topic: &'static str, message: impl Into<String>) -> Self {
         Self::new(Level::Notice, topic, message)
     }
 
-    pub(super) fn warning(topic: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn warning(topic: &'static str, message: impl Into<String>) -> Self {
         Self::new(Level::Warning, topic, message)
     }
 
-    pub(super) fn danger(topic: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn danger(topic: &'static str, message: impl Into<String>) -> Self {
         Self::new(Level::Danger, topic, message)
     }
 
-    pub(super) fn advice(mut self, advice: impl Into<String>) -> Self {
+    pub(crate) fn advice(mut self, advice: impl Into<String>) -> Self {
         self.what_to_do = Some(advice.into());
         self
     }

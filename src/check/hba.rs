@@ -2,13 +2,14 @@
 //!
 //! This file collects facts; what they mean is judged below it, by code that knows no PostgreSQL.
 
-mod cover;
-mod judgement;
 mod line;
 mod not_preloaded;
-mod oauth_line;
-mod pam_file;
-mod pam_line;
+mod oauth;
+mod pam;
+mod pam_syntax;
+mod shadowing;
+mod verdicts;
+
 #[cfg(test)]
 mod tests;
 
@@ -19,17 +20,18 @@ use std::path::Path;
 
 use pgrx::prelude::*;
 
-use crate::fault::{Outcome, or_raise};
-use crate::hex_text::{bytes, plain, raw, raw_list};
-use crate::preloaded::{self, Preloaded};
-use crate::principal::rights;
-use crate::principal::superuser::{as_superuser, query};
+use crate::check::hba::line::{Reach, Reaches, Rule, is_looked_up};
+use crate::check::hba::pam::Service;
+pub(crate) use crate::check::hba::verdicts::Row;
+pub(crate) use crate::check::hba::verdicts::Verdict;
+use crate::check::hba::verdicts::{Facts, Server};
+use crate::link::rights;
+use crate::pg::error::{Outcome, or_raise};
+use crate::pg::hex_text::{bytes, plain, raw, raw_list};
+use crate::pg::library::{self, Preloaded};
+use crate::pg::spi::{as_superuser, query};
+use crate::pg::text::{self, Text};
 use crate::settings;
-use crate::text::{self, Text};
-use judgement::{Facts, Server};
-pub(crate) use judgement::{Row, Verdict};
-use line::{Reach, Reaches, Rule, is_looked_up};
-use pam_file::Service;
 
 /// Where libpam looks, in its order.
 const PAM_FOLDERS: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
@@ -59,7 +61,7 @@ fn check_hba() -> TableIterator<
 
 /// The same, for whoever looks at everything.
 pub(crate) fn rows() -> Outcome<Vec<Row>> {
-    facts().map(|facts| judgement::judge(&facts))
+    facts().map(|facts| verdicts::judge(&facts))
 }
 
 fn facts() -> Outcome<Facts> {
@@ -71,8 +73,8 @@ fn facts() -> Outcome<Facts> {
             users.into_iter().flatten().filter(|raw| is_looked_up(&plain(raw))).collect();
         (rules, reaches(users.into_iter().collect()), circumstances(caller))
     });
-    let module = preloaded::path().unwrap_or_default();
-    let services: BTreeSet<_> = rules.iter().filter_map(judgement::pam_service).map(str::to_owned).collect();
+    let module = library::path().unwrap_or_default();
+    let services: BTreeSet<_> = rules.iter().filter_map(verdicts::pam_service).map(str::to_owned).collect();
     let pam: BTreeMap<_, _> =
         services.into_iter().map(|name| (name.clone(), service(&name, &module))).collect();
     let validators = rules.iter().filter_map(|rule| rule.option("validator"));
@@ -82,10 +84,10 @@ fn facts() -> Outcome<Facts> {
 
 /// Settings are defined only where this very library was preloaded.
 fn server() -> Outcome<Server> {
-    if preloaded::status() == Preloaded::No {
+    if library::status() == Preloaded::No {
         return Ok(Server::NotPreloaded);
     }
-    preloaded::require()?;
+    library::require()?;
     let policy = settings::rules().map(|rules| rules.policy);
     Ok(Server::Preloaded {
         require_tls: settings::require_tls(),
@@ -202,15 +204,15 @@ fn leads_to(path: &str, module: &str) -> bool {
 
 /// What libpam would do, which runs in a backend and so may read as much as this.
 fn service(name: &str, module: &str) -> Service {
-    let file = pam_file::file_name(name).and_then(|name| {
+    let file = pam::file_name(name).and_then(|name| {
         PAM_FOLDERS.iter().find_map(|folder| {
             let path = format!("{folder}/{name}");
             read(Path::new(&path)).map(|content| (path, content))
         })
     });
-    let Some((path, content)) = file else { return pam_file::missing(name, module) };
+    let Some((path, content)) = file else { return pam::missing(name, module) };
     let is_same = |other: &str| other.starts_with('/') && is_same_file(other, module);
-    pam_file::judge(&path, &content, module, &is_same)
+    pam::judge(&path, &content, module, &is_same)
 }
 
 fn read(path: &Path) -> Option<String> {

@@ -2,15 +2,15 @@
 
 use entra::State;
 
-use super::finding::Finding;
-use crate::clock;
+use crate::check::finding::Finding;
 use crate::keys::{KeyRow, Status};
+use crate::pg::clock;
 use crate::settings;
 
 /// The worker leaves a sign at least once a minute.
 const LONGEST_SILENCE: i64 = 150;
 
-pub(super) fn findings(status: &Status, keys: &[KeyRow]) -> Vec<Finding> {
+pub(crate) fn findings(status: &Status, keys: &[KeyRow]) -> Vec<Finding> {
     let mut findings = vec![worker(status), state(status)];
     findings.extend(key_file(status));
     findings.extend(snapshot());

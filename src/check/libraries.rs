@@ -4,25 +4,25 @@ use std::ffi::CStr;
 
 use pgrx::prelude::*;
 
-use super::files::Entry;
-use super::finding::Finding;
-use crate::principal::superuser::{as_superuser, query};
-use crate::{preloaded, wire};
+use crate::check::files::Entry;
+use crate::check::finding::Finding;
+use crate::pg::spi::{as_superuser, query};
+use crate::pg::{library, wire};
 
 /// The setting.
-pub(super) const PARAMETER: &str = "shared_preload_libraries";
+pub(crate) const PARAMETER: &str = "shared_preload_libraries";
 /// This library, as it is named there.
 const OURS: &str = "azure_ad_auth";
 
-pub(super) fn findings(entries: &[Entry]) -> Vec<Finding> {
+pub(crate) fn findings(entries: &[Entry]) -> Vec<Finding> {
     above().into_iter().chain(left_out(entries)).collect()
 }
 
 /// A library that was loaded after this one is asked about logins first, and asks us. A refusal of ours ends the login before it
 /// hears of it.
 fn above() -> Option<Finding> {
-    let first = preloaded::path_at(wire::first_hook())?;
-    if preloaded::path().as_ref() == Some(&first) {
+    let first = library::path_at(wire::first_hook())?;
+    if library::path().as_ref() == Some(&first) {
         return None;
     }
     let name = base_name(&first);

@@ -3,10 +3,10 @@
 
 use pgrx::prelude::*;
 
-use super::catalog::{self, Role};
-use super::preload::{self, Guard};
-use super::superuser::{as_superuser, query};
-use super::{advice, anchors, managed, stepping_down};
+use crate::catalog::{self, Role};
+use crate::link::guard::{self, Guard};
+use crate::link::{advice, demotion, managed, marker_roles};
+use crate::pg::spi::{as_superuser, query};
 
 /// What is wrong with a role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,13 +59,13 @@ fn with(defect: Defect, condition: &str) -> Vec<(Defect, Role)> {
 
 /// By the same rule as `repair()`: what this finds, that sets.
 fn guard_defects() -> Vec<(Defect, Role)> {
-    let guards = preload::guards();
+    let guards = guard::guards();
     let defect = |role: Role| match guards.get(&role.id.to_u32()) {
         Some(Guard::Whole) => None,
         Some(Guard::Narrow) => Some((Defect::OldGuard, role)),
         Some(Guard::Open) | None => Some((Defect::Unguarded, role)),
     };
-    let linked = anchors::labelled_roles().into_iter().filter(|role| catalog::is_linked(role.id));
+    let linked = marker_roles::labelled_roles().into_iter().filter(|role| catalog::is_linked(role.id));
     linked.filter_map(defect).collect()
 }
 
@@ -100,7 +100,7 @@ pub(crate) struct Granter {
 
 /// Roles that may grant what administrators manage, and are none.
 pub(crate) fn granters() -> Vec<Granter> {
-    let pairs = as_superuser(stepping_down::granters).into_iter();
+    let pairs = as_superuser(demotion::granters).into_iter();
     let granters = pairs.map(|(role, granted)| Granter {
         role: role.display_name(),
         granted: granted.display_name(),

@@ -13,7 +13,7 @@ use ureq::config::Config;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Proxy};
 
-use crate::regular_file;
+use crate::pg::file;
 use crate::settings::{self, KeyOrigin};
 
 /// One request may take no longer, from name resolution to the last byte.
@@ -27,7 +27,7 @@ const MAX_HEAD_BYTES: usize = 32 * 1024;
 
 /// Why there are no new keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct FetchFault {
+pub(crate) struct FetchFault {
     /// In words, fit for the log.
     pub(super) problem: String,
     /// The status that the provider answered with, where that is the problem.
@@ -44,7 +44,7 @@ impl From<String> for FetchFault {
 
 /// What a fetch brought.
 #[derive(Debug)]
-pub(super) struct Fetched {
+pub(crate) struct Fetched {
     /// The keys of all documents.
     pub(super) keys: KeySet,
     /// By how many seconds the provider's clock is ahead of ours; none: it did not say what time it is.
@@ -58,7 +58,7 @@ struct Document {
 }
 
 /// Fetches all documents of an origin and joins them. All or none.
-pub(super) fn fetch(origin: &KeyOrigin) -> Result<Fetched, FetchFault> {
+pub(crate) fn fetch(origin: &KeyOrigin) -> Result<Fetched, FetchFault> {
     match &origin.source {
         KeySource::File(path) => {
             let keys = keys_in_file(path).map_err(|fault| format!("{path}: {fault}"))?;
@@ -91,11 +91,11 @@ pub(super) fn fetch(origin: &KeyOrigin) -> Result<Fetched, FetchFault> {
 /// Why it cannot be used, in words.
 pub(super) fn keys_in_file(path: &str) -> Result<KeySet, String> {
     let limit = limits::MAX_KEY_DOCUMENT_BYTES as u64 + 1;
-    keys_in(&regular_file::read(path, limit, 0).map_err(|fault| fault.to_string())?)
+    keys_in(&file::read(path, limit, 0).map_err(|fault| fault.to_string())?)
 }
 
 fn keys_in(document: &[u8]) -> Result<KeySet, String> {
-    KeySet::parse(regular_file::without_mark(document)?).map_err(|fault| fault.to_string())
+    KeySet::parse(file::without_mark(document)?).map_err(|fault| fault.to_string())
 }
 
 fn agent(origin: &KeyOrigin) -> Result<Agent, FetchFault> {

@@ -11,25 +11,35 @@
 //! - Keys belong to the origin they were fetched from. A reader whose settings name another origin finds none.
 
 mod layout;
+mod publish;
 mod status;
-mod upkeep;
 
 use std::time::Instant;
 
 use entra::{Answer, Timing};
 use pgrx::prelude::*;
 
-pub(crate) use layout::init_shared_memory;
-use layout::{KeyMemory, MEMORY, Slot, news};
-pub(crate) use status::{KeyRow, Status};
-pub(super) use status::{rows, status};
-pub(super) use upkeep::{
-    begin, is_empty, look, note_failure, note_success, origin_is, publish, restore, settled_snapshot,
-    snapshot, state, worker_started,
-};
+pub(crate) use crate::keys::memory::layout::init_shared_memory;
+use crate::keys::memory::layout::{KeyMemory, MEMORY, Slot, news};
+pub(super) use crate::keys::memory::publish::begin;
+pub(super) use crate::keys::memory::publish::is_empty;
+pub(super) use crate::keys::memory::publish::look;
+pub(super) use crate::keys::memory::publish::note_failure;
+pub(super) use crate::keys::memory::publish::note_success;
+pub(super) use crate::keys::memory::publish::origin_is;
+pub(super) use crate::keys::memory::publish::publish;
+pub(super) use crate::keys::memory::publish::restore;
+pub(super) use crate::keys::memory::publish::settled_snapshot;
+pub(super) use crate::keys::memory::publish::snapshot;
+pub(super) use crate::keys::memory::publish::state;
+pub(super) use crate::keys::memory::publish::worker_started;
+pub(crate) use crate::keys::memory::status::KeyRow;
+pub(crate) use crate::keys::memory::status::Status;
+pub(super) use crate::keys::memory::status::rows;
+pub(super) use crate::keys::memory::status::status;
 
-use super::{Found, Lookup};
-use crate::clock;
+use crate::keys::{Found, Lookup};
+use crate::pg::clock;
 
 pub(super) fn find(key_id: &str, fingerprint: &str, timing: &Timing) -> Lookup {
     let now = clock::monotonic();

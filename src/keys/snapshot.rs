@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use entra::{Snapshot, limits};
 
-use crate::regular_file;
+use crate::pg::file;
 
 /// The file, in the data directory.
 pub(super) const FILE: &str = "azure_ad_auth.keys";
@@ -23,7 +23,7 @@ const UNFINISHED: &str = "azure_ad_auth.keys.tmp";
 /// # Errors
 /// Why it cannot be used, in words.
 pub(super) fn read() -> Result<Option<Snapshot>, String> {
-    match regular_file::read(FILE, limits::MAX_SNAPSHOT_BYTES as u64 + 1, libc::O_NOFOLLOW) {
+    match file::read(FILE, limits::MAX_SNAPSHOT_BYTES as u64 + 1, libc::O_NOFOLLOW) {
         Ok(content) => Snapshot::parse(&content).map(Some).map_err(|fault| fault.to_string()),
         Err(fault) if fault.kind() == ErrorKind::NotFound => Ok(None),
         Err(fault) => Err(fault.to_string()),

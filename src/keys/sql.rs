@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use pgrx::prelude::*;
 
-use super::cache;
-use crate::clock::seconds;
-use crate::fault::{Fault, or_raise};
-use crate::preloaded;
+use crate::keys::memory;
+use crate::pg::clock::seconds;
+use crate::pg::error::{Fault, or_raise};
+use crate::pg::library;
+use crate::pg::text::Text;
 use crate::settings;
-use crate::text::Text;
 
 /// Longest an administrator is kept waiting: two documents, each at its time limit, twice.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -18,9 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(45);
 #[pg_extern(sql = false)]
 fn refresh_keys() -> i32 {
     or_raise((|| {
-        preloaded::require()?;
+        library::require()?;
         settings::key_origin().map_err(|fault| Fault::not_now(format!("{}.{fault}", settings::PREFIX)))?;
-        let count = super::refresh(PATIENCE).map_err(|problem| {
+        let count = crate::keys::refresh(PATIENCE).map_err(|problem| {
             Fault::new(PgSqlErrorCode::ERRCODE_IO_ERROR, "the signing keys could not be fetched")
                 .detail(problem)
                 .hint("Logins go on with the keys at hand until these are older than azure_ad_auth.key_max_age.")
@@ -42,10 +42,10 @@ fn list_signing_keys() -> TableIterator<
         name!(first_seen, f64),
     ),
 > {
-    or_raise(preloaded::require());
+    or_raise(library::require());
     let source = Text::shown(&source().unwrap_or_default());
     let lifetime = Duration::from_millis(settings::timing().max_age).as_secs_f64();
-    let rows = cache::rows().into_iter().map(|key| {
+    let rows = memory::rows().into_iter().map(|key| {
         let fetched_at = seconds(key.fetched_at);
         let first_seen = seconds(key.first_seen);
         (
@@ -81,8 +81,8 @@ fn list_key_status() -> TableIterator<
         name!(worker_heartbeat, Option<f64>),
     ),
 > {
-    or_raise(preloaded::require());
-    let status = cache::status(&settings::timing());
+    or_raise(library::require());
+    let status = memory::status(&settings::timing());
     TableIterator::once((
         source().as_deref().map(Text::shown),
         status.state.as_str(),

@@ -21,13 +21,12 @@ use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTi
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use super::fetch::{FetchFault, Fetched};
-use super::handover::Handover;
-use super::said::Said;
-use super::{cache, snapshot};
-use crate::clock;
-use crate::preloaded;
+use crate::keys::fetch::{FetchFault, Fetched};
+use crate::keys::{memory, snapshot};
+use crate::net::background::Handover;
+use crate::pg::{clock, library};
 use crate::report;
+use crate::report::log_once::Said;
 use crate::settings::{self, KeyOrigin};
 
 /// A fetch that takes longer has been lost: each request has a limit of its own, but a file may lie on a disk that is gone.
@@ -53,8 +52,8 @@ pub(crate) fn register() {
 #[unsafe(no_mangle)]
 #[expect(unsafe_code, reason = "called by the postmaster by name")]
 pub extern "C-unwind" fn azure_ad_auth_worker_main(argument: pg_sys::Datum) {
-    if let Some(main) = preloaded::worker_of_another_file() {
-        return preloaded::hand_over(main, argument);
+    if let Some(main) = library::worker_of_another_file() {
+        return library::hand_over(main, argument);
     }
     // SAFETY: this process runs nothing else; callbacks registered later run earlier.
     unsafe { pg_sys::on_proc_exit(Some(leave), pg_sys::Datum::from(0)) };
@@ -63,7 +62,7 @@ pub extern "C-unwind" fn azure_ad_auth_worker_main(argument: pg_sys::Datum) {
         unsafe { std::env::remove_var(name) };
     }
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
-    cache::worker_started();
+    memory::worker_started();
     match Worker::new() {
         Ok(mut worker) => worker.run(),
         Err(fault) => log(&format!("the key worker cannot start: {fault}")),
@@ -111,12 +110,12 @@ impl Worker {
             self.take_outcome();
             self.give_up_if_lost();
             report::log_left_out();
-            let outlook = cache::look();
+            let outlook = memory::look();
             if let (Some(origin), true, None) = (&self.origin, outlook.due, self.running_since) {
                 self.start(origin.clone());
             }
             // What was due has begun, or has failed to; without an origin it stays due.
-            let idle_for = if self.origin.is_some() { cache::look().idle_for } else { LONGEST_SLEEP };
+            let idle_for = if self.origin.is_some() { memory::look().idle_for } else { LONGEST_SLEEP };
             self.wait(idle_for.min(LONGEST_SLEEP));
             if BackgroundWorker::sigterm_received() {
                 return;
@@ -146,8 +145,8 @@ impl Worker {
             self.said = Said::default();
         }
         let fingerprint = origin.as_ref().map(|origin| origin.fingerprint.as_str()).unwrap_or_default();
-        cache::origin_is(fingerprint, dropped, unknown.as_deref());
-        if origin.is_some() && cache::is_empty() {
+        memory::origin_is(fingerprint, dropped, unknown.as_deref());
+        if origin.is_some() && memory::is_empty() {
             self.restore(fingerprint);
         }
         self.origin = origin;
@@ -162,7 +161,7 @@ impl Worker {
         match snapshot::read().and_then(|found| found.map(usable).transpose()) {
             Ok(None) => {}
             Ok(Some((snapshot, age))) => {
-                cache::restore(&snapshot, age);
+                memory::restore(&snapshot, age);
                 let (count, age) = (snapshot.keys.len(), age / 1_000);
                 log(&format!("{count} signing keys, fetched {age} s ago, were found in {}", snapshot::FILE));
             }
@@ -172,7 +171,7 @@ impl Worker {
 
     /// Keeps the keys for the next life of the server.
     fn keep(&mut self) {
-        match snapshot::write(&cache::snapshot()) {
+        match snapshot::write(&memory::snapshot()) {
             Ok(()) => self.said_of_snapshot = Said::default(),
             Err(fault) => self.say_of_snapshot(&format!(
                 "cannot be written: {fault}; a server that starts during an outage may have no keys"
@@ -188,7 +187,7 @@ impl Worker {
 
     fn start(&mut self, origin: KeyOrigin) {
         self.run += 1;
-        cache::begin();
+        memory::begin();
         match self.handover.start(self.run, origin) {
             Ok(()) => self.running_since = Some(Instant::now()),
             Err(fault) => self.failed(&FetchFault::from(format!("a fetch cannot be started: {fault}"))),
@@ -217,7 +216,7 @@ impl Worker {
 
     fn succeeded(&mut self, fetched: &Fetched) {
         let keys = &fetched.keys;
-        cache::publish(keys, fetched.clock_ahead, &settings::timing());
+        memory::publish(keys, fetched.clock_ahead, &settings::timing());
         let mut text = format!("{} signing keys are at hand", keys.iter().len());
         if keys.dropped() > 0 {
             text = format!(
@@ -230,14 +229,14 @@ impl Worker {
         }
         // Before whoever asked for these keys is told that they are there: a key they have withdrawn must not come back.
         self.keep();
-        cache::note_success();
+        memory::note_success();
     }
 
     fn failed(&mut self, fault: &FetchFault) {
         let timing = settings::timing();
         let jitter = RandomState::new().hash_one(self.run) % 1_000;
-        cache::note_failure(&fault.problem, fault.retry_after, jitter, &timing);
-        let consequence = match cache::state(&timing) {
+        memory::note_failure(&fault.problem, fault.retry_after, jitter, &timing);
+        let consequence = match memory::state(&timing) {
             State::Empty | State::TooOld => "no Azure AD login is possible until it succeeds",
             State::Fresh | State::Due | State::InFlight | State::Failing => {
                 "logins go on with the keys at hand"

@@ -7,21 +7,21 @@ use std::ffi::CStr;
 use entra::{Label, PrincipalKind, Uuid};
 use pgrx::pg_sys;
 
-use super::catalog::{self, Link, Role};
-use super::membership::{self, Membership};
-use super::superuser::{literal, query, quoted};
-use crate::text::read;
+use crate::catalog::membership::{self, Membership};
+use crate::catalog::{self, Link, Role};
+use crate::pg::spi::{literal, query, quoted};
+use crate::pg::text::read;
 
 /// Stands for the id of a directory object.
 const OBJECT_ID: &str = "<object id>";
 
 /// Links a role, existing or not, to an object that is yet to be named.
-pub(super) fn create(role: &str) -> String {
+pub(crate) fn create(role: &str) -> String {
     format!("SELECT azure_ad_auth.create_principal({}, '{OBJECT_ID}');", literal(role))
 }
 
 /// Links a role as an administrator.
-pub(super) fn create_administrator(role: &str) -> String {
+pub(crate) fn create_administrator(role: &str) -> String {
     format!(
         "SELECT azure_ad_auth.create_principal({}, '{OBJECT_ID}', 'user', is_admin => true);",
         literal(role)
@@ -29,12 +29,12 @@ pub(super) fn create_administrator(role: &str) -> String {
 }
 
 /// Makes a role the only administrator.
-pub(super) fn set_administrator(role: &str) -> String {
+pub(crate) fn set_administrator(role: &str) -> String {
     format!("SELECT azure_ad_auth.set_admin({}, '{OBJECT_ID}', 'user');", literal(role))
 }
 
 /// Makes a role an administrator: a linked one stays linked to what it is linked to.
-pub(super) fn promote(role: &Role) -> String {
+pub(crate) fn promote(role: &Role) -> String {
     match catalog::link_of(role.id) {
         Link::Bound(label) => call("update_principal", &role.display_name(), &Label { admin: true, ..label }),
         _ => create_administrator(&role.display_name()),
@@ -42,12 +42,12 @@ pub(super) fn promote(role: &Role) -> String {
 }
 
 /// Unlinks a role.
-pub(super) fn unlink(role: &str) -> String {
+pub(crate) fn unlink(role: &str) -> String {
     format!("SELECT azure_ad_auth.drop_principal({});", literal(role))
 }
 
 /// A call of `create_principal` or `update_principal` that makes a link as a label has it.
-pub(super) fn call(function: &str, role: &str, label: &Label) -> String {
+pub(crate) fn call(function: &str, role: &str, label: &Label) -> String {
     let object = label.object_id.map_or_else(|| OBJECT_ID.to_owned(), |id: Uuid| id.to_string());
     let kind = label.kind.map_or_else(String::new, |kind: PrincipalKind| format!(", '{kind}'"));
     let admin = if label.admin { ", is_admin => true" } else { "" };
@@ -59,7 +59,7 @@ pub(super) fn call(function: &str, role: &str, label: &Label) -> String {
 ///
 /// From 16 on there may be a row for each grantor, and REVOKE takes those of one: a superuser's, unless it says GRANTED BY. A
 /// row by which others have been granted the role goes with CASCADE only; what `member` has granted to itself goes with it.
-pub(super) fn revocation(role: &Role, member: &Role) -> String {
+pub(crate) fn revocation(role: &Role, member: &Role) -> String {
     let rows = membership::between(member, role);
     let all = membership::rows_of(role);
     let is_by_itself = |row: &&Membership| row.grantor == member.id;
@@ -78,7 +78,7 @@ pub(super) fn revocation(role: &Role, member: &Role) -> String {
 }
 
 /// The same for the ADMIN option alone.
-pub(super) fn revocation_of_admin_option(role: &Role, member: &Role) -> String {
+pub(crate) fn revocation_of_admin_option(role: &Role, member: &Role) -> String {
     let rows = membership::between(member, role);
     let has_granted = membership::rows_of(role).iter().any(|other| other.grantor == member.id);
     let rows = rows.iter().filter(|row| row.admin_option);
@@ -96,7 +96,7 @@ fn statement(role: &Role, member: &Role, row: &Membership, what: &str, cascades:
 }
 
 /// What takes a role's settings away, in every database it has some for. Only within `as_superuser`.
-pub(super) fn resets(role: &Role) -> String {
+pub(crate) fn resets(role: &Role) -> String {
     let databases = query(
         "SELECT setdatabase FROM pg_db_role_setting WHERE setrole = $1 ORDER BY 1",
         &[role.id.into()],
@@ -120,6 +120,6 @@ fn database_name(id: pg_sys::Oid) -> Option<String> {
 }
 
 /// A role's name as it stands in a statement.
-pub(super) fn name(role: &Role) -> String {
+pub(crate) fn name(role: &Role) -> String {
     quoted(&role.display_name())
 }

@@ -5,17 +5,16 @@
 
 use pgrx::prelude::*;
 
-use super::advice::revocation;
-use super::catalog::{self, Role, is_anchor};
-use super::link::{self, Done};
-use super::membership::{self, Membership};
-use super::superuser::run;
-use super::{managed, rights};
-use crate::fault::notice;
+use crate::catalog::membership::{self, Membership};
+use crate::catalog::{self, Role, is_anchor};
+use crate::link::advice::revocation;
+use crate::link::{self, Done, managed, rights};
+use crate::pg::error::notice;
+use crate::pg::spi::run;
 
 /// Takes back what administrators have granted to one who is none any more, and names what is left. Only within
 /// `as_superuser`.
-pub(super) fn take_back(former: &Role, done: &mut Done) {
+pub(crate) fn take_back(former: &Role, done: &mut Done) {
     let (mut taken, mut kept) = (Vec::new(), Vec::new());
     let theirs = |role: &Role| !is_anchor(role) && (catalog::is_linked(role.id) || managed::is_theirs(role));
     for role in membership::parents_of(former).into_iter().filter(theirs) {
@@ -57,7 +56,7 @@ fn is_of_superuser(row: &Membership) -> bool {
 
 /// Revokes the memberships of `member` in `role` that `which` picks. Whom `member` has granted the role to would lose it too,
 /// from 16 on, and is granted it anew on the same terms. Only within `as_superuser`.
-pub(super) fn revoke_from(member: &Role, role: &Role, which: impl Fn(&Membership) -> bool) {
+pub(crate) fn revoke_from(member: &Role, role: &Role, which: impl Fn(&Membership) -> bool) {
     let before = membership::rows_of(role);
     link::revoke(member, role, which, &mut Done::new());
     let after = membership::rows_of(role);
@@ -85,8 +84,8 @@ fn grant_as_in(role: &Role, member: &Role, row: &Membership) {
 
 /// Who has the ADMIN option on a linked role, or on one that administrators manage, and is neither an administrator nor a
 /// superuser: each with the role. Only within `as_superuser`.
-pub(super) fn granters() -> Vec<(Role, Role)> {
-    let pairs = super::superuser::query(
+pub(crate) fn granters() -> Vec<(Role, Role)> {
+    let pairs = crate::pg::spi::query(
         "SELECT DISTINCT member, roleid FROM pg_auth_members WHERE admin_option ORDER BY 1, 2",
         &[],
         |row| Some((row.get::<pg_sys::Oid>(1).ok()??, row.get::<pg_sys::Oid>(2).ok()??)),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use pgrx::prelude::*;
 
-use super::catalog::{self, Role};
-use crate::fault::Fault;
+use crate::catalog::{self, Role};
+use crate::pg::error::Fault;
 use crate::report::Ending;
 use crate::sessions;
 

@@ -4,10 +4,10 @@ use std::ffi::{CStr, CString};
 
 use pgrx::prelude::*;
 
-use super::advice::{revocation, unlink};
-use super::catalog::{self, Role};
-use super::{anchors, membership};
-use crate::fault::{Fault, Outcome};
+use crate::catalog::{self, Role, membership};
+use crate::link::advice::{revocation, unlink};
+use crate::link::marker_roles;
+use crate::pg::error::{Fault, Outcome};
 
 /// A linked role that could become a superuser, or whoever may SET a parameter of its guard, could keep this library out
 /// of its own sessions: by options of its client, which are applied one after the other, SET ROLE included.
@@ -32,7 +32,7 @@ pub(crate) fn check_reach(role: &Role, new: &New<'_>) -> Outcome<()> {
 }
 
 /// Whether a role, or one that it is a member of, could lift the guard of its members.
-pub(super) fn is_above_guard(role: &Role) -> bool {
+pub(crate) fn is_above_guard(role: &Role) -> bool {
     could_lift_guard(role) || membership::ancestors_of(role).iter().any(could_lift_guard)
 }
 
@@ -41,16 +41,16 @@ fn could_lift_guard(role: &Role) -> bool {
 }
 
 /// What a statement that is judged has just done.
-pub(super) struct New<'a> {
+pub(crate) struct New<'a> {
     /// It has made the first role a member of the second.
-    pub(super) membership: &'a dyn Fn(&Role, &Role) -> bool,
+    pub(crate) membership: &'a dyn Fn(&Role, &Role) -> bool,
     /// It has granted a parameter.
-    pub(super) parameter: bool,
+    pub(crate) parameter: bool,
 }
 
 impl New<'_> {
     /// It has granted nothing.
-    pub(super) fn nothing() -> Self {
+    pub(crate) fn nothing() -> Self {
         Self { membership: &|_, _| false, parameter: false }
     }
 }
@@ -79,7 +79,7 @@ fn reaches(linked: &Role, top: &Role, new: &New<'_>) -> Fault {
     } else if new.parameter {
         Some(format!("Unlink it first: {}", unlink(&name)))
     } else {
-        Some(format!("REVOKE SET ON PARAMETER {parameter} FROM {};", super::advice::name(top)))
+        Some(format!("REVOKE SET ON PARAMETER {parameter} FROM {};", crate::link::advice::name(top)))
     };
     match hint {
         Some(hint) => fault.hint(hint),
@@ -134,12 +134,12 @@ pub(crate) fn check_parameters() -> Outcome<()> {
         return Ok(());
     }
     let new = New { parameter: true, ..New::nothing() };
-    anchors::labelled_roles().iter().try_for_each(|role| check_reach(role, &new))
+    marker_roles::labelled_roles().iter().try_for_each(|role| check_reach(role, &new))
 }
 
 /// Returns whether one of them is granted to anyone.
 #[expect(unsafe_code, reason = "reads the catalog cache")]
-pub(super) fn parameter_is_granted() -> bool {
+pub(crate) fn parameter_is_granted() -> bool {
     let cache = pg_sys::SysCacheIdentifier::PARAMETERACLNAME.cast_signed();
     let none = pg_sys::Datum::from(0);
     let is_granted = |parameter: &&CStr| {

@@ -21,10 +21,9 @@ use std::ffi::{CStr, CString};
 
 use pgrx::prelude::*;
 
-use super::catalog::Role;
-use super::libraries::{Libraries, PARAMETER, servers_own};
-use super::scan;
-use super::superuser::{literal_bytes, quoted_name, run};
+use crate::catalog::{Role, shared_scan};
+use crate::link::libraries::{Libraries, PARAMETER, servers_own};
+use crate::pg::spi::{literal_bytes, quoted_name, run};
 
 /// The second setting.
 const GUARD: &str = "azure_ad_auth.guard";
@@ -70,7 +69,7 @@ pub(crate) enum Change {
 }
 
 impl Settings {
-    fn of(row: &scan::Row) -> Self {
+    fn of(row: &shared_scan::Row) -> Self {
         let [libraries, guard] = row.settings(3, [PARAMETER, GUARD]);
         Self { libraries: libraries.as_deref().map(Libraries::parse), guard }
     }
@@ -142,7 +141,7 @@ pub(crate) fn is_whole(role: &Role) -> bool {
 
 /// How well each role is guarded that has any settings at all; the others are not.
 pub(crate) fn guards() -> BTreeMap<u32, Guard> {
-    let rows = scan::ROLE_SETTINGS.rows(&[], |row| {
+    let rows = shared_scan::ROLE_SETTINGS.rows(&[], |row| {
         let (database, role) = (row.get::<pg_sys::Oid>(1)?, row.get::<pg_sys::Oid>(2)?);
         Some((role.to_u32(), (database == pg_sys::InvalidOid, Settings::of(row))))
     });
@@ -198,7 +197,7 @@ pub(crate) fn libraries_without_guard(database: pg_sys::Oid, role: pg_sys::Oid) 
 
 /// What a row says of `session_preload_libraries`.
 fn setting(database: pg_sys::Oid, role: pg_sys::Oid) -> Option<Vec<u8>> {
-    let rows = scan::ROLE_SETTINGS.rows(&[database, role], |row| Some(row.settings(3, [PARAMETER])));
+    let rows = shared_scan::ROLE_SETTINGS.rows(&[database, role], |row| Some(row.settings(3, [PARAMETER])));
     let [value] = rows.into_iter().next()?;
     value
 }
@@ -248,14 +247,14 @@ pub(crate) fn has_settings(role: &Role) -> bool {
 
 /// The row for all databases, and those IN DATABASE.
 fn rows_of(role: &Role) -> Vec<Row> {
-    let databases = scan::DATABASES.rows(&[], |row| row.get::<pg_sys::Oid>(1));
+    let databases = shared_scan::DATABASES.rows(&[], |row| row.get::<pg_sys::Oid>(1));
     let places = std::iter::once((pg_sys::InvalidOid, None))
         .chain(databases.into_iter().filter_map(|id| Some((id, Some(database_name(id)?)))));
     places.filter_map(|(database, name)| row_of(role, database, name)).collect()
 }
 
 fn row_of(role: &Role, database: pg_sys::Oid, name: Option<CString>) -> Option<Row> {
-    let rows = scan::ROLE_SETTINGS.rows(&[database, role.id], |row| Some(Settings::of(row)));
+    let rows = shared_scan::ROLE_SETTINGS.rows(&[database, role.id], |row| Some(Settings::of(row)));
     Some(Row { database: name, settings: rows.into_iter().next()? })
 }
 

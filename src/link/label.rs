@@ -6,14 +6,13 @@
 
 use entra::{Label, Uuid};
 
-use super::catalog::{self, INTERNAL_PROVIDER, Link, PROVIDER, Role};
-use super::link::{Done, set_label};
-use super::rights;
-use crate::clock;
+use crate::catalog::{self, INTERNAL_PROVIDER, Link, PROVIDER, Role};
+use crate::link::{Done, rights, set_label};
+use crate::pg::clock;
 
 /// What the labels of a role said before one of them was written.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Before {
+pub(crate) struct Before {
     /// From when on its tokens counted.
     revoked: Option<i64>,
     /// The object it was linked to.
@@ -24,7 +23,7 @@ pub(super) struct Before {
 
 impl Before {
     /// As they are now.
-    pub(super) fn of(role: &Role) -> Self {
+    pub(crate) fn of(role: &Role) -> Self {
         let object = match catalog::link_of(role.id) {
             Link::Bound(label) => label.object_id,
             _ => None,
@@ -37,7 +36,7 @@ impl Before {
 /// After SECURITY LABEL has written or removed one of the two.
 ///
 /// What was found out about a link goes with it. What was revoked stays so, unless a superuser says otherwise.
-pub(super) fn after_statement(role: &Role, before: Before, is_internal: bool) {
+pub(crate) fn after_statement(role: &Role, before: Before, is_internal: bool) {
     let own = catalog::own_label(role.id);
     if !is_internal && own.is_none_or(|own| is_of_another(role, &own, before)) {
         set_label(role, INTERNAL_PROVIDER, None);
@@ -70,7 +69,7 @@ fn is_of_another(role: &Role, own: &Label, before: Before) -> bool {
 }
 
 /// Tokens that were revoked stay so when a role is linked anew or unlinked, while there can be any.
-pub(super) fn keep_revoked(role: &Role, revoked: Option<i64>) {
+pub(crate) fn keep_revoked(role: &Role, revoked: Option<i64>) {
     let revoked = revoked.filter(|time| entra::may_still_be_shown(*time, clock::unix_now()));
     if catalog::not_before_of(role.id) < revoked
         && let Some(time) = revoked
@@ -80,12 +79,12 @@ pub(super) fn keep_revoked(role: &Role, revoked: Option<i64>) {
 }
 
 /// Refuses a role's tokens that were issued before a time.
-pub(super) fn refuse_older(role: &Role, time: i64) {
+pub(crate) fn refuse_older(role: &Role, time: i64) {
     set_item(role, "not_before", Some(&time.to_string()));
 }
 
 /// A link says which tenant it is of, so that it stays one to the same object whatever the setting becomes.
-pub(super) fn name_tenant(role: &Role, label: &Label, done: &mut Done) {
+pub(crate) fn name_tenant(role: &Role, label: &Label, done: &mut Done) {
     let Some(tenant) = crate::settings::tenant().filter(|_| label.tenant_id.is_none()) else { return };
     set_item(role, "tenant_id", Some(&tenant.to_string()));
     done.push(format!("named tenant {tenant} in the label of role \"{}\"", role.display_name()));

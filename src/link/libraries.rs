@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString};
 
 use pgrx::prelude::*;
 
-use super::superuser::{query, quoted_name};
+use crate::pg::spi::{query, quoted_name};
 
 /// The setting.
 pub(crate) const PARAMETER: &str = "session_preload_libraries";
@@ -17,13 +17,13 @@ const OURS: &CStr = c"azure_ad_auth";
 ///
 /// A name may be empty: `SET session_preload_libraries = ''` leaves a list of one empty name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Libraries(Vec<CString>);
+pub(crate) struct Libraries(Vec<CString>);
 
 impl Libraries {
     /// Splits a value as PostgreSQL does (load_libraries, miscinit.c). What it cannot split names
     /// nothing.
     #[expect(unsafe_code, reason = "uses the server's own splitter")]
-    pub(super) fn parse(value: &[u8]) -> Self {
+    pub(crate) fn parse(value: &[u8]) -> Self {
         let Ok(value) = CString::new(value) else { return Self(Vec::new()) };
         let mut names: *mut pg_sys::List = std::ptr::null_mut();
         // SAFETY: the splitter may write to its argument, which is a copy; its list holds palloc'd
@@ -39,18 +39,18 @@ impl Libraries {
     }
 
     /// Our library alone.
-    pub(super) fn ours() -> Self {
+    pub(crate) fn ours() -> Self {
         Self(vec![OURS.to_owned()])
     }
 
     /// Whether our library is one of them.
-    pub(super) fn has_ours(&self) -> bool {
+    pub(crate) fn has_ours(&self) -> bool {
         self.0.iter().any(|name| is_ours(name))
     }
 
     /// The list with our library in front. That a list is empty is kept, too: as an empty name,
     /// which is loaded nowhere.
-    pub(super) fn with_ours(&self) -> Self {
+    pub(crate) fn with_ours(&self) -> Self {
         let named: Vec<_> = self.0.iter().filter(|name| !name.is_empty()).cloned().collect();
         let rest = if named.is_empty() { vec![CString::default()] } else { named };
         Self(std::iter::once(OURS.to_owned()).chain(rest).collect())
@@ -58,7 +58,7 @@ impl Libraries {
 
     /// What it says beside our library; none: nothing. A list with nothing in it says that nothing
     /// is to be loaded.
-    pub(super) fn without_ours(&self) -> Option<Self> {
+    pub(crate) fn without_ours(&self) -> Option<Self> {
         let mut rest = self.0.clone();
         rest.retain(|name| !is_ours(name));
         if rest.is_empty() && !self.0.is_empty() {
@@ -69,17 +69,17 @@ impl Libraries {
     }
 
     /// The list without what another one names.
-    pub(super) fn minus(&self, other: &Self) -> Self {
+    pub(crate) fn minus(&self, other: &Self) -> Self {
         Self(self.0.iter().filter(|name| is_ours(name) || !other.0.contains(name)).cloned().collect())
     }
 
     /// The names, for a statement.
-    pub(super) fn names(&self) -> &[CString] {
+    pub(crate) fn names(&self) -> &[CString] {
         &self.0
     }
 
     /// The value of the setting.
-    pub(super) fn text(&self) -> CString {
+    pub(crate) fn text(&self) -> CString {
         let names: Vec<_> = self.0.iter().map(|name| quoted_name(name)).collect();
         // No name has a NUL in it.
         CString::new(names.join(&b", "[..])).unwrap_or_default()
@@ -106,7 +106,7 @@ fn folder() -> &'static [u8] {
 /// What the server's configuration names, as opposed to what this session was given by its role or
 /// database. Asked for once until the configuration is read again: it takes longer than the rest of
 /// a link. Only within `as_superuser`.
-pub(super) fn servers_own() -> Libraries {
+pub(crate) fn servers_own() -> Libraries {
     #[expect(unsafe_code, reason = "reads a variable of the server")]
     // SAFETY: a plain value of the main thread.
     let read_at = unsafe { pg_sys::PgReloadTime };

@@ -16,12 +16,13 @@ use std::ffi::CStr;
 
 use pgrx::prelude::*;
 
-use super::catalog::{self, Role, is_anchor};
-use super::listed::Roles;
-use super::statement::{Named, Statement};
-use super::{link, reach, rights};
-use crate::fault::{Fault, Outcome};
-use crate::interrupts;
+use crate::catalog::{self, Role, is_anchor};
+use crate::link;
+use crate::link::{escalation, rights};
+use crate::pg::error::{Fault, Outcome};
+use crate::pg::interrupts;
+use crate::statement::parse::{Named, Statement};
+use crate::statement::role_lists::Roles;
 
 const HELD: u32 = pg_sys::RowExclusiveLock;
 /// What SECURITY LABEL and, from 16 on, GRANT take by themselves.
@@ -137,14 +138,14 @@ fn hold_reach(statement: &Statement) {
 }
 
 fn lifts_a_guard(statement: &Statement) -> bool {
-    let any = |roles: &Roles| roles.existing().any(|role| reach::is_above_guard(&role));
+    let any = |roles: &Roles| roles.existing().any(|role| escalation::is_above_guard(&role));
     match statement {
         Statement::Membership { granted, is_grant, .. } => *is_grant && any(granted),
         Statement::Create(creation) => {
             !creation.members.is_empty() && any(&Roles::One(Named::Name(creation.role.clone())))
         }
         Statement::Alter { superuser, .. } => *superuser,
-        Statement::Parameter => reach::parameter_is_granted(),
+        Statement::Parameter => escalation::parameter_is_granted(),
         _ => false,
     }
 }
@@ -265,7 +266,7 @@ fn lock(role: &Role, how: u32) -> Outcome<Role> {
 }
 
 /// By its name another role would be meant, or none.
-pub(super) fn renamed(role: &Role) -> Fault {
+pub(crate) fn renamed(role: &Role) -> Fault {
     Fault::not_now(format!("role \"{}\" was concurrently renamed", role.display_name()))
 }
 

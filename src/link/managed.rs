@@ -12,20 +12,20 @@ use pgrx::prelude::*;
 
 use entra::{Label, Revocations};
 
-use super::catalog::{
-    self, ADMIN_ROLE, INTERNAL_PROVIDER, OWN_PROVIDER as PROVIDER, Role, USER_ROLE, is_anchor,
+use crate::catalog::{
+    self, ADMIN_ROLE, INTERNAL_PROVIDER, OWN_PROVIDER as PROVIDER, Role, USER_ROLE, is_anchor, membership,
+    shared_scan,
 };
-use super::link::{self, Done};
-use super::superuser::run;
-use super::{membership, reach, rights, scan};
-use crate::fault::{Fault, Outcome, notice, or_raise};
+use crate::link::{self, Done, escalation, rights};
+use crate::pg::error::{Fault, Outcome, notice, or_raise};
+use crate::pg::spi::run;
 
 /// Its one label.
 const LABEL: &str = "managed";
 
 /// Registers the provider. In the postmaster only, while it loads its libraries.
 #[expect(unsafe_code, reason = "no safe wrapper")]
-pub(super) fn register() {
+pub(crate) fn register() {
     // SAFETY: a constant C string and a guarded function.
     unsafe { pg_sys::register_label_provider(PROVIDER.as_ptr(), Some(check_label)) }
 }
@@ -63,18 +63,18 @@ fn judge(object: pg_sys::ObjectAddress, text: Option<&CStr>) -> Outcome<()> {
 }
 
 /// Marks a role that an administrator has made.
-pub(super) fn mark(role: &Role) {
+pub(crate) fn mark(role: &Role) {
     link::set_label(role, PROVIDER, Some(LABEL));
 }
 
 /// Whether an administrator has made it.
-pub(super) fn is_marked(role: &Role) -> bool {
+pub(crate) fn is_marked(role: &Role) -> bool {
     catalog::label_text(role.id, PROVIDER).is_some_and(|text| text == LABEL)
 }
 
 /// Whether administrators manage a role: because one of them has made it, or because it was given to them. From 16 on they
 /// have the ADMIN option on it, unless it is an administrator itself; before, it is marked.
-pub(super) fn is_theirs(role: &Role) -> bool {
+pub(crate) fn is_theirs(role: &Role) -> bool {
     let is_given = |admin: Role| membership::between(&admin, role).iter().any(|row| row.admin_option);
     is_marked(role)
         || (rights::HAS_ADMIN_OPTION_RULES && catalog::role_named(ADMIN_ROLE).is_some_and(is_given))
@@ -82,10 +82,10 @@ pub(super) fn is_theirs(role: &Role) -> bool {
 
 /// Returns the roles that an administrator has made elsewhere, on Azure or before PostgreSQL 16,
 /// and that are not given to all administrators yet.
-pub(super) fn pending() -> Vec<Role> {
+pub(crate) fn pending() -> Vec<Role> {
     let mut roles = restored_from_azure();
     if rights::HAS_ADMIN_OPTION_RULES {
-        roles.extend(scan::labelled_by(&[PROVIDER]).into_iter().filter(is_marked));
+        roles.extend(shared_scan::labelled_by(&[PROVIDER]).into_iter().filter(is_marked));
     }
     // An administrator's role is nobody else's while it is one.
     roles.retain(|role| !is_anchor(role) && !rights::is_administrator(role));
@@ -95,7 +95,7 @@ pub(super) fn pending() -> Vec<Role> {
 }
 
 /// Gives to all administrators what is pending. Only within `as_superuser`.
-pub(super) fn hand_over(done: &mut Done) {
+pub(crate) fn hand_over(done: &mut Done) {
     let mut pending = pending();
     // One may be a member of another, which must be theirs first.
     loop {
@@ -119,7 +119,7 @@ fn restored_from_azure() -> Vec<Role> {
         let text = catalog::label_text(role.id, INTERNAL_PROVIDER);
         text.and_then(|text| Label::parse_internal(&text).ok()).is_some_and(|label| label.object_id.is_some())
     };
-    let mut roles = scan::labelled_by(&[INTERNAL_PROVIDER]);
+    let mut roles = shared_scan::labelled_by(&[INTERNAL_PROVIDER]);
     roles.retain(|role| names_object(role) && catalog::is_linked(role.id) && !is_theirs(role));
     roles
 }
@@ -130,7 +130,7 @@ fn has_no_more_than_administrators(role: &Role) -> bool {
     let Some(role) = catalog::role_of(role.id) else { return false };
     !role.is_privileged()
         && !role.create_role
-        && !reach::is_above_guard(&role)
+        && !escalation::is_above_guard(&role)
         && rights::foreign_membership(admin.id, &role).is_none()
 }
 
@@ -146,7 +146,7 @@ fn notice_withheld(role: &Role) {
 
 /// A marked role is given to all administrators, from 16 on, unless it has become more than theirs; before, the mark is what says
 /// so. Only within `as_superuser`.
-pub(super) fn give_back(role: &Role) {
+pub(crate) fn give_back(role: &Role) {
     if !rights::HAS_ADMIN_OPTION_RULES || !is_marked(role) {
         return;
     }
@@ -169,13 +169,13 @@ fn hand(role: &Role) -> String {
 }
 
 /// There are no administrators any more: `azure_ad_admin` has been dropped.
-pub(super) fn forget() {
-    for role in scan::labelled_by(&[PROVIDER]).iter().filter(|role| !is_anchor(role)) {
+pub(crate) fn forget() {
+    for role in shared_scan::labelled_by(&[PROVIDER]).iter().filter(|role| !is_anchor(role)) {
         link::set_label(role, PROVIDER, None);
     }
 }
 
 /// Administrators manage the role and cannot act as it. Only within `as_superuser`.
-pub(super) fn give(role: &Role) {
+pub(crate) fn give(role: &Role) {
     run(&[b"GRANT ", &role.quoted(), b" TO azure_ad_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"]);
 }

@@ -4,12 +4,10 @@ use std::ffi::{CStr, CString};
 
 use pgrx::prelude::*;
 
-use super::catalog::{self, ADMIN_ROLE, Role, USER_ROLE};
-use super::link::{self, Done};
-use super::membership;
-use super::superuser::{as_superuser, quoted, run};
-use super::{association, managed, preload, scan};
-use crate::fault::{Fault, Outcome};
+use crate::catalog::{self, ADMIN_ROLE, Role, USER_ROLE, membership, shared_scan};
+use crate::link::{self, Done, advice, guard, managed, tenant};
+use crate::pg::error::{Fault, Outcome};
+use crate::pg::spi::{as_superuser, quoted, run};
 
 /// Creates the two roles, or adopts roles of these names that are nothing else, and settles every role with a label.
 pub(crate) fn establish() -> Outcome<Done> {
@@ -27,7 +25,7 @@ pub(crate) fn establish() -> Outcome<Done> {
             done.extend(link::settle(role)?);
         }
         managed::hand_over(&mut done);
-        association::settle(&mut done)
+        tenant::settle(&mut done)
     })?;
     Ok(done)
 }
@@ -47,7 +45,7 @@ pub(crate) fn join(done: &mut Done) {
 
 /// Of the rows that make `azure_ad_admin` a member of `azure_ad_user` only that of the bootstrap superuser stays. From 16 on an
 /// administrator could add one of `azure_ad_admin`'s own. Only within `as_superuser`.
-pub(super) fn keep_one_row() {
+pub(crate) fn keep_one_row() {
     let bootstrap = pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID);
     if let Some((user, admin)) = link::anchors().filter(|_| are_joined()) {
         link::revoke(&admin, &user, |row| row.grantor != bootstrap, &mut Done::new());
@@ -90,11 +88,8 @@ pub(crate) fn check_adoptable(role: &Role) -> Outcome<()> {
             ),
         );
     }
-    if preload::has_settings(role) {
-        return refused(
-            "It has settings of its own.",
-            format!("Rename it, or: {}", super::advice::resets(role)),
-        );
+    if guard::has_settings(role) {
+        return refused("It has settings of its own.", format!("Rename it, or: {}", advice::resets(role)));
     }
     Ok(())
 }
@@ -107,7 +102,7 @@ pub(crate) fn check_members_are_linked(renamed_from: Option<&CString>) -> Outcom
         for member in membership::members_of(&anchor) {
             if member.name.as_c_str() != ADMIN_ROLE && !catalog::is_linked(member.id) {
                 let name = renamed_from.unwrap_or(&anchor.name).clone();
-                let revocation = super::advice::revocation(&Role { name, ..anchor.clone() }, &member);
+                let revocation = advice::revocation(&Role { name, ..anchor.clone() }, &member);
                 let (anchor, member) = (anchor.display_name(), member.display_name());
                 return Err(Fault::not_now(format!(
                     "role \"{member}\" is a member of role \"{anchor}\" but is not linked to a directory object"
@@ -125,7 +120,7 @@ pub(crate) fn check_members_are_linked(renamed_from: Option<&CString>) -> Outcom
 
 /// Roles with a label of ours, the two excepted.
 pub(crate) fn labelled_roles() -> Vec<Role> {
-    let roles = scan::labelled_by(&[catalog::PROVIDER, catalog::INTERNAL_PROVIDER]);
+    let roles = shared_scan::labelled_by(&[catalog::PROVIDER, catalog::INTERNAL_PROVIDER]);
     roles.into_iter().filter(|role| !catalog::is_anchor(role)).collect()
 }
 

@@ -7,17 +7,16 @@ use entra::{Label, PrincipalKind, Uuid};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 
-use super::api::{given, linked};
-use super::catalog::{self, Link, OWN_PROVIDER, Role, USER_ROLE};
-use super::superuser::as_superuser;
-use super::{advice, anchors, labels, link, lock, rights};
-use crate::argument::Argument;
-use crate::clock;
-use crate::fault::{Fault, Outcome, notice, or_raise};
-use crate::preloaded;
+use crate::catalog::{self, Link, OWN_PROVIDER, Role, USER_ROLE};
+use crate::link::sql::{given, linked};
+use crate::link::{advice, label, lock, marker_roles, rights};
+use crate::pg::argument::Argument;
+use crate::pg::error::{Fault, Outcome, notice, or_raise};
+use crate::pg::spi::as_superuser;
+use crate::pg::text::read;
+use crate::pg::{clock, interrupts, library};
 use crate::report::timestamp;
-use crate::text::read;
-use crate::{interrupts, sessions, settings};
+use crate::{link, sessions, settings};
 
 /// Entra dates tokens back by up to so many seconds, so that clocks that are slow take them.
 const BACKDATED_SECONDS: i64 = 300;
@@ -26,7 +25,7 @@ const BACKDATED_SECONDS: i64 = 300;
 #[pg_extern(sql = false)]
 fn revoke_tokens(role_name: Option<Argument<'_>>, issued_before: Option<TimestampWithTimeZone>) {
     or_raise((|| {
-        preloaded::require()?;
+        library::require()?;
         lock::require_writable(c"revoke_tokens()")?;
         let name = given(role_name)?;
         let issued_before = issued_before.ok_or_else(|| null("issued_before"))?;
@@ -50,14 +49,14 @@ fn revoke_tokens(role_name: Option<Argument<'_>>, issued_before: Option<Timestam
 #[pg_extern(sql = false)]
 fn revoke_principal(object_id: Option<pgrx::Uuid>) -> i32 {
     or_raise((|| {
-        preloaded::require()?;
+        library::require()?;
         lock::require_writable(c"revoke_principal()")?;
         rights::may_administer()?;
         let object_id = object_id.ok_or_else(|| null("object_id"))?;
         let object = Uuid::from_bytes(*object_id.as_bytes());
         lock::claim_end_of_administrators()?;
         rights::may_administer()?;
-        let labelled = as_superuser(anchors::labelled_roles);
+        let labelled = as_superuser(marker_roles::labelled_roles);
         let roles = roles_of(object, &labelled)?;
         require_no_administrator(object)?;
         // The issuer's clock may be ahead of ours by as much as is put up with.
@@ -94,7 +93,7 @@ fn roles_of(object: Uuid, labelled: &[Role]) -> Outcome<Vec<(Role, Label)>> {
 /// What is revoked stays so. From when on tokens count.
 fn revoke(role: &Role, label: &Label, not_before: i64) -> i64 {
     let not_before = not_before.max(label.not_before.unwrap_or_default());
-    as_superuser(|| labels::refuse_older(role, not_before));
+    as_superuser(|| label::refuse_older(role, not_before));
     not_before
 }
 
@@ -125,7 +124,7 @@ fn revoke_everywhere(object: Uuid, not_before: i64, labelled: &[Role]) -> Outcom
 }
 
 /// The role that remembers what is revoked stays while there is something to remember; what nobody can read is such, too.
-pub(super) fn check_nothing_revoked(user: &Role, what: &str) -> Outcome<()> {
+pub(crate) fn check_nothing_revoked(user: &Role, what: &str) -> Outcome<()> {
     lock::claim_revocations(user)?;
     let now = clock::unix_now();
     if catalog::revocations().is_some_and(|revocations| revocations.is_over(now)) {

@@ -5,11 +5,12 @@
 
 use pgrx::prelude::*;
 
-use super::catalog::{self, Link, Role};
-use super::superuser::as_superuser;
-use super::{link, managed, membership, stepping_down};
-use crate::fault::{Fault, Outcome};
-use crate::session::{self, Passage};
+use crate::catalog::{self, Link, Role, membership};
+use crate::link;
+use crate::link::{demotion, managed};
+use crate::pg::error::{Fault, Outcome};
+use crate::pg::spi::as_superuser;
+use crate::sessions::own::{self, Passage};
 
 /// The current user may link or rebind an existing role, and so become it.
 pub(crate) fn may_change(role: &Role) -> Outcome<()> {
@@ -27,7 +28,7 @@ pub(crate) fn may_end(role: &Role) -> Outcome<()> {
     }
     let user = require_administrator()?;
     let denied = |detail: &str| Err(may_not_change(role).detail(detail));
-    if role.id == user || role.id == session::role() {
+    if role.id == user || role.id == own::role() {
         return denied("A role cannot change its own link.");
     }
     if let Some(reason) = why_not_theirs(role) {
@@ -108,7 +109,7 @@ fn require_administrator() -> Outcome<pg_sys::Oid> {
     if restricted {
         return Err(denied("It cannot be done within a security-restricted operation."));
     }
-    let Some(Passage::Token { role, object_id }) = session::passage() else {
+    let Some(Passage::Token { role, object_id }) = own::passage() else {
         return Err(denied("This session did not log in with an access token.")
             .hint("Log in as an Azure AD administrator with an access token."));
     };
@@ -133,7 +134,7 @@ pub(crate) fn plain_administrator() -> Option<Role> {
 
 /// The current user, if it is no superuser and an administrator has logged in to this session, whatever role is set.
 pub(crate) fn user_of_administrator() -> Option<Role> {
-    let came_as = catalog::role_of(session::role()).is_some_and(|role| is_administrator(&role));
+    let came_as = catalog::role_of(own::role()).is_some_and(|role| is_administrator(&role));
     catalog::role_of(current_user().0).filter(|user| !user.superuser && (came_as || is_administrator(user)))
 }
 
@@ -154,7 +155,7 @@ pub(crate) fn give_to_administrators(role: &Role, is_to_be_one: bool) {
     as_superuser(|| {
         managed::give(role);
         // The members it was created with were granted by the creator, whose right to grant ends here.
-        stepping_down::revoke_from(&user, role, |_| true);
+        demotion::revoke_from(&user, role, |_| true);
     });
 }
 

@@ -5,14 +5,15 @@ use std::ffi::{CStr, CString};
 use entra::{Label, PrincipalKind, Uuid};
 use pgrx::prelude::*;
 
-use super::catalog::{self, Link, Role};
-use super::superuser::{as_superuser, quoted_name, run};
-use super::{advice, anchors, association, link, lock, membership, rights};
-use crate::argument::Argument;
-use crate::clock::seconds;
-use crate::fault::{Fault, Outcome, notice, or_raise};
-use crate::preloaded;
-use crate::text::{Text, read};
+use crate::catalog::{self, Link, Role, membership};
+use crate::link;
+use crate::link::{advice, lock, marker_roles, rights, tenant};
+use crate::pg::argument::Argument;
+use crate::pg::clock::seconds;
+use crate::pg::error::{Fault, Outcome, notice, or_raise};
+use crate::pg::library;
+use crate::pg::spi::{as_superuser, quoted_name, run};
+use crate::pg::text::{Text, read};
 
 /// Longest role name, in bytes (NAMEDATALEN - 1).
 const MAX_NAME_BYTES: usize = 63;
@@ -29,7 +30,7 @@ struct Wanted {
 #[pg_extern(sql = false)]
 fn set_admin(role_name: Argument<'_>, object_id: pgrx::Uuid, object_type: Argument<'_>) {
     or_raise((|| {
-        preloaded::require()?;
+        library::require()?;
         lock::require_writable(c"set_admin()")?;
         rights::require_superuser("set the Azure AD administrator")?;
         lock::claim_administrators()?;
@@ -57,7 +58,7 @@ fn set_admin(role_name: Argument<'_>, object_id: pgrx::Uuid, object_type: Argume
 #[pg_extern(sql = false)]
 fn remove_admin(role_name: Option<Argument<'_>>) {
     or_raise((|| {
-        preloaded::require()?;
+        library::require()?;
         lock::require_writable(c"remove_admin()")?;
         rights::require_superuser("remove an Azure AD administrator")?;
         lock::claim_end_of_administrators()?;
@@ -77,7 +78,7 @@ fn remove_admin(role_name: Option<Argument<'_>>) {
                     .and_then(link::demote)?;
             }
         }
-        as_superuser(|| association::settle(&mut Vec::new()))
+        as_superuser(|| tenant::settle(&mut Vec::new()))
     })());
 }
 
@@ -91,7 +92,7 @@ fn create_principal(
     is_mfa: Option<bool>,
 ) -> Text {
     or_raise((|| {
-        preloaded::require()?;
+        library::require()?;
         lock::require_writable(c"create_principal()")?;
         let name = given(role_name)?;
         let wanted = wanted(object_id, object_type, is_admin, is_mfa)?;
@@ -125,7 +126,7 @@ fn update_principal(
     is_mfa: Option<bool>,
 ) -> Text {
     or_raise((|| {
-        preloaded::require()?;
+        library::require()?;
         lock::require_writable(c"update_principal()")?;
         let name = given(role_name)?;
         let mut wanted = wanted(object_id, object_type, is_admin, is_mfa)?;
@@ -150,7 +151,7 @@ fn link_or_update_principal(
         catalog::role_named(name).filter(|role| !matches!(catalog::link_of(role.id), Link::Bound(_)))
     };
     let name = or_raise((|| {
-        preloaded::require()?;
+        library::require()?;
         lock::require_writable(c"update_principal()")?;
         given(role_name)
     })());
@@ -168,7 +169,7 @@ fn link_or_update_principal(
 #[pg_extern(sql = false)]
 fn drop_principal(role_name: Option<Argument<'_>>) {
     or_raise((|| {
-        preloaded::require()?;
+        library::require()?;
         lock::require_writable(c"drop_principal()")?;
         let name = given(role_name)?;
         let (role, _) = linked(&name, rights::may_end, lock::claim_to_unlink)?;
@@ -180,10 +181,10 @@ fn drop_principal(role_name: Option<Argument<'_>>) {
 #[pg_extern(sql = false)]
 fn repair() -> SetOfIterator<'static, Text> {
     let done = or_raise((|| {
-        preloaded::require()?;
+        library::require()?;
         lock::require_writable(c"repair()")?;
         rights::require_superuser("repair Azure AD roles")?;
-        anchors::establish()
+        marker_roles::establish()
     })());
     SetOfIterator::new(done.iter().map(|line| Text::shown(line)).collect::<Vec<_>>())
 }
@@ -203,7 +204,7 @@ fn list_principals() -> TableIterator<
         name!(not_before, Option<f64>),
     ),
 > {
-    let rows = as_superuser(anchors::labelled_roles).into_iter().filter_map(|role| {
+    let rows = as_superuser(marker_roles::labelled_roles).into_iter().filter_map(|role| {
         let Link::Bound(label) = catalog::link_of(role.id) else { return None };
         Some((
             Text::name(&role.name),
@@ -249,7 +250,7 @@ fn wanted(
     })
 }
 
-pub(super) fn given(role_name: Option<Argument<'_>>) -> Outcome<CString> {
+pub(crate) fn given(role_name: Option<Argument<'_>>) -> Outcome<CString> {
     let name = role_name.ok_or_else(|| {
         Fault::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, "role_name must not be null")
     })?;
@@ -263,7 +264,7 @@ fn label(wanted: &Wanted, function: &str, role: &CStr) -> Outcome<Label> {
         Fault::not_now("the directory cannot be asked for the object id of a name")
             .hint(format!("Give the object id: {complete}"))
     })?;
-    Ok(Label { kind: wanted.kind, admin: wanted.admin, mfa: wanted.mfa, ..association::label_of(object_id)? })
+    Ok(Label { kind: wanted.kind, admin: wanted.admin, mfa: wanted.mfa, ..tenant::label_of(object_id)? })
 }
 
 /// An argument as a role's name. One that PostgreSQL would cut is refused: it would be another's.
@@ -281,7 +282,7 @@ pub(crate) fn role_name_of(name: Argument<'_>) -> Outcome<CString> {
 }
 
 /// A linked role to which the current user may do what `may` asks for; nobody else does meanwhile.
-pub(super) fn linked(
+pub(crate) fn linked(
     name: &CStr,
     may: impl Fn(&Role) -> Outcome<()>,
     lock: impl Fn(&Role) -> Outcome<Role>,

@@ -2,10 +2,9 @@
 
 use entra::{Label, Uuid};
 
-use super::catalog::{self, Link, PROVIDER, Role};
-use super::link::{self, Done};
-use super::{lock, membership};
-use crate::fault::{Fault, Outcome, notice};
+use crate::catalog::{self, Link, PROVIDER, Role, membership};
+use crate::link::{self, Done, lock};
+use crate::pg::error::{Fault, Outcome, notice};
 
 /// Makes the association agree with the administrators there are. Only within `as_superuser`.
 ///
@@ -59,7 +58,7 @@ fn removal_of_others(admin: &Role) -> String {
     };
     let others = membership::members_of(admin).into_iter().filter(is_other);
     let removal = |role: Role| {
-        format!("SELECT azure_ad_auth.remove_admin({});", super::superuser::literal(&role.display_name()))
+        format!("SELECT azure_ad_auth.remove_admin({});", crate::pg::spi::literal(&role.display_name()))
     };
     others.map(removal).collect::<Vec<_>>().join(" ")
 }

@@ -13,10 +13,10 @@ use std::path::Path;
 use pgrx::PgTryBuilder;
 use pgrx::prelude::*;
 
-use super::catalog::Role;
-use super::superuser::{query, quoted};
-use crate::fault::warning;
-use crate::hex_text::{bytes, plain, raw};
+use crate::catalog::Role;
+use crate::pg::error::warning;
+use crate::pg::hex_text::{bytes, plain, raw};
+use crate::pg::spi::{query, quoted};
 
 /// More is not read here: twenty thousand lines take less than a tenth of a second.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -31,7 +31,7 @@ struct Place {
 
 /// Says in a WARNING which `trust` lines let everybody in as a role from now on. Only within `as_superuser`, once the role is
 /// unlinked.
-pub(super) fn warn_of(role: &Role) {
+pub(crate) fn warn_of(role: &Role) {
     if !role.can_login {
         return;
     }

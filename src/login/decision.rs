@@ -9,7 +9,7 @@ use entra::Code;
 use pgrx::PgTryBuilder;
 use pgrx::pg_sys::panic::CaughtError;
 
-use super::{Admission, Door, Refused};
+use crate::login::{Admission, Door, Refused};
 use crate::report::{self, Attempt, Denial};
 
 /// What came of a visitor.

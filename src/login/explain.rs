@@ -1,6 +1,6 @@
 //! Why a login would fail, for an administrator: a login without a connection, before a witness.
 //!
-//! The way is the login's own, [`super::attend_before`]. What is said beside it is read again, to be shown, and decides nothing.
+//! The way is the login's own, [`crate::login::attend_before`]. What is said beside it is read again, to be shown, and decides nothing.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -8,17 +8,18 @@ use entra::{Code, Principal, Step, Trail};
 use pgrx::prelude::*;
 use zeroize::Zeroizing;
 
-use super::conditions::{check_association, rules_for};
-use super::{Refused, Sent, Visitor, attend_before, judge};
-use crate::argument::Argument;
-use crate::clock::unix_now;
-use crate::fault::{Fault, Outcome, or_raise};
-use crate::preloaded;
-use crate::principal::catalog::{self, Role, Standing};
-use crate::principal::{rights, role_name_of};
+use crate::catalog::{self, Role, Standing};
+use crate::link::rights;
+use crate::link::sql::role_name_of;
+use crate::login::preconditions::{check_association, rules_for};
+use crate::login::{Refused, Sent, Visitor, attend_before, judge};
+use crate::pg::argument::Argument;
+use crate::pg::clock::unix_now;
+use crate::pg::error::{Fault, Outcome, or_raise};
+use crate::pg::library;
+use crate::pg::text::Text;
 use crate::report::{Denial, timestamp};
 use crate::settings::{self, Rules};
-use crate::text::Text;
 
 /// What a login would get that is refused in core's words: the role has no LOGIN.
 const NOLOGIN: &str = "nologin";
@@ -43,7 +44,7 @@ fn explain_token(
     ),
 > {
     let rows = or_raise((|| {
-        preloaded::require()?;
+        library::require()?;
         rights::may_administer()?;
         let token = token.ok_or_else(|| {
             Fault::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, "token must not be null")

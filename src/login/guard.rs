@@ -1,6 +1,6 @@
 //! The guard: what keeps the `trust` line shut on a server that was started without this library.
 //!
-//! Every linked role carries two settings (see `principal::preload`):
+//! Every linked role carries two settings (see `link::guard`):
 //!
 //! - `session_preload_libraries`, with azure_ad_auth in it. Where the library was not loaded by the
 //!   postmaster, it is loaded here, into the session of such a role, which ends at once. Sessions
@@ -21,11 +21,11 @@ use entra::Code;
 use pgrx::prelude::*;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 
-use crate::preloaded::{self, Preloaded};
-use crate::principal::catalog::{self, Standing};
-use crate::principal::preload;
+use crate::catalog::{self, Standing};
+use crate::link::guard;
+use crate::pg::library::{self, Preloaded};
 use crate::report::{self, Attempt, Denial};
-use crate::session;
+use crate::sessions::own;
 
 static GUARD: GucSetting<bool> = GucSetting::<bool>::new(false);
 
@@ -110,7 +110,7 @@ fn is_applied_to_session(source: pg_sys::GucSource::Type) -> bool {
 fn give_way() {
     // SAFETY: a plain value of the main thread.
     let database = unsafe { pg_sys::MyDatabaseId };
-    let libraries = preload::libraries_without_guard(database, session::role())
+    let libraries = guard::libraries_without_guard(database, own::role())
         .or_else(|| SERVERS_LIBRARIES.with_borrow(Clone::clone));
     // Where no door has seen the client come, nothing is known, and the session will not get far.
     let Some(libraries) = libraries else { return };
@@ -127,7 +127,7 @@ fn give_way() {
 
 /// Ends this process if it is a session of an Azure AD role on a server without us.
 pub(crate) fn stand() {
-    if preloaded::status() != Preloaded::No {
+    if library::status() != Preloaded::No {
         return;
     }
     let Some(transaction) = Transaction::ensure() else { return };
@@ -138,7 +138,7 @@ pub(crate) fn stand() {
 }
 
 fn unguarded_visitor() -> Option<(Attempt, Denial)> {
-    let role = catalog::role_of(session::role())?;
+    let role = catalog::role_of(own::role())?;
     if matches!(catalog::standing_of(&role), Standing::Local) {
         return None;
     }

@@ -1,11 +1,11 @@
 //! The decision about a connection: PostgreSQL's ClientAuthentication hook, which is called once a method of pg_hba.conf has had
 //! its say, and can only refuse. A token arrives by one of three doors:
 //!
-//! - password: the line says `trust`, and the hook itself asks for the token, in [`super::password`];
-//! - pam: the line says `pam`, and PAM has asked this library, in [`super::pam`];
-//! - oauth: the line says `oauth`, and PostgreSQL 18 has asked this library, in `super::oauth`.
+//! - password: the line says `trust`, and the hook itself asks for the token, in [`crate::login::door::password`];
+//! - pam: the line says `pam`, and PAM has asked this library, in [`crate::login::door::pam`];
+//! - oauth: the line says `oauth`, and PostgreSQL 18 has asked this library, in `crate::login::door::oauth`.
 //!
-//! Behind the last two the verdict is there before the hook is called; [`super::verdict`] keeps it so long.
+//! Behind the last two the verdict is there before the hook is called; [`crate::login::decision`] keeps it so long.
 //!
 //! A connection is accepted, as far as this library is concerned, if
 //!
@@ -13,7 +13,7 @@
 //!     who is no member of `azure_ad_user`, by a method that is no door, that is decided without a
 //!     look at labels: pg_shseclabel may be locked or damaged, and somebody must be able to mend
 //!     it;
-//! A2. it asks for a linked role, was matched by a door's method, and brought a token by that door that [`super::admit`] accepts;
+//! A2. it asks for a linked role, was matched by a door's method, and brought a token by that door that [`crate::login::admit`] accepts;
 //! A3. it asks for a role that is an Azure AD role by inheritance only and another method than `trust` authenticated it;
 //!     a warning is logged. No GRANT can lock out a superuser.
 //!
@@ -41,7 +41,7 @@
 //! R12. the role is not linked, or not to this token's object; by `pam` and `oauth` that includes roles that are none of ours, and
 //!      names that are no role's.
 //!
-//! What was accepted is looked at once more by [`super::seal`], at the end of the startup
+//! What was accepted is looked at once more by [`crate::login::seal`], at the end of the startup
 //! transaction: after core has looked the name up for itself, and before anything the client says
 //! in its session is read, be it a session, a walsender of a database or one of none. The session
 //! is ended, with a line in the log whose door is `seal`, if
@@ -71,15 +71,15 @@ use pgrx::PgTryBuilder;
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::prelude::*;
 
-use super::conditions::anchor_refused;
-use super::verdict::{self, Objection};
-use super::{Admission, Door, Refused, Visitor, attempt, attend, guard, password};
-use crate::principal::catalog::{self, Role, Standing};
+use crate::catalog::{self, Role, Standing};
+use crate::login::decision::{self, Objection};
+use crate::login::door::password;
+use crate::login::preconditions::anchor_refused;
+use crate::login::{Admission, Door, Refused, Visitor, attempt, attend, guard};
+use crate::pg::wire::{self, Connection, Method, Port, STATUS_EOF, STATUS_ERROR, STATUS_OK};
 use crate::report::{self, Attempt, Denial};
-use crate::session::{self, Passage};
-use crate::sessions;
-use crate::stat;
-use crate::wire::{self, Connection, Method, Port, STATUS_EOF, STATUS_ERROR, STATUS_OK};
+use crate::sessions::own::{self, Passage};
+use crate::{sessions, stat};
 
 thread_local! {
     /// The hook that was there before ours. Set once, in the postmaster, and inherited by every backend.
@@ -108,7 +108,7 @@ unsafe extern "C-unwind" fn on_client_authentication(port: *mut Port, status: c_
 fn receive(connection: Connection, status: c_int) {
     guard::note_servers_libraries();
     let door = Door::behind(connection.method());
-    let verdict = verdict::take(door);
+    let verdict = decision::take(door);
     let attempt = attempt(connection, door.unwrap_or(Door::Password));
     match (status, verdict) {
         // After an error nothing goes on, whatever others have said.
@@ -148,7 +148,7 @@ fn method_admits(connection: Connection, attempt: &Attempt, refused: Option<Refu
     if method == Method::Other
         && let Some(role) = superuser_apart(connection)
     {
-        session::note(Passage::Superuser { role });
+        own::note(Passage::Superuser { role });
         return accept(connection);
     }
     let visitor = Visitor::of(connection);
@@ -186,7 +186,7 @@ fn method_admits(connection: Connection, attempt: &Attempt, refused: Option<Refu
 fn judge(connection: Connection, visitor: &Visitor) -> Result<Admission, Refused> {
     PgTryBuilder::new(AssertUnwindSafe(|| attend(visitor, |_| password::ask(connection))))
         .catch_others(|error| match error {
-            CaughtError::RustPanic { .. } => Err(verdict::fault(&visitor.display_name()).into()),
+            CaughtError::RustPanic { .. } => Err(decision::fault(&visitor.display_name()).into()),
             error => error.rethrow(),
         })
         .execute()
@@ -218,20 +218,20 @@ fn superuser_apart(connection: Connection) -> Option<pg_sys::Oid> {
 
 /// A1, A3: the method's decision stands.
 fn let_pass(connection: Connection, role: &Role, method: Method) {
-    session::note(Passage::Method { role: role.id, trusted: method == Method::Trust });
+    own::note(Passage::Method { role: role.id, trusted: method == Method::Trust });
     accept(connection);
 }
 
 /// A2.
 fn welcome(connection: Connection, attempt: &Attempt, admission: Admission) {
     let Admission { role, principal, token, took } = admission;
-    session::note(Passage::Token { role, object_id: principal.object_id });
+    own::note(Passage::Token { role, object_id: principal.object_id });
     connection.set_identity(&token.object_id.to_string());
     sessions::enter(role, &principal, &token, attempt.door);
     accept(connection);
     stat::count_admission(attempt.door, token.kind, took);
     report::log_admission(attempt, &token);
-    session::note_token(token);
+    own::note_token(token);
 }
 
 /// Tells the hooks before ours. What they, pg_hba.conf and we have asked about memberships is

@@ -5,9 +5,9 @@
 
 use entra::{Code, Refusal, Token};
 
-use super::{Refused, Visitor};
+use crate::catalog::{self, Role};
 use crate::keys;
-use crate::principal::catalog::{self, Role};
+use crate::login::{Refused, Visitor};
 use crate::report::Denial;
 use crate::settings::{self, Rules};
 

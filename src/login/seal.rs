@@ -1,5 +1,5 @@
 //! The seal: a session proves that it is of the role that was let in, and, of an Azure AD role,
-//! that a token let it in. What it ends for is S1 to S4 at the head of [`super::hook`].
+//! that a token let it in. What it ends for is S1 to S4 at the head of [`crate::login::hook`].
 //!
 //! Between the hook's decision and the session, core looks the role name up once more; a role renamed in between would turn
 //! one person's token into another one's session. A link may be removed in between. Another extension's hook may not have
@@ -28,14 +28,14 @@ use std::ffi::{c_int, c_void};
 use entra::{Code, Label, Principal, Token};
 use pgrx::prelude::*;
 
-use super::conditions::check_revocations;
-use crate::chain::{UtilityCall, guarded, start_executor, utility_hook};
-use crate::principal::catalog::{self, Link, Role, Standing};
+use crate::catalog::{self, Link, Role, Standing};
+use crate::login::preconditions::check_revocations;
+use crate::pg::hook::{UtilityCall, guarded, start_executor, utility_hook};
+use crate::pg::text::read;
+use crate::pg::wire::{Connection, Method};
 use crate::report::{self, Attempt, Denial};
-use crate::session::{self, Passage};
+use crate::sessions::own::{self, Passage};
 use crate::settings;
-use crate::text::read;
-use crate::wire::{Connection, Method};
 
 /// How far the session has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,14 +144,14 @@ unsafe extern "C-unwind" fn on_object_access(
 /// hook.
 #[expect(unsafe_code, reason = "asks for the connection while it may")]
 fn check_start() {
-    let role = session::role();
+    let role = own::role();
     if !has_client() || role == pg_sys::InvalidOid {
         return;
     }
     // SAFETY: the first transaction to end with a role is the startup transaction.
     let connection = unsafe { Connection::of_starting_session() };
     catalog::accept_changes();
-    end_unless(judge(session::passage(), role).and_then(|()| check_line(connection)));
+    end_unless(judge(own::passage(), role).and_then(|()| check_line(connection)));
     // What others have asked before initialize_acl(), core would believe for as long as the session
     // lasts.
     catalog::forget_memberships();
@@ -164,7 +164,7 @@ pub(crate) fn check() {
         return;
     }
     catalog::accept_changes();
-    end_unless(judge(session::passage(), session::role()));
+    end_unless(judge(own::passage(), own::role()));
     STAGE.set(Stage::Acting);
 }
 
@@ -216,7 +216,7 @@ fn check_link(role: pg_sys::Oid, object_id: entra::Uuid, name: &str) -> Result<(
                 check_revocations(token, label.not_before, name)?;
                 check_still_associated(token, name)
             };
-            session::with_token(still).unwrap_or(Ok(())).map_err(|denial| (name.to_owned(), denial))
+            own::with_token(still).unwrap_or(Ok(())).map_err(|denial| (name.to_owned(), denial))
         }
         Link::Bound(_) => broken(name, Code::OidMismatch, "the role was linked to another object meanwhile"),
         _ => broken(name, Code::NotLinked, "the link was removed meanwhile"),
@@ -226,9 +226,9 @@ fn check_link(role: pg_sys::Oid, object_id: entra::Uuid, name: &str) -> Result<(
 /// Behind `trust`, what no hook of ours has seen must at least be matched by the same line still:
 /// that one may have been for an Azure AD role, which had the name before.
 fn check_line(connection: Option<Connection>) -> Result<(), Broken> {
-    let Some(connection) = connection.filter(|_| session::passage().is_none()) else { return Ok(()) };
+    let Some(connection) = connection.filter(|_| own::passage().is_none()) else { return Ok(()) };
     let name = connection.role_name();
-    let is_matched = || catalog::holds_while_named(session::role(), &name, || connection.is_matched_again());
+    let is_matched = || catalog::holds_while_named(own::role(), &name, || connection.is_matched_again());
     if connection.method() != Method::Trust || is_matched() {
         return Ok(());
     }

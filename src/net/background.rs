@@ -9,21 +9,21 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::fetch::{FetchFault, Fetched, fetch};
+use crate::keys::fetch::{FetchFault, Fetched, fetch};
 use crate::settings::KeyOrigin;
 
 /// Most fetches at a time. One that was given up lives on until what it waits for is over, such as a disk that is gone.
 const MAX_FETCHES: usize = 4;
 
 /// What a fetch brought.
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     /// Which fetch: one that was overtaken by new settings counts for nothing.
-    pub(super) run: u64,
-    pub(super) fetched: Result<Fetched, FetchFault>,
+    pub(crate) run: u64,
+    pub(crate) fetched: Result<Fetched, FetchFault>,
 }
 
 /// What is handed from a fetching thread to the main one.
-pub(super) struct Handover {
+pub(crate) struct Handover {
     outcome: Arc<Mutex<Option<Outcome>>>,
     /// A byte in it: a fetch has ended. The thread writes, the main loop waits for it.
     bell: UnixStream,
@@ -31,7 +31,7 @@ pub(super) struct Handover {
 }
 
 impl Handover {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let (bell, rope) = UnixStream::pair()?;
         bell.set_nonblocking(true)?;
         rope.set_nonblocking(true)?;
@@ -39,7 +39,7 @@ impl Handover {
     }
 
     /// Starts a fetch.
-    pub(super) fn start(&self, run: u64, origin: KeyOrigin) -> io::Result<()> {
+    pub(crate) fn start(&self, run: u64, origin: KeyOrigin) -> io::Result<()> {
         // Each of them holds the place where it will leave its outcome; we do, too.
         if Arc::strong_count(&self.outcome) > MAX_FETCHES {
             return Err(io::Error::other("earlier fetches have not come to an end"));
@@ -57,13 +57,13 @@ impl Handover {
     }
 
     /// What a fetch that has ended brought.
-    pub(super) fn take(&mut self) -> Option<Outcome> {
+    pub(crate) fn take(&mut self) -> Option<Outcome> {
         let _ = self.bell.read(&mut [0; 16]);
         self.outcome.lock().take()
     }
 
     /// What is readable when a fetch has ended.
-    pub(super) fn bell(&self) -> RawFd {
+    pub(crate) fn bell(&self) -> RawFd {
         self.bell.as_raw_fd()
     }
 }

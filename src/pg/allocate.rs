@@ -5,7 +5,7 @@
 
 use pgrx::prelude::*;
 
-use crate::fault::{Fault, Outcome};
+use crate::pg::error::{Fault, Outcome};
 
 /// Adds one item.
 pub(crate) fn push<T>(list: &mut Vec<T>, item: T) -> Outcome<()> {

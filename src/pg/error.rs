@@ -3,7 +3,7 @@
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::text::reported;
+use crate::pg::text::reported;
 
 /// Why a statement is refused.
 #[derive(Debug, Clone)]

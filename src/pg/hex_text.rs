@@ -3,7 +3,7 @@
 //! Names of roles and lines of files come as somebody wrote them, in whatever encoding, which need not be this database's nor
 //! UTF-8. A query hands their bytes over as hexadecimal digits.
 
-use crate::text;
+use crate::pg::text;
 
 /// An expression for the bytes of the text that the expression `text` has, as hexadecimal digits.
 pub(crate) fn raw(text: &str) -> String {

@@ -21,7 +21,7 @@ mod core {
 
     // SAFETY: as in tcop/utility.h and executor/executor.h.
     unsafe extern "C-unwind" {
-        pub(super) fn standard_ProcessUtility(
+        pub(crate) fn standard_ProcessUtility(
             planned: *mut pg_sys::PlannedStmt,
             source: *const c_char,
             read_only: bool,
@@ -31,7 +31,7 @@ mod core {
             receiver: *mut pg_sys::DestReceiver,
             completion: *mut pg_sys::QueryCompletion,
         );
-        pub(super) fn standard_ExecutorStart(query: *mut pg_sys::QueryDesc, flags: c_int);
+        pub(crate) fn standard_ExecutorStart(query: *mut pg_sys::QueryDesc, flags: c_int);
     }
 }
 
@@ -111,7 +111,7 @@ macro_rules! utility_hook {
             receiver: *mut pg_sys::DestReceiver,
             completion: *mut pg_sys::QueryCompletion,
         ) {
-            let call = $crate::chain::UtilityCall {
+            let call = $crate::pg::hook::UtilityCall {
                 planned,
                 source,
                 read_only,

@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 
 use pgrx::prelude::*;
 
-use crate::fault::{Fault, Outcome};
+use crate::pg::error::{Fault, Outcome};
 
 /// Under these names the library that the postmaster loaded leaves marks (find_rendezvous_variable, dfmgr.c): the addresses
 /// of its workers' main functions, the first of keys, the second of sessions.

@@ -12,7 +12,7 @@ use pgrx::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
 #[cfg(target_pointer_width = "64")]
-pub(crate) use symbols::conceal;
+pub(crate) use crate::pg::pam::symbols::conceal;
 
 /// Not where a table of symbols looks otherwise.
 #[cfg(not(target_pointer_width = "64"))]

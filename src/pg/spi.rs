@@ -10,7 +10,7 @@ use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 use pgrx::spi::{Error, SpiHeapTupleData};
 
-use crate::fault::Fault;
+use crate::pg::error::Fault;
 
 thread_local! {
     /// How deep we are in statements of our own.

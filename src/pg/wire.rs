@@ -3,8 +3,6 @@
 //! What PostgreSQL does in auth.c for a password is done here for a token, because a ClientAuthentication hook comes after
 //! the method of pg_hba.conf and is given nothing but the connection.
 
-pub(crate) mod pam;
-
 use std::ffi::{CStr, CString, c_int, c_void};
 
 use pgrx::prelude::*;

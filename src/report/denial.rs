@@ -5,7 +5,7 @@
 use entra::{Code, FormatFault, Misconfigured, Refusal};
 use pgrx::prelude::*;
 
-use super::timestamp;
+use crate::report::timestamp;
 
 /// Where terminals cut a pasted line (N_TTY_BUF_SIZE, Linux).
 const TERMINAL_LINE_BYTES: usize = 4_095;

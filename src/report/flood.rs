@@ -14,8 +14,7 @@ use entra::Code;
 use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgAtomic, pg_shmem_init};
 
-use crate::clock;
-use crate::preloaded;
+use crate::pg::{clock, library};
 
 /// Refusals made before a signature was verified. Of an administrator's mistakes too, which may
 /// close every login, sixty lines say what one does.
@@ -91,7 +90,7 @@ pub(crate) fn init_shared_memory() {
 pub(super) fn admits(code: Code) -> (bool, Option<u64>) {
     let Some(place) = LIMITED.iter().position(|limited| *limited == code) else { return (true, None) };
     // A copy that the postmaster has not loaded refuses too, and has no memory to count in.
-    if !preloaded::is_this_file() {
+    if !library::is_this_file() {
         return (true, None);
     }
     let Some(meter) = METERS.get().0.get(place) else { return (true, None) };

@@ -5,18 +5,18 @@ const MAX_REASONS: usize = 16;
 
 /// What has been said since the last turn.
 #[derive(Default)]
-pub(super) struct Said(Vec<String>);
+pub(crate) struct Said(Vec<String>);
 
 impl Said {
     /// Things have taken a turn: whether that is news, and what went before may be said again.
-    pub(super) fn turn(&mut self, gist: &str) -> bool {
+    pub(crate) fn turn(&mut self, gist: &str) -> bool {
         let news = self.0 != [gist];
         self.0 = vec![gist.to_owned()];
         news
     }
 
     /// One more thing: whether it is news since the last turn. Reasons that take turns are said once each.
-    pub(super) fn adds_exactly(&mut self, gist: &str) -> bool {
+    pub(crate) fn adds_exactly(&mut self, gist: &str) -> bool {
         let news = self.0.iter().all(|said| said != gist) && self.0.len() < MAX_REASONS;
         if news {
             self.0.push(gist.to_owned());
@@ -25,7 +25,7 @@ impl Said {
     }
 
     /// The same, numbers aside.
-    pub(super) fn adds(&mut self, gist: &str) -> bool {
+    pub(crate) fn adds(&mut self, gist: &str) -> bool {
         self.adds_exactly(&gist.replace(|c: char| c.is_ascii_digit(), ""))
     }
 }

@@ -12,9 +12,9 @@ use std::mem::size_of;
 use entra::{Bearer, Millis, TokenKind, Uuid, limits};
 use pgrx::prelude::*;
 
-use super::Session;
-use crate::bytes::Bytes;
-use crate::clock;
+use crate::pg::bytes::Bytes;
+use crate::pg::clock;
+use crate::sessions::Session;
 
 /// The name of the memory and of its lock.
 const NAME: &std::ffi::CStr = c"azure_ad_auth_sessions";

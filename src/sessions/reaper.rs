@@ -16,12 +16,11 @@ use entra::{Bearer, Principal, Revocations};
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags};
 use pgrx::prelude::*;
 
-use super::table;
-use super::{Session, end};
-use crate::preloaded;
-use crate::principal::catalog::{self, Link};
+use crate::catalog::{self, Link};
+use crate::pg::{clock, library};
 use crate::report::{self, Ending};
-use crate::{clock, settings};
+use crate::sessions::{Session, end, memory};
+use crate::settings;
 
 /// How long a look at the sessions may be put off.
 const ROUND: Duration = Duration::from_secs(1);
@@ -55,8 +54,8 @@ pub(crate) fn register() {
 #[unsafe(no_mangle)]
 #[expect(unsafe_code, reason = "called by the postmaster by name")]
 pub extern "C-unwind" fn azure_ad_auth_reaper_main(argument: pg_sys::Datum) {
-    if let Some(main) = preloaded::reaper_of_another_file() {
-        return preloaded::hand_over(main, argument);
+    if let Some(main) = library::reaper_of_another_file() {
+        return library::hand_over(main, argument);
     }
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
     BackgroundWorker::connect_worker_to_spi(None, None);
@@ -71,7 +70,7 @@ pub extern "C-unwind" fn azure_ad_auth_reaper_main(argument: pg_sys::Datum) {
             );
         }
     }
-    table::attend();
+    memory::attend();
     run();
     // SAFETY: runs the exit callbacks and does not come back.
     unsafe { pg_sys::proc_exit(1) }
@@ -80,7 +79,7 @@ pub extern "C-unwind" fn azure_ad_auth_reaper_main(argument: pg_sys::Datum) {
 #[pg_guard]
 #[expect(unsafe_code, reason = "the signature of an exit callback")]
 unsafe extern "C-unwind" fn on_exit(_code: i32, _argument: pg_sys::Datum) {
-    table::retire();
+    memory::retire();
 }
 
 #[pg_guard]
@@ -91,7 +90,7 @@ unsafe extern "C-unwind" fn on_change(_argument: pg_sys::Datum, _cache: i32, _ha
 
 fn run() {
     loop {
-        let sleep = if table::sleep_until_somebody_comes() {
+        let sleep = if memory::sleep_until_somebody_comes() {
             LONGEST_SLEEP
         } else {
             look();
@@ -112,7 +111,7 @@ fn look() {
         // In this order: who comes later than the changes that are taken in here is judged by them, at the door or by the seal.
         catalog::accept_changes();
         let roles_changed = ROLES_CHANGED.replace(false);
-        let sessions = table::due();
+        let sessions = memory::due();
         let expiry = settings::session_expiry();
         // One that has not gone when it was asked to is looked at again.
         let look_at_roles = roles_changed || sessions.iter().any(|(_, asked)| *asked);

@@ -3,14 +3,13 @@
 use pgrx::Uuid;
 use pgrx::prelude::*;
 
-use super::{Session, table};
-use crate::argument::Argument;
-use crate::clock::seconds;
-use crate::fault::{Fault, Outcome, or_raise};
-use crate::preloaded::{self, Preloaded};
-use crate::principal::catalog;
-use crate::session;
-use crate::text::{self, Json, Text};
+use crate::catalog;
+use crate::pg::argument::Argument;
+use crate::pg::clock::seconds;
+use crate::pg::error::{Fault, Outcome, or_raise};
+use crate::pg::library::{self, Preloaded};
+use crate::pg::text::{self, Json, Text};
+use crate::sessions::{Session, memory, own};
 
 /// Sessions that logged in with a token: all of them to members of `pg_monitor`, one's own to everybody.
 #[pg_extern(sql = false)]
@@ -34,9 +33,9 @@ fn list_sessions() -> TableIterator<
         name!(door, Text),
     ),
 > {
-    or_raise(preloaded::require());
+    or_raise(library::require());
     // Who sees their own only has no business with the list, which logins wait for.
-    let visible = if monitors() { table::sessions() } else { table::own_session().into_iter().collect() };
+    let visible = if monitors() { memory::sessions() } else { memory::own_session().into_iter().collect() };
     TableIterator::new(visible.iter().map(row).collect::<Vec<_>>())
 }
 
@@ -82,7 +81,7 @@ fn row(
 #[pg_extern(sql = false)]
 fn session_claims() -> Option<Json> {
     or_raise(require_own_token());
-    session::with_token(|token| Json::exact(&token.shown_claims()))
+    own::with_token(|token| Json::exact(&token.shown_claims()))
 }
 
 /// One of them as text: a string as it is, anything else as JSON.
@@ -91,7 +90,7 @@ fn session_claim(name: Argument<'_>) -> Option<Text> {
     or_raise(require_own_token());
     // No token is longer, nor then the name of a claim.
     let name = name.within(entra::limits::MAX_TOKEN_BYTES)?;
-    let claim = session::with_token(|token| token.shown_claim(&text::read(name))).flatten()?;
+    let claim = own::with_token(|token| token.shown_claim(&text::read(name))).flatten()?;
     Some(Text::exact(&claim))
 }
 
@@ -99,8 +98,8 @@ fn session_claim(name: Argument<'_>) -> Option<Text> {
 /// loaded by the server, no session came in with one. A parallel worker does not know what its leader came in with: the planner keeps
 /// calls that it sees away from it, a user's function that claims to be PARALLEL SAFE does not.
 fn require_own_token() -> Outcome<()> {
-    if preloaded::status() == Preloaded::AnotherFile {
-        preloaded::require()?;
+    if library::status() == Preloaded::AnotherFile {
+        library::require()?;
     }
     #[expect(unsafe_code, reason = "reads the state of the process")]
     // SAFETY: a plain value of the process, set at its start.

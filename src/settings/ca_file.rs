@@ -2,7 +2,7 @@
 
 use ureq::tls::{Certificate, PemItem, parse_pem};
 
-use crate::regular_file;
+use crate::pg::file;
 
 /// Largest file of trust anchors. The system's have about 220 KiB.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
@@ -15,13 +15,13 @@ const DER: &[u8] = &[0x30, 0x82];
 /// # Errors
 /// Why they cannot be used, in words.
 pub(crate) fn anchors_in(path: &str) -> Result<Vec<Certificate<'static>>, String> {
-    let content = regular_file::read(path, MAX_FILE_BYTES, 0).map_err(|fault| fault.to_string())?;
+    let content = file::read(path, MAX_FILE_BYTES, 0).map_err(|fault| fault.to_string())?;
     if content.starts_with(DER) {
         let advice = "it is in DER, and must be in PEM: openssl x509 -inform der makes it one";
         return Err(advice.to_owned());
     }
     let mut anchors = Vec::new();
-    for item in parse_pem(regular_file::without_mark(&content)?) {
+    for item in parse_pem(file::without_mark(&content)?) {
         match item {
             Ok(PemItem::Certificate(anchor)) => anchors.push(anchor),
             Ok(_) => {}

@@ -7,8 +7,8 @@ use pgrx::prelude::*;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use ureq::ProxyProtocol;
 
-use super::{PREFIX, anchors_in};
-use crate::text::reported;
+use crate::pg::text::reported;
+use crate::settings::{PREFIX, anchors_in};
 
 /// Longest value of a setting that decides whose keys are ours; they all must fit in key memory together.
 const MAX_ORIGIN_BYTES: usize = 1_000;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use pgrx::prelude::*;
 
-use super::{PREFIX, define};
+use crate::settings::{PREFIX, define};
 
 /// What ALTER SYSTEM writes, in the data directory (`PG_AUTOCONF_FILENAME`, utils/guc.h).
 const AUTO_FILE: &str = "postgresql.auto.conf";

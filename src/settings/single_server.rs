@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use pgrx::prelude::*;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 
-use super::define::set_check_detail;
+use crate::settings::define::set_check_detail;
 
 /// Its name.
 pub(crate) const NAME_FOR_SESSIONS: &str = "aad_validate_oids_in_tenant";

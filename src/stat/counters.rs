@@ -10,7 +10,7 @@ use entra::{Code, TokenKind};
 use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgAtomic, pg_shmem_init};
 
-use crate::clock;
+use crate::pg::clock;
 
 /// The doors, as the log calls them, and after them the seal, which lets nobody in.
 const PLACES: [&str; 4] = ["password", "pam", "oauth", "seal"];

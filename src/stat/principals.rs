@@ -7,7 +7,7 @@ use entra::Code;
 use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init};
 
-use crate::clock;
+use crate::pg::clock;
 
 /// As many roles are remembered.
 const CAPACITY: usize = 1_024;

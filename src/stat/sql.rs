@@ -2,12 +2,12 @@
 
 use pgrx::prelude::*;
 
-use super::{counters, principals};
-use crate::clock::seconds;
-use crate::fault::or_raise;
-use crate::preloaded;
-use crate::principal::catalog;
-use crate::text::Text;
+use crate::catalog;
+use crate::pg::clock::seconds;
+use crate::pg::error::or_raise;
+use crate::pg::library;
+use crate::pg::text::Text;
+use crate::stat::{counters, principals};
 
 /// The counters of the whole server, in long form.
 #[pg_extern(sql = false)]
@@ -24,7 +24,7 @@ fn list_stat() -> TableIterator<
         name!(since, f64),
     ),
 > {
-    or_raise(preloaded::require());
+    or_raise(library::require());
     let (since, rows) = counters::rows();
     let rows = rows.into_iter().map(move |row| {
         (row.metric, row.door, row.kind, row.code, row.bound, count(row.value), seconds(since))
@@ -46,7 +46,7 @@ fn list_stat_principals() -> TableIterator<
         name!(refused, i64),
     ),
 > {
-    or_raise(preloaded::require());
+    or_raise(library::require());
     let rows = principals::records().into_iter().map(|(role, record)| {
         (
             catalog::role_of(role).map(|role| Text::name(&role.name)),
@@ -63,7 +63,7 @@ fn list_stat_principals() -> TableIterator<
 /// Begins again at zero.
 #[pg_extern(sql = false)]
 fn stat_reset() {
-    or_raise(preloaded::require());
+    or_raise(library::require());
     counters::reset();
     principals::reset();
 }

@@ -10,11 +10,11 @@
 
 use pgrx::prelude::*;
 
-use super::catalog::{self, Role};
-use super::listed::Roles;
-use super::rights::{self, HAS_ADMIN_OPTION_RULES};
-use super::statement::Statement;
-use crate::fault::{Fault, Outcome};
+use crate::catalog::{self, Role};
+use crate::link::rights::{self, HAS_ADMIN_OPTION_RULES};
+use crate::pg::error::{Fault, Outcome};
+use crate::statement::parse::Statement;
+use crate::statement::role_lists::Roles;
 
 /// A statement of an administrator who is no superuser goes no further than the roles it holds itself.
 pub(crate) fn check(statement: &Statement) -> Outcome<()> {

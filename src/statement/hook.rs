@@ -10,20 +10,19 @@ use std::ffi::CStr;
 use pgrx::PgMemoryContexts;
 use pgrx::prelude::*;
 
-use super::catalog::{self, Role, is_anchor};
-use super::labels::{self, Before};
-use super::listed::Roles;
-use super::reach::New;
-use super::request::{self, Request};
-use super::statement::{self, Named, Statement};
-use super::superuser::{as_superuser, is_own_statement};
-use super::{
-    anchors, association, createrole, cut, link, lock, managed, membership, preload, reach, revoke, rewrite,
-    rights, verify,
-};
-use crate::chain::{UtilityCall, guarded, utility_hook};
-use crate::fault::{Outcome, or_raise};
-use crate::{interrupts, room};
+use crate::catalog::{self, Role, is_anchor, membership};
+use crate::link;
+use crate::link::escalation::{self, New};
+use crate::link::label::{self, Before};
+use crate::link::{guard, lock, managed, marker_roles, revocation, rights, tenant};
+use crate::pg::error::{Outcome, or_raise};
+use crate::pg::hook::{UtilityCall, guarded, utility_hook};
+use crate::pg::spi::{as_superuser, is_own_statement};
+use crate::pg::{allocate, interrupts};
+use crate::statement::parse::{self, Named, Statement};
+use crate::statement::request::{self, Request};
+use crate::statement::role_lists::Roles;
+use crate::statement::{createrole, invariants, rewrite, truncated};
 
 thread_local! {
     /// The hook that was there before ours. Set once, in the postmaster.
@@ -67,7 +66,7 @@ unsafe fn judge(call: UtilityCall) {
         guarded(|| {
             make_visible();
             if let (Statement::Label { role, internal, .. }, Some(before)) = (&plan.statement, plan.labels) {
-                role.role().iter().for_each(|role| labels::after_statement(role, before, *internal));
+                role.role().iter().for_each(|role| label::after_statement(role, before, *internal));
             }
             or_raise(finish(&plan.statement, &plan.requests));
         });
@@ -78,7 +77,7 @@ unsafe fn judge(call: UtilityCall) {
 fn plan(call: UtilityCall) -> *const Plan {
     #[expect(unsafe_code, reason = "reads a call of core's")]
     // SAFETY: core calls the hook with a planned utility statement; it is read before it runs, which may change it.
-    let statement = unsafe { statement::read((*call.planned).utilityStmt) }.filter(|_| !is_own_statement());
+    let statement = unsafe { parse::read((*call.planned).utilityStmt) }.filter(|_| !is_own_statement());
     let Some(statement) = statement else { return std::ptr::null() };
     #[expect(unsafe_code, reason = "reads a call of core's")]
     // SAFETY: as above; the name of a kind of statement is a constant.
@@ -125,7 +124,8 @@ fn parts(call: &UtilityCall, statement: &Statement, requests: &[Request]) -> Out
     if requests.is_empty() {
         return Ok(vec![*call]);
     }
-    let mut ours = room::collect(requests.iter().filter_map(Request::member).map(|role| role.id.to_u32()))?;
+    let mut ours =
+        allocate::collect(requests.iter().filter_map(Request::member).map(|role| role.id.to_u32()))?;
     ours.sort_unstable();
     #[expect(unsafe_code, reason = "copies a parse tree")]
     // SAFETY: the statement of core's that `statement` was read from.
@@ -170,7 +170,7 @@ fn before(statement: &Statement, text: &[u8]) -> Outcome<Vec<Request>> {
     if is_about_links(statement) && link::anchors().is_some() {
         rights::may_administer()?;
     }
-    cut::check(statement, text)?;
+    truncated::check(statement, text)?;
     lock::before(statement)?;
     let requests = request::of(statement)?;
     createrole::check(statement)?;
@@ -186,8 +186,8 @@ fn before(statement: &Statement, text: &[u8]) -> Outcome<Vec<Request>> {
     };
     let Some(anchor) = roles.anchor() else { return Ok(requests) };
     lock::claim_anchor(&anchor)?;
-    if link::anchors().is_some() && as_superuser(anchors::any_link) {
-        return Err(verify::anchor_in_use(&anchor, what));
+    if link::anchors().is_some() && as_superuser(marker_roles::any_link) {
+        return Err(invariants::anchor_in_use(&anchor, what));
     }
     keep_revocations(statement, &roles, what)?;
     Ok(requests)
@@ -208,7 +208,7 @@ fn keep_revocations(statement: &Statement, roles: &Roles, what: &str) -> Outcome
     let user = roles.iter().find(|role| role.is(catalog::USER_ROLE)).and_then(|role| role.role());
     match (statement, user) {
         (Statement::Drop { .. } | Statement::Rename { .. }, Some(user)) if lock::may_change(&user) => {
-            revoke::check_nothing_revoked(&user, what)
+            revocation::check_nothing_revoked(&user, what)
         }
         _ => Ok(()),
     }
@@ -221,23 +221,23 @@ fn after(statement: &Statement) -> Outcome<()> {
         Statement::Drop { roles } => after_drop(roles),
         Statement::Configure { role } => after_configure(role),
         Statement::Alter { role, .. } => {
-            role.role().filter(is_anchor).map_or(Ok(()), |anchor| verify::anchor_is_intact(&anchor))?;
+            role.role().filter(is_anchor).map_or(Ok(()), |anchor| invariants::anchor_is_intact(&anchor))?;
             let role = Roles::One(role.clone()).distinct()?;
-            verify::roles_are_sound(&role, None, &New::nothing())?;
+            invariants::roles_are_sound(&role, None, &New::nothing())?;
             // What is harmless for a linked role was judged before, and it may have been unlinked
             // since. So this comes after a linked role was found to have no password.
             createrole::check(statement)?;
-            verify::nobody_lifts_a_guard(&role, &New::nothing())
+            invariants::nobody_lifts_a_guard(&role, &New::nothing())
         }
         Statement::Create(creation) => {
             let is_new = |one: &Role, other: &Role| [one, other].iter().any(|at| at.name == creation.role);
             let new = New { membership: &is_new, parameter: false };
             let made = Roles::One(Named::Name(creation.role.clone()));
-            verify::roles_are_sound(&creation.members.distinct()?, Some(&made), &new)?;
+            invariants::roles_are_sound(&creation.members.distinct()?, Some(&made), &new)?;
             let role = made.distinct()?;
-            role.iter().try_for_each(|role| verify::created_role_is_sound(role, &new))?;
-            verify::administrators_have_no_members(&creation.parents, true)?;
-            verify::nobody_lifts_a_guard(&role, &new)
+            role.iter().try_for_each(|role| invariants::created_role_is_sound(role, &new))?;
+            invariants::administrators_have_no_members(&creation.parents, true)?;
+            invariants::nobody_lifts_a_guard(&role, &new)
         }
         Statement::Membership { granted, members, is_grant, options_only } => {
             let members = members.distinct()?;
@@ -248,9 +248,9 @@ fn after(statement: &Statement) -> Outcome<()> {
             }
             after_membership(granted, &members, *is_grant)
         }
-        Statement::Parameter => as_superuser(reach::check_parameters),
+        Statement::Parameter => as_superuser(escalation::check_parameters),
         Statement::Rename { role, to } if to.role().is_some_and(|role| is_anchor(&role)) => {
-            verify::members_are_linked(role)
+            invariants::members_are_linked(role)
         }
         Statement::Rename { .. } | Statement::Own { .. } => Ok(()),
     }
@@ -261,7 +261,7 @@ fn after_drop(roles: &Roles) -> Outcome<()> {
     if roles.name(catalog::ADMIN_ROLE) {
         managed::forget();
     }
-    as_superuser(|| if association::is_void() { association::settle(&mut Vec::new()) } else { Ok(()) })
+    as_superuser(|| if tenant::is_void() { tenant::settle(&mut Vec::new()) } else { Ok(()) })
 }
 
 fn after_membership(granted: &Roles, members: &[Role], is_grant: bool) -> Outcome<()> {
@@ -271,19 +271,19 @@ fn after_membership(granted: &Roles, members: &[Role], is_grant: bool) -> Outcom
     let new = New { membership: &is_new, parameter: false };
     // What is taken away breaks nothing, and may be what mends it.
     if is_grant {
-        verify::roles_are_sound(members, Some(granted), &new)?;
+        invariants::roles_are_sound(members, Some(granted), &new)?;
     }
     if granted.name(catalog::USER_ROLE) {
-        verify::anchors_are_joined(members)?;
+        invariants::anchors_are_joined(members)?;
         if members.iter().any(|member| member.name.as_c_str() == catalog::ADMIN_ROLE) {
-            as_superuser(anchors::keep_one_row);
+            as_superuser(marker_roles::keep_one_row);
         }
     }
     if !is_grant {
         return Ok(());
     }
-    verify::administrators_have_no_members(granted, false)?;
-    verify::nobody_lifts_a_guard(members, &new)
+    invariants::administrators_have_no_members(granted, false)?;
+    invariants::nobody_lifts_a_guard(members, &new)
 }
 
 fn settle(role: &Named) -> Outcome<()> {
@@ -302,10 +302,10 @@ fn settle_member(member: &Role, anchor: &Role) -> Outcome<()> {
 fn after_configure(role: &Named) -> Outcome<()> {
     let Some(role) = role.role() else { return Ok(()) };
     if is_anchor(&role) {
-        return verify::anchor_is_intact(&role);
+        return invariants::anchor_is_intact(&role);
     }
     if catalog::is_linked(role.id) {
-        as_superuser(|| preload::set(&role));
+        as_superuser(|| guard::set(&role));
     }
     Ok(())
 }

@@ -2,18 +2,19 @@
 
 use pgrx::prelude::*;
 
-use super::catalog::{self, Role, is_anchor};
-use super::listed::Roles;
-use super::reach::New;
-use super::statement::Named;
-use super::superuser::{as_superuser, quoted};
-use super::{advice, anchors, link, membership, reach};
-use crate::fault::{Fault, Outcome};
-use crate::interrupts;
+use crate::catalog::{self, Role, is_anchor, membership};
+use crate::link;
+use crate::link::escalation::{self, New};
+use crate::link::{advice, marker_roles};
+use crate::pg::error::{Fault, Outcome};
+use crate::pg::interrupts;
+use crate::pg::spi::{as_superuser, quoted};
+use crate::statement::parse::Named;
+use crate::statement::role_lists::Roles;
 
 /// Roles are as a link, or the lack of one, asks for. `through` is what they may have become members of; `new`, what the
 /// statement has granted.
-pub(super) fn roles_are_sound(roles: &[Role], through: Option<&Roles>, new: &New<'_>) -> Outcome<()> {
+pub(crate) fn roles_are_sound(roles: &[Role], through: Option<&Roles>, new: &New<'_>) -> Outcome<()> {
     let Some(user) = catalog::role_named(catalog::USER_ROLE) else { return Ok(()) };
     for role in roles.iter().filter(|role| !is_anchor(role)) {
         interrupts::check();
@@ -34,7 +35,7 @@ fn parent_in(role: &Role, user: &Role) -> Option<Role> {
 }
 
 /// A role that the statement has created.
-pub(super) fn created_role_is_sound(made: &Role, new: &New<'_>) -> Outcome<()> {
+pub(crate) fn created_role_is_sound(made: &Role, new: &New<'_>) -> Outcome<()> {
     let Some(user) = catalog::role_named(catalog::USER_ROLE) else { return Ok(()) };
     let is_ours = is_anchor(made) || catalog::is_linked(made.id);
     if !is_ours && catalog::is_member(made.id, user.id) {
@@ -44,13 +45,13 @@ pub(super) fn created_role_is_sound(made: &Role, new: &New<'_>) -> Outcome<()> {
 }
 
 /// One role cannot be a member of another; what to do about it is for the caller to say.
-pub(super) fn must_be_linked(role: &str, through: &str) -> Fault {
+pub(crate) fn must_be_linked(role: &str, through: &str) -> Fault {
     Fault::not_now(format!(
         "role \"{role}\" cannot be a member of role \"{through}\" because it is not linked to a directory object"
     ))
 }
 
-pub(super) fn not_linked(role: &Role, through: &Role) -> Fault {
+pub(crate) fn not_linked(role: &Role, through: &Role) -> Fault {
     let (role, through) = (role.display_name(), through.display_name());
     let hint = if through.as_bytes() == catalog::ADMIN_ROLE.to_bytes() {
         to_make_it_administrator(&role)
@@ -81,7 +82,7 @@ fn to_make_it_administrator(role: &str) -> String {
 }
 
 /// For a role that is not linked, and is to be a member of one that is.
-pub(super) fn to_link_it(role: &str) -> String {
+pub(crate) fn to_link_it(role: &str) -> String {
     format!(
         "Link it first: {} or: SECURITY LABEL FOR pgaadauth ON ROLE {} IS 'aadauth,oid=<object id>,type=user';",
         advice::create(role),
@@ -111,29 +112,29 @@ fn verify_linked(role: &Role, new: &New<'_>) -> Outcome<()> {
             ))
             .detail("It logs in with an access token or not at all."));
         }
-        reach::check_reach(role, new)
+        escalation::check_reach(role, new)
     })
 }
 
 /// The two roles stay what they were made to be while others depend on them.
-pub(super) fn anchor_is_intact(role: &Role) -> Outcome<()> {
-    unless(role, || anchors::is_intact(role))
+pub(crate) fn anchor_is_intact(role: &Role) -> Outcome<()> {
+    unless(role, || marker_roles::is_intact(role))
 }
 
 /// And one stays a member of the other.
-pub(super) fn anchors_are_joined(members: &[Role]) -> Outcome<()> {
+pub(crate) fn anchors_are_joined(members: &[Role]) -> Outcome<()> {
     let admin = members.iter().find(|role| is_anchor(role));
-    admin.map_or(Ok(()), |admin| unless(admin, anchors::are_joined))
+    admin.map_or(Ok(()), |admin| unless(admin, marker_roles::are_joined))
 }
 
 fn unless(role: &Role, whole: impl FnOnce() -> bool) -> Outcome<()> {
-    as_superuser(
-        || if whole() || !anchors::any_link() { Ok(()) } else { Err(anchor_in_use(role, "changed")) },
-    )
+    as_superuser(|| {
+        if whole() || !marker_roles::any_link() { Ok(()) } else { Err(anchor_in_use(role, "changed")) }
+    })
 }
 
 /// Roles that have been granted: those of administrators are nobody's. `created` says that the members are new.
-pub(super) fn administrators_have_no_members(granted: &Roles, created: bool) -> Outcome<()> {
+pub(crate) fn administrators_have_no_members(granted: &Roles, created: bool) -> Outcome<()> {
     for role in granted.existing().filter(link::holds_admin_role) {
         if let Some(member) = membership::members_of(&role).into_iter().next() {
             let instead = if created {
@@ -149,16 +150,16 @@ pub(super) fn administrators_have_no_members(granted: &Roles, created: bool) -> 
 }
 
 /// A role that has become one of the two by its name has no members that are not linked.
-pub(super) fn members_are_linked(renamed_from: &Named) -> Outcome<()> {
+pub(crate) fn members_are_linked(renamed_from: &Named) -> Outcome<()> {
     let Named::Name(name) = renamed_from else { return Ok(()) };
-    as_superuser(|| anchors::check_members_are_linked(Some(name)))
+    as_superuser(|| marker_roles::check_members_are_linked(Some(name)))
 }
 
-pub(super) fn nobody_lifts_a_guard(roles: &[Role], new: &New<'_>) -> Outcome<()> {
-    as_superuser(|| roles.iter().try_for_each(|role| reach::check_reach(role, new)))
+pub(crate) fn nobody_lifts_a_guard(roles: &[Role], new: &New<'_>) -> Outcome<()> {
+    as_superuser(|| roles.iter().try_for_each(|role| escalation::check_reach(role, new)))
 }
 
-pub(super) fn anchor_in_use(anchor: &Role, what: &str) -> Fault {
+pub(crate) fn anchor_in_use(anchor: &Role, what: &str) -> Fault {
     Fault::new(
         PgSqlErrorCode::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
         format!(

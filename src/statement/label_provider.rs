@@ -8,10 +8,11 @@ use std::ffi::{CStr, c_char};
 use entra::{Label, LabelFault};
 use pgrx::prelude::*;
 
-use super::catalog::{self, ADMIN_ROLE, INTERNAL_PROVIDER, PROVIDER, Role};
-use super::{link, managed, rights};
-use crate::fault::{Fault, Outcome, or_raise};
-use crate::text::read;
+use crate::catalog::{self, ADMIN_ROLE, INTERNAL_PROVIDER, PROVIDER, Role};
+use crate::link;
+use crate::link::{managed, rights};
+use crate::pg::error::{Fault, Outcome, or_raise};
+use crate::pg::text::read;
 
 /// One of the two: its name, its grammar, and what reads it.
 struct Provider {
@@ -91,7 +92,7 @@ fn judge(
             .detail(fault.to_string())
             .hint(provider.grammar)
     })?;
-    if crate::preloaded::upgrading() {
+    if crate::pg::library::upgrading() {
         return Ok(());
     }
     let Some(role) = catalog::role_of(object.objectId) else { return Ok(()) };

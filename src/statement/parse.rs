@@ -7,8 +7,8 @@ use std::ffi::{CStr, CString};
 use entra::Uuid;
 use pgrx::prelude::*;
 
-use super::catalog::{self, INTERNAL_PROVIDER, PROVIDER, Role};
-use super::listed::{Roles, nodes};
+use crate::catalog::{self, INTERNAL_PROVIDER, PROVIDER, Role};
+use crate::statement::role_lists::{Roles, nodes};
 
 /// A statement about roles.
 #[derive(Debug)]
@@ -273,7 +273,7 @@ const fn revokes_options(grant: &pg_sys::GrantRoleStmt) -> bool {
 
 /// A granted role, which the grammar leaves as an access privilege.
 #[expect(unsafe_code, reason = "reads parse trees")]
-pub(super) unsafe fn granted_role(node: *mut pg_sys::Node) -> Option<Named> {
+pub(crate) unsafe fn granted_role(node: *mut pg_sys::Node) -> Option<Named> {
     // SAFETY: the list of granted roles holds AccessPriv nodes.
     unsafe {
         let name = (*node.cast::<pg_sys::AccessPriv>()).priv_name;
@@ -283,7 +283,7 @@ pub(super) unsafe fn granted_role(node: *mut pg_sys::Node) -> Option<Named> {
 
 /// A role by name or as CURRENT_USER and the like; PUBLIC is none.
 #[expect(unsafe_code, reason = "reads parse trees")]
-pub(super) unsafe fn role_spec(node: *mut pg_sys::Node) -> Option<Named> {
+pub(crate) unsafe fn role_spec(node: *mut pg_sys::Node) -> Option<Named> {
     // SAFETY: null for ALL, else a RoleSpec node.
     unsafe {
         let spec = node.cast::<pg_sys::RoleSpec>().as_ref()?;

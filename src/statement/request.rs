@@ -10,18 +10,19 @@ use std::ffi::{CStr, CString};
 
 use entra::Label;
 
-use super::catalog::{self, ADMIN_ROLE, Link, Role, USER_ROLE, is_anchor};
-use super::statement::{Creation, Password, Statement};
-use super::superuser::{literal, quoted};
-use super::verify::{must_be_linked, not_linked, to_link_it};
-use super::{advice, association, link, membership, rights};
-use crate::fault::{Fault, Outcome, notice};
-use crate::text::read;
-use crate::{interrupts, room, settings};
+use crate::catalog::{self, ADMIN_ROLE, Link, Role, USER_ROLE, is_anchor, membership};
+use crate::link::{advice, rights, tenant};
+use crate::pg::error::{Fault, Outcome, notice};
+use crate::pg::spi::{literal, quoted};
+use crate::pg::text::read;
+use crate::pg::{allocate, interrupts};
+use crate::statement::invariants::{must_be_linked, not_linked, to_link_it};
+use crate::statement::parse::{Creation, Password, Statement};
+use crate::{link, settings};
 
 /// Something to be done when the rest of the statement has been.
 #[derive(Debug)]
-pub(super) enum Request {
+pub(crate) enum Request {
     /// Link the role that has been created.
     Link { role: CString, label: Label },
     /// Make everything agree with the label the role has.
@@ -32,14 +33,14 @@ pub(super) enum Request {
 
 impl Request {
     /// A role that core is not to add to `azure_ad_user`, or take from it.
-    pub(super) fn member(&self) -> Option<&Role> {
+    pub(crate) fn member(&self) -> Option<&Role> {
         match self {
             Self::Link { .. } => None,
             Self::Complete(role) | Self::Unlink(role) => Some(role),
         }
     }
 
-    pub(super) fn carry_out(&self) -> Outcome<()> {
+    pub(crate) fn carry_out(&self) -> Outcome<()> {
         match self {
             Self::Link { role: name, label } => {
                 let Some(role) = catalog::role_named(name) else { return Ok(()) };
@@ -56,7 +57,7 @@ impl Request {
 ///
 /// # Errors
 /// The current user may not, or the statement does not say whom to link to.
-pub(super) fn of(statement: &Statement) -> Outcome<Vec<Request>> {
+pub(crate) fn of(statement: &Statement) -> Outcome<Vec<Request>> {
     let Some((user, admin)) = link::anchors() else { return Ok(Vec::new()) };
     match statement {
         Statement::Create(creation) if creation.parents.name(USER_ROLE) => Ok(vec![of_creation(creation)?]),
@@ -68,7 +69,7 @@ pub(super) fn of(statement: &Statement) -> Outcome<Vec<Request>> {
                     interrupts::check();
                     let request =
                         if *is_grant { Some(of_grant(anchor, member)?) } else { of_revoke(anchor, member)? };
-                    request.map_or(Ok(()), |request| room::push(&mut requests, request))?;
+                    request.map_or(Ok(()), |request| allocate::push(&mut requests, request))?;
                 }
             }
             Ok(requests)
@@ -119,7 +120,7 @@ fn of_creation(creation: &Creation) -> Outcome<Request> {
         }
         Password::None => return Err(no_object(&name)),
     };
-    let label = association::label_of(object_id)?;
+    let label = tenant::label_of(object_id)?;
     Ok(Request::Link { role: creation.role.clone(), label })
 }
 

@@ -10,16 +10,16 @@ use std::ffi::CStr;
 
 use pgrx::prelude::*;
 
-use super::catalog::USER_ROLE;
-use super::listed::{nodes, retain};
-use super::statement::{Named, granted_role, role_spec};
+use crate::catalog::USER_ROLE;
+use crate::statement::parse::{Named, granted_role, role_spec};
+use crate::statement::role_lists::{nodes, retain};
 
 /// CREATE ROLE without `azure_ad_user` among the roles it is IN, and without a password.
 ///
 /// # Safety
 /// `planned` is that statement.
 #[expect(unsafe_code, reason = "changes a copy of a parse tree")]
-pub(super) unsafe fn plain_creation(planned: *mut pg_sys::PlannedStmt) -> *mut pg_sys::PlannedStmt {
+pub(crate) unsafe fn plain_creation(planned: *mut pg_sys::PlannedStmt) -> *mut pg_sys::PlannedStmt {
     // SAFETY: see above; its options are DefElem nodes, and that of IN ROLE has a list of RoleSpec nodes.
     unsafe {
         let copy = copy_of(planned);
@@ -43,7 +43,7 @@ pub(super) unsafe fn plain_creation(planned: *mut pg_sys::PlannedStmt) -> *mut p
 /// # Safety
 /// `planned` is that statement, or ALTER GROUP.
 #[expect(unsafe_code, reason = "changes copies of a parse tree")]
-pub(super) unsafe fn plain_grants(
+pub(crate) unsafe fn plain_grants(
     planned: *mut pg_sys::PlannedStmt,
     ours: &[u32],
 ) -> Vec<*mut pg_sys::PlannedStmt> {

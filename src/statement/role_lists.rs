@@ -8,13 +8,13 @@ use std::ffi::CStr;
 
 use pgrx::prelude::*;
 
-use super::catalog::{self, ADMIN_ROLE, Role, USER_ROLE};
-use super::statement::Named;
-use crate::fault::Outcome;
-use crate::{interrupts, room};
+use crate::catalog::{self, ADMIN_ROLE, Role, USER_ROLE};
+use crate::pg::error::Outcome;
+use crate::pg::{allocate, interrupts};
+use crate::statement::parse::Named;
 
 /// Makes a role of an item of a list; none: it names none.
-pub(super) type Reader = unsafe fn(*mut pg_sys::Node) -> Option<Named>;
+pub(crate) type Reader = unsafe fn(*mut pg_sys::Node) -> Option<Named>;
 
 /// Roles that a statement lists.
 #[derive(Debug, Clone)]
@@ -38,12 +38,12 @@ impl Roles {
     /// # Safety
     /// They live as long as this, and `read` reads their items.
     #[expect(unsafe_code, reason = "keeps pointers into a tree")]
-    pub(super) const unsafe fn listed(lists: [*mut pg_sys::List; 2], read: Reader) -> Self {
+    pub(crate) const unsafe fn listed(lists: [*mut pg_sys::List; 2], read: Reader) -> Self {
         Self::Listed(Lists { lists, read })
     }
 
     /// None.
-    pub(super) const fn none() -> Self {
+    pub(crate) const fn none() -> Self {
         const fn reads_nothing(_: *mut pg_sys::Node) -> Option<Named> {
             None
         }
@@ -67,10 +67,10 @@ impl Roles {
 
     /// Those that exist, each once, by oid.
     pub(crate) fn distinct(&self) -> Outcome<Vec<Role>> {
-        let mut ids = room::collect(self.existing().map(|role| role.id.to_u32()))?;
+        let mut ids = allocate::collect(self.existing().map(|role| role.id.to_u32()))?;
         ids.sort_unstable();
         ids.dedup();
-        room::collect(ids.into_iter().map(pg_sys::Oid::from).filter_map(catalog::role_of))
+        allocate::collect(ids.into_iter().map(pg_sys::Oid::from).filter_map(catalog::role_of))
     }
 
     /// Whether a role of this name is among them.
@@ -105,7 +105,7 @@ impl Lists {
 /// # Safety
 /// The list lives as long as the iterator, or is null, the empty one.
 #[expect(unsafe_code, reason = "reads parse trees")]
-pub(super) unsafe fn nodes(list: *mut pg_sys::List) -> impl Iterator<Item = *mut pg_sys::Node> {
+pub(crate) unsafe fn nodes(list: *mut pg_sys::List) -> impl Iterator<Item = *mut pg_sys::Node> {
     // SAFETY: see above.
     let length = unsafe { list.as_ref() }.map_or(0, |list| list.length);
     (0..usize::try_from(length).unwrap_or_default()).map(move |n| {
@@ -120,7 +120,7 @@ pub(super) unsafe fn nodes(list: *mut pg_sys::List) -> impl Iterator<Item = *mut
 /// # Safety
 /// A list of pointers that nobody else has, or null.
 #[expect(unsafe_code, reason = "changes a list of a parse tree")]
-pub(super) unsafe fn retain(
+pub(crate) unsafe fn retain(
     list: *mut pg_sys::List,
     keep: impl Fn(*mut pg_sys::Node) -> bool,
 ) -> *mut pg_sys::List {

@@ -5,11 +5,11 @@
 
 use pgrx::prelude::*;
 
-use super::catalog;
-use super::statement::Statement;
-use crate::fault::{Fault, Outcome};
-use crate::interrupts;
-use crate::text::read;
+use crate::catalog;
+use crate::pg::error::{Fault, Outcome};
+use crate::pg::interrupts;
+use crate::pg::text::read;
+use crate::statement::parse::Statement;
 
 /// Longest name, in bytes (NAMEDATALEN - 1).
 const MAX_NAME_BYTES: usize = 63;
@@ -18,7 +18,7 @@ const MAX_NAME_BYTES: usize = 63;
 const LOOKED_AT: usize = MAX_NAME_BYTES + 4;
 
 /// Refuses a statement about links in which a name was cut. `text` is its own text, without that of others beside it.
-pub(super) fn check(statement: &Statement, text: &[u8]) -> Outcome<()> {
+pub(crate) fn check(statement: &Statement, text: &[u8]) -> Outcome<()> {
     let is_about_links = match statement {
         Statement::Create(creation) => creation.parents.anchor().is_some(),
         Statement::Label { .. } => true,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cover::Address;
+use crate::check::hba::shadowing::Address;
 
 /// The words of the file, and of ours.
 const ALL: &str = "all";

@@ -3,13 +3,13 @@
 //! Nothing of it is there to ask for a token, nor to refuse what others admit. What is left is the guard of each linked role,
 //! which ends the session that a method has let in; other Azure AD roles have none.
 
-use super::cover::Left;
-use super::judgement::{
+use crate::check::hba::line::{Line, Ways};
+use crate::check::hba::oauth::{Validator, validator};
+use crate::check::hba::pam::{Others, Service, Stack};
+use crate::check::hba::shadowing::Left;
+use crate::check::hba::verdicts::{
     ASK_IN_CLEAR, Facts, Finding, hands_on, harmless, is_meant_for_us, named, shadowed, trusts_locals,
 };
-use super::line::{Line, Ways};
-use super::oauth_line::{Validator, validator};
-use super::pam_file::{Others, Service, Stack};
 
 const ABSENT: &str = "azure_ad_auth is not in shared_preload_libraries";
 const GUARD: &str = "only the guard of each linked role ends its sessions";

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use entra::Policy;
 
-use super::judgement::Finding;
-use super::line::Rule;
+use crate::check::hba::line::Rule;
+use crate::check::hba::verdicts::Finding;
 
 /// As a validator is named.
 const LIBRARY: &str = "azure_ad_auth";

@@ -1,7 +1,7 @@
 //! What a file of /etc/pam.d makes of the line that names it: whether this library alone decides.
 
-use super::judgement::Finding;
-use super::pam_line::{Entry, Question, Weight, entries};
+use crate::check::hba::pam_syntax::{Entry, Question, Weight, entries};
+use crate::check::hba::verdicts::Finding;
 
 /// The library, as a PAM module is named.
 const FILE_NAME: &str = "azure_ad_auth.so";

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::line::{Line, REPLICATION, Users, Ways};
+use crate::check::hba::line::{Line, REPLICATION, Users, Ways};
 
 /// Where a line lets clients come from.
 #[derive(Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@ mod doors;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::judgement::{Facts, Finding, Server, judge};
-use super::line::{Reach, Rule};
-use super::pam_file::{Others, Service, Stack};
+use crate::check::hba::line::{Reach, Rule};
+use crate::check::hba::pam::{Others, Service, Stack};
+use crate::check::hba::verdicts::{Facts, Finding, Server, judge};
 
 /// Reads lines as the server does, if they are simple, and like it forgets the quotes. `ann` and `admin` are Azure AD roles, `bob` and `postgres` are none.
 fn rules(text: &str) -> Vec<Rule> {

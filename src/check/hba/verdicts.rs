@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use entra::Policy;
 
-use super::cover::{Left, covers_azure, covers_everyone};
-use super::line::{Line, Reaches, Rule, Ways};
-use super::pam_file::{Others, Service, Stack};
-use super::{not_preloaded, oauth_line};
+use crate::check::hba::line::{Line, Reaches, Rule, Ways};
+use crate::check::hba::pam::{Others, Service, Stack};
+use crate::check::hba::shadowing::{Left, covers_azure, covers_everyone};
+use crate::check::hba::{not_preloaded, oauth};
 
 /// The PAM service of a line that names none.
 const DEFAULT_SERVICE: &str = "postgresql";
@@ -178,7 +178,7 @@ fn findings(line: &Line<'_>, earlier: &[Line<'_>], facts: &Facts) -> Vec<Finding
     let pam = facts.pam_of(line.rule);
     let mut findings = match (line.rule.method.as_str(), pam) {
         ("trust", _) => trusts_locals(line, earlier).into_iter().collect(),
-        ("oauth", _) => oauth_line::findings(line.rule, &facts.own_validators, policy),
+        ("oauth", _) => oauth::findings(line.rule, &facts.own_validators, policy),
         (_, Some(Service::Ours(stack))) => stacked(stack, line),
         (_, Some(Service::Missing(finding))) if is_meant_for_us(line, &left) => vec![finding.clone()],
         (_, pam) => return vec![no_door(line, &left, pam, require_tls)],
@@ -208,7 +208,7 @@ pub(super) fn shadowed(line: &Line<'_>, left: &Left<'_>) -> Option<Finding> {
 }
 
 /// A `trust` line lets others in without any question, and tomorrow those who are linked today: unlinking a role takes it off
-/// the lines for the two groups only. Whatever stands above it: see [`super::cover`].
+/// the lines for the two groups only. Whatever stands above it: see [`crate::check::hba::shadowing`].
 pub(super) fn trusts_locals(line: &Line<'_>, earlier: &[Line<'_>]) -> Option<Finding> {
     if !line.users.beyond_anchors {
         return None;

@@ -4,7 +4,7 @@ use entra::{Freshness, Key, Remembered, limits};
 use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init};
 
-use crate::bytes::Bytes;
+use crate::pg::bytes::Bytes;
 
 /// Longest text about what went wrong.
 const MAX_NOTE_BYTES: usize = 512;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use entra::{KeySet, Millis, Remembered, Snapshot, State, Timing};
 use pgrx::prelude::*;
 
-use super::layout::{MEMORY, Slot, news};
-use crate::bytes::Bytes;
-use crate::clock;
+use crate::keys::memory::layout::{MEMORY, Slot, news};
+use crate::pg::bytes::Bytes;
+use crate::pg::clock;
 
 /// What the worker must know to decide what to do next.
 #[derive(Clone, Copy)]

@@ -2,8 +2,8 @@
 
 use entra::{State, Timing};
 
-use super::layout::{MEMORY, Slot};
-use crate::clock;
+use crate::keys::memory::layout::{MEMORY, Slot};
+use crate::pg::clock;
 
 /// A key at hand.
 pub(crate) struct KeyRow {

@@ -11,13 +11,13 @@ use entra::{Code, Policy};
 use pgrx::prelude::*;
 use zeroize::Zeroizing;
 
-use super::{Door, Refused, Sent, Visitor, attempt, attend, verdict};
-use crate::preloaded::{self, Preloaded};
-use crate::report::{self, Denial};
-use crate::wire::{
+use crate::login::{Door, Refused, Sent, Visitor, attempt, attend, decision};
+use crate::pg::library::{self, Preloaded};
+use crate::pg::wire::{
     Connection, OAuthValidatorCallbacks, PG_OAUTH_VALIDATOR_MAGIC, ValidatorModuleResult,
     ValidatorModuleState,
 };
+use crate::report::{self, Denial};
 
 /// The layout of what is exchanged comes from the server's own libpq/oauth.h, as build.rs found it.
 static CALLBACKS: OAuthValidatorCallbacks = OAuthValidatorCallbacks {
@@ -71,7 +71,7 @@ fn judge(connection: Connection, text: &[u8]) -> Option<CString> {
             Ok(Sent { token: Zeroizing::new(text.to_vec()), arrived })
         })
     };
-    verdict::reach(Door::OAuth, &attempt, judge, |verdict| {
+    decision::reach(Door::OAuth, &attempt, judge, |verdict| {
         let admission = verdict.as_ref().ok()?;
         CString::new(admission.token.object_id.to_string()).ok()
     })
@@ -79,7 +79,7 @@ fn judge(connection: Connection, text: &[u8]) -> Option<CString> {
 
 /// Why this library cannot judge: then its hook is not there to say so either.
 fn unfit() -> Option<&'static str> {
-    match preloaded::status() {
+    match library::status() {
         Preloaded::ThisFile => None,
         Preloaded::AnotherFile => Some(
             "this is another copy of azure_ad_auth than the server has loaded; name it as in \

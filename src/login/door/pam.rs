@@ -13,12 +13,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use entra::Code;
 
-use super::verdict::{self, Objection};
-use super::{Door, Refused, Sent, Visitor, attempt, attend};
-use crate::preloaded;
+use crate::login::decision::{self, Objection};
+use crate::login::{Door, Refused, Sent, Visitor, attempt, attend};
+use crate::pg::library;
+use crate::pg::pam::{self, Handle, Silence};
+use crate::pg::wire::{Connection, Method};
 use crate::report::{self, Denial};
-use crate::wire::pam::{self, Handle, Silence};
-use crate::wire::{Connection, Method};
 
 /// Leaves other modules of PAM what is theirs. In the postmaster only, while it loads its libraries.
 pub(crate) fn stand_aside() {
@@ -40,7 +40,7 @@ extern "C" fn pam_sm_authenticate(
         let Some(connection) = visited() else { return pam::AUTHINFO_UNAVAIL };
         let attempt = attempt(connection, Door::Pam);
         let judge = || attend(&Visitor::of(connection), |_| ask(&attempt.role, handle));
-        verdict::reach(Door::Pam, &attempt, judge, |verdict| match verdict {
+        decision::reach(Door::Pam, &attempt, judge, |verdict| match verdict {
             Ok(_) => pam::SUCCESS,
             Err(Objection::Refused(Refused::HungUp)) => pam::CONV_ERR,
             Err(Objection::Refused(_)) => pam::AUTH_ERR,
@@ -94,7 +94,7 @@ no_service!(pam_sm_open_session, pam_sm_close_session, pam_sm_chauthtok);
 fn if_admitted(otherwise: c_int) -> c_int {
     match visited() {
         None => pam::AUTHINFO_UNAVAIL,
-        Some(_) if verdict::is_admitted_by(Door::Pam) => pam::SUCCESS,
+        Some(_) if decision::is_admitted_by(Door::Pam) => pam::SUCCESS,
         Some(_) => otherwise,
     }
 }
@@ -102,7 +102,7 @@ fn if_admitted(otherwise: c_int) -> c_int {
 /// The connection whose client is being authenticated by PAM; none in any other program or at any other time, and none in a
 /// library that the postmaster has not loaded.
 fn visited() -> Option<Connection> {
-    if !preloaded::is_this_file() {
+    if !library::is_this_file() {
         return None;
     }
     Connection::being_authenticated().filter(|connection| connection.method() == Method::Pam)

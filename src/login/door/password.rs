@@ -1,13 +1,12 @@
 //! The first door: a `trust` line in pg_hba.conf, `hostssl all +azure_ad_user all trust`, behind which the hook itself asks for
 //! the token, as a password in clear text over TLS.
 
-use super::{Refused, Sent, hook};
-use crate::principal::catalog;
-use crate::report;
-use crate::wire::{Connection, Reply, STATUS_ERROR};
+use crate::login::{Refused, Sent, hook};
+use crate::pg::wire::{Connection, Reply, STATUS_ERROR};
+use crate::{catalog, report};
 
 /// Asks for the token. What core would not take for a password is refused in core's words, here and now.
-pub(super) fn ask(connection: Connection) -> Result<Sent, Refused> {
+pub(in crate::login) fn ask(connection: Connection) -> Result<Sent, Refused> {
     match connection.ask_for_token(rehearse) {
         Reply::Token(token) => Ok(Sent::now(token)),
         Reply::HungUp => Err(Refused::HungUp),

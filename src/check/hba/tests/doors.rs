@@ -1,7 +1,7 @@
 //! The methods, on servers with the library and without.
 
-use super::super::judgement::{Facts, Server, judge};
-use super::{check, check_on, facts, preloaded};
+use crate::check::hba::tests::{check, check_on, facts, preloaded};
+use crate::check::hba::verdicts::{Facts, Server, judge};
 
 #[test]
 fn methods_that_admit_no_token() {

@@ -1,0 +1,3 @@
+//! What leaves this machine: requests over HTTPS, made in the background.
+
+pub(crate) mod background;
