@@ -31,11 +31,20 @@ use pgrx::prelude::*;
 
 pg_module_magic!();
 
-extension_sql_file!("../sql/schema.sql", name = "schema", bootstrap);
-extension_sql_file!("../sql/functions.sql", name = "functions");
-extension_sql_file!("../sql/views.sql", name = "views", requires = ["functions"]);
-extension_sql_file!("../sql/azure.sql", name = "azure", requires = ["functions", "views"]);
-extension_sql_file!("../sql/roles.sql", name = "roles", requires = ["azure", "functions", "views"], finalize);
+extension_sql_file!("../sql/install/schema.sql", name = "schema", bootstrap);
+extension_sql_file!("../sql/install/link.sql", name = "link");
+extension_sql_file!("../sql/install/keys.sql", name = "keys");
+extension_sql_file!("../sql/install/sessions.sql", name = "sessions");
+extension_sql_file!("../sql/install/stat.sql", name = "stat");
+extension_sql_file!("../sql/install/check.sql", name = "check");
+extension_sql_file!("../sql/install/login.sql", name = "login");
+extension_sql_file!("../sql/install/azure.sql", name = "azure", requires = ["link"]);
+extension_sql_file!(
+    "../sql/install/roles.sql",
+    name = "roles",
+    requires = ["azure", "check", "keys", "link", "login", "sessions", "stat"],
+    finalize
+);
 
 /// Called when the library is loaded: into the postmaster, which is how it works, or into a session, which is how it stands
 /// guard on a server that does not preload it.
