@@ -139,6 +139,7 @@ unsafe fn take(text: *mut c_char) -> Option<Zeroizing<Vec<u8>>> {
     unsafe {
         let length = CStr::from_ptr(text).count_bytes();
         let bytes = std::slice::from_raw_parts_mut(text.cast::<u8>(), length);
+        // bounded: PostgreSQL reads passwords up to PG_MAX_AUTH_TOKEN_LENGTH (libpq/auth.h).
         let copy = Zeroizing::new(bytes.to_vec());
         bytes.zeroize();
         libc::free(text.cast());

@@ -270,6 +270,7 @@ fn receive(message: &mut pg_sys::StringInfoData) -> (c_int, bool) {
 fn take_text(buffer: &[u8], length: c_int) -> Reply {
     let message = usize::try_from(length).ok().and_then(|length| buffer.get(..length)).unwrap_or_default();
     match message.split_last() {
+        // bounded: by MAX_MESSAGE_BYTES.
         Some((0, text)) if !text.contains(&0) => Reply::Token(Zeroizing::new(text.to_vec())),
         _ => Reply::WrongLength,
     }

@@ -1,6 +1,6 @@
 //! Logins against scratch servers, with real clients over real TLS.
 //!
-//! `A1`, `R4` and the like are the numbers in the head of src/door/hook.rs.
+//! `A1`, `R4` and the like are the numbers in the head of src/login/hook.rs.
 
 #![allow(missing_docs, reason = "a test's name says what it pins")]
 
