@@ -46,7 +46,7 @@ pub(crate) struct Role {
 impl Role {
     /// The name, for messages.
     pub(crate) fn display_name(&self) -> String {
-        text::read(self.name.to_bytes())
+        text::decode(self.name.to_bytes())
     }
 
     /// The name as it is written in a statement, in its own bytes.
@@ -79,7 +79,7 @@ pub(crate) enum Standing {
     /// None of ours.
     Local,
     /// `azure_ad_user` or `azure_ad_admin` itself.
-    Anchor,
+    Marker,
     /// A member of `azure_ad_user`, directly or not, without a link.
     Inherited,
     /// Linked to a directory object.
@@ -215,7 +215,7 @@ pub(crate) fn forget_memberships() {
 /// Whether a role is a superuser and no member of `azure_ad_user`. Reads no label.
 pub(crate) fn is_superuser_apart(role: &Role) -> bool {
     let is_ours = |role: &Role| role_named(USER_ROLE).is_some_and(|user| is_member(role.id, user.id));
-    role.superuser && !is_anchor(role) && !is_ours(role)
+    role.superuser && !is_marker(role) && !is_ours(role)
 }
 
 /// The text of a role's label.
@@ -228,7 +228,7 @@ pub(crate) fn label_text(role: pg_sys::Oid, provider: &CStr) -> Option<String> {
         if label.is_null() {
             return None;
         }
-        let copy = text::read(CStr::from_ptr(label).to_bytes());
+        let copy = text::decode(CStr::from_ptr(label).to_bytes());
         pg_sys::pfree(label.cast());
         Some(copy)
     }
@@ -295,14 +295,14 @@ pub(crate) fn is_linked(role: pg_sys::Oid) -> bool {
 }
 
 /// Whether it is `azure_ad_user` or `azure_ad_admin`.
-pub(crate) fn is_anchor(role: &Role) -> bool {
+pub(crate) fn is_marker(role: &Role) -> bool {
     [USER_ROLE, ADMIN_ROLE].contains(&role.name.as_c_str())
 }
 
 /// What a role is to us. A label that cannot be read makes it an Azure AD role without a link: nobody gets in by it.
 pub(crate) fn standing_of(role: &Role) -> Standing {
-    if is_anchor(role) {
-        return Standing::Anchor;
+    if is_marker(role) {
+        return Standing::Marker;
     }
     match link_of(role.id) {
         Link::Bound(label) => Standing::Linked(label),

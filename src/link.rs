@@ -31,14 +31,14 @@ use crate::link::escalation::{New, check_reach};
 use crate::link::lock::{claim_to_link, claim_to_unlink, renamed};
 use crate::pg::spi::{as_superuser, quoted, run};
 
-use crate::pg::error::{Fault, Outcome, notice};
-use crate::pg::text::read;
+use crate::pg::error::{Fault, Result, notice};
+use crate::pg::text::decode;
 
 /// What [`settle`] had to do, in words.
 pub(crate) type Done = Vec<String>;
 
 /// Links a role to what `label` names, or rebinds it. The caller has the right to.
-pub(crate) fn link(role: &Role, label: &Label) -> Outcome<Done> {
+pub(crate) fn link(role: &Role, label: &Label) -> Result<Done> {
     let role = &claim_to_link(role, label.admin)?;
     notice_second_factor(role, label);
     let not_before = label.not_before.max(catalog::not_before_of(role.id));
@@ -48,7 +48,7 @@ pub(crate) fn link(role: &Role, label: &Label) -> Outcome<Done> {
 }
 
 /// Unlinks a role, which stays. The caller has the right to.
-pub(crate) fn unlink(role: &Role) -> Outcome<Done> {
+pub(crate) fn unlink(role: &Role) -> Result<Done> {
     let role = &claim_to_unlink(role)?;
     let revoked = catalog::not_before_of(role.id);
     set_label(role, PROVIDER, None);
@@ -80,7 +80,7 @@ pub(crate) fn notice_second_factor(role: &Role, label: &Label) {
 }
 
 /// Makes an administrator a plain Azure AD user. What that does to the association is for the caller to settle.
-pub(crate) fn demote(role: &Role) -> Outcome<()> {
+pub(crate) fn demote(role: &Role) -> Result<()> {
     let role = &claim_to_unlink(role)?;
     if let Some(own) = catalog::own_label(role.id).filter(|_| catalog::is_linked(role.id)) {
         set_label(role, PROVIDER, Some(&Label { admin: false, ..own }.to_string()));
@@ -89,7 +89,7 @@ pub(crate) fn demote(role: &Role) -> Outcome<()> {
 }
 
 /// Makes everything agree with the role's labels.
-pub(crate) fn settle(role: &Role) -> Outcome<Done> {
+pub(crate) fn settle(role: &Role) -> Result<Done> {
     as_superuser(|| {
         let mut done = Done::new();
         let was_admin = holds_admin_role(role);
@@ -101,7 +101,7 @@ pub(crate) fn settle(role: &Role) -> Outcome<Done> {
     })
 }
 
-fn settle_role(role: &Role, done: &mut Done) -> Outcome<()> {
+fn settle_role(role: &Role, done: &mut Done) -> Result<()> {
     let name = role.display_name();
     // A statement of core's may have written the label.
     catalog::announce_change(role.id);
@@ -127,7 +127,7 @@ fn settle_role(role: &Role, done: &mut Done) -> Outcome<()> {
 
 /// Whether a role is a direct member of `azure_ad_admin`.
 pub(crate) fn holds_admin_role(role: &Role) -> bool {
-    anchors().is_some_and(|(_, admin)| !membership::between(role, &admin).is_empty())
+    markers().is_some_and(|(_, admin)| !membership::between(role, &admin).is_empty())
 }
 
 /// Writes or removes a label, and makes that visible to the rest of the statement.
@@ -145,21 +145,21 @@ pub(crate) fn set_label(role: &Role, provider: &CStr, text: Option<&str>) {
 }
 
 /// The two roles, once they exist.
-pub(crate) fn anchors() -> Option<(Role, Role)> {
+pub(crate) fn markers() -> Option<(Role, Role)> {
     Some((catalog::role_named(USER_ROLE)?, catalog::role_named(ADMIN_ROLE)?))
 }
 
-fn make_linked(role: &Role, label: &Label, done: &mut Done) -> Outcome<()> {
+fn make_linked(role: &Role, label: &Label, done: &mut Done) -> Result<()> {
     check_linkable(role)?;
-    let Some((user, admin)) = anchors() else {
+    let Some((user, admin)) = markers() else {
         notice(
             format!("role \"{}\" is not linked completely", role.display_name()),
             Some("CREATE EXTENSION azure_ad_auth; or, where it exists: SELECT azure_ad_auth.repair();"),
         );
         return Ok(());
     };
-    for anchor in [&user, &admin] {
-        marker_roles::check_adoptable(anchor)?;
+    for marker in [&user, &admin] {
+        marker_roles::check_adoptable(marker)?;
     }
     marker_roles::join(done);
     check_members(role, &admin)?;
@@ -200,7 +200,7 @@ fn make_linked(role: &Role, label: &Label, done: &mut Done) -> Outcome<()> {
 }
 
 /// What was done was done by name, and names change hands: it must be this role that it was done to.
-fn check_done(role: &Role, wanted: &Role, was_admin: bool) -> Outcome<()> {
+fn check_done(role: &Role, wanted: &Role, was_admin: bool) -> Result<()> {
     let is_member = membership::between(role, wanted).iter().any(|row| is_ours(row, role));
     let is_demoted = || {
         let now = catalog::role_of(role.id);
@@ -211,9 +211,9 @@ fn check_done(role: &Role, wanted: &Role, was_admin: bool) -> Outcome<()> {
     if whole { Ok(()) } else { Err(renamed(role)) }
 }
 
-fn make_unlinked(role: &Role, done: &mut Done) -> Outcome<()> {
-    let Some((user, admin)) = anchors() else { return Ok(()) };
-    if catalog::is_anchor(role) {
+fn make_unlinked(role: &Role, done: &mut Done) -> Result<()> {
+    let Some((user, admin)) = markers() else { return Ok(()) };
+    if catalog::is_marker(role) {
         return Ok(());
     }
     let was_admin = !membership::between(role, &admin).is_empty();
@@ -226,7 +226,7 @@ fn make_unlinked(role: &Role, done: &mut Done) -> Outcome<()> {
         managed::give_back(role);
     }
     guard::remove(role);
-    if [&user, &admin].iter().any(|anchor| !membership::between(role, anchor).is_empty()) {
+    if [&user, &admin].iter().any(|marker| !membership::between(role, marker).is_empty()) {
         return Err(renamed(role));
     }
     check_not_inherited(role, &user)?;
@@ -238,9 +238,9 @@ fn make_unlinked(role: &Role, done: &mut Done) -> Outcome<()> {
 }
 
 /// What no link can change: a role that could step around its guard, or is not one's own.
-pub(crate) fn check_linkable(role: &Role) -> Outcome<()> {
+pub(crate) fn check_linkable(role: &Role) -> Result<()> {
     let name = role.display_name();
-    if catalog::is_anchor(role) {
+    if catalog::is_marker(role) {
         return Err(Fault::denied(format!("role \"{name}\" cannot be linked to a directory object"))
             .detail("It stands for all Azure AD roles."));
     }
@@ -263,7 +263,7 @@ pub(crate) fn check_linkable(role: &Role) -> Outcome<()> {
 }
 
 /// Whoever is a member of an administrator's role could act as it.
-pub(crate) fn check_no_members(role: &Role) -> Outcome<()> {
+pub(crate) fn check_no_members(role: &Role) -> Result<()> {
     let Some(member) = membership::members_of(role).into_iter().next() else { return Ok(()) };
     Err(cannot_have_members(role, &member).hint(advice::revocation(role, &member)))
 }
@@ -275,7 +275,7 @@ pub(crate) fn cannot_have_members(role: &Role, member: &Role) -> Fault {
 }
 
 /// A member without a link would be matched by `+azure_ad_user` in pg_hba.conf, and has no guard.
-fn check_members(role: &Role, admin: &Role) -> Outcome<()> {
+fn check_members(role: &Role, admin: &Role) -> Result<()> {
     let unlinked = membership::members_of(role)
         .into_iter()
         .find(|member| member.id != admin.id && !catalog::is_linked(member.id));
@@ -285,19 +285,21 @@ fn check_members(role: &Role, admin: &Role) -> Outcome<()> {
 
 pub(crate) fn has_unlinked_member(role: &str, member: &Role) -> Fault {
     let member = member.display_name();
-    Fault::not_now(format!("role \"{role}\" cannot be linked because role \"{member}\" is a member of it"))
-        .detail("A member of an Azure AD role must be one itself.")
+    Fault::prerequisite(format!(
+        "role \"{role}\" cannot be linked because role \"{member}\" is a member of it"
+    ))
+    .detail("A member of an Azure AD role must be one itself.")
 }
 
 /// What was linked may still be a member of other linked roles.
-fn check_not_inherited(role: &Role, user: &Role) -> Outcome<()> {
+fn check_not_inherited(role: &Role, user: &Role) -> Result<()> {
     if !catalog::is_member(role.id, user.id) {
         return Ok(());
     }
     let through =
         membership::parents_of(role).into_iter().find(|parent| catalog::is_member(parent.id, user.id));
     let Some(through) = through else { return Ok(()) };
-    Err(Fault::not_now(format!(
+    Err(Fault::prerequisite(format!(
         "role \"{}\" cannot be unlinked while it is a member of role \"{}\"",
         role.display_name(),
         through.display_name()
@@ -346,7 +348,7 @@ fn guard(role: &Role) -> Option<String> {
         }
         guard::Change::Renewed(kept) => {
             let kept: Vec<_> =
-                kept.iter().map(|library| format!("\"{}\"", read(library.to_bytes()))).collect();
+                kept.iter().map(|library| format!("\"{}\"", decode(library.to_bytes()))).collect();
             let kept = kept.join(", ");
             Some(format!("renewed the guard of role \"{name}\", which still loads {kept}"))
         }

@@ -20,10 +20,10 @@ use crate::catalog::{self, Role, Standing};
 use crate::keys::{self, Found};
 use crate::login::outcome::{Admission, Refused, Sent};
 use crate::login::preconditions::{
-    anchor_refused, check_association, check_revocations, check_role, rules_for,
+    check_association, check_revocations, check_role, marker_refused, rules_for,
 };
 use crate::pg::clock::unix_now;
-use crate::pg::text::read;
+use crate::pg::text::decode;
 use crate::pg::wire::{Connection, Method};
 use crate::report::{Attempt, Denial};
 use crate::settings::{self, Rules};
@@ -96,13 +96,13 @@ impl Visitor {
     }
 
     fn display_name(&self) -> String {
-        read(self.name.to_bytes())
+        decode(self.name.to_bytes())
     }
 }
 
 /// The circumstances of a visit, for the log.
 fn attempt(connection: Connection, door: Door) -> Attempt {
-    let role = read(connection.role_name().to_bytes());
+    let role = decode(connection.role_name().to_bytes());
     Attempt { role, door: door.name(), method: connection.method_name() }
 }
 
@@ -121,9 +121,9 @@ fn attend_before(
     witness: &mut impl Witness,
     ask: impl FnOnce(&Rules) -> Result<Sent, Refused>,
 ) -> Result<Admission, Refused> {
-    if let Some((role, Standing::Anchor)) = &visitor.role {
+    if let Some((role, Standing::Marker)) = &visitor.role {
         witness.reach(Step::Role);
-        return Err(anchor_refused(visitor, role));
+        return Err(marker_refused(visitor, role));
     }
     witness.reach(Step::Configuration);
     let rules = rules_for(visitor)?;

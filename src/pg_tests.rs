@@ -123,8 +123,8 @@ mod tests {
         Spi::run("SELECT azure_ad_auth.create_principal('bea', gen_random_uuid(), 'user')").unwrap();
         assert!(matches!(standing("plain"), Standing::Local));
         assert!(matches!(standing("bea"), Standing::Linked(_)));
-        assert!(matches!(standing("azure_ad_user"), Standing::Anchor));
-        assert!(matches!(standing("azure_ad_admin"), Standing::Anchor));
+        assert!(matches!(standing("azure_ad_user"), Standing::Marker));
+        assert!(matches!(standing("azure_ad_admin"), Standing::Marker));
         Spi::run("SECURITY LABEL FOR pgaadauth ON ROLE bea IS 'aadauth,mfa'").unwrap();
         let bea = catalog::role_named(c"bea").unwrap();
         assert!(matches!(catalog::link_of(bea.id), Link::Unbound));

@@ -84,7 +84,7 @@ pub(crate) fn labels_of<const N: usize>(role: pg_sys::Oid, providers: [&CStr; N]
     let found = SHARED_LABELS.rows(&[role, pg_sys::AuthIdRelationId], |label| {
         let provider = label.get::<Vec<u8>>(3)?;
         let place = providers.iter().position(|name| name.to_bytes() == provider)?;
-        Some((place, text::read(&label.get::<Vec<u8>>(4)?)))
+        Some((place, text::decode(&label.get::<Vec<u8>>(4)?)))
     });
     for (place, label) in found {
         if let Some(text) = labels.get_mut(place) {

@@ -26,7 +26,7 @@ pub(crate) use crate::check::hba::verdicts::Row;
 pub(crate) use crate::check::hba::verdicts::Verdict;
 use crate::check::hba::verdicts::{Facts, Server};
 use crate::link::rights;
-use crate::pg::error::{Outcome, or_raise};
+use crate::pg::error::{Result, or_raise};
 use crate::pg::hex_text::{bytes, plain, raw, raw_list};
 use crate::pg::library::{self, Preloaded};
 use crate::pg::spi::{as_superuser, query};
@@ -60,11 +60,11 @@ fn check_hba() -> TableIterator<
 }
 
 /// The same, for whoever looks at everything.
-pub(crate) fn rows() -> Outcome<Vec<Row>> {
+pub(crate) fn rows() -> Result<Vec<Row>> {
     facts().map(|facts| verdicts::judge(&facts))
 }
 
-fn facts() -> Outcome<Facts> {
+fn facts() -> Result<Facts> {
     let server = server()?;
     let caller = rights::user();
     let (rules, reaches, (shows_errors, has_replication_database)) = as_superuser(|| {
@@ -83,7 +83,7 @@ fn facts() -> Outcome<Facts> {
 }
 
 /// Settings are defined only where this very library was preloaded.
-fn server() -> Outcome<Server> {
+fn server() -> Result<Server> {
     if library::status() == Preloaded::No {
         return Ok(Server::NotPreloaded);
     }
@@ -101,7 +101,7 @@ fn plain_list(raw: Option<String>) -> Vec<String> {
 
 /// The names of roles.
 fn name_list(raw: Option<String>) -> Vec<String> {
-    raw.map(|list| list.split(',').map(|name| text::read(&bytes(name))).collect()).unwrap_or_default()
+    raw.map(|list| list.split(',').map(|name| text::decode(&bytes(name))).collect()).unwrap_or_default()
 }
 
 /// The file as it stands, which need not be what the server uses. With the raw user list of each line.

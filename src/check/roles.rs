@@ -77,7 +77,7 @@ fn unlinked_members() -> Vec<(Defect, Role)> {
            UNION SELECT m.member FROM pg_auth_members m JOIN below ON m.roleid = below.id) \
          SELECT id FROM below",
     );
-    let is_stray = |role: &Role| !catalog::is_anchor(role) && !catalog::is_linked(role.id);
+    let is_stray = |role: &Role| !catalog::is_marker(role) && !catalog::is_linked(role.id);
     members.into_iter().filter(is_stray).map(|role| (Defect::Unlinked, role)).collect()
 }
 

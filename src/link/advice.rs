@@ -10,7 +10,7 @@ use pgrx::pg_sys;
 use crate::catalog::membership::{self, Membership};
 use crate::catalog::{self, Link, Role};
 use crate::pg::spi::{literal, query, quoted};
-use crate::pg::text::read;
+use crate::pg::text::decode;
 
 /// Stands for the id of a directory object.
 const OBJECT_ID: &str = "<object id>";
@@ -115,7 +115,7 @@ fn database_name(id: pg_sys::Oid) -> Option<String> {
     // SAFETY: reads the catalog cache; the result is null or a palloc'd C string, copied at once.
     unsafe {
         let name = pg_sys::get_database_name(id);
-        (!name.is_null()).then(|| read(CStr::from_ptr(name).to_bytes()))
+        (!name.is_null()).then(|| decode(CStr::from_ptr(name).to_bytes()))
     }
 }
 

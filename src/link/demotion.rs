@@ -6,7 +6,7 @@
 use pgrx::prelude::*;
 
 use crate::catalog::membership::{self, Membership};
-use crate::catalog::{self, Role, is_anchor};
+use crate::catalog::{self, Role, is_marker};
 use crate::link::advice::revocation;
 use crate::link::{self, Done, managed, rights};
 use crate::pg::error::notice;
@@ -16,7 +16,7 @@ use crate::pg::spi::run;
 /// `as_superuser`.
 pub(crate) fn take_back(former: &Role, done: &mut Done) {
     let (mut taken, mut kept) = (Vec::new(), Vec::new());
-    let theirs = |role: &Role| !is_anchor(role) && (catalog::is_linked(role.id) || managed::is_theirs(role));
+    let theirs = |role: &Role| !is_marker(role) && (catalog::is_linked(role.id) || managed::is_theirs(role));
     for role in membership::parents_of(former).into_iter().filter(theirs) {
         let before = membership::between(former, &role).len();
         revoke_from(former, &role, |row| !is_of_superuser(row));
@@ -93,8 +93,8 @@ pub(crate) fn granters() -> Vec<(Role, Role)> {
     let pairs = pairs.into_iter().flatten();
     let pairs = pairs.filter_map(|(member, role)| Some((catalog::role_of(member)?, catalog::role_of(role)?)));
     let counts = |(member, role): &(Role, Role)| {
-        let is_ours = !is_anchor(role) && (catalog::is_linked(role.id) || managed::is_theirs(role));
-        is_ours && !is_anchor(member) && !member.superuser && !rights::is_administrator(member)
+        let is_ours = !is_marker(role) && (catalog::is_linked(role.id) || managed::is_theirs(role));
+        is_ours && !is_marker(member) && !member.superuser && !rights::is_administrator(member)
     };
     pairs.filter(counts).collect()
 }

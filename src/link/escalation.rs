@@ -7,7 +7,7 @@ use pgrx::prelude::*;
 use crate::catalog::{self, Role, membership};
 use crate::link::advice::{revocation, unlink};
 use crate::link::marker_roles;
-use crate::pg::error::{Fault, Outcome};
+use crate::pg::error::{Fault, Result};
 
 /// A linked role that could become a superuser, or whoever may SET a parameter of its guard, could keep this library out
 /// of its own sessions: by options of its client, which are applied one after the other, SET ROLE included.
@@ -15,12 +15,12 @@ use crate::pg::error::{Fault, Outcome};
 /// `role` is where something changed: looked at are the roles above it, on whatever terms it is their member, and the linked
 /// ones below it. `new` is what the statement that is judged has just done: no hint can tell anyone to take that back.
 /// Only within `as_superuser`.
-pub(crate) fn check_reach(role: &Role, new: &New<'_>) -> Outcome<()> {
+pub(crate) fn check_reach(role: &Role, new: &New<'_>) -> Result<()> {
     // The two roles last: what holds for everybody is said of the role itself.
-    let (anchors, mut above): (Vec<_>, Vec<_>) =
-        membership::ancestors_of(role).into_iter().partition(catalog::is_anchor);
+    let (markers, mut above): (Vec<_>, Vec<_>) =
+        membership::ancestors_of(role).into_iter().partition(catalog::is_marker);
     above.push(role.clone());
-    above.extend(anchors);
+    above.extend(markers);
     let Some(top) = above.into_iter().find(could_lift_guard) else { return Ok(()) };
     let mut below = membership::descendants_of(role);
     below.push(role.clone());
@@ -94,7 +94,7 @@ fn way_out(linked: &Role, top: &Role, new: &New<'_>) -> Option<String> {
     let leads_there = |role: &Role| role.id == linked.id || above.iter().any(|above| above.id == role.id);
     let mut target = top.clone();
     // Nobody is a member of himself: each step leads further down.
-    while !catalog::is_anchor(&target) {
+    while !catalog::is_marker(&target) {
         let step = membership::members_of(&target).into_iter().find(leads_there)?;
         if !(new.membership)(&step, &target) {
             return Some(revocation(&target, &step));
@@ -129,7 +129,7 @@ fn may_set(parameter: &str, role: pg_sys::Oid) -> bool {
 /// No linked role may set a parameter of its guard. Only within `as_superuser`.
 ///
 /// Almost no server has granted one to anyone, and then there is nothing to look at.
-pub(crate) fn check_parameters() -> Outcome<()> {
+pub(crate) fn check_parameters() -> Result<()> {
     if !parameter_is_granted() {
         return Ok(());
     }

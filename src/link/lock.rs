@@ -16,10 +16,10 @@ use std::ffi::CStr;
 
 use pgrx::prelude::*;
 
-use crate::catalog::{self, Role, is_anchor};
+use crate::catalog::{self, Role, is_marker};
 use crate::link;
 use crate::link::{escalation, rights};
-use crate::pg::error::{Fault, Outcome};
+use crate::pg::error::{Fault, Result};
 use crate::pg::interrupts;
 use crate::statement::parse::{Named, Statement};
 use crate::statement::role_lists::Roles;
@@ -33,7 +33,7 @@ const BEGUN: u32 = pg_sys::ShareRowExclusiveLock;
 const REACH: u16 = 1;
 
 /// Locks a role that is to be linked or rebound, and so that it stays as it is who administers. The role as it then is.
-pub(crate) fn claim_to_link(role: &Role, to_admin: bool) -> Outcome<Role> {
+pub(crate) fn claim_to_link(role: &Role, to_admin: bool) -> Result<Role> {
     let promotes = || to_admin && !link::holds_admin_role(role);
     hold_association(|| if to_admin { Some(BEGUN) } else { end_of_administrator(role) })?;
     let role = lock(role, ENDED)?;
@@ -47,24 +47,24 @@ pub(crate) fn claim_to_link(role: &Role, to_admin: bool) -> Outcome<Role> {
 
 /// Before a role is created that is to be linked: administrators are locked first, or whoever has them locked and creates a
 /// role of the same name would wait for us, and we for them.
-pub(crate) fn claim_to_create(to_admin: bool) -> Outcome<()> {
+pub(crate) fn claim_to_create(to_admin: bool) -> Result<()> {
     hold_association(|| to_admin.then_some(BEGUN))
 }
 
 /// Locks a role that is to be unlinked. The role as it then is.
-pub(crate) fn claim_to_unlink(role: &Role) -> Outcome<Role> {
+pub(crate) fn claim_to_unlink(role: &Role) -> Result<Role> {
     hold_association(|| end_of_administrator(role))?;
     lock(role, ENDED)
 }
 
 /// Before core has looked at a statement: what it links or unlinks, or the one role it changes.
-pub(crate) fn before(statement: &Statement) -> Outcome<()> {
-    if link::anchors().is_none() || recovering() {
+pub(crate) fn before(statement: &Statement) -> Result<()> {
+    if link::markers().is_none() || recovering() {
         return Ok(());
     }
     match statement {
         Statement::Membership { granted, members, is_grant, options_only: false }
-            if granted.anchor().is_some() =>
+            if granted.marker().is_some() =>
         {
             rights::may_administer()?;
             let members = roles(members)?;
@@ -74,13 +74,13 @@ pub(crate) fn before(statement: &Statement) -> Outcome<()> {
             })?;
             lock_all(&members, ENDED)
         }
-        Statement::Create(creation) if creation.parents.anchor().is_some() => {
+        Statement::Create(creation) if creation.parents.marker().is_some() => {
             rights::may_administer()?;
             hold_association(|| None)
         }
         Statement::Label { role, unlinks, admin, .. } => {
             rights::may_administer()?;
-            let Some(role) = role.role().filter(|role| !is_anchor(role)) else { return Ok(()) };
+            let Some(role) = role.role().filter(|role| !is_marker(role)) else { return Ok(()) };
             if *unlinks { claim_to_unlink(&role) } else { claim_to_link(&role, *admin) }.map(drop)
         }
         // What a link writes to is not written to meanwhile.
@@ -102,8 +102,8 @@ pub(crate) fn before(statement: &Statement) -> Outcome<()> {
 
 /// After core has let a statement through: the memberships by which it could break what a link depends on. Whoever has linked one of
 /// them meanwhile has committed by now, and is seen.
-pub(crate) fn after(statement: &Statement) -> Outcome<()> {
-    if link::anchors().is_none() || recovering() {
+pub(crate) fn after(statement: &Statement) -> Result<()> {
+    if link::markers().is_none() || recovering() {
         return Ok(());
     }
     hold_reach(statement);
@@ -151,37 +151,37 @@ fn lifts_a_guard(statement: &Statement) -> bool {
 }
 
 /// The two roles stay as they are while others are linked: whoever changes one waits for links under way, and is waited for.
-pub(crate) fn claim_anchor(anchor: &Role) -> Outcome<()> {
-    if may_change(anchor) { claim_association(BEGUN) } else { Ok(()) }
+pub(crate) fn claim_anchor(marker: &Role) -> Result<()> {
+    if may_change(marker) { claim_association(BEGUN) } else { Ok(()) }
 }
 
 /// Whether it is one of the two, and core may let the current user change it.
-pub(crate) fn may_change(anchor: &Role) -> bool {
-    is_anchor(anchor) && (rights::is_superuser() || rights::has_create_role()) && !recovering()
+pub(crate) fn may_change(marker: &Role) -> bool {
+    is_marker(marker) && (rights::is_superuser() || rights::has_create_role()) && !recovering()
 }
 
 /// Whoever revokes tokens, and whoever drops or renames the role that remembers it, take turns.
-pub(crate) fn claim_revocations(user: &Role) -> Outcome<Role> {
+pub(crate) fn claim_revocations(user: &Role) -> Result<Role> {
     lock(user, ENDED)
 }
 
 /// Locks the administrators, of whom there will be others.
-pub(crate) fn claim_administrators() -> Outcome<()> {
+pub(crate) fn claim_administrators() -> Result<()> {
     claim_association(BEGUN)
 }
 
 /// Locks the administrators, of whom there will be fewer.
-pub(crate) fn claim_end_of_administrators() -> Outcome<()> {
+pub(crate) fn claim_end_of_administrators() -> Result<()> {
     claim_association(ENDED)
 }
 
-fn claim_association(how: u32) -> Outcome<()> {
-    link::anchors().map_or(Ok(()), |(_, admin)| lock(&admin, how).map(drop))
+fn claim_association(how: u32) -> Result<()> {
+    link::markers().map_or(Ok(()), |(_, admin)| lock(&admin, how).map(drop))
 }
 
 /// Keeps new administrators from coming, and where `change` says how administrators are about to change, locks them so.
-fn hold_association(change: impl Fn() -> Option<u32>) -> Outcome<()> {
-    let Some((_, admin)) = link::anchors() else { return Ok(()) };
+fn hold_association(change: impl Fn() -> Option<u32>) -> Result<()> {
+    let Some((_, admin)) = link::markers() else { return Ok(()) };
     if change().is_none() {
         lock(&admin, HELD)?;
         // Somebody may just have become one.
@@ -198,13 +198,13 @@ fn end_of_administrator(role: &Role) -> Option<u32> {
 }
 
 /// By oid, the two roles left out: they are everybody's.
-fn roles(named: &Roles) -> Outcome<Vec<Role>> {
+fn roles(named: &Roles) -> Result<Vec<Role>> {
     let mut roles = named.distinct()?;
-    roles.retain(|role| !is_anchor(role));
+    roles.retain(|role| !is_marker(role));
     Ok(roles)
 }
 
-fn lock_all(roles: &[Role], how: u32) -> Outcome<()> {
+fn lock_all(roles: &[Role], how: u32) -> Result<()> {
     roles.iter().try_for_each(|role| {
         interrupts::check();
         lock(role, how).map(drop)
@@ -219,13 +219,13 @@ fn recovering() -> bool {
 
 /// Where nothing can be written the caller is told so by the name of what he called, before anything else can be wrong with
 /// it: in a read-only transaction in core's words, on a standby with what to do.
-pub(crate) fn require_writable(function: &CStr) -> Outcome<()> {
+pub(crate) fn require_writable(function: &CStr) -> Result<()> {
     require_writable_as(function, "during recovery")
 }
 
 /// `where_not`: core's words for a standby, which are others for statements than for most functions.
 #[expect(unsafe_code, reason = "no safe wrapper")]
-fn require_writable_as(command: &CStr, where_not: &str) -> Outcome<()> {
+fn require_writable_as(command: &CStr, where_not: &str) -> Result<()> {
     if recovering() {
         let text = format!("cannot execute {} {where_not}", command.to_string_lossy());
         return Err(Fault::new(PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION, text)
@@ -237,7 +237,7 @@ fn require_writable_as(command: &CStr, where_not: &str) -> Outcome<()> {
 }
 
 /// The same for a statement that is about Azure AD roles. Others are left to core. `tag` is the statement's own name.
-pub(crate) fn require_writable_for(statement: &Statement, tag: &CStr) -> Outcome<()> {
+pub(crate) fn require_writable_for(statement: &Statement, tag: &CStr) -> Result<()> {
     let is_ours = match statement {
         Statement::Membership { granted, .. } => names_the_two(granted),
         Statement::Create(creation) => names_the_two(&creation.parents),
@@ -253,7 +253,7 @@ fn names_the_two(roles: &Roles) -> bool {
 }
 
 #[expect(unsafe_code, reason = "no safe wrapper")]
-fn lock(role: &Role, how: u32) -> Outcome<Role> {
+fn lock(role: &Role, how: u32) -> Result<Role> {
     // SAFETY: within a transaction, whose end releases the lock.
     unsafe {
         pg_sys::LockSharedObject(pg_sys::AuthIdRelationId, role.id, 0, how.cast_signed());
@@ -267,7 +267,7 @@ fn lock(role: &Role, how: u32) -> Outcome<Role> {
 
 /// By its name another role would be meant, or none.
 pub(crate) fn renamed(role: &Role) -> Fault {
-    Fault::not_now(format!("role \"{}\" was concurrently renamed", role.display_name()))
+    Fault::prerequisite(format!("role \"{}\" was concurrently renamed", role.display_name()))
 }
 
 /// Gives back what [`lock`] has just taken.
@@ -282,7 +282,7 @@ fn release(role: &Role, how: u32) {
 /// Who reaches whom, on the whole server: nothing of core's is locked by this.
 #[expect(unsafe_code, reason = "no safe wrapper")]
 fn lock_reach(how: u32) {
-    let Some((user, _)) = link::anchors() else { return };
+    let Some((user, _)) = link::markers() else { return };
     // SAFETY: within a transaction, whose end releases the lock.
     unsafe {
         pg_sys::LockSharedObject(pg_sys::AuthIdRelationId, user.id, REACH, how.cast_signed());
@@ -292,7 +292,7 @@ fn lock_reach(how: u32) {
 /// Gives back what [`lock_reach`] has just taken.
 #[expect(unsafe_code, reason = "no safe wrapper")]
 fn release_reach(how: u32) {
-    let Some((user, _)) = link::anchors() else { return };
+    let Some((user, _)) = link::markers() else { return };
     // SAFETY: within the transaction that holds the lock.
     unsafe {
         pg_sys::UnlockSharedObject(pg_sys::AuthIdRelationId, user.id, REACH, how.cast_signed());

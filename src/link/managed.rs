@@ -13,11 +13,11 @@ use pgrx::prelude::*;
 use entra::{Label, Revocations};
 
 use crate::catalog::{
-    self, ADMIN_ROLE, INTERNAL_PROVIDER, OWN_PROVIDER as PROVIDER, Role, USER_ROLE, is_anchor, membership,
+    self, ADMIN_ROLE, INTERNAL_PROVIDER, OWN_PROVIDER as PROVIDER, Role, USER_ROLE, is_marker, membership,
     shared_scan,
 };
 use crate::link::{self, Done, escalation, rights};
-use crate::pg::error::{Fault, Outcome, notice, or_raise};
+use crate::pg::error::{Fault, Result, notice, or_raise};
 use crate::pg::spi::run;
 
 /// Its one label.
@@ -38,7 +38,7 @@ unsafe extern "C-unwind" fn check_label(object: *const pg_sys::ObjectAddress, la
     or_raise(judge(object, text));
 }
 
-fn judge(object: pg_sys::ObjectAddress, text: Option<&CStr>) -> Outcome<()> {
+fn judge(object: pg_sys::ObjectAddress, text: Option<&CStr>) -> Result<()> {
     let role =
         if object.classId == pg_sys::AuthIdRelationId { catalog::role_of(object.objectId) } else { None };
     let is_user = role.as_ref().is_some_and(|role| role.name.as_c_str() == USER_ROLE);
@@ -88,7 +88,7 @@ pub(crate) fn pending() -> Vec<Role> {
         roles.extend(shared_scan::labelled_by(&[PROVIDER]).into_iter().filter(is_marked));
     }
     // An administrator's role is nobody else's while it is one.
-    roles.retain(|role| !is_anchor(role) && !rights::is_administrator(role));
+    roles.retain(|role| !is_marker(role) && !rights::is_administrator(role));
     roles.sort_by_key(|role| role.id.to_u32());
     roles.dedup_by_key(|role| role.id);
     roles
@@ -170,7 +170,7 @@ fn hand(role: &Role) -> String {
 
 /// There are no administrators any more: `azure_ad_admin` has been dropped.
 pub(crate) fn forget() {
-    for role in shared_scan::labelled_by(&[PROVIDER]).iter().filter(|role| !is_anchor(role)) {
+    for role in shared_scan::labelled_by(&[PROVIDER]).iter().filter(|role| !is_marker(role)) {
         link::set_label(role, PROVIDER, None);
     }
 }

@@ -6,11 +6,11 @@ use pgrx::prelude::*;
 
 use crate::catalog::{self, ADMIN_ROLE, Role, USER_ROLE, membership, shared_scan};
 use crate::link::{self, Done, advice, guard, managed, tenant};
-use crate::pg::error::{Fault, Outcome};
+use crate::pg::error::{Fault, Result};
 use crate::pg::spi::{as_superuser, quoted, run};
 
 /// Creates the two roles, or adopts roles of these names that are nothing else, and settles every role with a label.
-pub(crate) fn establish() -> Outcome<Done> {
+pub(crate) fn establish() -> Result<Done> {
     let mut done = Done::new();
     as_superuser(|| {
         for name in [USER_ROLE, ADMIN_ROLE] {
@@ -47,7 +47,7 @@ pub(crate) fn join(done: &mut Done) {
 /// administrator could add one of `azure_ad_admin`'s own. Only within `as_superuser`.
 pub(crate) fn keep_one_row() {
     let bootstrap = pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID);
-    if let Some((user, admin)) = link::anchors().filter(|_| are_joined()) {
+    if let Some((user, admin)) = link::markers().filter(|_| are_joined()) {
         link::revoke(&admin, &user, |row| row.grantor != bootstrap, &mut Done::new());
     }
 }
@@ -55,7 +55,7 @@ pub(crate) fn keep_one_row() {
 /// Whether `azure_ad_admin` is a member of `azure_ad_user` as it should be. Only within `as_superuser`.
 pub(crate) fn are_joined() -> bool {
     let bootstrap = pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID);
-    link::anchors().is_some_and(|(user, admin)| {
+    link::markers().is_some_and(|(user, admin)| {
         membership::between(&admin, &user).iter().any(|row| row.grantor == bootstrap && row.admin_option)
     })
 }
@@ -68,7 +68,7 @@ pub(crate) fn is_intact(role: &Role) -> bool {
 }
 
 /// A role of one of the names that someone uses for something else must not become one of ours unnoticed.
-pub(crate) fn check_adoptable(role: &Role) -> Outcome<()> {
+pub(crate) fn check_adoptable(role: &Role) -> Result<()> {
     let name = role.display_name();
     let refused = |detail: &str, hint: String| {
         Err(Fault::new(
@@ -97,15 +97,15 @@ pub(crate) fn check_adoptable(role: &Role) -> Outcome<()> {
 /// Members of the two roles that are not linked would be let in by `+azure_ad_user` without anyone to be.
 ///
 /// `renamed_from`: the name that one of them still has if the statement is refused.
-pub(crate) fn check_members_are_linked(renamed_from: Option<&CString>) -> Outcome<()> {
-    for anchor in [USER_ROLE, ADMIN_ROLE].into_iter().filter_map(catalog::role_named) {
-        for member in membership::members_of(&anchor) {
+pub(crate) fn check_members_are_linked(renamed_from: Option<&CString>) -> Result<()> {
+    for marker in [USER_ROLE, ADMIN_ROLE].into_iter().filter_map(catalog::role_named) {
+        for member in membership::members_of(&marker) {
             if member.name.as_c_str() != ADMIN_ROLE && !catalog::is_linked(member.id) {
-                let name = renamed_from.unwrap_or(&anchor.name).clone();
-                let revocation = advice::revocation(&Role { name, ..anchor.clone() }, &member);
-                let (anchor, member) = (anchor.display_name(), member.display_name());
-                return Err(Fault::not_now(format!(
-                    "role \"{member}\" is a member of role \"{anchor}\" but is not linked to a directory object"
+                let name = renamed_from.unwrap_or(&marker.name).clone();
+                let revocation = advice::revocation(&Role { name, ..marker.clone() }, &member);
+                let (marker, member) = (marker.display_name(), member.display_name());
+                return Err(Fault::prerequisite(format!(
+                    "role \"{member}\" is a member of role \"{marker}\" but is not linked to a directory object"
                 ))
                 .hint(format!(
                     "{} or, to link it: SECURITY LABEL FOR pgaadauth ON ROLE {} IS 'aadauth,oid=<object id>,type=user';",
@@ -121,7 +121,7 @@ pub(crate) fn check_members_are_linked(renamed_from: Option<&CString>) -> Outcom
 /// Roles with a label of ours, the two excepted.
 pub(crate) fn labelled_roles() -> Vec<Role> {
     let roles = shared_scan::labelled_by(&[catalog::PROVIDER, catalog::INTERNAL_PROVIDER]);
-    roles.into_iter().filter(|role| !catalog::is_anchor(role)).collect()
+    roles.into_iter().filter(|role| !catalog::is_marker(role)).collect()
 }
 
 /// Whether any role is linked. Only within `as_superuser`.

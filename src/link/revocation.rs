@@ -11,9 +11,9 @@ use crate::catalog::{self, Link, OWN_PROVIDER, Role, USER_ROLE};
 use crate::link::sql::{given, linked};
 use crate::link::{advice, label, lock, marker_roles, rights};
 use crate::pg::argument::Argument;
-use crate::pg::error::{Fault, Outcome, notice, or_raise};
+use crate::pg::error::{Fault, Result, notice, or_raise};
 use crate::pg::spi::as_superuser;
-use crate::pg::text::read;
+use crate::pg::text::decode;
 use crate::pg::{clock, interrupts, library};
 use crate::report::timestamp;
 use crate::{link, sessions, settings};
@@ -33,7 +33,7 @@ fn revoke_tokens(role_name: Option<Argument<'_>>, issued_before: Option<Timestam
         if issued_before > clock::unix_now() + 1 {
             return Err(Fault::invalid("issued_before must not lie in the future").hint(format!(
                 "It would shut out tokens that are yet to be issued. To shut the role out: {}",
-                advice::unlink(&read(name.to_bytes()))
+                advice::unlink(&decode(name.to_bytes()))
             )));
         }
         let (role, label) = linked(&name, rights::may_end, |role| lock::claim_to_link(role, false))?;
@@ -84,7 +84,7 @@ fn object_of(role: &Role) -> Option<Uuid> {
 }
 
 /// Of roles with labels, by oid, those linked to an object, each locked, which the current user may change.
-fn roles_of(object: Uuid, labelled: &[Role]) -> Outcome<Vec<(Role, Label)>> {
+fn roles_of(object: Uuid, labelled: &[Role]) -> Result<Vec<(Role, Label)>> {
     let roles = labelled.iter().filter(|role| object_of(role) == Some(object));
     let lock = |role: &Role| lock::claim_to_link(role, false);
     roles.map(|role| linked(&role.name, rights::may_end, lock)).collect()
@@ -100,13 +100,13 @@ fn revoke(role: &Role, label: &Label, not_before: i64) -> i64 {
 /// Objects that roles are linked to, and those that are logged in, have room of their own, which
 /// invented ids do not take. An administrator can still take it by linking roles to invented ids,
 /// which everybody sees; a superuser's revocation then makes room.
-fn revoke_everywhere(object: Uuid, not_before: i64, labelled: &[Role]) -> Outcome<()> {
+fn revoke_everywhere(object: Uuid, not_before: i64, labelled: &[Role]) -> Result<()> {
     let user = catalog::role_named(USER_ROLE).ok_or_else(|| {
-        Fault::not_now("role \"azure_ad_user\" does not exist").hint("SELECT azure_ad_auth.repair();")
+        Fault::prerequisite("role \"azure_ad_user\" does not exist").hint("SELECT azure_ad_auth.repair();")
     })?;
     let user = lock::claim_revocations(&user)?;
     let mut revocations = catalog::revocations()
-        .ok_or_else(|| Fault::not_now("the label of role \"azure_ad_user\" is not valid"))?;
+        .ok_or_else(|| Fault::prerequisite("the label of role \"azure_ad_user\" is not valid"))?;
     revocations.forget(clock::unix_now());
     let mut somebody = sessions::objects();
     somebody.extend(labelled.iter().filter_map(object_of));
@@ -124,7 +124,7 @@ fn revoke_everywhere(object: Uuid, not_before: i64, labelled: &[Role]) -> Outcom
 }
 
 /// The role that remembers what is revoked stays while there is something to remember; what nobody can read is such, too.
-pub(crate) fn check_nothing_revoked(user: &Role, what: &str) -> Outcome<()> {
+pub(crate) fn check_nothing_revoked(user: &Role, what: &str) -> Result<()> {
     lock::claim_revocations(user)?;
     let now = clock::unix_now();
     if catalog::revocations().is_some_and(|revocations| revocations.is_over(now)) {
@@ -139,7 +139,7 @@ pub(crate) fn check_nothing_revoked(user: &Role, what: &str) -> Outcome<()> {
 }
 
 /// Another administrator's access is for superusers to end, whichever of their ids they are named by.
-fn require_no_administrator(object: Uuid) -> Outcome<()> {
+fn require_no_administrator(object: Uuid) -> Result<()> {
     let administers = |role| catalog::role_of(role).is_some_and(|role| rights::is_administrator(&role));
     if rights::is_superuser() || !sessions::is_in(object, administers) {
         return Ok(());
@@ -169,7 +169,7 @@ fn tell(whose: &str, not_before: i64) {
 }
 
 /// Up to the next whole second: a token has no fractions.
-fn unix_seconds(time: TimestampWithTimeZone) -> Outcome<i64> {
+fn unix_seconds(time: TimestampWithTimeZone) -> Result<i64> {
     const SECONDS_TO_2000: i64 = 946_684_800;
     let micros = i64::from(time);
     if micros == i64::MIN || micros == i64::MAX {

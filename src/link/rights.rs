@@ -8,12 +8,12 @@ use pgrx::prelude::*;
 use crate::catalog::{self, Link, Role, membership};
 use crate::link;
 use crate::link::{demotion, managed};
-use crate::pg::error::{Fault, Outcome};
+use crate::pg::error::{Fault, Result};
 use crate::pg::spi::as_superuser;
 use crate::sessions::own::{self, Passage};
 
 /// The current user may link or rebind an existing role, and so become it.
-pub(crate) fn may_change(role: &Role) -> Outcome<()> {
+pub(crate) fn may_change(role: &Role) -> Result<()> {
     may_end(role)?;
     if is_superuser() {
         return Ok(());
@@ -22,7 +22,7 @@ pub(crate) fn may_change(role: &Role) -> Outcome<()> {
 }
 
 /// The current user may unlink a role, or refuse its tokens. What the role is a member of does not matter: nobody gains by it.
-pub(crate) fn may_end(role: &Role) -> Outcome<()> {
+pub(crate) fn may_end(role: &Role) -> Result<()> {
     if is_superuser() {
         return Ok(());
     }
@@ -68,17 +68,17 @@ pub(crate) fn why_not_theirs(role: &Role) -> Option<&'static str> {
 /// What is granted to the two roles is everybody's, and says nothing of this one.
 pub(crate) fn foreign_membership(user: pg_sys::Oid, role: &Role) -> Option<String> {
     let foreign = |parent: &Role| !holds(user, parent.id) && !could_grant_himself(user, parent);
-    let parent = membership::ancestors_apart_from(role, catalog::is_anchor).into_iter().find(foreign)?;
+    let parent = membership::ancestors_apart_from(role, catalog::is_marker).into_iter().find(foreign)?;
     Some(format!("It is a member of role \"{}\", of which you are none.", parent.display_name()))
 }
 
 /// The current user may link roles at all; which ones is another question.
-pub(crate) fn may_administer() -> Outcome<()> {
+pub(crate) fn may_administer() -> Result<()> {
     if is_superuser() { Ok(()) } else { require_administrator().map(drop) }
 }
 
 /// The current user may create a role and link it.
-pub(crate) fn may_create() -> Outcome<()> {
+pub(crate) fn may_create() -> Result<()> {
     if is_superuser() {
         return Ok(());
     }
@@ -91,7 +91,7 @@ pub(crate) fn may_create() -> Outcome<()> {
 }
 
 /// The current user is a superuser.
-pub(crate) fn require_superuser(what: &str) -> Outcome<()> {
+pub(crate) fn require_superuser(what: &str) -> Result<()> {
     if is_superuser() { Ok(()) } else { Err(Fault::denied(format!("must be superuser to {what}"))) }
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn require_superuser(what: &str) -> Outcome<()> {
 pub(crate) const HAS_ADMIN_OPTION_RULES: bool = !cfg!(feature = "pg15");
 
 /// The current user, found to be an administrator in a session that itself logged in with a token.
-fn require_administrator() -> Outcome<pg_sys::Oid> {
+fn require_administrator() -> Result<pg_sys::Oid> {
     let denied =
         |detail: &str| Fault::denied("permission denied to administer Azure AD roles").detail(detail);
     let (user, restricted) = current_user();

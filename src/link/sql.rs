@@ -10,10 +10,10 @@ use crate::link;
 use crate::link::{advice, lock, marker_roles, rights, tenant};
 use crate::pg::argument::Argument;
 use crate::pg::clock::seconds;
-use crate::pg::error::{Fault, Outcome, notice, or_raise};
+use crate::pg::error::{Fault, Result, notice, or_raise};
 use crate::pg::library;
 use crate::pg::spi::{as_superuser, quoted_name, run};
-use crate::pg::text::{Text, read};
+use crate::pg::text::{Text, decode};
 
 /// Longest role name, in bytes (NAMEDATALEN - 1).
 const MAX_NAME_BYTES: usize = 63;
@@ -68,7 +68,7 @@ fn remove_admin(role_name: Option<Argument<'_>>) {
             Some(name) => {
                 let name = role_name_of(name)?;
                 let none = || {
-                    let name = read(name.to_bytes());
+                    let name = decode(name.to_bytes());
                     Fault::undefined(format!("role \"{name}\" is not an Azure AD administrator"))
                 };
                 administrators
@@ -112,7 +112,7 @@ fn create_principal(
             }
             Some(role) => adopt(&role, &label)?,
         }
-        Ok(Text::shown(&format!("Created role for \"{}\"", read(name.to_bytes()))))
+        Ok(Text::shown(&format!("Created role for \"{}\"", decode(name.to_bytes()))))
     })())
 }
 
@@ -134,7 +134,7 @@ fn update_principal(
         let (role, old) = linked(&name, rights::may_change, lock)?;
         wanted.kind = wanted.kind.or(old.kind);
         link::link(&role, &label(&wanted, "update_principal", &name)?)?;
-        Ok(Text::shown(&format!("Updated role for \"{}\"", read(name.to_bytes()))))
+        Ok(Text::shown(&format!("Updated role for \"{}\"", decode(name.to_bytes()))))
     })())
 }
 
@@ -161,7 +161,7 @@ fn link_or_update_principal(
     or_raise((|| {
         let wanted = wanted(object_id, object_type, is_admin, is_mfa)?;
         adopt(&role, &label(&wanted, "create_principal", &name)?)?;
-        Ok(Text::shown(&format!("Updated role for \"{}\"", read(name.to_bytes()))))
+        Ok(Text::shown(&format!("Updated role for \"{}\"", decode(name.to_bytes()))))
     })())
 }
 
@@ -228,8 +228,8 @@ fn sql_uuid(id: Uuid) -> pgrx::Uuid {
 }
 
 /// A kind as the functions take it: `user`, `group` or `service`, or as Azure's own tools write it.
-fn kind(text: Option<Argument<'_>>) -> Outcome<Option<PrincipalKind>> {
-    let Some(text) = text.map(|text| read(text.beginning(MAX_NAME_BYTES))) else { return Ok(None) };
+fn kind(text: Option<Argument<'_>>) -> Result<Option<PrincipalKind>> {
+    let Some(text) = text.map(|text| decode(text.beginning(MAX_NAME_BYTES))) else { return Ok(None) };
     PrincipalKind::parse_as_written(&text).map(Some).ok_or_else(|| {
         Fault::invalid(format!("invalid object type \"{text}\"")).hint("Use user, group or service.")
     })
@@ -241,7 +241,7 @@ fn wanted(
     object_type: Option<Argument<'_>>,
     admin: Option<bool>,
     mfa: Option<bool>,
-) -> Outcome<Wanted> {
+) -> Result<Wanted> {
     Ok(Wanted {
         object_id: object_id.map(uuid),
         kind: kind(object_type)?,
@@ -250,25 +250,25 @@ fn wanted(
     })
 }
 
-pub(crate) fn given(role_name: Option<Argument<'_>>) -> Outcome<CString> {
+pub(crate) fn given(role_name: Option<Argument<'_>>) -> Result<CString> {
     let name = role_name.ok_or_else(|| {
         Fault::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, "role_name must not be null")
     })?;
     role_name_of(name)
 }
 
-fn label(wanted: &Wanted, function: &str, role: &CStr) -> Outcome<Label> {
+fn label(wanted: &Wanted, function: &str, role: &CStr) -> Result<Label> {
     let object_id = wanted.object_id.ok_or_else(|| {
         let known = Label { kind: wanted.kind, admin: wanted.admin, mfa: wanted.mfa, ..Label::default() };
-        let complete = advice::call(function, &read(role.to_bytes()), &known);
-        Fault::not_now("the directory cannot be asked for the object id of a name")
+        let complete = advice::call(function, &decode(role.to_bytes()), &known);
+        Fault::prerequisite("the directory cannot be asked for the object id of a name")
             .hint(format!("Give the object id: {complete}"))
     })?;
     Ok(Label { kind: wanted.kind, admin: wanted.admin, mfa: wanted.mfa, ..tenant::label_of(object_id)? })
 }
 
 /// An argument as a role's name. One that PostgreSQL would cut is refused: it would be another's.
-pub(crate) fn role_name_of(name: Argument<'_>) -> Outcome<CString> {
+pub(crate) fn role_name_of(name: Argument<'_>) -> Result<CString> {
     if name.len() == 0 {
         return Err(Fault::new(PgSqlErrorCode::ERRCODE_INVALID_NAME, "a role name cannot be empty"));
     }
@@ -284,9 +284,9 @@ pub(crate) fn role_name_of(name: Argument<'_>) -> Outcome<CString> {
 /// A linked role to which the current user may do what `may` asks for; nobody else does meanwhile.
 pub(crate) fn linked(
     name: &CStr,
-    may: impl Fn(&Role) -> Outcome<()>,
-    lock: impl Fn(&Role) -> Outcome<Role>,
-) -> Outcome<(Role, Label)> {
+    may: impl Fn(&Role) -> Result<()>,
+    lock: impl Fn(&Role) -> Result<Role>,
+) -> Result<(Role, Label)> {
     let role = existing(name)?;
     let role = claim(&role, may, lock)?;
     match catalog::link_of(role.id) {
@@ -302,21 +302,21 @@ pub(crate) fn linked(
 /// after, when nothing about the role changes any more.
 fn claim(
     role: &Role,
-    may: impl Fn(&Role) -> Outcome<()>,
-    lock: impl Fn(&Role) -> Outcome<Role>,
-) -> Outcome<Role> {
+    may: impl Fn(&Role) -> Result<()>,
+    lock: impl Fn(&Role) -> Result<Role>,
+) -> Result<Role> {
     may(role)?;
     let role = lock(role)?;
     may(&role)?;
     Ok(role)
 }
 
-fn existing(name: &CStr) -> Outcome<Role> {
+fn existing(name: &CStr) -> Result<Role> {
     catalog::role_named(name)
-        .ok_or_else(|| Fault::undefined(format!("role \"{}\" does not exist", read(name.to_bytes()))))
+        .ok_or_else(|| Fault::undefined(format!("role \"{}\" does not exist", decode(name.to_bytes()))))
 }
 
-fn create(name: &CStr, admin: bool) -> Outcome<Role> {
+fn create(name: &CStr, admin: bool) -> Result<Role> {
     let attributes: &[u8] = if admin { b" CREATEROLE CREATEDB" } else { b"" };
     run_as_superuser(&[b"CREATE ROLE ", &quoted_name(name), b" LOGIN", attributes]);
     existing(name)
@@ -327,7 +327,7 @@ fn run_as_superuser(statement: &[&[u8]]) {
 }
 
 /// Links a role that is there. The same link again is no error, and asks for no right; another one is for update_principal().
-fn adopt(role: &Role, label: &Label) -> Outcome<()> {
+fn adopt(role: &Role, label: &Label) -> Result<()> {
     let is_linked_so = |role: &Role| match catalog::link_of(role.id) {
         Link::Bound(old) => Some((Label { not_before: None, ..old }) == *label),
         _ => None,
@@ -355,5 +355,5 @@ fn adopt(role: &Role, label: &Label) -> Outcome<()> {
 }
 
 fn administrators() -> Vec<Role> {
-    link::anchors().map_or_else(Vec::new, |(_, admin)| membership::members_of(&admin))
+    link::markers().map_or_else(Vec::new, |(_, admin)| membership::members_of(&admin))
 }

@@ -4,13 +4,13 @@ use entra::{Label, Uuid};
 
 use crate::catalog::{self, Link, PROVIDER, Role, membership};
 use crate::link::{self, Done, lock};
-use crate::pg::error::{Fault, Outcome, notice};
+use crate::pg::error::{Fault, Result, notice};
 
 /// Makes the association agree with the administrators there are. Only within `as_superuser`.
 ///
 /// The lock makes two sessions that set the first administrator, or remove the last, take turns; it comes before the look.
-pub(crate) fn settle(done: &mut Done) -> Outcome<()> {
-    let Some((_, admin)) = link::anchors() else { return Ok(()) };
+pub(crate) fn settle(done: &mut Done) -> Result<()> {
+    let Some((_, admin)) = link::markers() else { return Ok(()) };
     lock::claim_end_of_administrators()?;
     let tenants = administrators_tenants(&admin)?;
     let found = catalog::associated_tenant();
@@ -32,7 +32,7 @@ pub(crate) fn settle(done: &mut Done) -> Outcome<()> {
             done.push(format!("associated the server with tenant {tenant}"));
         }
         [one, two, ..] => {
-            return Err(Fault::not_now("the Azure AD administrators are of different tenants")
+            return Err(Fault::prerequisite("the Azure AD administrators are of different tenants")
                 .detail(format!("Tenants {one} and {two}."))
                 .hint(format!(
                     "Remove the administrators of the other tenant first: {}",
@@ -47,7 +47,7 @@ pub(crate) fn settle(done: &mut Done) -> Outcome<()> {
 pub(crate) fn is_void() -> bool {
     let linked = |role: &Role| catalog::is_linked(role.id);
     catalog::associated_tenant().is_some()
-        && link::anchors().is_some_and(|(_, admin)| !membership::members_of(&admin).iter().any(linked))
+        && link::markers().is_some_and(|(_, admin)| !membership::members_of(&admin).iter().any(linked))
 }
 
 /// Statements that remove the administrators who are not of the configured tenant.
@@ -64,7 +64,7 @@ fn removal_of_others(admin: &Role) -> String {
 }
 
 /// The tenants of the administrators, each once; an administrator whose label names none counts for the configured one.
-fn administrators_tenants(admin: &Role) -> Outcome<Vec<Uuid>> {
+fn administrators_tenants(admin: &Role) -> Result<Vec<Uuid>> {
     let mut tenants = Vec::new();
     for member in membership::members_of(admin) {
         let Link::Bound(label) = catalog::link_of(member.id) else { continue };
@@ -77,13 +77,13 @@ fn administrators_tenants(admin: &Role) -> Outcome<Vec<Uuid>> {
 }
 
 /// A link to an object of the configured tenant. Links made here always name their tenant.
-pub(crate) fn label_of(object_id: Uuid) -> Outcome<Label> {
+pub(crate) fn label_of(object_id: Uuid) -> Result<Label> {
     let tenant_id = crate::settings::tenant().ok_or_else(tenant_missing)?;
     Ok(Label { object_id: Some(object_id), tenant_id: Some(tenant_id), ..Label::default() })
 }
 
 /// No link can be made before the tenant is known.
 fn tenant_missing() -> Fault {
-    Fault::not_now("no Azure AD tenant is configured")
+    Fault::prerequisite("no Azure AD tenant is configured")
         .hint("Set azure_ad_auth.tenant_id in postgresql.conf or by ALTER SYSTEM, and reload.")
 }

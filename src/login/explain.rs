@@ -15,7 +15,7 @@ use crate::login::preconditions::{check_association, rules_for};
 use crate::login::{Refused, Sent, Visitor, attend_before, judge};
 use crate::pg::argument::Argument;
 use crate::pg::clock::unix_now;
-use crate::pg::error::{Fault, Outcome, or_raise};
+use crate::pg::error::{Fault, Result, or_raise};
 use crate::pg::library;
 use crate::pg::text::Text;
 use crate::report::{Denial, timestamp};
@@ -58,7 +58,7 @@ fn explain_token(
     TableIterator::new(rows.collect::<Vec<_>>())
 }
 
-fn explain(token: Argument<'_>, role_name: Option<Argument<'_>>) -> Outcome<Vec<Row>> {
+fn explain(token: Argument<'_>, role_name: Option<Argument<'_>>) -> Result<Vec<Row>> {
     // A name that cannot be a role's is an error, as everywhere.
     let name = role_name.map(role_name_of).transpose()?;
     let role = name.as_deref().and_then(catalog::role_named);
@@ -174,7 +174,7 @@ impl Stage<'_> {
             },
             Standing::Inherited => "a member of azure_ad_user without a link".to_owned(),
             Standing::Local => "not an Azure AD role".to_owned(),
-            Standing::Anchor => "the role that stands for all".to_owned(),
+            Standing::Marker => "the role that stands for all".to_owned(),
         }
     }
 }

@@ -74,7 +74,7 @@ use pgrx::prelude::*;
 use crate::catalog::{self, Role, Standing};
 use crate::login::decision::{self, Objection};
 use crate::login::door::password;
-use crate::login::preconditions::anchor_refused;
+use crate::login::preconditions::marker_refused;
 use crate::login::{Admission, Door, Refused, Visitor, attempt, attend, guard};
 use crate::pg::wire::{self, Connection, Method, Port, STATUS_EOF, STATUS_ERROR, STATUS_OK};
 use crate::report::{self, Attempt, Denial};
@@ -171,7 +171,7 @@ fn method_admits(connection: Connection, attempt: &Attempt, refused: Option<Refu
             report::warn_inherited(attempt);
             let_pass(connection, role, method);
         }
-        (Standing::Anchor, _) => refuse(connection, attempt, anchor_refused(&visitor, role)),
+        (Standing::Marker, _) => refuse(connection, attempt, marker_refused(&visitor, role)),
         (Standing::Linked(_) | Standing::Inherited, Method::Trust) => match judge(connection, &visitor) {
             Ok(admission) => welcome(connection, attempt, admission),
             Err(refused) => refuse(connection, attempt, refused),

@@ -11,7 +11,7 @@ use crate::login::{Refused, Visitor};
 use crate::report::Denial;
 use crate::settings::{self, Rules};
 
-pub(super) fn anchor_refused(visitor: &Visitor, role: &Role) -> Refused {
+pub(super) fn marker_refused(visitor: &Visitor, role: &Role) -> Refused {
     if role.can_login {
         let problem = "this role stands for all Azure AD roles and is nobody's".to_owned();
         Denial::new(Code::NotLinked, &visitor.display_name(), vec![("problem", problem)]).into()

@@ -31,7 +31,7 @@ use pgrx::prelude::*;
 use crate::catalog::{self, Link, Role, Standing};
 use crate::login::preconditions::check_revocations;
 use crate::pg::hook::{UtilityCall, guarded, start_executor, utility_hook};
-use crate::pg::text::read;
+use crate::pg::text::decode;
 use crate::pg::wire::{Connection, Method};
 use crate::report::{self, Attempt, Denial};
 use crate::sessions::own::{self, Passage};
@@ -234,7 +234,7 @@ fn check_line(connection: Option<Connection>) -> Result<(), Broken> {
     }
     let problem = "the role was unlinked or renamed after a line of pg_hba.conf had matched it, and another library's hook did \
                    not call azure_ad_auth's";
-    broken(&read(name.to_bytes()), Code::NotLinked, problem)
+    broken(&decode(name.to_bytes()), Code::NotLinked, problem)
 }
 
 /// Whether the role, which is linked to the same object, would let the token in now.

@@ -5,17 +5,17 @@
 
 use pgrx::prelude::*;
 
-use crate::pg::error::{Fault, Outcome};
+use crate::pg::error::{Fault, Result};
 
 /// Adds one item.
-pub(crate) fn push<T>(list: &mut Vec<T>, item: T) -> Outcome<()> {
+pub(crate) fn push<T>(list: &mut Vec<T>, item: T) -> Result<()> {
     list.try_reserve(1).map_err(|_| exhausted())?;
     list.push(item);
     Ok(())
 }
 
 /// Collects items.
-pub(crate) fn collect<T>(items: impl IntoIterator<Item = T>) -> Outcome<Vec<T>> {
+pub(crate) fn collect<T>(items: impl IntoIterator<Item = T>) -> Result<Vec<T>> {
     let mut list = Vec::new();
     items.into_iter().try_for_each(|item| push(&mut list, item))?;
     Ok(list)

@@ -14,8 +14,8 @@ pub(crate) struct Fault {
     hint: Option<String>,
 }
 
-/// What a statement comes to.
-pub(crate) type Outcome<T> = Result<T, Fault>;
+/// A result whose error ends a statement.
+pub(crate) type Result<T, E = Fault> = core::result::Result<T, E>;
 
 impl Fault {
     /// `message`: lower case, no full stop.
@@ -34,7 +34,7 @@ impl Fault {
     }
 
     /// Something else must be done first.
-    pub(crate) fn not_now(message: impl Into<String>) -> Self {
+    pub(crate) fn prerequisite(message: impl Into<String>) -> Self {
         Self::new(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message)
     }
 
@@ -81,7 +81,7 @@ impl Fault {
 }
 
 /// The value, or the end of the statement.
-pub(crate) fn or_raise<T>(outcome: Outcome<T>) -> T {
+pub(crate) fn or_raise<T>(outcome: Result<T>) -> T {
     outcome.unwrap_or_else(|fault| fault.raise())
 }
 

@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 
 use pgrx::prelude::*;
 
-use crate::pg::error::{Fault, Outcome};
+use crate::pg::error::{Fault, Result};
 
 /// Under these names the library that the postmaster loaded leaves marks (find_rendezvous_variable, dfmgr.c): the addresses
 /// of its workers' main functions, the first of keys, the second of sessions.
@@ -144,15 +144,15 @@ pub(crate) fn upgrading() -> bool {
 ///
 /// # Errors
 /// What an administrator has to do.
-pub(crate) fn require() -> Outcome<()> {
+pub(crate) fn require() -> Result<()> {
     match status() {
         // There is no memory then, and nobody logs in.
         Preloaded::ThisFile if upgrading() => {
-            Err(Fault::not_now("azure_ad_auth does nothing while the server is being upgraded"))
+            Err(Fault::prerequisite("azure_ad_auth does nothing while the server is being upgraded"))
         }
         Preloaded::ThisFile => Ok(()),
         Preloaded::AnotherFile => {
-            Err(Fault::not_now("the azure_ad_auth library was replaced after the server started")
+            Err(Fault::prerequisite("the azure_ad_auth library was replaced after the server started")
                 .hint("Restart the server."))
         }
         Preloaded::No => Err(absent().hint(
@@ -167,7 +167,7 @@ pub(crate) fn require() -> Outcome<()> {
 ///
 /// # Errors
 /// What has to be done to the new server.
-pub(crate) fn require_for_upgrade() -> Outcome<()> {
+pub(crate) fn require_for_upgrade() -> Result<()> {
     if !upgrading() || status() != Preloaded::No {
         return Ok(());
     }
@@ -177,5 +177,5 @@ pub(crate) fn require_for_upgrade() -> Outcome<()> {
 }
 
 fn absent() -> Fault {
-    Fault::not_now("azure_ad_auth must be loaded via shared_preload_libraries")
+    Fault::prerequisite("azure_ad_auth must be loaded via shared_preload_libraries")
 }

@@ -1,7 +1,7 @@
 //! Text on its way to and from a database.
 //!
 //! Ours is UTF-8. A database has an encoding of its own; and names of roles, which all databases share, are in whichever they were
-//! written in. So what comes in is read by [`read`]; what goes out is a [`Text`]: exact, or an error, where programs depend on
+//! written in. So what comes in is read by [`decode`]; what goes out is a [`Text`]: exact, or an error, where programs depend on
 //! it; with the odd character escaped where people look at it, so that nobody's name can keep a view from being read.
 //!
 //! Where no database is selected, as during a login, nothing is converted, and no catalog is asked how.
@@ -59,7 +59,7 @@ impl Json {
 }
 
 /// A text of the database's encoding, or of none, as ours. What cannot be read is escaped, as in `E'\xEB'`.
-pub(crate) fn read(bytes: &[u8]) -> String {
+pub(crate) fn decode(bytes: &[u8]) -> String {
     String::from_utf8(converted(bytes, database_encoding(), UTF8)).unwrap_or_default()
 }
 

@@ -6,7 +6,7 @@ use pgrx::prelude::*;
 use crate::catalog;
 use crate::pg::argument::Argument;
 use crate::pg::clock::seconds;
-use crate::pg::error::{Fault, Outcome, or_raise};
+use crate::pg::error::{Fault, Result, or_raise};
 use crate::pg::library::{self, Preloaded};
 use crate::pg::text::{self, Json, Text};
 use crate::sessions::{Session, memory, own};
@@ -90,21 +90,21 @@ fn session_claim(name: Argument<'_>) -> Option<Text> {
     or_raise(require_own_token());
     // No token is longer, nor then the name of a claim.
     let name = name.within(entra::limits::MAX_TOKEN_BYTES)?;
-    let claim = own::with_token(|token| token.shown_claim(&text::read(name))).flatten()?;
+    let claim = own::with_token(|token| token.shown_claim(&text::decode(name))).flatten()?;
     Some(Text::exact(&claim))
 }
 
 /// That null means: this session came in without a token. Another copy of the library knows nothing of how it came in; where none is
 /// loaded by the server, no session came in with one. A parallel worker does not know what its leader came in with: the planner keeps
 /// calls that it sees away from it, a user's function that claims to be PARALLEL SAFE does not.
-fn require_own_token() -> Outcome<()> {
+fn require_own_token() -> Result<()> {
     if library::status() == Preloaded::AnotherFile {
         library::require()?;
     }
     #[expect(unsafe_code, reason = "reads the state of the process")]
     // SAFETY: a plain value of the process, set at its start.
     if unsafe { pg_sys::ParallelWorkerNumber } >= 0 {
-        return Err(Fault::not_now("the claims of a session cannot be read in a parallel worker")
+        return Err(Fault::prerequisite("the claims of a session cannot be read in a parallel worker")
             .hint("A function that reads them must not be PARALLEL SAFE."));
     }
     Ok(())

@@ -12,12 +12,12 @@ use pgrx::prelude::*;
 
 use crate::catalog::{self, Role};
 use crate::link::rights::{self, HAS_ADMIN_OPTION_RULES};
-use crate::pg::error::{Fault, Outcome};
+use crate::pg::error::{Fault, Result};
 use crate::statement::parse::Statement;
 use crate::statement::role_lists::Roles;
 
 /// A statement of an administrator who is no superuser goes no further than the roles it holds itself.
-pub(crate) fn check(statement: &Statement) -> Outcome<()> {
+pub(crate) fn check(statement: &Statement) -> Result<()> {
     let Some(user) = rights::user_of_administrator() else {
         return administrators_are_superusers(&targets(statement));
     };
@@ -58,7 +58,7 @@ fn targets(statement: &Statement) -> Roles {
 }
 
 /// Azure AD administrators, whom from 16 on nobody has the ADMIN option on, are a superuser's to change.
-fn administrators_are_superusers(roles: &Roles) -> Outcome<()> {
+fn administrators_are_superusers(roles: &Roles) -> Result<()> {
     if HAS_ADMIN_OPTION_RULES || rights::is_superuser() {
         return Ok(());
     }
@@ -67,7 +67,7 @@ fn administrators_are_superusers(roles: &Roles) -> Outcome<()> {
 }
 
 /// GRANT and IN ROLE: what one can act as anyway, and what one administers, if that holds no more than one does.
-fn may_grant(user: &Role, roles: &Roles) -> Outcome<()> {
+fn may_grant(user: &Role, roles: &Roles) -> Result<()> {
     for role in roles.existing().filter(|role| !rights::can_act_as(user.id, role)) {
         if let Some(reason) = why_not_to_grant(user, &role) {
             return Err(Fault::denied(format!(
@@ -92,7 +92,7 @@ fn why_not_to_grant(user: &Role, role: &Role) -> Option<String> {
 
 /// Azure AD roles, and what administrators have made. What a superuser has given more than the one who made it has is a
 /// superuser's to change, where the change is not harmless.
-fn may_touch(user: &Role, roles: &Roles, harmless: impl Fn(pg_sys::Oid) -> bool) -> Outcome<()> {
+fn may_touch(user: &Role, roles: &Roles, harmless: impl Fn(pg_sys::Oid) -> bool) -> Result<()> {
     let others = roles.existing().filter(|role| role.id != user.id);
     for role in others.filter(|role| rights::core_lets_administer(user.id, role.id)) {
         let foreign = || rights::foreign_membership(user.id, &role).filter(|_| !harmless(role.id));
@@ -108,7 +108,7 @@ fn may_not_change(role: &Role) -> Fault {
 }
 
 /// From 16 on CREATEROLE administers what its holder has made, and an administrator may give it as anybody may who has it.
-fn may_give_createrole() -> Outcome<()> {
+fn may_give_createrole() -> Result<()> {
     if HAS_ADMIN_OPTION_RULES {
         return Ok(());
     }

@@ -10,12 +10,12 @@ use std::ffi::CStr;
 use pgrx::PgMemoryContexts;
 use pgrx::prelude::*;
 
-use crate::catalog::{self, Role, is_anchor, membership};
+use crate::catalog::{self, Role, is_marker, membership};
 use crate::link;
 use crate::link::escalation::{self, New};
 use crate::link::label::{self, Before};
 use crate::link::{guard, lock, managed, marker_roles, revocation, rights, tenant};
-use crate::pg::error::{Outcome, or_raise};
+use crate::pg::error::{Result, or_raise};
 use crate::pg::hook::{UtilityCall, guarded, utility_hook};
 use crate::pg::spi::{as_superuser, is_own_statement};
 use crate::pg::{allocate, interrupts};
@@ -116,11 +116,11 @@ fn text_of(call: &UtilityCall) -> &[u8] {
 /// What the labels of a role say of which one is about to be written. The two roles' labels are no links.
 fn labels_before(statement: &Statement) -> Option<Before> {
     let Statement::Label { role, .. } = statement else { return None };
-    role.role().filter(|role| !is_anchor(role)).map(|role| Before::of(&role))
+    role.role().filter(|role| !is_marker(role)).map(|role| Before::of(&role))
 }
 
 /// What is left to core: the statement, or what remains of it without what is done here.
-fn parts(call: &UtilityCall, statement: &Statement, requests: &[Request]) -> Outcome<Vec<UtilityCall>> {
+fn parts(call: &UtilityCall, statement: &Statement, requests: &[Request]) -> Result<Vec<UtilityCall>> {
     if requests.is_empty() {
         return Ok(vec![*call]);
     }
@@ -139,14 +139,14 @@ fn parts(call: &UtilityCall, statement: &Statement, requests: &[Request]) -> Out
     Ok(parts.into_iter().map(|planned| UtilityCall { planned, ..*call }).collect())
 }
 
-fn finish(statement: &Statement, requests: &[Request]) -> Outcome<()> {
+fn finish(statement: &Statement, requests: &[Request]) -> Result<()> {
     lock::after(statement)?;
     carry_out(statement, requests)?;
     after(statement)
 }
 
 /// What was asked for. A role that an administrator has created belongs to all of them, before it is linked.
-fn carry_out(statement: &Statement, requests: &[Request]) -> Outcome<()> {
+fn carry_out(statement: &Statement, requests: &[Request]) -> Result<()> {
     if let Statement::Create(creation) = statement
         && let Some(made) = catalog::role_named(&creation.role)
     {
@@ -165,9 +165,9 @@ fn make_visible() {
 }
 
 /// What must not even begin, and what is asked for.
-fn before(statement: &Statement, text: &[u8]) -> Outcome<Vec<Request>> {
+fn before(statement: &Statement, text: &[u8]) -> Result<Vec<Request>> {
     // What it lists may be as long as anybody likes: who has no right to it is told so first.
-    if is_about_links(statement) && link::anchors().is_some() {
+    if is_about_links(statement) && link::markers().is_some() {
         rights::may_administer()?;
     }
     truncated::check(statement, text)?;
@@ -184,10 +184,10 @@ fn before(statement: &Statement, text: &[u8]) -> Outcome<Vec<Request>> {
         }
         _ => return Ok(requests),
     };
-    let Some(anchor) = roles.anchor() else { return Ok(requests) };
-    lock::claim_anchor(&anchor)?;
-    if link::anchors().is_some() && as_superuser(marker_roles::any_link) {
-        return Err(invariants::anchor_in_use(&anchor, what));
+    let Some(marker) = roles.marker() else { return Ok(requests) };
+    lock::claim_anchor(&marker)?;
+    if link::markers().is_some() && as_superuser(marker_roles::any_link) {
+        return Err(invariants::anchor_in_use(&marker, what));
     }
     keep_revocations(statement, &roles, what)?;
     Ok(requests)
@@ -196,15 +196,15 @@ fn before(statement: &Statement, text: &[u8]) -> Outcome<Vec<Request>> {
 /// Whether a statement gives or takes membership in one of the two roles, or writes a label.
 fn is_about_links(statement: &Statement) -> bool {
     match statement {
-        Statement::Membership { granted, .. } => granted.anchor().is_some(),
-        Statement::Create(creation) => creation.parents.anchor().is_some(),
+        Statement::Membership { granted, .. } => granted.marker().is_some(),
+        Statement::Create(creation) => creation.parents.marker().is_some(),
         Statement::Label { .. } => true,
         _ => false,
     }
 }
 
 /// What is revoked goes with the role that remembers it. Whoever has no right to the statement is told so by core.
-fn keep_revocations(statement: &Statement, roles: &Roles, what: &str) -> Outcome<()> {
+fn keep_revocations(statement: &Statement, roles: &Roles, what: &str) -> Result<()> {
     let user = roles.iter().find(|role| role.is(catalog::USER_ROLE)).and_then(|role| role.role());
     match (statement, user) {
         (Statement::Drop { .. } | Statement::Rename { .. }, Some(user)) if lock::may_change(&user) => {
@@ -215,13 +215,13 @@ fn keep_revocations(statement: &Statement, roles: &Roles, what: &str) -> Outcome
 }
 
 /// What must hold after a statement.
-fn after(statement: &Statement) -> Outcome<()> {
+fn after(statement: &Statement) -> Result<()> {
     match statement {
         Statement::Label { role, .. } => settle(role),
         Statement::Drop { roles } => after_drop(roles),
         Statement::Configure { role } => after_configure(role),
         Statement::Alter { role, .. } => {
-            role.role().filter(is_anchor).map_or(Ok(()), |anchor| invariants::anchor_is_intact(&anchor))?;
+            role.role().filter(is_marker).map_or(Ok(()), |marker| invariants::marker_is_intact(&marker))?;
             let role = Roles::One(role.clone()).distinct()?;
             invariants::roles_are_sound(&role, None, &New::nothing())?;
             // What is harmless for a linked role was judged before, and it may have been unlinked
@@ -241,15 +241,15 @@ fn after(statement: &Statement) -> Outcome<()> {
         }
         Statement::Membership { granted, members, is_grant, options_only } => {
             let members = members.distinct()?;
-            if *options_only && let Some((user, admin)) = link::anchors() {
-                for anchor in [user, admin].iter().filter(|anchor| granted.name(&anchor.name)) {
-                    members.iter().try_for_each(|member| settle_member(member, anchor))?;
+            if *options_only && let Some((user, admin)) = link::markers() {
+                for marker in [user, admin].iter().filter(|marker| granted.name(&marker.name)) {
+                    members.iter().try_for_each(|member| settle_member(member, marker))?;
                 }
             }
             after_membership(granted, &members, *is_grant)
         }
         Statement::Parameter => as_superuser(escalation::check_parameters),
-        Statement::Rename { role, to } if to.role().is_some_and(|role| is_anchor(&role)) => {
+        Statement::Rename { role, to } if to.role().is_some_and(|role| is_marker(&role)) => {
             invariants::members_are_linked(role)
         }
         Statement::Rename { .. } | Statement::Own { .. } => Ok(()),
@@ -257,14 +257,14 @@ fn after(statement: &Statement) -> Outcome<()> {
 }
 
 /// With its last administrator the association goes, and with `azure_ad_admin` what is said for administrators.
-fn after_drop(roles: &Roles) -> Outcome<()> {
+fn after_drop(roles: &Roles) -> Result<()> {
     if roles.name(catalog::ADMIN_ROLE) {
         managed::forget();
     }
     as_superuser(|| if tenant::is_void() { tenant::settle(&mut Vec::new()) } else { Ok(()) })
 }
 
-fn after_membership(granted: &Roles, members: &[Role], is_grant: bool) -> Outcome<()> {
+fn after_membership(granted: &Roles, members: &[Role], is_grant: bool) -> Result<()> {
     let is_new = |member: &Role, role: &Role| {
         is_grant && members.iter().any(|one| one.id == member.id) && granted.name(&role.name)
     };
@@ -274,7 +274,7 @@ fn after_membership(granted: &Roles, members: &[Role], is_grant: bool) -> Outcom
         invariants::roles_are_sound(members, Some(granted), &new)?;
     }
     if granted.name(catalog::USER_ROLE) {
-        invariants::anchors_are_joined(members)?;
+        invariants::markers_are_joined(members)?;
         if members.iter().any(|member| member.name.as_c_str() == catalog::ADMIN_ROLE) {
             as_superuser(marker_roles::keep_one_row);
         }
@@ -286,23 +286,23 @@ fn after_membership(granted: &Roles, members: &[Role], is_grant: bool) -> Outcom
     invariants::nobody_lifts_a_guard(members, &new)
 }
 
-fn settle(role: &Named) -> Outcome<()> {
-    let Some(role) = role.role().filter(|role| !is_anchor(role)) else { return Ok(()) };
+fn settle(role: &Named) -> Result<()> {
+    let Some(role) = role.role().filter(|role| !is_marker(role)) else { return Ok(()) };
     link::settle(&role).map(drop)
 }
 
 /// Memberships in the two roles have no options. What is not a member is not made one: nobody has asked who may.
-fn settle_member(member: &Role, anchor: &Role) -> Outcome<()> {
+fn settle_member(member: &Role, marker: &Role) -> Result<()> {
     interrupts::check();
-    let is_ours = catalog::is_linked(member.id) && !membership::between(member, anchor).is_empty();
-    if is_ours && !is_anchor(member) { link::settle(member).map(drop) } else { Ok(()) }
+    let is_ours = catalog::is_linked(member.id) && !membership::between(member, marker).is_empty();
+    if is_ours && !is_marker(member) { link::settle(member).map(drop) } else { Ok(()) }
 }
 
 /// The guard stays, whatever was set or reset.
-fn after_configure(role: &Named) -> Outcome<()> {
+fn after_configure(role: &Named) -> Result<()> {
     let Some(role) = role.role() else { return Ok(()) };
-    if is_anchor(&role) {
-        return invariants::anchor_is_intact(&role);
+    if is_marker(&role) {
+        return invariants::marker_is_intact(&role);
     }
     if catalog::is_linked(role.id) {
         as_superuser(|| guard::set(&role));

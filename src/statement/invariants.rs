@@ -2,11 +2,11 @@
 
 use pgrx::prelude::*;
 
-use crate::catalog::{self, Role, is_anchor, membership};
+use crate::catalog::{self, Role, is_marker, membership};
 use crate::link;
 use crate::link::escalation::{self, New};
 use crate::link::{advice, marker_roles};
-use crate::pg::error::{Fault, Outcome};
+use crate::pg::error::{Fault, Result};
 use crate::pg::interrupts;
 use crate::pg::spi::{as_superuser, quoted};
 use crate::statement::parse::Named;
@@ -14,9 +14,9 @@ use crate::statement::role_lists::Roles;
 
 /// Roles are as a link, or the lack of one, asks for. `through` is what they may have become members of; `new`, what the
 /// statement has granted.
-pub(crate) fn roles_are_sound(roles: &[Role], through: Option<&Roles>, new: &New<'_>) -> Outcome<()> {
+pub(crate) fn roles_are_sound(roles: &[Role], through: Option<&Roles>, new: &New<'_>) -> Result<()> {
     let Some(user) = catalog::role_named(catalog::USER_ROLE) else { return Ok(()) };
-    for role in roles.iter().filter(|role| !is_anchor(role)) {
+    for role in roles.iter().filter(|role| !is_marker(role)) {
         interrupts::check();
         if catalog::is_linked(role.id) {
             verify_linked(role, new)?;
@@ -35,9 +35,9 @@ fn parent_in(role: &Role, user: &Role) -> Option<Role> {
 }
 
 /// A role that the statement has created.
-pub(crate) fn created_role_is_sound(made: &Role, new: &New<'_>) -> Outcome<()> {
+pub(crate) fn created_role_is_sound(made: &Role, new: &New<'_>) -> Result<()> {
     let Some(user) = catalog::role_named(catalog::USER_ROLE) else { return Ok(()) };
-    let is_ours = is_anchor(made) || catalog::is_linked(made.id);
+    let is_ours = is_marker(made) || catalog::is_linked(made.id);
     if !is_ours && catalog::is_member(made.id, user.id) {
         return Err(not_created_linked(made, &parent_in(made, &user).unwrap_or(user)));
     }
@@ -46,7 +46,7 @@ pub(crate) fn created_role_is_sound(made: &Role, new: &New<'_>) -> Outcome<()> {
 
 /// One role cannot be a member of another; what to do about it is for the caller to say.
 pub(crate) fn must_be_linked(role: &str, through: &str) -> Fault {
-    Fault::not_now(format!(
+    Fault::prerequisite(format!(
         "role \"{role}\" cannot be a member of role \"{through}\" because it is not linked to a directory object"
     ))
 }
@@ -64,7 +64,7 @@ pub(crate) fn not_linked(role: &Role, through: &Role) -> Fault {
 /// The same of a role that the statement would have created.
 fn not_created_linked(role: &Role, through: &Role) -> Fault {
     let name = role.display_name();
-    let hint = if is_anchor(through) {
+    let hint = if is_marker(through) {
         to_make_it_administrator(&name)
     } else {
         let (through, quoted) = (advice::name(through), quoted(&name));
@@ -97,7 +97,7 @@ fn must_be_member_of_one(role: &str, through: &str) -> Fault {
 }
 
 /// A linked role has nothing by which it could step around its guard or its token.
-fn verify_linked(role: &Role, new: &New<'_>) -> Outcome<()> {
+fn verify_linked(role: &Role, new: &New<'_>) -> Result<()> {
     let name = role.display_name();
     if role.is_privileged() {
         return Err(Fault::denied(format!(
@@ -107,7 +107,7 @@ fn verify_linked(role: &Role, new: &New<'_>) -> Outcome<()> {
     }
     as_superuser(|| {
         if catalog::has_password(role.id) {
-            return Err(Fault::not_now(format!(
+            return Err(Fault::prerequisite(format!(
                 "role \"{name}\" is linked to a directory object and cannot have a password"
             ))
             .detail("It logs in with an access token or not at all."));
@@ -117,24 +117,24 @@ fn verify_linked(role: &Role, new: &New<'_>) -> Outcome<()> {
 }
 
 /// The two roles stay what they were made to be while others depend on them.
-pub(crate) fn anchor_is_intact(role: &Role) -> Outcome<()> {
+pub(crate) fn marker_is_intact(role: &Role) -> Result<()> {
     unless(role, || marker_roles::is_intact(role))
 }
 
 /// And one stays a member of the other.
-pub(crate) fn anchors_are_joined(members: &[Role]) -> Outcome<()> {
-    let admin = members.iter().find(|role| is_anchor(role));
+pub(crate) fn markers_are_joined(members: &[Role]) -> Result<()> {
+    let admin = members.iter().find(|role| is_marker(role));
     admin.map_or(Ok(()), |admin| unless(admin, marker_roles::are_joined))
 }
 
-fn unless(role: &Role, whole: impl FnOnce() -> bool) -> Outcome<()> {
+fn unless(role: &Role, whole: impl FnOnce() -> bool) -> Result<()> {
     as_superuser(|| {
         if whole() || !marker_roles::any_link() { Ok(()) } else { Err(anchor_in_use(role, "changed")) }
     })
 }
 
 /// Roles that have been granted: those of administrators are nobody's. `created` says that the members are new.
-pub(crate) fn administrators_have_no_members(granted: &Roles, created: bool) -> Outcome<()> {
+pub(crate) fn administrators_have_no_members(granted: &Roles, created: bool) -> Result<()> {
     for role in granted.existing().filter(link::holds_admin_role) {
         if let Some(member) = membership::members_of(&role).into_iter().next() {
             let instead = if created {
@@ -150,21 +150,21 @@ pub(crate) fn administrators_have_no_members(granted: &Roles, created: bool) -> 
 }
 
 /// A role that has become one of the two by its name has no members that are not linked.
-pub(crate) fn members_are_linked(renamed_from: &Named) -> Outcome<()> {
+pub(crate) fn members_are_linked(renamed_from: &Named) -> Result<()> {
     let Named::Name(name) = renamed_from else { return Ok(()) };
     as_superuser(|| marker_roles::check_members_are_linked(Some(name)))
 }
 
-pub(crate) fn nobody_lifts_a_guard(roles: &[Role], new: &New<'_>) -> Outcome<()> {
+pub(crate) fn nobody_lifts_a_guard(roles: &[Role], new: &New<'_>) -> Result<()> {
     as_superuser(|| roles.iter().try_for_each(|role| escalation::check_reach(role, new)))
 }
 
-pub(crate) fn anchor_in_use(anchor: &Role, what: &str) -> Fault {
+pub(crate) fn anchor_in_use(marker: &Role, what: &str) -> Fault {
     Fault::new(
         PgSqlErrorCode::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
         format!(
             "role \"{}\" cannot be {what} while roles are linked to directory objects",
-            anchor.display_name()
+            marker.display_name()
         ),
     )
     .hint("Unlink them first: SELECT azure_ad_auth.drop_principal(role_name) FROM azure_ad_auth.principals;")

@@ -11,8 +11,8 @@ use pgrx::prelude::*;
 use crate::catalog::{self, ADMIN_ROLE, INTERNAL_PROVIDER, PROVIDER, Role};
 use crate::link;
 use crate::link::{managed, rights};
-use crate::pg::error::{Fault, Outcome, or_raise};
-use crate::pg::text::read;
+use crate::pg::error::{Fault, Result, or_raise};
+use crate::pg::text::decode;
 
 /// One of the two: its name, its grammar, and what reads it.
 struct Provider {
@@ -72,15 +72,15 @@ unsafe fn text_of(label: *const c_char) -> Option<Result<String, LabelFault>> {
     // SAFETY: see above.
     let text = unsafe { (!label.is_null()).then(|| CStr::from_ptr(label).to_bytes()) }?;
     let fits = text.len() <= entra::limits::MAX_LABEL_BYTES;
-    Some(if fits { Ok(read(text)) } else { Err(LabelFault::TooLong(text.len())) })
+    Some(if fits { Ok(decode(text)) } else { Err(LabelFault::TooLong(text.len())) })
 }
 
 fn judge(
     provider: &Provider,
     object: pg_sys::ObjectAddress,
     text: Option<Result<String, LabelFault>>,
-    may_remove: impl Fn(&Role) -> Outcome<()>,
-) -> Outcome<()> {
+    may_remove: impl Fn(&Role) -> Result<()>,
+) -> Result<()> {
     if object.classId != pg_sys::AuthIdRelationId {
         return Err(Fault::new(
             PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
@@ -111,7 +111,7 @@ fn judge(
 }
 
 /// A label of `azure_ad_admin` is the server's association with a tenant, as a dump restores it.
-fn check_association(role: &Role, label: &Label) -> Outcome<()> {
+fn check_association(role: &Role, label: &Label) -> Result<()> {
     rights::require_superuser("associate the server with an Azure AD tenant")?;
     let association = Label { tenant_id: label.tenant_id, ..Label::default() };
     if label.tenant_id.is_some() && *label == association {

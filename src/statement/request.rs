@@ -10,11 +10,11 @@ use std::ffi::{CStr, CString};
 
 use entra::Label;
 
-use crate::catalog::{self, ADMIN_ROLE, Link, Role, USER_ROLE, is_anchor, membership};
+use crate::catalog::{self, ADMIN_ROLE, Link, Role, USER_ROLE, is_marker, membership};
 use crate::link::{advice, rights, tenant};
-use crate::pg::error::{Fault, Outcome, notice};
+use crate::pg::error::{Fault, Result, notice};
 use crate::pg::spi::{literal, quoted};
-use crate::pg::text::read;
+use crate::pg::text::decode;
 use crate::pg::{allocate, interrupts};
 use crate::statement::invariants::{must_be_linked, not_linked, to_link_it};
 use crate::statement::parse::{Creation, Password, Statement};
@@ -40,7 +40,7 @@ impl Request {
         }
     }
 
-    pub(crate) fn carry_out(&self) -> Outcome<()> {
+    pub(crate) fn carry_out(&self) -> Result<()> {
         match self {
             Self::Link { role: name, label } => {
                 let Some(role) = catalog::role_named(name) else { return Ok(()) };
@@ -57,18 +57,18 @@ impl Request {
 ///
 /// # Errors
 /// The current user may not, or the statement does not say whom to link to.
-pub(crate) fn of(statement: &Statement) -> Outcome<Vec<Request>> {
-    let Some((user, admin)) = link::anchors() else { return Ok(Vec::new()) };
+pub(crate) fn of(statement: &Statement) -> Result<Vec<Request>> {
+    let Some((user, admin)) = link::markers() else { return Ok(Vec::new()) };
     match statement {
         Statement::Create(creation) if creation.parents.name(USER_ROLE) => Ok(vec![of_creation(creation)?]),
         Statement::Membership { options_only: true, .. } => Ok(Vec::new()),
         Statement::Membership { granted, members, is_grant, .. } => {
             let mut requests = Vec::new();
-            for anchor in [user, admin].iter().filter(|anchor| granted.name(&anchor.name)) {
-                for member in members.distinct()?.into_iter().filter(|role| !is_anchor(role)) {
+            for marker in [user, admin].iter().filter(|marker| granted.name(&marker.name)) {
+                for member in members.distinct()?.into_iter().filter(|role| !is_marker(role)) {
                     interrupts::check();
                     let request =
-                        if *is_grant { Some(of_grant(anchor, member)?) } else { of_revoke(anchor, member)? };
+                        if *is_grant { Some(of_grant(marker, member)?) } else { of_revoke(marker, member)? };
                     request.map_or(Ok(()), |request| allocate::push(&mut requests, request))?;
                 }
             }
@@ -79,7 +79,7 @@ pub(crate) fn of(statement: &Statement) -> Outcome<Vec<Request>> {
 }
 
 /// Tools that manage roles revoke memberships they do not know of, and mean no link: so it is said what has ended.
-fn unlink(role: &Role) -> Outcome<link::Done> {
+fn unlink(role: &Role) -> Result<link::Done> {
     let link = catalog::link_of(role.id);
     let done = link::unlink(role)?;
     if let Link::Bound(label) = link {
@@ -92,21 +92,21 @@ fn unlink(role: &Role) -> Outcome<link::Done> {
     Ok(done)
 }
 
-fn of_creation(creation: &Creation) -> Outcome<Request> {
+fn of_creation(creation: &Creation) -> Result<Request> {
     rights::may_create()?;
-    let name = read(creation.role.to_bytes());
+    let name = decode(creation.role.to_bytes());
     if creation.parents.name(ADMIN_ROLE) {
         return Err(not_by_grant(ADMIN_ROLE)
             .hint(format!("To make it an administrator: {}", advice::create_administrator(&name))));
     }
-    let unlinked = |role: &Role| !is_anchor(role) && !catalog::is_linked(role.id);
+    let unlinked = |role: &Role| !is_marker(role) && !catalog::is_linked(role.id);
     if let Some(member) = creation.members.existing().find(unlinked) {
         return Err(link::has_unlinked_member(&name, &member).hint(to_link_it(&member.display_name())));
     }
     let object_id = match creation.password {
         Password::Uuid(id) if !settings::validates_object_ids() => id,
         Password::Uuid(_) => {
-            return Err(Fault::not_now(format!(
+            return Err(Fault::prerequisite(format!(
                 "the object id of role \"{name}\" cannot be validated because the directory cannot be asked"
             ))
             .hint("To take it as it is: SET aad_validate_oids_in_tenant = off;"));
@@ -135,8 +135,8 @@ fn no_object(name: &str) -> Fault {
     ))
 }
 
-fn of_grant(anchor: &Role, member: Role) -> Outcome<Request> {
-    let wants_admin = anchor.name.as_c_str() == ADMIN_ROLE;
+fn of_grant(marker: &Role, member: Role) -> Result<Request> {
+    let wants_admin = marker.name.as_c_str() == ADMIN_ROLE;
     match catalog::link_of(member.id) {
         Link::Bound(label) if label.admin == wants_admin => {
             if wants_admin {
@@ -145,24 +145,24 @@ fn of_grant(anchor: &Role, member: Role) -> Outcome<Request> {
             rights::may_change(&member)?;
             Ok(Request::Complete(member))
         }
-        Link::Bound(_) if wants_admin => Err(not_by_grant(&anchor.name)
+        Link::Bound(_) if wants_admin => Err(not_by_grant(&marker.name)
             .hint(format!("To make it an administrator: {}", advice::promote(&member)))),
-        Link::Bound(_) => Err(not_by_grant(&anchor.name).hint(format!(
+        Link::Bound(_) => Err(not_by_grant(&marker.name).hint(format!(
             "To make it a plain Azure AD user: SELECT azure_ad_auth.remove_admin({});",
             literal(&member.display_name())
         ))),
-        _ => Err(not_linked(&member, anchor)),
+        _ => Err(not_linked(&member, marker)),
     }
 }
 
-fn of_revoke(anchor: &Role, member: Role) -> Outcome<Option<Request>> {
-    let is_member = || !membership::between(&member, anchor).is_empty();
-    if !catalog::is_linked(member.id) || (anchor.name.as_c_str() == ADMIN_ROLE && !is_member()) {
+fn of_revoke(marker: &Role, member: Role) -> Result<Option<Request>> {
+    let is_member = || !membership::between(&member, marker).is_empty();
+    if !catalog::is_linked(member.id) || (marker.name.as_c_str() == ADMIN_ROLE && !is_member()) {
         return Ok(None);
     }
-    if anchor.name.as_c_str() == ADMIN_ROLE {
+    if marker.name.as_c_str() == ADMIN_ROLE {
         let name = member.display_name();
-        return Err(Fault::not_now(format!(
+        return Err(Fault::prerequisite(format!(
             "role \"{name}\" is linked to a directory object and stays a member of role \"azure_ad_admin\""
         ))
         .hint(format!(
@@ -175,6 +175,6 @@ fn of_revoke(anchor: &Role, member: Role) -> Outcome<Option<Request>> {
     Ok(Some(Request::Unlink(member)))
 }
 
-fn not_by_grant(anchor: &CStr) -> Fault {
-    Fault::denied(format!("role \"{}\" is not granted by GRANT", anchor.to_string_lossy()))
+fn not_by_grant(marker: &CStr) -> Fault {
+    Fault::denied(format!("role \"{}\" is not granted by GRANT", marker.to_string_lossy()))
 }

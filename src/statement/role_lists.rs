@@ -9,7 +9,7 @@ use std::ffi::CStr;
 use pgrx::prelude::*;
 
 use crate::catalog::{self, ADMIN_ROLE, Role, USER_ROLE};
-use crate::pg::error::Outcome;
+use crate::pg::error::Result;
 use crate::pg::{allocate, interrupts};
 use crate::statement::parse::Named;
 
@@ -66,7 +66,7 @@ impl Roles {
     }
 
     /// Those that exist, each once, by oid.
-    pub(crate) fn distinct(&self) -> Outcome<Vec<Role>> {
+    pub(crate) fn distinct(&self) -> Result<Vec<Role>> {
         let mut ids = allocate::collect(self.existing().map(|role| role.id.to_u32()))?;
         ids.sort_unstable();
         ids.dedup();
@@ -79,7 +79,7 @@ impl Roles {
     }
 
     /// The first that is one of the two roles. Nothing is looked up but that.
-    pub(crate) fn anchor(&self) -> Option<Role> {
+    pub(crate) fn marker(&self) -> Option<Role> {
         self.iter().find(|role| role.is(USER_ROLE) || role.is(ADMIN_ROLE))?.role()
     }
 

@@ -6,9 +6,9 @@
 use pgrx::prelude::*;
 
 use crate::catalog;
-use crate::pg::error::{Fault, Outcome};
+use crate::pg::error::{Fault, Result};
 use crate::pg::interrupts;
-use crate::pg::text::read;
+use crate::pg::text::decode;
 use crate::statement::parse::Statement;
 
 /// Longest name, in bytes (NAMEDATALEN - 1).
@@ -18,17 +18,17 @@ const MAX_NAME_BYTES: usize = 63;
 const LOOKED_AT: usize = MAX_NAME_BYTES + 4;
 
 /// Refuses a statement about links in which a name was cut. `text` is its own text, without that of others beside it.
-pub(crate) fn check(statement: &Statement, text: &[u8]) -> Outcome<()> {
+pub(crate) fn check(statement: &Statement, text: &[u8]) -> Result<()> {
     let is_about_links = match statement {
-        Statement::Create(creation) => creation.parents.anchor().is_some(),
+        Statement::Create(creation) => creation.parents.marker().is_some(),
         Statement::Label { .. } => true,
-        Statement::Membership { granted, .. } => granted.anchor().is_some(),
+        Statement::Membership { granted, .. } => granted.marker().is_some(),
         Statement::Rename { role, .. } => role.role().is_some_and(|role| catalog::is_linked(role.id)),
         _ => false,
     };
     let cut = if is_about_links { first_cut(text) } else { None };
     cut.map_or(Ok(()), |name| {
-        Err(Fault::name_too_long(format!("role name \"{}...\" is too long", read(as_cut(&name)))))
+        Err(Fault::name_too_long(format!("role name \"{}...\" is too long", decode(as_cut(&name)))))
     })
 }
 

@@ -116,7 +116,7 @@ pub(super) struct Users<'a> {
     pub(super) local: BTreeSet<&'a str>,
     /// There is an item besides `+azure_ad_user` and `+azure_ad_admin`. A role that such an item
     /// matches still matches it after it was unlinked.
-    pub(super) beyond_anchors: bool,
+    pub(super) beyond_markers: bool,
     /// One of these items matches roles that are linked, were linked, or may be linked one day.
     pub(super) linkable: bool,
 }
@@ -128,7 +128,7 @@ impl<'a> Users<'a> {
             match item.as_str() {
                 ALL => {
                     (users.all, users.every_azure) = (true, true);
-                    (users.beyond_anchors, users.linkable) = (true, true);
+                    (users.beyond_markers, users.linkable) = (true, true);
                 }
                 EVERY_AZURE_ROLE => users.every_azure = true,
                 item => users.add(item, reaches.get(item)),
@@ -141,7 +141,7 @@ impl<'a> Users<'a> {
         if item == EVERY_ADMINISTRATOR {
             self.every_admin = true;
         } else {
-            self.beyond_anchors = true;
+            self.beyond_markers = true;
             self.linkable |= !ANCHORS.contains(&item) && !reach.is_some_and(|reach| reach.unlinkable);
         }
         if let Some(reach) = reach {

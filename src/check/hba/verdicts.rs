@@ -199,7 +199,7 @@ pub(super) fn is_meant_for_us(line: &Line<'_>, left: &Left<'_>) -> bool {
 /// A door that earlier lines close. One that others than Azure AD roles match had better stay where it is.
 pub(super) fn shadowed(line: &Line<'_>, left: &Left<'_>) -> Option<Finding> {
     let what = match line.rule.method.as_str() {
-        "trust" if line.users.beyond_anchors => return None,
+        "trust" if line.users.beyond_markers => return None,
         _ if line.users.are_azure_only() => "move this line above it",
         _ => "put a line for +azure_ad_user alone above it",
     };
@@ -210,7 +210,7 @@ pub(super) fn shadowed(line: &Line<'_>, left: &Left<'_>) -> Option<Finding> {
 /// A `trust` line lets others in without any question, and tomorrow those who are linked today: unlinking a role takes it off
 /// the lines for the two groups only. Whatever stands above it: see [`crate::check::hba::shadowing`].
 pub(super) fn trusts_locals(line: &Line<'_>, earlier: &[Line<'_>]) -> Option<Finding> {
-    if !line.users.beyond_anchors {
+    if !line.users.beyond_markers {
         return None;
     }
     let is_reached = !Left::of(line, earlier, covers_everyone).ways.is_empty();
@@ -245,7 +245,7 @@ fn stacked(stack: &Stack, line: &Line<'_>) -> Vec<Finding> {
     let file = &stack.file;
     let others = match stack.others {
         Others::None => None,
-        Others::Admit if line.users.beyond_anchors => Some(Finding::danger(format!(
+        Others::Admit if line.users.beyond_markers => Some(Finding::danger(format!(
             "{file} has other modules that let local roles in, and roles that are unlinked, without azure_ad_auth: leave \
              them out, or limit this line to +azure_ad_user"
         ))),
