@@ -1,5 +1,5 @@
 -- Roles and the directory objects they are linked to. The functions decide which caller may change
--- which role (docs/administration.md, "Who may link which role").
+-- which role (docs/administrators.md, "Who may link which role").
 --
 -- A view's functions run with the caller's rights, so roles need both.
 
