@@ -6,15 +6,15 @@
 use uuid::Uuid;
 
 use crate::authority::version_of_issuer;
-use crate::explain::{Step, Witness};
+use crate::describe::{Step, Witness};
 use crate::header::MediaType;
 use crate::ids::parse_uuid;
 use crate::json::{Json, Object};
+use crate::jws::{Groups, Members, Token, TokenKind};
 use crate::limits;
 use crate::policy::Policy;
 use crate::refusal::{IssuerOf, Refusal};
-use crate::shown::Untrusted;
-use crate::token::{Groups, Members, Token, TokenKind};
+use crate::untrusted::Untrusted;
 
 /// The members of the claims object; nothing is believed until [`Claims::judge`].
 pub(crate) struct Claims(Object);

@@ -3,12 +3,12 @@
 //! `jku`, `jwk`, `x5u` and `x5c` would let the token name its own key. `typ` is kept for the claims to be judged by: it tells
 //! an access token from other signed tokens.
 
-use crate::explain::{Step, Witness};
+use crate::describe::{Step, Witness};
 use crate::json::{self, Json};
+use crate::jws::Part;
 use crate::limits;
 use crate::refusal::{FormatFault, Refusal};
-use crate::shown::Untrusted;
-use crate::token::Part;
+use crate::untrusted::Untrusted;
 
 /// The only algorithm accepted (RFC 8725 section 3.1). Entra signs access tokens with no other.
 const ALGORITHM: &str = "RS256";

@@ -21,14 +21,15 @@
     clippy::string_slice
 )]
 
-mod advertised;
 mod authority;
 mod claims;
-mod explain;
+mod describe;
+mod discovery;
 mod freshness;
 mod header;
 mod ids;
 mod json;
+mod jws;
 mod keyset;
 mod label;
 pub mod limits;
@@ -38,17 +39,17 @@ mod refusal;
 mod revocations;
 mod roca;
 mod self_test;
-mod shown;
 mod signature;
 mod snapshot;
 mod surroundings;
-mod token;
+mod untrusted;
 
 pub use authority::{Cloud, KeySource, check_url, parse_authority, parse_key_source};
-pub use explain::{ShowTime, Step, Trail, Witness, expected, expected_by, found};
+pub use describe::{ShowTime, Step, Trail, Witness, expected, expected_by, found};
 pub use freshness::{Answer, Freshness, Millis, State, Timing};
 pub use ids::parse_uuid;
 pub use json::JsonFault;
+pub use jws::{Groups, Part, Token, TokenKind, Unverified};
 pub use keyset::{Key, KeyLookup, KeySet, KeySetFault};
 pub use label::{Label, LabelFault};
 pub use policy::{
@@ -59,10 +60,9 @@ pub use principal::{Bearer, Principal, PrincipalKind};
 pub use refusal::{Bound, Code, FormatFault, IssuerOf, Listed, Refusal};
 pub use revocations::{Revocations, may_still_be_shown};
 pub use self_test::{rehearse, self_test};
-pub use shown::Untrusted;
 pub use snapshot::{Remembered, Snapshot, SnapshotFault};
 pub use surroundings::Surroundings;
-pub use token::{Groups, Part, Token, TokenKind, Unverified};
+pub use untrusted::Untrusted;
 pub use uuid::Uuid;
 
 /// Whether to believe a token, at `now` in Unix seconds.

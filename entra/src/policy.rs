@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::authority::{Cloud, TENANT_PLACEHOLDER, fill_tenant};
 use crate::ids::parse_uuid;
 use crate::limits;
-use crate::shown::Untrusted;
+use crate::untrusted::Untrusted;
 
 /// How the address of an application begins that Entra suggests: `api://<client id>`.
 const API: &str = "api://";

@@ -4,10 +4,10 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::explain::{Step, Witness};
+use crate::describe::{Step, Witness};
+use crate::jws::{Groups, Token, TokenKind};
 use crate::label::Label;
 use crate::refusal::{Bound, Listed, Refusal};
-use crate::token::{Groups, Token, TokenKind};
 
 /// The kind of directory object a role is linked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

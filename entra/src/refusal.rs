@@ -5,10 +5,10 @@ use std::fmt;
 use uuid::Uuid;
 
 use crate::json::JsonFault;
+use crate::jws::{Part, TokenKind};
 use crate::principal::PrincipalKind;
-use crate::shown::Untrusted;
 use crate::surroundings::Surroundings;
-use crate::token::{Part, TokenKind};
+use crate::untrusted::Untrusted;
 
 /// The stable name of a refusal: in the log line, the statistics, the README and the tests.
 ///

@@ -11,9 +11,9 @@ use std::fmt;
 use uuid::Uuid;
 
 use crate::ids::parse_uuid;
+use crate::jws::{Token, TokenKind};
 use crate::limits;
 use crate::refusal::Refusal;
-use crate::token::{Token, TokenKind};
 
 /// What the text begins with.
 const KEYWORD: &str = "revoked";

@@ -7,10 +7,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::authority::Cloud;
+use crate::jws::Unverified;
 use crate::keyset::{Key, KeyLookup, KeySet};
 use crate::policy::{Policy, RawPolicy};
 use crate::refusal::Code;
-use crate::token::Unverified;
 use crate::verify;
 
 /// The tenant of the token.

@@ -1,5 +1,6 @@
 //! Which tokens are believed: valid ones first, then one defect each.
 
+#[path = "../support/mod.rs"]
 mod support;
 
 use aws_lc_rs::signature::{RSA_PKCS1_SHA512, RSA_PSS_SHA256};

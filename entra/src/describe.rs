@@ -5,12 +5,12 @@
 //! is shown of a token is escaped and cut, and never a piece of its three parts as they came.
 
 use crate::claims::Claims;
+use crate::jws::{Groups, TokenKind, Unverified};
 use crate::limits;
 use crate::policy::Policy;
 use crate::principal::{Principal, PrincipalKind};
 use crate::refusal::Listed;
-use crate::shown::Untrusted;
-use crate::token::{Groups, TokenKind, Unverified};
+use crate::untrusted::Untrusted;
 
 /// Lists the steps once: their names, and their order.
 macro_rules! steps {

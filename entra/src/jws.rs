@@ -12,7 +12,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::claims::{Claims, Envelope};
-use crate::explain::{Step, Witness};
+use crate::describe::{Step, Witness};
 use crate::header::Header;
 use crate::json::{self, Json, Object};
 use crate::keyset::Key;
@@ -21,9 +21,9 @@ use crate::policy::Policy;
 use crate::principal::Principal;
 use crate::refusal::{FormatFault, Refusal};
 use crate::revocations::Revocations;
-use crate::shown::Untrusted;
 use crate::signature;
 use crate::surroundings::Surroundings;
+use crate::untrusted::Untrusted;
 
 /// One of the three parts of a compact JWS (RFC 7515 section 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
