@@ -13,15 +13,13 @@ use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use entra::{Code, Principal, Refusal, Step, Token, Untrusted, Unverified, Witness};
+use entra::{Code, Observer, Principal, Refusal, Step, Token, Untrusted, Unverified};
 use pgrx::prelude::*;
 
 use crate::catalog::{self, Role, Standing};
 use crate::keys::{self, Found};
 use crate::login::outcome::{Admission, Refused, Sent};
-use crate::login::preconditions::{
-    check_association, check_revocations, check_role, marker_refused, rules_for,
-};
+use crate::login::preconditions::{check_association, check_role, marker_refused, rules_for};
 use crate::pg::clock::unix_now;
 use crate::pg::text::decode;
 use crate::pg::wire::{Connection, Method};
@@ -118,23 +116,23 @@ fn attend(
 /// The same before a witness.
 fn attend_before(
     visitor: &Visitor,
-    witness: &mut impl Witness,
+    observer: &mut impl Observer,
     ask: impl FnOnce(&Rules) -> Result<Sent, Refused>,
 ) -> Result<Admission, Refused> {
     if let Some((role, Standing::Marker)) = &visitor.role {
-        witness.reach(Step::Role);
+        observer.step(Step::Role);
         return Err(marker_refused(visitor, role));
     }
-    witness.reach(Step::Configuration);
+    observer.step(Step::Configuration);
     let rules = rules_for(visitor)?;
-    witness.reach(Step::Administrator);
+    observer.step(Step::Administrator);
     check_association(visitor, &rules)?;
     // What a role is that is none of ours, or whether there is one, is not for a stranger to learn.
     if let Some((role, Standing::Linked(_) | Standing::Inherited)) = &visitor.role {
-        witness.reach(Step::Role);
+        observer.step(Step::Role);
         check_role(visitor, role)?;
     }
-    admit(visitor, &rules, &ask(&rules)?, witness)
+    admit(visitor, &rules, &ask(&rules)?, observer)
 }
 
 /// Judges a token for a visitor.
@@ -145,16 +143,17 @@ fn admit(
     visitor: &Visitor,
     rules: &Rules,
     sent: &Sent,
-    witness: &mut impl Witness,
+    observer: &mut impl Observer,
 ) -> Result<Admission, Refused> {
     let name = visitor.display_name();
-    let token = judge(visitor, &sent.token, rules, witness)?;
-    witness.reach(Step::Link);
+    let token = judge(visitor, &sent.token, rules, observer)?;
+    observer.step(Step::Link);
     catalog::accept_changes();
     let not_linked = || Refused::from(Denial::new(Code::NotLinked, &name, about(&token)));
     let (role, principal) = linked_role(visitor, rules, not_linked)?;
-    fenced(|| principal.accepts_before(&token, witness)).map_err(|refusal| denial_by(refusal, &name))?;
-    check_revocations(&token, principal.not_before, &name)?;
+    let revocations = catalog::revocations();
+    fenced(|| principal.accepts_traced(&token, revocations.as_ref(), observer))
+        .map_err(|refusal| denial_by(refusal, &name))?;
     Ok(Admission { role, principal, token, took: sent.arrived.elapsed() })
 }
 
@@ -187,16 +186,21 @@ fn about(token: &Token) -> Vec<(&'static str, String)> {
 }
 
 /// What the token is worth, with the keys at hand, or with those of one fetch that is waited for.
-fn judge(visitor: &Visitor, text: &[u8], rules: &Rules, witness: &mut impl Witness) -> Result<Token, Denial> {
+fn judge(
+    visitor: &Visitor,
+    text: &[u8],
+    rules: &Rules,
+    observer: &mut impl Observer,
+) -> Result<Token, Denial> {
     let (Rules { policy, origin }, name) = (rules, &visitor.display_name());
-    let token = fenced(|| parse(text, witness)).map_err(|refusal| denial_by(refusal, name))?;
-    witness.reach(Step::Key);
+    let token = fenced(|| parse(text, observer)).map_err(|refusal| denial_by(refusal, name))?;
+    observer.step(Step::Key);
     let deadline = Instant::now() + settings::unknown_key_wait();
     let mut worth_waiting = None;
     loop {
         let lookup = keys::find(token.key_id(), &origin.fingerprint);
         if let Found::Key(key) = lookup.found {
-            return fenced(|| token.verify_before(&key, policy, unix_now(), witness))
+            return fenced(|| token.verify_traced(&key, policy, unix_now(), observer))
                 .map_err(|refusal| denial_by(refusal, name));
         }
         let worth_waiting =
@@ -220,23 +224,20 @@ fn judge(visitor: &Visitor, text: &[u8], rules: &Rules, witness: &mut impl Witne
 fn could_open(visitor: &Visitor, rules: &Rules, token: &Unverified<'_>) -> bool {
     catalog::accept_changes();
     let nobody = || Denial::new(Code::NotLinked, "", vec![]).into();
-    let (Ok((_, principal)), Some(revocations)) =
-        (linked_role(visitor, rules, nobody), catalog::revocations())
-    else {
-        return false;
-    };
-    fenced(|| token.could_pass(&rules.policy, unix_now(), &principal, &revocations)).is_ok()
+    let Ok((_, principal)) = linked_role(visitor, rules, nobody) else { return false };
+    let revocations = catalog::revocations();
+    fenced(|| token.could_pass(&rules.policy, unix_now(), &principal, revocations.as_ref())).is_ok()
 }
 
 #[cfg(not(feature = "fault_injection"))]
-fn parse<'t>(text: &'t [u8], witness: &mut impl Witness) -> Result<Unverified<'t>, Refusal> {
-    Unverified::parse_before(text, witness)
+fn parse<'t>(text: &'t [u8], observer: &mut impl Observer) -> Result<Unverified<'t>, Refusal> {
+    Unverified::parse_traced(text, observer)
 }
 
 /// Panics, with the token in the text, so that a test can see that nobody gets to read it.
 #[cfg(feature = "fault_injection")]
-fn parse<'t>(text: &'t [u8], witness: &mut impl Witness) -> Result<Unverified<'t>, Refusal> {
-    let token = Unverified::parse_before(text, witness)?;
+fn parse<'t>(text: &'t [u8], observer: &mut impl Observer) -> Result<Unverified<'t>, Refusal> {
+    let token = Unverified::parse_traced(text, observer)?;
     assert!(token.key_id() != "panic", "a fault in a login with the token {}", String::from_utf8_lossy(text));
     Ok(token)
 }

@@ -7,7 +7,7 @@ mod sql;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use entra::{Bearer, Principal, Token, TokenKind, Uuid};
+use entra::{Bearer, Principal, Token, Uuid};
 use pgrx::prelude::*;
 
 pub(crate) use crate::sessions::memory::init_shared_memory;
@@ -54,20 +54,15 @@ pub(crate) fn attendant() -> Option<i32> {
 
 /// Whether an object that a predicate means is in, as one of these roles. An application is its client id too.
 pub(crate) fn is_in(object: Uuid, in_role: impl Fn(pg_sys::Oid) -> bool) -> bool {
-    let is_meant = |session: &Session| {
-        let bearer = &session.bearer;
-        let by_client_id = bearer.kind == TokenKind::Application && bearer.application == Some(object);
-        bearer.object_id == object || by_client_id
-    };
+    let is_meant = |session: &Session| session.bearer.holder().is_named_by(object);
     memory::sessions().iter().any(|session| is_meant(session) && in_role(session.role))
 }
 
 /// The objects that are in: people, applications by either of their ids, and the groups that some came in by.
 pub(crate) fn objects() -> BTreeSet<Uuid> {
     let of = |session: &Session| {
-        let by_client_id =
-            session.bearer.application.filter(|_| session.bearer.kind == TokenKind::Application);
-        [Some(session.bearer.object_id), by_client_id, session.bearer.group].into_iter().flatten()
+        let holder = session.bearer.holder();
+        [Some(holder.object_id), holder.client_id(), session.bearer.group].into_iter().flatten()
     };
     memory::sessions().iter().flat_map(of).collect()
 }

@@ -3,7 +3,7 @@
 #![allow(missing_docs, reason = "made by macros")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use entra::{Cloud, Key, KeyLookup, Label, Policy, Principal, RawPolicy, Revocations, Unverified, verify};
+use entra::{Key, KeyLookup, Label, Policy, Principal, RawPolicy, Revocations, Unverified, verify};
 use serde_json::json;
 use trial::issuer::{AUDIENCE, KEY_ISSUER, PERSON, Signer, TENANT, unix_now, user_v1, with};
 
@@ -19,16 +19,7 @@ fn admission(c: &mut Criterion) {
     let signer = Signer::new("key-1");
     let key = Key::new("key-1", &signer.modulus(), &signer.exponent(), Some(KEY_ISSUER)).expect("a key");
     let keys = OneKey(key);
-    let policy = Policy::parse(&RawPolicy {
-        tenant_id: TENANT,
-        audience: AUDIENCE,
-        cloud: Cloud::Public,
-        issuers: "",
-        allowed_clients: "",
-        required_permission: "",
-        clock_skew: 60,
-    })
-    .expect("a policy");
+    let policy = Policy::parse(&RawPolicy::for_tenant(TENANT, AUDIENCE)).expect("a policy");
     let label = Label::parse(&format!("aadauth,oid={PERSON},type=user,tenant_id={TENANT}")).expect("a label");
     let principal = Principal::of(&label).expect("a principal");
     let revocations = Revocations::default();
@@ -39,14 +30,14 @@ fn admission(c: &mut Criterion) {
         c.bench_function(&format!("a token of {name}: {} bytes", token.len()), |b| {
             b.iter(|| {
                 let token = verify(token.as_bytes(), &keys, &policy, now).expect("a good token");
-                principal.accepts(&token).expect("the right one");
+                principal.accepts(&token, Some(&revocations)).expect("the right one");
             });
         });
         let stranger = Signer::new("key-2").token(&with(user_v1(now), "xms_pad", json!("x".repeat(padding))));
         c.bench_function(&format!("an unknown key, {name}"), |b| {
             b.iter(|| {
                 Unverified::parse(stranger.as_bytes())
-                    .and_then(|token| token.could_pass(&policy, now, &principal, &revocations))
+                    .and_then(|token| token.could_pass(&policy, now, &principal, Some(&revocations)))
             });
         });
     }

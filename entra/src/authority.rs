@@ -1,14 +1,15 @@
-//! Which hosts speak for a tenant: clouds, issuers, key documents.
+//! The hosts and issuers of a tenant: clouds, issuers, key documents.
 //!
-//! Hosts and issuers: "National clouds" and "Access tokens" (Microsoft). Global and US Government share the version 1.0
-//! issuer, so the issuer alone does not name the cloud: keys come from the configured host only.
+//! Hosts and issuers are those of "National clouds" and "Access tokens" (Microsoft). Global and US
+//! Government share the version 1.0 issuer, so the issuer alone does not name the cloud: keys come
+//! from the configured host only.
 
 use http::Uri;
 use uuid::Uuid;
 
 use crate::limits;
 
-/// The national cloud a tenant lives in.
+/// The national cloud that a tenant belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cloud {
     /// The global service.
@@ -23,9 +24,8 @@ pub enum Cloud {
 pub(crate) const TENANT_PLACEHOLDER: &str = "{tenantid}";
 
 impl Cloud {
-    /// Where tokens are issued and keys are published.
-    #[must_use]
-    pub const fn login_url(self) -> &'static str {
+    /// Returns the address where tokens are issued and keys are published.
+    const fn login_url(self) -> &'static str {
         match self {
             Self::Public => "https://login.microsoftonline.com",
             Self::UsGov => "https://login.microsoftonline.us",
@@ -33,9 +33,8 @@ impl Cloud {
         }
     }
 
-    /// The issuer templates of version 1.0 and version 2.0 tokens.
-    #[must_use]
-    pub const fn issuers(self) -> [&'static str; 2] {
+    /// Returns the issuer templates of version 1.0 and version 2.0 tokens.
+    pub(crate) const fn issuers(self) -> [&'static str; 2] {
         match self {
             Self::Public => {
                 ["https://sts.windows.net/{tenantid}/", "https://login.microsoftonline.com/{tenantid}/v2.0"]
@@ -51,7 +50,8 @@ impl Cloud {
     }
 }
 
-/// The version of the tokens of one of the clouds' own issuers, of whatever tenant; none: it is somebody else's.
+/// Returns the version of the tokens of a cloud's own issuer, for any tenant; none if the issuer is
+/// not a cloud's.
 pub(crate) fn version_of_issuer(issuer: &str) -> Option<&'static str> {
     let is_of = |template: &str| {
         template
@@ -65,28 +65,29 @@ pub(crate) fn version_of_issuer(issuer: &str) -> Option<&'static str> {
     })
 }
 
-/// Puts the tenant, in Entra's lower-case spelling, in the place of `{tenantid}`.
+/// Replaces `{tenantid}` by the tenant, in lower case as Entra writes it.
 pub(crate) fn fill_tenant(template: &str, tenant: Uuid) -> String {
     template.replace(TENANT_PLACEHOLDER, &tenant.hyphenated().to_string())
 }
 
-/// Where the signing keys come from.
+/// The source of the signing keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
-    /// Key documents to fetch and join.
+    /// Key documents that are fetched and joined.
     Urls(Vec<String>),
-    /// A file, for servers without a way out; an absolute path.
+    /// A file, given by its absolute path, for servers that cannot reach the internet.
     File(String),
 }
 
 impl KeySource {
-    /// Chooses the source: an explicit one, else the tenant's version 2.0 and 1.0 documents at `authority` or the cloud.
+    /// Returns the configured source, or else the tenant's version 2.0 and 1.0 documents at
+    /// `authority` or the cloud's host.
     ///
-    /// Version 1.0 tokens are to be verified by the version 1.0 document and 2.0 by 2.0 ("Access tokens", Microsoft);
-    /// the documents share their keys, and only 2.0 names each key's issuer.
+    /// Version 1.0 tokens should be verified by the version 1.0 document and 2.0 by 2.0 ("Access
+    /// tokens", Microsoft). The documents share their keys, and only 2.0 names each key's issuer.
     ///
     /// # Errors
-    /// What is wrong with `key_source` or `authority`.
+    /// The reason why `key_source` or `authority` is not valid.
     pub fn choose(key_source: &str, authority: &str, cloud: Cloud, tenant: Uuid) -> Result<Self, String> {
         if let Some(source) = parse_key_source(key_source)? {
             return Ok(source);
@@ -97,10 +98,10 @@ impl KeySource {
     }
 }
 
-/// Reads the setting that replaces the key documents; none when empty.
+/// Reads the setting that replaces the key documents; none if it is empty.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The reason why the setting is not valid.
 pub fn parse_key_source(text: &str) -> Result<Option<KeySource>, String> {
     let text = text.trim();
     if text.is_empty() {
@@ -112,10 +113,10 @@ pub fn parse_key_source(text: &str) -> Result<Option<KeySource>, String> {
     }
 }
 
-/// Reads the setting that replaces the login host; none when empty. No slash at the end.
+/// Reads the setting that replaces the login host, without a slash at the end; none if it is empty.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The reason why the setting is not valid.
 pub fn parse_authority(text: &str) -> Result<Option<&str>, String> {
     let text = text.trim().trim_end_matches('/');
     if text.is_empty() {
@@ -128,11 +129,8 @@ pub fn parse_authority(text: &str) -> Result<Option<&str>, String> {
     Ok(Some(text))
 }
 
-/// An https address, or plain http to this machine.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn check_url(text: &str) -> Result<(), String> {
+/// Checks that a text is an https address, or a plain http address of this machine.
+fn check_url(text: &str) -> Result<(), String> {
     if text.len() > limits::MAX_SETTING_BYTES {
         return Err("is too long".to_owned());
     }

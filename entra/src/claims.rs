@@ -1,71 +1,77 @@
-//! What the claims of a token say, judged in the order of trust.
+//! The claims of a token, checked in the order of trust.
 //!
-//! Claims and their meaning: "Access token claims reference" (Microsoft); RFC 7519 section 4.1 for the registered ones.
-//! Names (`upn`, `preferred_username`, …) can be changed and reassigned; they are shown and never compared.
+//! The claims and their meaning are described in "Access token claims reference" (Microsoft), and
+//! the registered ones in RFC 7519 section 4.1. Names (`upn`, `preferred_username` and others) can
+//! be changed and reassigned, so they are shown and never compared.
 
 use uuid::Uuid;
 
 use crate::authority::version_of_issuer;
-use crate::explain::{Step, Witness};
 use crate::header::MediaType;
 use crate::ids::parse_uuid;
 use crate::json::{Json, Object};
+use crate::kinds::TokenKind;
 use crate::limits;
 use crate::policy::Policy;
-use crate::refusal::{IssuerOf, Refusal};
-use crate::shown::Untrusted;
-use crate::token::{Groups, Members, Token, TokenKind};
+use crate::refusal::Refusal;
+use crate::step::{Observer, Step};
+use crate::token::{Groups, Members, Token};
+use crate::untrusted::Untrusted;
 
-/// The members of the claims object; nothing is believed until [`Claims::judge`].
+/// The members of the claims object. None of them is trusted before [`Claims::check`].
 pub(crate) struct Claims(Object);
 
-/// What else a token is judged by: the key that signed it, and its header.
+/// The parts of a token around its claims that decide too: the key that signed it, and the header.
 pub(crate) struct Envelope<'e> {
+    /// `kid`.
     pub(crate) key_id: &'e str,
     /// The issuer of the key, where it has one.
     pub(crate) key_issuer: Option<&'e str>,
+    /// `typ`.
     pub(crate) media_type: MediaType,
 }
 
-/// The claim in which a version names its client application.
+/// Returns the claim in which tokens of a version name their client application.
 fn application_claim(version: &str) -> &'static str {
     if version == "1.0" { "appid" } else { "azp" }
 }
 
 impl Claims {
+    /// Takes the members of a claims object that has been read.
     pub(crate) const fn new(members: Object) -> Self {
         Self(members)
     }
 
-    /// Checks every claim against `policy` at `now` (Unix seconds), and the signing key's issuer where it has one.
-    pub(crate) fn judge(
+    /// Checks every claim against `policy` at `now` (Unix seconds), and the issuer of the signing
+    /// key where it has one. The caller must have verified the signature.
+    pub(crate) fn check(
         self,
         envelope: &Envelope<'_>,
         policy: &Policy,
         now: i64,
-        witness: &mut impl Witness,
+        observer: &mut impl Observer,
     ) -> Result<Token, Refusal> {
-        witness.reach(Step::Version);
+        observer.step(Step::Version);
         let version = self.version()?;
-        witness.reach(Step::Tenant);
+        observer.step(Step::Tenant);
         let tenant = self.tenant(policy)?;
-        witness.reach(Step::Issuer);
+        observer.step(Step::Issuer);
         self.check_issuer(envelope.key_issuer, policy)?;
-        witness.reach(Step::Audience);
+        observer.step(Step::Audience);
         self.check_audience(policy)?;
-        witness.reach(Step::Validity);
+        observer.step(Step::Validity);
         let (issued_at, expires_at) = self.check_times(policy.clock_skew(), now)?;
-        witness.reach(Step::Bearer);
+        observer.step(Step::Bearer);
         self.check_bearer(version, envelope.media_type)?;
-        witness.reach(Step::Client);
+        observer.step(Step::Client);
         let application = self.check_client(version, policy)?;
-        witness.reach(Step::Permission);
+        observer.step(Step::Permission);
         self.check_permission(policy)?;
-        witness.reach(Step::Kind);
+        observer.step(Step::Kind);
         let kind = self
             .kind()?
             .ok_or_else(|| invalid("scp", "a token of a user has one, and this is none of an application"))?;
-        witness.reach(Step::Object);
+        observer.step(Step::Object);
         Ok(Token {
             tenant,
             object_id: self.uuid("oid")?,
@@ -75,8 +81,8 @@ impl Claims {
             methods: self.methods()?,
             issued_at,
             expires_at,
-            display_name: self.shown(&["upn", "preferred_username", "unique_name"]),
-            token_id: self.shown(&["uti"]),
+            display_name: self.first_text(&["upn", "preferred_username", "unique_name"]),
+            token_id: self.first_text(&["uti"]),
             key_id: envelope.key_id.to_owned(),
             members: Members(self.0),
         })
@@ -98,7 +104,8 @@ impl Claims {
         }
     }
 
-    /// Exact text, as the validators of Microsoft compare it. A key's issuer is a template or fixed.
+    /// Checks the issuer by exact comparison, as Microsoft's validators do. The issuer of a key is
+    /// a template or a fixed text.
     fn check_issuer(&self, key_issuer: Option<&str>, policy: &Policy) -> Result<(), Refusal> {
         let wrong = |of, found: &str| Refusal::WrongIssuer {
             of,
@@ -107,12 +114,10 @@ impl Claims {
         };
         let issuer = self.text("iss")?;
         if !policy.accepts_issuer(issuer) {
-            return Err(wrong(IssuerOf::Token, issuer));
+            return Err(wrong("token", issuer));
         }
         match key_issuer {
-            Some(template) if !policy.accepts_issuer_template(template) => {
-                Err(wrong(IssuerOf::Key, template))
-            }
+            Some(template) if !policy.accepts_issuer_template(template) => Err(wrong("key", template)),
             _ => Ok(()),
         }
     }
@@ -125,7 +130,8 @@ impl Claims {
         Err(Refusal::WrongAudience { expected: policy.audiences().to_vec(), found: Untrusted::new(found) })
     }
 
-    /// `nbf`, `iat` and `exp`, all required. Valid while `now` < `exp` (RFC 7519 section 4.1.4), with leeway either side.
+    /// Checks `nbf`, `iat` and `exp`, which must all be there. A token is valid while `now` < `exp`
+    /// (RFC 7519 section 4.1.4), with a leeway either way.
     fn check_times(&self, skew: i64, now: i64) -> Result<(i64, i64), Refusal> {
         let (not_before, issued_at, expires_at) =
             (self.seconds("nbf")?, self.seconds("iat")?, self.seconds("exp")?);
@@ -140,11 +146,11 @@ impl Claims {
         Ok((issued_at, expires_at))
     }
 
-    /// An access token that whoever has it may use.
+    /// Checks that this is an access token which its bearer may use.
     ///
-    /// One with `cnf` is to be used only with a proof that its holder has a key (RFC 7800), which no password is. Entra's
-    /// other tokens, and other issuers' tokens that are no access tokens, say so in `typ` or have another `ver` than the
-    /// issuer's.
+    /// A token with `cnf` may be used only with a proof that its holder has a key (RFC 7800), which
+    /// a password is not. Tokens that are not access tokens say so in `typ`, or have another `ver`
+    /// than their issuer gives to access tokens.
     fn check_bearer(&self, version: &str, media_type: MediaType) -> Result<(), Refusal> {
         if self.0.contains_key("cnf") {
             return Err(invalid("cnf", "present: the token is bound to a key of its holder"));
@@ -164,10 +170,10 @@ impl Claims {
         if policy.accepts_client(found) { Ok(found) } else { Err(Refusal::ClientNotAllowed { found }) }
     }
 
-    /// A user's permissions are in `scp`, an application's in `roles`.
+    /// Checks the required permission. A user's permissions are in `scp`, a service's in `roles`.
     fn check_permission(&self, policy: &Policy) -> Result<(), Refusal> {
         let Some(required) = policy.required_permission() else { return Ok(()) };
-        let (claim, held) = if self.kind()? == Some(TokenKind::Application) {
+        let (claim, held) = if self.kind()? == Some(TokenKind::Service) {
             ("roles", self.texts("roles")?.unwrap_or_default())
         } else {
             ("scp", self.scopes()?.unwrap_or_default())
@@ -179,18 +185,18 @@ impl Claims {
         Err(Refusal::PermissionMissing { claim, required: required.to_owned(), found })
     }
 
-    /// An application's when `idtyp` says so, or when nothing is delegated and subject and object are the same;
-    /// a user's when something is delegated. An ID token is neither.
+    /// Returns the kind of the token. It is a service's if `idtyp` says so, or if it has no scopes
+    /// and its subject is its object; it is a user's if it has scopes. An ID token is neither.
     pub(crate) fn kind(&self) -> Result<Option<TokenKind>, Refusal> {
         let delegated = self.scopes()?.is_some();
         if self.optional_text("idtyp")? == Some("app") {
-            return Ok(Some(TokenKind::Application));
+            return Ok(Some(TokenKind::Service));
         }
         if delegated {
             return Ok(Some(TokenKind::User));
         }
         let own = self.optional_text("sub")?.and_then(parse_uuid);
-        Ok((own == Some(self.uuid("oid")?)).then_some(TokenKind::Application))
+        Ok((own == Some(self.uuid("oid")?)).then_some(TokenKind::Service))
     }
 
     fn scopes(&self) -> Result<Option<Vec<&str>>, Refusal> {
@@ -199,7 +205,8 @@ impl Claims {
         if scopes.is_empty() { Err(invalid("scp", "empty")) } else { Ok(Some(scopes)) }
     }
 
-    /// Other things than object ids can be listed (`sAMAccountName`, say); those never match.
+    /// Returns the groups. Entries that are not object ids (`sAMAccountName`, say) never match, so
+    /// they are only counted.
     pub(crate) fn groups(&self) -> Result<Groups, Refusal> {
         let elsewhere = match self.0.get("_claim_names") {
             None => false,
@@ -218,28 +225,28 @@ impl Claims {
         Ok(self.texts("amr")?.map(|methods| methods.into_iter().map(str::to_owned).collect()))
     }
 
-    /// Whether there is one of this name.
+    /// Returns whether there is a claim of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// How many there are.
+    /// Returns the number of claims.
     pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// The claim in which this token names its client application.
+    /// Returns the claim in which this token names its client application.
     pub(crate) fn client_claim(&self) -> &'static str {
         self.version().map_or("azp", application_claim)
     }
 
-    /// A number, to show.
+    /// Returns a claim that is an integer, to show it.
     pub(crate) fn whole_number(&self, name: &str) -> Option<i64> {
         self.0.get(name)?.as_integer()
     }
 
-    /// A claim with its name, to show: escaped and cut.
-    pub(crate) fn said(&self, name: &str) -> String {
+    /// Returns a claim with its name, to show it: escaped and cut.
+    pub(crate) fn shown(&self, name: &str) -> String {
         let value = match self.0.get(name) {
             None => return format!("no {name}"),
             Some(Json::Text(text)) => Untrusted::new(text).to_string(),
@@ -253,7 +260,8 @@ impl Claims {
         format!("{name} {value}")
     }
 
-    fn shown(&self, names: &[&str]) -> Option<Untrusted> {
+    /// Returns the first of these claims that is a text.
+    fn first_text(&self, names: &[&str]) -> Option<Untrusted> {
         names.iter().find_map(|name| self.0.get(*name)?.as_text()).map(Untrusted::new)
     }
 

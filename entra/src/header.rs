@@ -1,30 +1,31 @@
-//! The header of a token: which key, and that it is RS256. Everything else in it is ignored.
+//! The header of a token, which must name a key and RS256. All other members are ignored.
 //!
-//! `jku`, `jwk`, `x5u` and `x5c` would let the token name its own key. `typ` is kept for the claims to be judged by: it tells
-//! an access token from other signed tokens.
+//! `jku`, `jwk`, `x5u` and `x5c` would let the token bring its own key. `typ` is kept for the check
+//! of the claims, because it tells an access token from other signed tokens.
 
-use crate::explain::{Step, Witness};
 use crate::json::{self, Json};
+use crate::kinds::Part;
 use crate::limits;
 use crate::refusal::{FormatFault, Refusal};
-use crate::shown::Untrusted;
-use crate::token::Part;
+use crate::step::{Observer, Step};
+use crate::untrusted::Untrusted;
 
 /// The only algorithm accepted (RFC 8725 section 3.1). Entra signs access tokens with no other.
 const ALGORITHM: &str = "RS256";
 
-/// What `typ` says a token is.
+/// The type of token that `typ` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MediaType {
-    /// Nothing, a JWT, or an access token.
+    /// `typ` is missing, or names a JWT or an access token.
     AccessToken,
-    /// Anything else.
+    /// `typ` names anything else.
     Other,
 }
 
 impl MediaType {
-    /// Entra writes `JWT` in access tokens; RFC 9068 section 2.1 has `at+jwt`. Media types are compared without regard to
-    /// case, and may leave out or have `application/` (RFC 7515 section 4.1.9). Parameters are not accepted.
+    /// Reads `typ`. Entra writes `JWT` in access tokens; RFC 9068 section 2.1 has `at+jwt`. Media
+    /// types are compared without regard to case, with or without `application/` (RFC 7515 section
+    /// 4.1.9). Parameters are not accepted.
     fn of(value: Option<&Json>) -> Self {
         let Some(value) = value else { return Self::AccessToken };
         let is_known = |text: &str| {
@@ -36,6 +37,7 @@ impl MediaType {
     }
 }
 
+/// The members of a header that are used.
 pub(crate) struct Header {
     /// `kid`: not empty, at most [`limits::MAX_KEY_ID_BYTES`].
     pub(crate) key_id: String,
@@ -44,20 +46,20 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Reads a decoded header; `length` is that of the whole token, for the refusal.
-    pub(crate) fn parse(bytes: &[u8], length: usize, witness: &mut impl Witness) -> Result<Self, Refusal> {
+    /// Reads a decoded header. `length` is that of the whole token, for the refusal.
+    pub(crate) fn parse(bytes: &[u8], length: usize, observer: &mut impl Observer) -> Result<Self, Refusal> {
         let invalid = |fault| Refusal::InvalidFormat { fault, length };
-        witness.reach(Step::Header);
+        observer.step(Step::Header);
         let mut members = json::parse_object(bytes, limits::MAX_TOKEN_VALUES)
             .map_err(|fault| invalid(FormatFault::Json(Part::Header, fault)))?;
-        witness.reach(Step::Algorithm);
+        observer.step(Step::Algorithm);
         match members.get("alg").and_then(Json::as_text) {
             Some(ALGORITHM) => {}
             other => {
                 return Err(Refusal::UnsupportedAlgorithm { found: other.map(Untrusted::new) });
             }
         }
-        witness.reach(Step::KeyId);
+        observer.step(Step::KeyId);
         if members.contains_key("crit") {
             return Err(invalid(FormatFault::CriticalExtensions));
         }

@@ -1,13 +1,13 @@
-//! Directory ids: uuids, written as Entra writes them.
+//! Directory ids: uuids in the form that Entra writes.
 
 use uuid::Uuid;
 
 /// Reads a uuid in its hyphenated form, in either case, and in no other form.
 ///
-/// Ids are compared as the 128 bits they are, so case never matters.
+/// Ids are compared as 128-bit numbers, so case never matters.
 #[must_use]
 pub fn parse_uuid(text: &str) -> Option<Uuid> {
-    // The crate also takes braces, URNs and bare digits; those have other lengths.
+    // The crate also accepts braces, URNs and bare digits, which have other lengths.
     if text.len() == 36 { Uuid::try_parse(text).ok() } else { None }
 }
 

@@ -1,7 +1,8 @@
-//! The signing keys of a tenant: a JWKS document (RFC 7517) and what of it we are willing to use.
+//! The signing keys of a tenant: a JWKS document (RFC 7517), and the keys in it that are used.
 //!
-//! A key that is weak, foreign, ambiguous or cannot be read is dropped and counted, and costs no other; a document without
-//! one good key is refused whole, so that it can never replace a good set by nothing.
+//! A key that is weak, foreign, ambiguous or cannot be read is dropped and counted; the other keys
+//! are used. A document without a single good key is refused as a whole, so that it can never
+//! replace good keys by none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,7 +14,8 @@ use crate::json::{self, Json, JsonFault, Object};
 use crate::limits;
 use crate::roca;
 
-/// Members of a JWK that are secrets (RFC 7518 section 6): a document with one is not a key document.
+/// Members of a JWK that are secrets (RFC 7518 section 6). An entry with one of them is not a
+/// public key and is dropped.
 const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// An RSA public key for RS256.
@@ -26,9 +28,9 @@ pub struct Key {
 }
 
 impl Key {
-    /// Takes the parts of a key as they are kept: big-endian numbers without leading zeros.
+    /// Makes a key of its parts: big-endian numbers without leading zeros.
     ///
-    /// None if their sizes are not those of a key that [`KeySet::parse`] would keep.
+    /// Returns none if their sizes are not those of a key that [`KeySet::parse`] would keep.
     #[must_use]
     pub fn new(id: &str, modulus: &[u8], exponent: &[u8], issuer: Option<&str>) -> Option<Self> {
         let fits = is_key_id(id) && is_modulus(modulus) && is_exponent(exponent);
@@ -40,31 +42,32 @@ impl Key {
         })
     }
 
-    /// `kid`.
+    /// Returns `kid`.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// `n`, big-endian.
+    /// Returns `n`, big-endian.
     #[must_use]
     pub fn modulus(&self) -> &[u8] {
         &self.modulus
     }
 
-    /// `e`, big-endian.
+    /// Returns `e`, big-endian.
     #[must_use]
     pub fn exponent(&self) -> &[u8] {
         &self.exponent
     }
 
-    /// `issuer`, where the document has it: a template with `{tenantid}`, or fixed.
+    /// Returns `issuer`, where the document has it: a template with `{tenantid}`, or a fixed text.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
     }
 
-    /// Two entries of one id as one key, with its issuer if either names one; none if they are different keys.
+    /// Merges two entries of one id into one key, with its issuer if either names one. Returns none
+    /// if they are different keys.
     fn merged(self, other: Self) -> Option<Self> {
         if self.modulus != other.modulus || self.exponent != other.exponent {
             return None;
@@ -77,33 +80,28 @@ impl Key {
     }
 }
 
-/// Finds the key a token names.
-pub trait KeyLookup {
-    /// The key with exactly this id.
-    fn find(&self, key_id: &str) -> Option<Key>;
-}
-
-/// Usable keys, each id once.
+/// The usable keys, each id once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeySet {
     keys: BTreeMap<String, Key>,
-    /// Ids under which different keys were listed. None of those can be meant, whatever another document says.
+    /// Ids under which different keys were listed. No key of such an id is used, whatever another
+    /// document lists.
     ambiguous: BTreeSet<String>,
     dropped: usize,
 }
 
-/// Why a key document is refused whole.
+/// The reason why a key document is refused as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeySetFault {
-    /// Larger than [`limits::MAX_KEY_DOCUMENT_BYTES`].
+    /// The document is larger than [`limits::MAX_KEY_DOCUMENT_BYTES`].
     TooLarge,
-    /// Not JSON of the strict kind.
+    /// The document cannot be read as strict JSON.
     Json(JsonFault),
-    /// No array `keys`.
+    /// There is no array `keys`.
     NoKeys,
-    /// Not one key that can be used; so many were dropped.
+    /// No key can be used; so many were dropped.
     NoUsableKey(usize),
-    /// More usable keys than [`limits::MAX_KEYS`].
+    /// There are more usable keys than [`limits::MAX_KEYS`].
     TooManyKeys(usize),
 }
 
@@ -129,7 +127,7 @@ impl KeySet {
     /// Reads a JWKS document.
     ///
     /// # Errors
-    /// When not one key of it can be used, or it cannot be read.
+    /// The document cannot be read, or no key of it can be used.
     pub fn parse(document: &[u8]) -> Result<Self, KeySetFault> {
         if document.len() > limits::MAX_KEY_DOCUMENT_BYTES {
             return Err(KeySetFault::TooLarge);
@@ -142,7 +140,7 @@ impl KeySet {
         Self::of(entries)
     }
 
-    /// What of these entries can be used.
+    /// Reads the entries of a document and keeps the usable keys.
     pub(crate) fn of(entries: &[Json]) -> Result<Self, KeySetFault> {
         let mut set = Self { keys: BTreeMap::new(), ambiguous: BTreeSet::new(), dropped: 0 };
         for entry in entries {
@@ -157,7 +155,7 @@ impl KeySet {
     /// Joins the keys of another document of the same tenant, by the rules for one document.
     ///
     /// # Errors
-    /// When nothing is left, or too much.
+    /// No key is left, or too many are.
     pub fn join(mut self, other: Self) -> Result<Self, KeySetFault> {
         self.dropped += other.dropped;
         for id in other.ambiguous {
@@ -170,7 +168,8 @@ impl KeySet {
         self.checked()
     }
 
-    /// A key that is listed again counts once. Two keys of one id: neither can be meant, and a third of that id neither.
+    /// Adds a key. A key that is listed again counts once. If two different keys have one id, both
+    /// are dropped, and so is every further key of that id.
     fn add(&mut self, key: Key) {
         if self.ambiguous.contains(&key.id) {
             self.dropped += 1;
@@ -197,36 +196,35 @@ impl KeySet {
         }
     }
 
-    /// The keys, by id.
+    /// Returns the keys, ordered by id.
     #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Key> {
         self.keys.values()
     }
 
-    /// How many entries of the documents were dropped.
+    /// Returns the key with exactly this id.
+    pub(crate) fn get(&self, key_id: &str) -> Option<&Key> {
+        self.keys.get(key_id)
+    }
+
+    /// Returns the number of entries that were dropped.
     #[must_use]
     pub const fn dropped(&self) -> usize {
         self.dropped
     }
 }
 
-impl KeyLookup for KeySet {
-    fn find(&self, key_id: &str) -> Option<Key> {
-        self.keys.get(key_id).cloned()
-    }
-}
-
-/// Reads one entry; none if it is not a key for us.
+/// Reads one entry. Returns none if it is not an RSA key for RS256 signatures.
 fn read_key(entry: &Json) -> Option<Key> {
     let Json::Object(members) = entry else { return None };
     let text = |name| members.get(name).and_then(Json::as_text);
-    let for_us = text("kty") == Some("RSA")
+    let is_signing_key = text("kty") == Some("RSA")
         && absent_or(members, "use", |value| value.as_text() == Some("sig"))
         && absent_or(members, "alg", |value| value.as_text() == Some("RS256"))
         && absent_or(members, "key_ops", |value| value.as_texts().is_some_and(|ops| ops.contains(&"verify")))
         && absent_or(members, "issuer", |value| value.as_text().is_some())
         && !PRIVATE_MEMBERS.iter().any(|name| members.contains_key(*name));
-    if !for_us {
+    if !is_signing_key {
         return None;
     }
     let modulus = URL_SAFE_NO_PAD.decode(text("n")?).ok()?;
@@ -247,7 +245,8 @@ fn is_issuer(issuer: &str) -> bool {
     (1..=limits::MAX_ISSUER_BYTES).contains(&issuer.len())
 }
 
-/// Odd, within the bounds, no leading zeros (RFC 7518 section 6.3.1.1).
+/// Returns whether a number is odd, within the bounds and without leading zeros (RFC 7518 section
+/// 6.3.1.1).
 fn is_modulus(modulus: &[u8]) -> bool {
     let (Some(first), Some(last)) = (modulus.first(), modulus.last()) else { return false };
     let bits = (modulus.len() * 8).saturating_sub(first.leading_zeros() as usize);

@@ -1,17 +1,38 @@
-//! What a Microsoft Entra ID (Azure AD) access token is worth.
+//! The checks of a Microsoft Entra ID (Azure AD) access token.
 //!
-//! Pure: knows no PostgreSQL, no network, no file, no clock, no environment and no static. Keys, policy and time are
-//! arguments. [`verify`] says whether to believe a token, [`Principal::accepts`] whether it is the right one.
+//! The crate is pure: it knows no PostgreSQL, network, file, clock, environment variable or static.
+//! Keys, policy and time are arguments.
 //!
-//! The order of the checks is the order of trust, and the first failure is the reason given:
+//! A login takes these steps, some of which wait for keys in between:
+//!
+//! - [`Unverified::parse`] reads the token's form and header;
+//! - [`Unverified::verify`] checks the signature and the claims, and returns a [`Token`];
+//! - [`Principal::accepts`] checks that the token was issued for the object which the role is
+//!   linked to, and that it has not been revoked ([`Revocations::revoked_before`]).
+//!
+//! [`verify()`] does the first two for callers that have all keys: the self test and the tests.
+//!
+//! The order of the checks is the order of trust, and the first failure is the reason given
+//! ([`Step`] lists them all):
 //!
 //! 1. size, three parts, canonical base64url;
 //! 2. header: strict JSON, `alg` RS256, a `kid`, no `crit`;
-//! 3. the key of that id, from the keys given and from nowhere else;
+//! 3. the key of that id, which only the caller provides;
 //! 4. the signature;
 //! 5. claims: strict JSON, `ver`, `tid`, `iss` (and the key's issuer), `aud`, `nbf`, `iat`, `exp`;
 //! 6. a bearer's access token: no `cnf`, `typ` JWT or at+jwt, the `ver` of its issuer;
 //! 7. the client application, the permission, the kind.
+//!
+//! A file imports only files of the rows above its own:
+//!
+//! - `limits`, `ids`, `kinds`, `step`, `code`, `roca`, `freshness`;
+//! - `untrusted`, `json`, `authority`, `surroundings`;
+//! - `keyset`, `label`, `policy`, `refusal`, `token`;
+//! - `header`, `signature`, `snapshot`, `discovery`, `revocations`;
+//! - `claims`, `principal`;
+//! - `jws`;
+//! - `verify`, `describe`;
+//! - `self_test`.
 
 #![deny(
     clippy::unwrap_used,
@@ -21,15 +42,18 @@
     clippy::string_slice
 )]
 
-mod advertised;
 mod authority;
 mod claims;
-mod explain;
+mod code;
+mod describe;
+mod discovery;
 mod freshness;
 mod header;
 mod ids;
 mod json;
+mod jws;
 mod keyset;
+mod kinds;
 mod label;
 pub mod limits;
 mod policy;
@@ -38,41 +62,36 @@ mod refusal;
 mod revocations;
 mod roca;
 mod self_test;
-mod shown;
 mod signature;
 mod snapshot;
+mod step;
 mod surroundings;
 mod token;
+mod untrusted;
+mod verify;
 
-pub use authority::{Cloud, KeySource, check_url, parse_authority, parse_key_source};
-pub use explain::{ShowTime, Step, Trail, Witness, expected, expected_by, found};
+pub use authority::{Cloud, KeySource, parse_authority, parse_key_source};
+pub use code::Code;
+pub use describe::{expected, expected_by, found};
 pub use freshness::{Answer, Freshness, Millis, State, Timing};
 pub use ids::parse_uuid;
 pub use json::JsonFault;
-pub use keyset::{Key, KeyLookup, KeySet, KeySetFault};
+pub use jws::Unverified;
+pub use keyset::{Key, KeySet, KeySetFault};
+pub use kinds::{Holder, Part, PrincipalKind, TokenKind};
 pub use label::{Label, LabelFault};
 pub use policy::{
     Misconfigured, Policy, RawPolicy, parse_clients, parse_issuers, parse_list, parse_permission,
     parse_tenant,
 };
-pub use principal::{Bearer, Principal, PrincipalKind};
-pub use refusal::{Bound, Code, FormatFault, IssuerOf, Listed, Refusal};
+pub use principal::{Bearer, Principal};
+pub use refusal::{DirectoryObject, FormatFault, Listed, Refusal};
 pub use revocations::{Revocations, may_still_be_shown};
 pub use self_test::{rehearse, self_test};
-pub use shown::Untrusted;
 pub use snapshot::{Remembered, Snapshot, SnapshotFault};
+pub use step::{Observer, Step, Trail};
 pub use surroundings::Surroundings;
-pub use token::{Groups, Part, Token, TokenKind, Unverified};
+pub use token::{Groups, Token};
+pub use untrusted::Untrusted;
 pub use uuid::Uuid;
-
-/// Whether to believe a token, at `now` in Unix seconds.
-///
-/// # Errors
-/// The first check that fails.
-pub fn verify(text: &[u8], keys: &impl KeyLookup, policy: &Policy, now: i64) -> Result<Token, Refusal> {
-    let token = Unverified::parse(text)?;
-    let key = keys
-        .find(token.key_id())
-        .ok_or_else(|| Refusal::UnknownKey { key_id: Untrusted::new(token.key_id()) })?;
-    token.verify(&key, policy, now)
-}
+pub use verify::{KeyLookup, verify};

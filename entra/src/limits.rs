@@ -2,11 +2,12 @@
 
 /// Longest token, in bytes.
 ///
-/// PostgreSQL reads no password message over 65,535 bytes (`PG_MAX_AUTH_TOKEN_LENGTH`, libpq/auth.h); its
-/// length word takes four of them and the closing NUL one.
+/// PostgreSQL reads no password message over 65,535 bytes (`PG_MAX_AUTH_TOKEN_LENGTH`,
+/// libpq/auth.h); its length word takes four of them and the closing NUL one.
 pub const MAX_TOKEN_BYTES: usize = 65_530;
 
-/// Longest key id, in bytes. Entra's are 27 to 43 characters; a `kid` is never used for anything but comparison.
+/// Longest key id, in bytes. Entra's are 27 to 43 characters; a `kid` is never used for anything
+/// but comparison.
 pub const MAX_KEY_ID_BYTES: usize = 128;
 
 /// Longest issuer, in bytes, in a key document or a setting. Entra's have under 90.
@@ -15,19 +16,23 @@ pub const MAX_ISSUER_BYTES: usize = 256;
 /// Deepest nesting of a JSON document. Entra's tokens have three levels, its key documents four.
 pub const MAX_JSON_DEPTH: usize = 12;
 
-/// Most values in a token's header or claims. A token with 200 groups, Entra's own limit, has about 300.
+/// Most values in a token's header or claims. A token with 200 groups, Entra's own limit, has about
+/// 300.
 pub const MAX_TOKEN_VALUES: usize = 4_096;
 
 /// Largest key document, in bytes. Entra's have 10 to 20 KiB.
 pub const MAX_KEY_DOCUMENT_BYTES: usize = 1_048_576;
 
-/// Most values in a key document: the keys we keep, a dozen members each, and as many that we drop.
+/// Most values in a key document: the keys that are kept, a dozen members each, and as many that
+/// are dropped.
 pub const MAX_KEY_DOCUMENT_VALUES: usize = 16_384;
 
-/// Largest snapshot of keys, in bytes: as many keys as are kept, each with the longest id and issuer, take half of it.
+/// Largest snapshot of keys, in bytes: as many keys as are kept, each with the longest id and
+/// issuer, take half of it.
 pub const MAX_SNAPSHOT_BYTES: usize = 2 * 1_048_576;
 
-/// Longest text that says whose keys are kept, in bytes: a tenant, up to two addresses and a path of a thousand each.
+/// Longest text that names the origin of the kept keys, in bytes: a tenant, up to two addresses and
+/// a path of a thousand each.
 pub const MAX_ORIGIN_BYTES: usize = 4_096;
 
 /// Most keys kept. A tenant has 5 to 10; Microsoft asks for room for 10 to 1,000
@@ -46,21 +51,25 @@ pub const MIN_EXPONENT: u64 = 65_537;
 /// Largest RSA exponent: what the usual libraries accept, and more than anyone uses.
 pub const MAX_EXPONENT: u64 = (1 << 33) - 1;
 
-/// Longest label, in bytes. One that were stored out of line (TOAST) could not be read during a login.
+/// Longest label, in bytes. A label that is stored out of line (TOAST) cannot be read during a
+/// login.
 pub const MAX_LABEL_BYTES: usize = 1_000;
 
-/// Longest list of revoked objects, in bytes: with what else is in its row it stays under the 2,000 from which on PostgreSQL stores
-/// a row's texts out of line (`TOAST_TUPLE_THRESHOLD`, access/heaptoast.h).
+/// Longest list of revoked objects, in bytes: with the other columns of its row it stays under the
+/// 2,000 from which on PostgreSQL stores a row's texts out of line (`TOAST_TUPLE_THRESHOLD`,
+/// access/heaptoast.h).
 pub const MAX_REVOCATIONS_BYTES: usize = 1_800;
 
-/// Latest time that a label may name, in Unix seconds: the last second of the year 9999, which every reader of a time can show.
+/// Latest time that a label may name, in Unix seconds: the last second of the year 9999, which
+/// every reader of a time can show.
 pub const MAX_UNIX_SECONDS: i64 = 253_402_300_799;
 
-/// Largest leeway on `nbf`, `iat` and `exp`, in seconds: Microsoft's own default in its validation library.
+/// Largest leeway on `nbf`, `iat` and `exp`, in seconds: Microsoft's own default in its validation
+/// library.
 pub const MAX_CLOCK_SKEW_SECONDS: i64 = 300;
 
 /// Longest setting that is a list or an address, in bytes.
 pub const MAX_SETTING_BYTES: usize = 4_096;
 
-/// How much text of an unverified token a log line shows, in characters.
+/// Most text of an unverified token that a log line shows, in characters.
 pub const MAX_SHOWN_CHARS: usize = 96;

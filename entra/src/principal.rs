@@ -1,58 +1,15 @@
-//! Whether a token is the one a role is linked to.
-
-use std::fmt;
+//! The directory object a role is linked to, and whether a token was issued for it.
 
 use uuid::Uuid;
 
-use crate::explain::{Step, Witness};
+use crate::kinds::{Holder, PrincipalKind, TokenKind};
 use crate::label::Label;
-use crate::refusal::{Bound, Listed, Refusal};
-use crate::token::{Groups, Token, TokenKind};
+use crate::refusal::{DirectoryObject, Listed, Refusal};
+use crate::revocations::Revocations;
+use crate::step::{Observer, Step};
+use crate::token::{Groups, Token};
 
-/// The kind of directory object a role is linked to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PrincipalKind {
-    /// A person, member or guest.
-    User,
-    /// A group: whoever is in it may log in as the role.
-    Group,
-    /// An application or managed identity.
-    Service,
-}
-
-impl PrincipalKind {
-    /// Reads `user`, `group` or `service`, in lower case.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "user" => Some(Self::User),
-            "group" => Some(Self::Group),
-            "service" => Some(Self::Service),
-            _ => None,
-        }
-    }
-
-    /// Reads the same in any case, and `ServicePrincipal`, which Azure's resource manager and tools have for a service.
-    #[must_use]
-    pub fn parse_as_written(text: &str) -> Option<Self> {
-        if text.eq_ignore_ascii_case("ServicePrincipal") {
-            return Some(Self::Service);
-        }
-        Self::parse(&text.to_ascii_lowercase())
-    }
-}
-
-impl fmt::Display for PrincipalKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::User => "user",
-            Self::Group => "group",
-            Self::Service => "service",
-        })
-    }
-}
-
-/// A directory object a role is linked to, and what it demands of a token.
+/// A directory object a role is linked to, and what the link demands of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Principal {
     /// The object's id.
@@ -61,31 +18,31 @@ pub struct Principal {
     pub kind: Option<PrincipalKind>,
     /// Its tenant; without one it is the tenant of the policy.
     pub tenant_id: Option<Uuid>,
-    /// Multi-factor authentication is demanded.
+    /// The link demands multi-factor authentication.
     pub mfa: bool,
-    /// Tokens issued earlier are refused; Unix seconds.
+    /// The role refuses tokens that were issued before this time, in Unix seconds.
     pub not_before: Option<i64>,
 }
 
-/// What a session is remembered by: as much of its token as a link can ask for later.
+/// The facts about a token that a session keeps: all that the terms of a link can depend on later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bearer {
     /// The token's tenant.
     pub tenant: Uuid,
     /// The token's own object.
     pub object_id: Uuid,
-    /// Whose token it was.
+    /// A user's or a service's.
     pub kind: TokenKind,
     /// The client application.
     pub application: Option<Uuid>,
-    /// The group that the person was let in as a member of.
+    /// The group by which the login was accepted.
     pub group: Option<Uuid>,
     /// The token said that a second factor was used.
     pub second_factor: bool,
 }
 
 impl Bearer {
-    /// Of a token that a principal has accepted.
+    /// Returns the facts about a token that `principal` has accepted.
     #[must_use]
     pub fn of(token: &Token, principal: &Principal) -> Self {
         Self {
@@ -97,6 +54,12 @@ impl Bearer {
             second_factor: has_second_factor(token),
         }
     }
+
+    /// Returns the directory object that the token was issued for.
+    #[must_use]
+    pub const fn holder(&self) -> Holder {
+        Holder { object_id: self.object_id, kind: self.kind, application: self.application }
+    }
 }
 
 fn has_second_factor(token: &Token) -> bool {
@@ -104,25 +67,7 @@ fn has_second_factor(token: &Token) -> bool {
 }
 
 impl Principal {
-    /// Whether a session would be let in by the token it came in with, as far as is known: of the groups in the token only the one
-    /// that let it in. Whether the token has been revoked is another matter.
-    #[must_use]
-    pub fn still_accepts(&self, bearer: &Bearer) -> bool {
-        let is_own = bearer.object_id == self.object_id;
-        let by_client_id =
-            bearer.kind == TokenKind::Application && bearer.application == Some(self.object_id);
-        let is_meant = match self.kind {
-            Some(PrincipalKind::Group) => bearer.group == Some(self.object_id),
-            Some(PrincipalKind::User) => bearer.kind == TokenKind::User && is_own,
-            Some(PrincipalKind::Service) => bearer.kind == TokenKind::Application && (is_own || by_client_id),
-            None => is_own || by_client_id,
-        };
-        is_meant
-            && self.tenant_id.is_none_or(|tenant| tenant == bearer.tenant)
-            && (!self.mfa || bearer.second_factor)
-    }
-
-    /// The object a label names, if it names one.
+    /// Returns the object a label names, if it names one.
     #[must_use]
     pub fn of(label: &Label) -> Option<Self> {
         label.object_id.map(|object_id| Self {
@@ -134,20 +79,26 @@ impl Principal {
         })
     }
 
-    /// Whether `token` may log in as the role linked to this principal.
+    /// Checks whether `token` may log in as the role linked to this principal. `revocations` are
+    /// none if they cannot be read, and then no token may.
     ///
     /// # Errors
-    /// The first thing that does not fit: kind, object, multi-factor authentication, revocation.
-    pub fn accepts(&self, token: &Token) -> Result<(), Refusal> {
-        self.accepts_before(token, &mut ())
+    /// The first check that fails: kind, object, multi-factor authentication, revocation.
+    pub fn accepts(&self, token: &Token, revocations: Option<&Revocations>) -> Result<(), Refusal> {
+        self.accepts_traced(token, revocations, &mut ())
     }
 
-    /// The same before a witness.
+    /// Does the same as [`Principal::accepts`] and tells `observer` of each check.
     ///
     /// # Errors
     /// As [`Principal::accepts`].
-    pub fn accepts_before(&self, token: &Token, witness: &mut impl Witness) -> Result<(), Refusal> {
-        witness.reach(Step::Principal);
+    pub fn accepts_traced(
+        &self,
+        token: &Token,
+        revocations: Option<&Revocations>,
+        observer: &mut impl Observer,
+    ) -> Result<(), Refusal> {
+        observer.step(Step::Principal);
         match self.kind {
             Some(PrincipalKind::Group) => {
                 self.check_tenant(token)?;
@@ -155,18 +106,35 @@ impl Principal {
             }
             Some(PrincipalKind::User) => {
                 self.check_kind(token, TokenKind::User)?;
-                self.check_object(token, false)?;
+                self.check_object(token)?;
             }
             Some(PrincipalKind::Service) => {
-                self.check_kind(token, TokenKind::Application)?;
-                self.check_object(token, true)?;
+                self.check_kind(token, TokenKind::Service)?;
+                self.check_object(token)?;
             }
-            None => self.check_object(token, token.kind == TokenKind::Application)?,
+            None => self.check_object(token)?,
         }
-        witness.reach(Step::Mfa);
+        observer.step(Step::Mfa);
         self.check_methods(token)?;
-        witness.reach(Step::NotBefore);
-        self.check_revocation(token)
+        observer.step(Step::NotBefore);
+        revocations.ok_or(Refusal::RevocationsUnreadable)?.check(token, self.not_before)
+    }
+
+    /// Returns whether a session's token would be accepted now, as far as the session knows its
+    /// token: of the token's groups it knows only the one by which the login was accepted.
+    ///
+    /// Revocation is another question: [`Revocations::revoked_before`].
+    #[must_use]
+    pub fn still_accepts(&self, bearer: &Bearer) -> bool {
+        let is_object = bearer.holder().is_named_by(self.object_id);
+        let fits = match self.kind {
+            Some(PrincipalKind::Group) => bearer.group == Some(self.object_id),
+            Some(PrincipalKind::User) => bearer.kind == TokenKind::User && is_object,
+            Some(PrincipalKind::Service) => bearer.kind == TokenKind::Service && is_object,
+            None => is_object,
+        };
+        fits && self.tenant_id.is_none_or(|tenant| tenant == bearer.tenant)
+            && (!self.mfa || bearer.second_factor)
     }
 
     fn check_tenant(&self, token: &Token) -> Result<(), Refusal> {
@@ -183,11 +151,9 @@ impl Principal {
         }
     }
 
-    /// An application may be linked by its client id too, as Azure allows: the id in its tokens that administrators know.
-    fn check_object(&self, token: &Token, client_id_counts: bool) -> Result<(), Refusal> {
+    fn check_object(&self, token: &Token) -> Result<(), Refusal> {
         self.check_tenant(token)?;
-        let by_client_id = client_id_counts && token.application == Some(self.object_id);
-        if token.object_id == self.object_id || by_client_id { Ok(()) } else { Err(self.mismatch(token)) }
+        if token.holder().is_named_by(self.object_id) { Ok(()) } else { Err(self.mismatch(token)) }
     }
 
     fn check_membership(&self, token: &Token) -> Result<(), Refusal> {
@@ -201,7 +167,8 @@ impl Principal {
         }
     }
 
-    /// Only version 1.0 tokens list their methods; one that lists none is refused.
+    /// Checks the authentication methods. Only version 1.0 tokens list theirs; a token that lists
+    /// none is refused.
     fn check_methods(&self, token: &Token) -> Result<(), Refusal> {
         if !self.mfa || has_second_factor(token) {
             return Ok(());
@@ -209,19 +176,10 @@ impl Principal {
         Err(Refusal::MfaRequired { methods_listed: token.methods.is_some() })
     }
 
-    const fn check_revocation(&self, token: &Token) -> Result<(), Refusal> {
-        match self.not_before {
-            Some(not_before) if token.issued_at < not_before => {
-                Err(Refusal::TokenRevoked { issued_at: token.issued_at, not_before })
-            }
-            _ => Ok(()),
-        }
-    }
-
     const fn mismatch(&self, token: &Token) -> Refusal {
         Refusal::OidMismatch {
-            expected: Bound { tenant: self.tenant_id, object: self.object_id },
-            found: Bound { tenant: Some(token.tenant), object: token.object_id },
+            expected: DirectoryObject { tenant: self.tenant_id, id: self.object_id },
+            found: DirectoryObject { tenant: Some(token.tenant), id: token.object_id },
             found_app: token.application,
         }
     }

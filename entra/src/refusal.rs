@@ -1,161 +1,32 @@
-//! Why a token does not open a door: one code each, with the facts and without the token.
+//! The reasons to refuse a token: a code each, with the facts that decided, and never the token.
 
 use std::fmt;
 
 use uuid::Uuid;
 
+use crate::code::Code;
 use crate::json::JsonFault;
-use crate::principal::PrincipalKind;
-use crate::shown::Untrusted;
+use crate::kinds::{Part, PrincipalKind, TokenKind};
 use crate::surroundings::Surroundings;
-use crate::token::{Part, TokenKind};
+use crate::untrusted::Untrusted;
 
-/// The stable name of a refusal: in the log line, the statistics, the README and the tests.
-///
-/// The first eight are decided by the server, not by the token; they are here so that there is one list of codes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Code {
-    /// An Azure AD role was matched by a method other than ours.
-    WrongMethod,
-    /// The connection is neither encrypted by TLS nor a Unix-domain socket.
-    TlsRequired,
-    /// A setting is missing or does not parse, or the association names another tenant.
-    NotConfigured,
-    /// No role is the Azure AD administrator.
-    NoAdmin,
-    /// The role is a superuser, or has REPLICATION or BYPASSRLS.
-    PrivilegedRole,
-    /// No signing keys, or none young enough.
-    KeysUnavailable,
-    /// The role has no link to a directory object, or is no longer the role it was.
-    NotLinked,
-    /// A fault of ours.
-    Internal,
-    /// Not a compact JWS of the form Entra issues.
-    InvalidFormat,
-    /// An algorithm other than RS256.
-    UnsupportedAlgorithm,
-    /// No cached key has the token's key id.
-    UnknownKey,
-    /// The signature does not fit.
-    BadSignature,
-    /// A claim is missing or malformed.
-    InvalidClaims,
-    /// `tid` is another tenant's.
-    WrongTenant,
-    /// `iss`, or the issuer of the key, is not accepted.
-    WrongIssuer,
-    /// `aud` is not accepted.
-    WrongAudience,
-    /// `exp` has passed.
-    Expired,
-    /// `nbf` or `iat` lies ahead.
-    NotYetValid,
-    /// The client application may not be used.
-    ClientNotAllowed,
-    /// The required scope or app role is missing.
-    PermissionMissing,
-    /// `amr` lacks `mfa`.
-    MfaRequired,
-    /// Issued before the role's tokens were revoked.
-    TokenRevoked,
-    /// A user's token where an application's is wanted, or the reverse.
-    WrongKind,
-    /// The token does not list its groups.
-    GroupsOverage,
-    /// The role is bound to another directory object.
-    OidMismatch,
-    /// The token's groups do not contain the role's.
-    NotAMember,
-}
-
-impl Code {
-    /// Every code.
-    pub const ALL: [Self; 26] = [
-        Self::WrongMethod,
-        Self::TlsRequired,
-        Self::NotConfigured,
-        Self::NoAdmin,
-        Self::PrivilegedRole,
-        Self::KeysUnavailable,
-        Self::InvalidFormat,
-        Self::UnsupportedAlgorithm,
-        Self::UnknownKey,
-        Self::BadSignature,
-        Self::InvalidClaims,
-        Self::WrongTenant,
-        Self::WrongIssuer,
-        Self::WrongAudience,
-        Self::Expired,
-        Self::NotYetValid,
-        Self::ClientNotAllowed,
-        Self::PermissionMissing,
-        Self::MfaRequired,
-        Self::TokenRevoked,
-        Self::WrongKind,
-        Self::GroupsOverage,
-        Self::NotLinked,
-        Self::OidMismatch,
-        Self::NotAMember,
-        Self::Internal,
-    ];
-
-    /// The code as it is written everywhere.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::WrongMethod => "wrong_method",
-            Self::TlsRequired => "tls_required",
-            Self::NotConfigured => "not_configured",
-            Self::NoAdmin => "no_admin",
-            Self::PrivilegedRole => "privileged_role",
-            Self::KeysUnavailable => "keys_unavailable",
-            Self::NotLinked => "not_linked",
-            Self::Internal => "internal",
-            Self::InvalidFormat => "invalid_format",
-            Self::UnsupportedAlgorithm => "unsupported_algorithm",
-            Self::UnknownKey => "unknown_key",
-            Self::BadSignature => "bad_signature",
-            Self::InvalidClaims => "invalid_claims",
-            Self::WrongTenant => "wrong_tenant",
-            Self::WrongIssuer => "wrong_issuer",
-            Self::WrongAudience => "wrong_audience",
-            Self::Expired => "expired",
-            Self::NotYetValid => "not_yet_valid",
-            Self::ClientNotAllowed => "client_not_allowed",
-            Self::PermissionMissing => "permission_missing",
-            Self::MfaRequired => "mfa_required",
-            Self::TokenRevoked => "token_revoked",
-            Self::WrongKind => "wrong_kind",
-            Self::GroupsOverage => "groups_overage",
-            Self::OidMismatch => "oid_mismatch",
-            Self::NotAMember => "not_a_member",
-        }
-    }
-}
-
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// What is wrong with the outer form of a token.
+/// A defect in the outer form of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FormatFault {
-    /// Longer than [`crate::limits::MAX_TOKEN_BYTES`].
+    /// The token is longer than [`crate::limits::MAX_TOKEN_BYTES`].
     TooLong,
-    /// Not three parts between dots.
+    /// There are not three parts between dots.
     PartCount(usize),
     /// A part is not canonical base64url without padding (RFC 7515 section 2).
     NotBase64Url(Part),
     /// A part is not a JSON object of the strict kind.
     Json(Part, JsonFault),
-    /// Something stands around the token, or within it.
+    /// There are other characters around the token, or blanks within it.
     Surrounded(Surroundings),
     /// `kid` is missing, empty, no string or too long.
     KeyId,
-    /// The header has `crit`: extensions that must be understood (RFC 7515 section 4.1.11), and none are.
+    /// The header has `crit`, a list of extensions that must be understood (RFC 7515 section
+    /// 4.1.11). No extension is.
     CriticalExtensions,
 }
 
@@ -173,16 +44,7 @@ impl fmt::Display for FormatFault {
     }
 }
 
-/// Whose issuer was not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IssuerOf {
-    /// The token's `iss`.
-    Token,
-    /// The `issuer` property of the signing key.
-    Key,
-}
-
-/// Why a token was refused, with the facts an administrator needs.
+/// The reason why a token was refused, with the facts an administrator needs.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(
@@ -209,9 +71,11 @@ pub enum Refusal {
     /// See [`Code::NotYetValid`]. Unix seconds.
     NotYetValid { claim: &'static str, valid_from: i64, now: i64, skew: i64 },
     /// See [`Code::OidMismatch`].
-    OidMismatch { expected: Bound, found: Bound, found_app: Option<Uuid> },
+    OidMismatch { expected: DirectoryObject, found: DirectoryObject, found_app: Option<Uuid> },
     /// See [`Code::PermissionMissing`]. `claim` is `scp` or `roles`.
     PermissionMissing { claim: &'static str, required: String, found: Untrusted },
+    /// See [`Code::Internal`]. The list of revoked objects cannot be read.
+    RevocationsUnreadable,
     /// See [`Code::TokenRevoked`]. Unix seconds.
     TokenRevoked { issued_at: i64, not_before: i64 },
     /// See [`Code::UnknownKey`].
@@ -220,20 +84,21 @@ pub enum Refusal {
     UnsupportedAlgorithm { found: Option<Untrusted> },
     /// See [`Code::WrongAudience`].
     WrongAudience { expected: Vec<String>, found: Untrusted },
-    /// See [`Code::WrongIssuer`].
-    WrongIssuer { of: IssuerOf, expected: Vec<String>, found: Untrusted },
+    /// See [`Code::WrongIssuer`]. `of` is `token` for the token's `iss`, `key` for the `issuer` of
+    /// the signing key.
+    WrongIssuer { of: &'static str, expected: Vec<String>, found: Untrusted },
     /// See [`Code::WrongKind`].
     WrongKind { expected: PrincipalKind, found: TokenKind },
     /// See [`Code::WrongTenant`].
     WrongTenant { expected: Uuid, found: Uuid },
 }
 
-/// How many groups a token lists, by what.
+/// The number of groups a token lists, by object id and by other names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listed {
     /// By object id.
     pub ids: usize,
-    /// By something else, as by a name.
+    /// By something else, for example a name.
     pub others: usize,
 }
 
@@ -247,17 +112,17 @@ impl fmt::Display for Listed {
     }
 }
 
-/// A directory object: an id and the tenant it is unique in.
+/// The address of a directory object: an id and the tenant it is unique in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bound {
+pub struct DirectoryObject {
     /// The tenant, where one is named.
     pub tenant: Option<Uuid>,
-    /// The object.
-    pub object: Uuid,
+    /// The object's id.
+    pub id: Uuid,
 }
 
 impl Refusal {
-    /// The stable code.
+    /// Returns the stable code.
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
@@ -272,6 +137,7 @@ impl Refusal {
             Self::NotYetValid { .. } => Code::NotYetValid,
             Self::OidMismatch { .. } => Code::OidMismatch,
             Self::PermissionMissing { .. } => Code::PermissionMissing,
+            Self::RevocationsUnreadable => Code::Internal,
             Self::TokenRevoked { .. } => Code::TokenRevoked,
             Self::UnknownKey { .. } => Code::UnknownKey,
             Self::UnsupportedAlgorithm { .. } => Code::UnsupportedAlgorithm,
@@ -282,9 +148,10 @@ impl Refusal {
         }
     }
 
-    /// What an administrator wants to know, as `(name, value)`: expected and found, both ids, both times.
+    /// Returns the facts for an administrator as `(name, value)`: expected and found, both ids,
+    /// both times.
     ///
-    /// Values from the token are cut, and not yet escaped; none is a token or a piece of a signature.
+    /// Values from the token are cut but not escaped. None is a token or a piece of a signature.
     #[must_use]
     pub fn facts(&self) -> Vec<(&'static str, String)> {
         match self {
@@ -317,8 +184,8 @@ impl Refusal {
                 ("skew", skew.to_string()),
             ],
             Self::OidMismatch { expected, found, found_app } => vec![
-                ("expected", expected.object.to_string()),
-                ("found", found.object.to_string()),
+                ("expected", expected.id.to_string()),
+                ("found", found.id.to_string()),
                 ("expected_tenant", or_none(expected.tenant.as_ref())),
                 ("found_tenant", or_none(found.tenant.as_ref())),
                 ("found_app", or_none(found_app.as_ref())),
@@ -328,6 +195,9 @@ impl Refusal {
                 ("expected", required.clone()),
                 ("found", found.raw().to_owned()),
             ],
+            Self::RevocationsUnreadable => {
+                vec![("problem", "the label of azure_ad_user cannot be read".to_owned())]
+            }
             Self::TokenRevoked { issued_at, not_before } => {
                 vec![("issued_at", issued_at.to_string()), ("not_before", not_before.to_string())]
             }
@@ -338,12 +208,8 @@ impl Refusal {
                 vec![("expected", expected.join(" or ")), ("found", found.raw().to_owned())]
             }
             Self::WrongIssuer { of, expected, found } => {
-                let whose = match of {
-                    IssuerOf::Token => "token",
-                    IssuerOf::Key => "key",
-                };
                 vec![
-                    ("of", whose.to_owned()),
+                    ("of", (*of).to_owned()),
                     ("expected", expected.join(" or ")),
                     ("found", found.raw().to_owned()),
                 ]
@@ -360,18 +226,4 @@ impl Refusal {
 
 fn or_none<T: fmt::Display>(value: Option<&T>) -> String {
     value.map_or_else(|| "none".to_owned(), T::to_string)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_are_lower_snake_and_distinct() {
-        let mut names: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), Code::ALL.len());
-        assert!(names.iter().all(|name| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
-    }
 }

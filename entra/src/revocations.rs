@@ -1,45 +1,56 @@
-//! Objects whose tokens no longer count, whatever role they are shown for: a person who is to be out, everywhere.
+//! Revoked tokens: the objects whose older tokens are refused for every role, and the one rule that
+//! decides whether a token is revoked ([`Revocations::revoked_before`]).
 //!
-//! A text that fits a label: `revoked[,*=<unix seconds>][,<uuid>=<unix seconds>]…`, the tokens of that object issued earlier being
-//! refused; `*` is everybody. Entries older than any token are forgotten. There is room for so many objects that are somebody, and for
-//! as many of which nothing is known, lest ids that somebody has invented take the room of the others. When it is used up, the
-//! oldest entry of the sort is made one for everybody, which refuses more and never less: nothing that is revoked is forgotten before
-//! its time, for an object of which nothing is known may be linked, or come in by a group, at any moment.
+//! The objects are kept as a text that fits a label:
+//! `revoked[,*=<unix seconds>][,<uuid>=<unix seconds>]...`. Tokens of the object that were issued
+//! before the time are refused; `*` stands for every object. An entry that is older than any token
+//! can be is removed.
+//!
+//! There is room for 16 objects that are linked to a role or logged in, and for 16 others. The two
+//! sorts have separate room because ids can be invented: an invented id must not take the room of a
+//! known object. When the room of a sort is used up, its oldest entry becomes one for every object.
+//! That refuses more and never less, so no revocation is lost before its time. An unknown object
+//! cannot simply be left out, since it may be linked at any moment, or log in by a group.
 
 use std::fmt;
 
 use uuid::Uuid;
 
 use crate::ids::parse_uuid;
+use crate::kinds::Holder;
 use crate::limits;
 use crate::refusal::Refusal;
-use crate::token::{Token, TokenKind};
+use crate::token::Token;
 
-/// What the text begins with.
+/// The beginning of the text.
 const KEYWORD: &str = "revoked";
 
-/// Most objects of each of the two sorts. Each takes 48 bytes of [`limits::MAX_REVOCATIONS_BYTES`].
+/// Most objects of each of the two sorts. Each takes 48 bytes of
+/// [`limits::MAX_REVOCATIONS_BYTES`].
 const MAX_OBJECTS: usize = 16;
 
-/// No access token lives for longer, in seconds: Entra's live for a day at most ("Configurable token lifetimes", Microsoft), and a week
-/// leaves room for other providers.
+/// Longest life of an access token, in seconds. Entra's live for a day at most ("Configurable token
+/// lifetimes", Microsoft); a week leaves room for other providers.
 const LONGEST_LIFE: i64 = 7 * 86_400;
 
-/// Whether a token that was issued before `not_before` may still be shown to anyone at `now` (both Unix seconds).
+/// Returns whether a token that was issued before `not_before` may still be in use at `now` (both
+/// Unix seconds).
 #[must_use]
 pub const fn may_still_be_shown(not_before: i64, now: i64) -> bool {
     not_before > now.saturating_sub(LONGEST_LIFE)
 }
 
-/// Objects, and from when on their tokens count again.
+/// The objects whose tokens are revoked, each with the time from which on its tokens are accepted
+/// again (Unix seconds).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Revocations {
-    everybody: Option<i64>,
+    /// The same time for every object.
+    every_object: Option<i64>,
     objects: Vec<(Uuid, i64)>,
 }
 
 impl Revocations {
-    /// Reads the text; none if it is no such text.
+    /// Reads the text; none if it does not have this form.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() > limits::MAX_REVOCATIONS_BYTES {
@@ -54,7 +65,7 @@ impl Revocations {
             let (name, seconds) = item.split_once('=')?;
             let not_before = seconds.parse().ok().filter(|seconds| *seconds >= 0)?;
             if name == "*" {
-                if read.everybody.replace(not_before).is_some() {
+                if read.every_object.replace(not_before).is_some() {
                     return None;
                 }
             } else {
@@ -68,21 +79,21 @@ impl Revocations {
         Some(read)
     }
 
-    /// Forgets what no token is old enough for, at `now` (Unix seconds).
+    /// Removes the entries that no token is old enough for, at `now` (Unix seconds).
     pub fn forget(&mut self, now: i64) {
         self.objects.retain(|(_, not_before)| may_still_be_shown(*not_before, now));
-        self.everybody = self.everybody.filter(|not_before| may_still_be_shown(*not_before, now));
+        self.every_object = self.every_object.filter(|not_before| may_still_be_shown(*not_before, now));
     }
 
-    /// Whether no token is old enough, at `now` (Unix seconds), to be refused.
+    /// Returns whether no token is old enough, at `now` (Unix seconds), to be refused.
     #[must_use]
     pub fn is_over(mut self, now: i64) -> bool {
         self.forget(now);
         self == Self::default()
     }
 
-    /// Whether one more object can be refused without refusing everybody's older tokens. `is_known` says of an object whether it is
-    /// somebody: linked to a role, or logged in.
+    /// Returns whether one more object can be revoked without revoking older tokens of every
+    /// object. `is_known` returns whether an object is linked to a role or logged in.
     #[must_use]
     pub fn has_room_for(&self, object: Uuid, is_known: impl Fn(Uuid) -> bool) -> bool {
         let of_its_sort = self.count(|other| is_known(other) == is_known(object));
@@ -90,8 +101,9 @@ impl Revocations {
             || (of_its_sort < MAX_OBJECTS && self.objects.len() < 2 * MAX_OBJECTS)
     }
 
-    /// Refuses tokens of an object that were issued before `not_before` (Unix seconds). An earlier time than the one that stands
-    /// changes nothing. Where there is no room, the oldest of its sort gives way, and then the oldest of which nothing is known.
+    /// Revokes the tokens of an object that were issued before `not_before` (Unix seconds). A time
+    /// before the present one changes nothing. If there is no room, the oldest entry of its sort
+    /// becomes one for every object, and then the oldest entry of an unknown object.
     pub fn revoke(&mut self, object: Uuid, not_before: i64, is_known: impl Fn(Uuid) -> bool) {
         match self.objects.iter_mut().find(|(other, _)| *other == object) {
             Some((_, stands)) => *stands = not_before.max(*stands),
@@ -111,43 +123,51 @@ impl Revocations {
         self.objects.iter().filter(|(object, _)| which(*object)).count()
     }
 
-    /// Makes the oldest entry of a sort, or the oldest of all, one for everybody.
+    /// Turns the oldest entry of a sort, or the oldest of all, into one for every object.
     fn give_up(&mut self, which: impl Fn(Uuid) -> bool) {
         let place = self.objects.iter().position(|(object, _)| which(*object)).unwrap_or(0);
         if place < self.objects.len() {
             let (_, oldest) = self.objects.remove(place);
-            self.everybody = self.everybody.max(Some(oldest));
+            self.every_object = self.every_object.max(Some(oldest));
         }
     }
 
-    /// Whether a token still counts.
+    /// Decides whether a token is revoked for a role. This is the only place with that rule.
+    ///
+    /// The token is of `holder` and was issued at `issued_at`; `of_role` is the time before which
+    /// the role itself refuses tokens (all times in Unix seconds). Returns the time before which
+    /// the token should not have been issued, or none if it is not revoked: the latest of the
+    /// role's time, the object's time and the time for every object decides, and a token issued in
+    /// that very second is accepted.
+    #[must_use]
+    pub fn revoked_before(&self, holder: Holder, issued_at: i64, of_role: Option<i64>) -> Option<i64> {
+        of_role.max(self.not_before(holder)).filter(|not_before| issued_at < *not_before)
+    }
+
+    /// Checks that a token is not revoked for a role that itself refuses tokens issued before
+    /// `of_role`.
     ///
     /// # Errors
     /// [`Refusal::TokenRevoked`].
-    pub fn check(&self, token: &Token) -> Result<(), Refusal> {
+    pub fn check(&self, token: &Token, of_role: Option<i64>) -> Result<(), Refusal> {
         let issued_at = token.issued_at;
-        match self.not_before(token.object_id, token.kind, token.application) {
-            Some(not_before) if issued_at < not_before => {
-                Err(Refusal::TokenRevoked { issued_at, not_before })
-            }
-            _ => Ok(()),
+        match self.revoked_before(token.holder(), issued_at, of_role) {
+            Some(not_before) => Err(Refusal::TokenRevoked { issued_at, not_before }),
+            None => Ok(()),
         }
     }
 
-    /// From when on a token of this object counts; none: always has. An application is meant by its client id too.
-    #[must_use]
-    pub fn not_before(&self, object: Uuid, kind: TokenKind, application: Option<Uuid>) -> Option<i64> {
-        let is_meant = |id: Uuid| id == object || (kind == TokenKind::Application && application == Some(id));
-        let own =
-            self.objects.iter().filter(|(id, _)| is_meant(*id)).map(|(_, not_before)| *not_before).max();
-        own.max(self.everybody)
+    /// Returns the time from which on tokens of this object are accepted, for whatever role.
+    fn not_before(&self, holder: Holder) -> Option<i64> {
+        let of_object = self.objects.iter().filter(|(id, _)| holder.is_named_by(*id));
+        of_object.map(|(_, not_before)| *not_before).max().max(self.every_object)
     }
 }
 
 impl fmt::Display for Revocations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(KEYWORD)?;
-        if let Some(not_before) = self.everybody {
+        if let Some(not_before) = self.every_object {
             write!(f, ",*={not_before}")?;
         }
         self.objects.iter().try_for_each(|(object, not_before)| write!(f, ",{object}={not_before}"))
@@ -155,133 +175,4 @@ impl fmt::Display for Revocations {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PERSON: Uuid = Uuid::from_u128(1);
-    const CLIENT: Uuid = Uuid::from_u128(2);
-
-    /// Everybody is somebody.
-    fn known(_: Uuid) -> bool {
-        true
-    }
-
-    fn user(revocations: &Revocations, object: Uuid) -> Option<i64> {
-        revocations.not_before(object, TokenKind::User, Some(CLIENT))
-    }
-
-    #[test]
-    fn what_is_written_is_read() {
-        let mut revocations = Revocations::default();
-        assert_eq!(Revocations::parse(&revocations.to_string()), Some(revocations.clone()));
-        for n in 1..=60 {
-            let time = 1_700_000_000 + i64::try_from(n).expect("small");
-            revocations.revoke(Uuid::from_u128(n), time, |object| object.as_u128() % 2 == 0);
-            let text = revocations.to_string();
-            assert!(text.len() <= limits::MAX_REVOCATIONS_BYTES, "{}", text.len());
-            assert_eq!(Revocations::parse(&text), Some(revocations.clone()));
-        }
-        assert_eq!(revocations.objects.len(), 2 * MAX_OBJECTS);
-        let latest = Revocations {
-            everybody: Some(limits::MAX_UNIX_SECONDS),
-            objects: (0..32).map(|n| (Uuid::from_u128(n), limits::MAX_UNIX_SECONDS)).collect(),
-        };
-        assert!(latest.to_string().len() <= limits::MAX_REVOCATIONS_BYTES);
-    }
-
-    #[test]
-    fn an_object_is_out_until_its_time() {
-        let mut revocations = Revocations::default();
-        assert_eq!(user(&revocations, PERSON), None);
-        revocations.revoke(PERSON, 100, known);
-        revocations.revoke(PERSON, 50, known);
-        assert_eq!(user(&revocations, PERSON), Some(100));
-        assert_eq!(user(&revocations, Uuid::from_u128(9)), None);
-    }
-
-    #[test]
-    fn an_application_is_meant_by_its_client_id_and_its_users_are_not() {
-        let mut revocations = Revocations::default();
-        revocations.revoke(CLIENT, 100, known);
-        assert_eq!(revocations.not_before(PERSON, TokenKind::Application, Some(CLIENT)), Some(100));
-        assert_eq!(user(&revocations, PERSON), None);
-    }
-
-    #[test]
-    fn nobody_revoked_is_forgotten_when_there_are_too_many() {
-        let mut revocations = Revocations::default();
-        for n in 1..=20_u32 {
-            revocations.revoke(Uuid::from_u128(n.into()), n.into(), known);
-        }
-        for n in 1..=20_u32 {
-            assert!(user(&revocations, Uuid::from_u128(n.into())) >= Some(n.into()), "{n}");
-        }
-        assert_eq!(user(&revocations, Uuid::from_u128(99)), Some(4));
-    }
-
-    #[test]
-    fn nobody_known_gives_way_to_ids_of_which_nothing_is_known_nor_the_other_way_round() {
-        let (somebody, nobody) =
-            (|n: u32| Uuid::from_u128(n.into()), |n: u32| Uuid::from_u128((1_000 + n).into()));
-        let is_known = |object: Uuid| object.as_u128() < 1_000;
-        let mut revocations = Revocations::default();
-        for n in 1..=16 {
-            assert!(revocations.has_room_for(nobody(n), is_known));
-            revocations.revoke(nobody(n), n.into(), is_known);
-        }
-        assert!(!revocations.has_room_for(nobody(17), is_known));
-        for n in 1..=16 {
-            assert!(revocations.has_room_for(somebody(n), is_known));
-            revocations.revoke(somebody(n), n.into(), is_known);
-        }
-        assert!(!revocations.has_room_for(somebody(17), is_known));
-        assert_eq!(revocations.everybody, None);
-        revocations.revoke(somebody(17), 20, is_known);
-        assert_eq!((revocations.everybody, user(&revocations, nobody(1))), (Some(1), Some(1)));
-        // Whoever is nobody any more gives way first to somebody new.
-        let is_known = |object: Uuid| (17..1_000).contains(&object.as_u128());
-        revocations.revoke(somebody(18), 21, is_known);
-        assert_eq!(revocations.objects.len(), 32);
-        for n in 1..=18 {
-            assert!(user(&revocations, somebody(n)) >= Some(n.into()), "{n}");
-        }
-    }
-
-    #[test]
-    fn what_no_token_is_old_enough_for_is_forgotten() {
-        let mut revocations = Revocations::default();
-        revocations.revoke(PERSON, 100, known);
-        revocations.revoke(CLIENT, 200, known);
-        revocations.forget(150 + LONGEST_LIFE);
-        assert_eq!((user(&revocations, PERSON), user(&revocations, CLIENT)), (None, Some(200)));
-        assert!(!revocations.clone().is_over(199 + LONGEST_LIFE));
-        assert!(revocations.clone().is_over(200 + LONGEST_LIFE));
-        assert!(Revocations::default().is_over(0));
-        assert!(!Revocations::parse("revoked,*=1").expect("a text").is_over(0));
-        assert!(revocations.has_room_for(PERSON, known));
-        for n in 10..25_u32 {
-            revocations.revoke(Uuid::from_u128(n.into()), 300, known);
-        }
-        assert!(!revocations.has_room_for(PERSON, known) && revocations.has_room_for(CLIENT, known));
-    }
-
-    #[test]
-    fn other_texts_are_none() {
-        let id = PERSON.to_string();
-        for text in [
-            "",
-            "managed",
-            "revoked,",
-            "revoked,*",
-            "revoked,*=x",
-            "revoked,*=-1",
-            "revoked,*=1,*=2",
-            "revoked,1=1",
-            &format!("revoked,{id}=1,{id}=2"),
-            &format!("revoked {id}=1"),
-            &format!("revoked{}", ",*=1".repeat(400)),
-        ] {
-            assert_eq!(Revocations::parse(text), None, "{text}");
-        }
-    }
-}
+mod tests;

@@ -1,15 +1,16 @@
 //! CVE-2017-15361 ("ROCA"): keys whose primes the Infineon library chose from a small family.
 //!
-//! Such a modulus is a power of 65537 modulo every small prime. A random one passes all the tests below with a
-//! probability under 2^-27 (Nemec et al., "The Return of Coppersmith's Attack", CCS 2017, section 2.3).
+//! Such a modulus is a power of 65537 modulo every small prime. A random one passes all the tests
+//! below with a probability under 2^-27 (Nemec et al., "The Return of Coppersmith's Attack", CCS
+//! 2017, section 2.3).
 
-/// The odd primes up to 167, whose product divides the parameter of every key size of the library.
+/// The odd primes up to 167. Their product divides the parameter of every key size of the library.
 const PRIMES: [u32; 38] = [
     3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103,
     107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
 ];
 
-/// Whether a modulus, big-endian, has the fingerprint.
+/// Returns whether a modulus, big-endian, has the fingerprint.
 pub(crate) fn is_vulnerable(modulus: &[u8]) -> bool {
     PRIMES.iter().all(|prime| is_power_of_65537(remainder(modulus, *prime), *prime))
 }

@@ -1,25 +1,26 @@
-//! A known answer: a token whose key was thrown away, verified at a time long past.
+//! A known-answer test: a fixed token, whose private key no longer exists, is verified at a fixed
+//! time.
 //!
-//! Run when the library is loaded, it shows that this machine verifies signatures, and that it refuses a wrong one; and
-//! whatever is prepared on first use is prepared before there are processes to inherit it.
+//! It runs when the library is loaded. It shows that this machine verifies a good signature and
+//! refuses a wrong one. The cryptographic library does its preparations on first use; here they are
+//! done once, before the postmaster starts processes that inherit them.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::authority::Cloud;
-use crate::keyset::{Key, KeyLookup, KeySet};
-use crate::policy::{Policy, RawPolicy};
-use crate::refusal::Code;
-use crate::token::Unverified;
-use crate::verify;
+use crate::code::Code;
+use crate::jws::Unverified;
+use crate::keyset::{Key, KeySet};
+use crate::policy::{Misconfigured, Policy, RawPolicy};
+use crate::verify::{KeyLookup, verify};
 
 /// The tenant of the token.
 const TENANT: &str = "00000000-0000-4000-8000-000000000001";
 
-/// When the token was valid, in Unix seconds.
+/// A time at which the token was valid, in Unix seconds.
 const THEN: i64 = 1;
 
-/// The modulus of the key, as a key document has it.
+/// The modulus of the key, as in a key document.
 const MODULUS: &str = concat!(
     "yEzkA8Cl7pVej8JcBMTun-QwPMzbkGCVZnTv5xh8ru04J1eVIeAOPPCbJHUSHZG-9DTs3T_djlIqy0uL9Xu4zRCEw1j7q6Mi",
     "s4dZPkwL-jo3vCFr4fv-dLyM3HaTYHV3TSlC6nKyZxyLxJrxjkk2ZpTbhqdyoStCgrj2R0172T3EhYOYOyeKJMj-y2-0nIoU",
@@ -27,7 +28,7 @@ const MODULUS: &str = concat!(
     "3fK4roa4VQ2bdCOzdkdx2FFPszyO3QbsD5KWf28-eeKO3Rg424N1ow",
 );
 
-/// Its exponent, which the document has as `AQAB`.
+/// The exponent of the key; a key document has it as `AQAB`.
 const EXPONENT: [u8; 3] = [1, 0, 1];
 
 /// The token.
@@ -44,24 +45,25 @@ const TOKEN: &str = concat!(
     "mI1a7z7z054TcwtbD5LJCds9dzdY0vhZanDlXIR2Xil7BL7rww",
 );
 
-/// Whether a good token is believed and a changed one is not.
+/// Returns whether a good token is accepted and a changed one is refused.
 #[must_use]
 pub fn self_test() -> bool {
     let document =
         format!(r#"{{"keys":[{{"kty":"RSA","use":"sig","kid":"self-test","n":"{MODULUS}","e":"AQAB"}}]}}"#);
     let (Ok(keys), Ok(policy)) = (KeySet::parse(document.as_bytes()), policy()) else { return false };
-    let believed =
+    let verified =
         |text: &str| verify(text.as_bytes(), &keys, &policy, THEN).map_err(|refusal| refusal.code());
-    // Another first character of the signature: still base64url, no longer the signature.
+    // Another first character leaves the signature base64url and makes it wrong.
     let (signed, signature) = TOKEN.rsplit_once('.').unwrap_or_default();
     let first = if signature.starts_with('A') { 'B' } else { 'A' };
     let changed: String = signed.chars().chain(['.', first]).chain(signature.chars().skip(1)).collect();
     keys.find("self-test").as_ref().map(Key::id) == Some("self-test")
-        && believed(TOKEN).is_ok()
-        && believed(&changed).err() == Some(Code::BadSignature)
+        && verified(TOKEN).is_ok()
+        && verified(&changed).err() == Some(Code::BadSignature)
 }
 
-/// Judges the good token once more, so that what this takes is at hand when it counts.
+/// Verifies the good token once more and returns whether that succeeded. A login calls it while it
+/// waits for the token, so that the code and data are in the caches when the token arrives.
 #[must_use]
 pub fn rehearse() -> bool {
     let modulus = URL_SAFE_NO_PAD.decode(MODULUS).ok();
@@ -70,16 +72,8 @@ pub fn rehearse() -> bool {
     Unverified::parse(TOKEN.as_bytes()).and_then(|token| token.verify(&key, &policy, THEN)).is_ok()
 }
 
-fn policy() -> Result<Policy, crate::policy::Misconfigured> {
-    Policy::parse(&RawPolicy {
-        tenant_id: TENANT,
-        audience: "self-test",
-        cloud: Cloud::Public,
-        issuers: "",
-        allowed_clients: "",
-        required_permission: "",
-        clock_skew: 0,
-    })
+fn policy() -> Result<Policy, Misconfigured> {
+    Policy::parse(&RawPolicy { clock_skew: 0, ..RawPolicy::for_tenant(TENANT, "self-test") })
 }
 
 #[cfg(test)]

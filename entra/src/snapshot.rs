@@ -1,8 +1,10 @@
-//! The last good keys as bytes that outlive the server's memory.
+//! The last good keys as a file's content, for the next start of the server.
 //!
-//! A first line with the version and a checksum, then a JSON object: whose keys these are (`origin`), when they were fetched,
-//! and the keys as a key document has them. They are read by the same rules as a key document: what would not be taken
-//! from the network is not taken from here. The checksum is for damage; who can write the file can write the checksum.
+//! The first line has the version and a checksum. A JSON object follows with the tenant and source
+//! of the keys (`origin`), the time at which they were fetched, and the keys as in a key document.
+//! The keys are read by the same rules as a key document: a key that would not be accepted from the
+//! network is not accepted from here. The checksum detects damage only; a process that can write
+//! the file can write the checksum too.
 
 use std::fmt;
 
@@ -15,54 +17,54 @@ use crate::json::{self, Json, JsonFault, Object};
 use crate::keyset::{Key, KeySet, KeySetFault};
 use crate::limits;
 
-/// How every version begins.
+/// The beginning of every version.
 const TITLE: &str = "azure_ad_auth signing keys, version ";
 
-/// What the title is followed by, before the checksum as eight hexadecimal digits and a newline.
+/// The text after the title, before the checksum in eight hexadecimal digits and a newline.
 const VERSION: &str = "1, crc32 ";
 
-/// A key, and since when it is known.
+/// A key, and the time since which it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remembered {
     /// The key.
     pub key: Key,
-    /// When it was first seen, in Unix seconds.
+    /// The time at which it was first seen, in Unix seconds.
     pub first_seen: i64,
 }
 
 /// The keys of one fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// All that decides whose keys these are, as one text.
+    /// The settings that decide which keys these are, as one text.
     pub origin: String,
-    /// When they were fetched, in Unix seconds.
+    /// The time at which they were fetched, in Unix seconds.
     pub fetched_at: i64,
     /// The keys.
     pub keys: Vec<Remembered>,
 }
 
-/// Why a snapshot is not used.
+/// The reason why a snapshot is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SnapshotFault {
-    /// Larger than [`limits::MAX_SNAPSHOT_BYTES`].
+    /// It is larger than [`limits::MAX_SNAPSHOT_BYTES`].
     TooLarge,
-    /// Does not begin as one.
+    /// It does not begin like a snapshot.
     NotASnapshot,
-    /// Of another version of the format.
+    /// It has another version of the format.
     OtherVersion,
-    /// The checksum does not fit.
+    /// Its checksum is wrong.
     Damaged,
-    /// The checksum fits, and yet it is not JSON of the strict kind.
+    /// Its checksum is right, but it cannot be read as strict JSON.
     Json(JsonFault),
-    /// The checksum fits, and yet a member is missing or is not what it should be.
+    /// Its checksum is right, but a member is missing or has the wrong form.
     Member(&'static str),
     /// None of its keys can be used.
     Keys(KeySetFault),
-    /// Of another tenant, address or file.
+    /// Its keys are of another tenant, address or file.
     Foreign,
-    /// Its time lies ahead, by so many seconds.
+    /// Its time lies ahead by so many seconds.
     FromTheFuture(i64),
-    /// Fetched so many seconds ago.
+    /// Its keys were fetched too long ago: so many seconds.
     TooOld(i64),
 }
 
@@ -86,7 +88,7 @@ impl fmt::Display for SnapshotFault {
 }
 
 impl Snapshot {
-    /// The bytes to be kept.
+    /// Returns the content of the file.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let keys: Vec<_> = self.keys.iter().map(entry).collect();
@@ -94,17 +96,17 @@ impl Snapshot {
         Self::seal(content.to_string().as_bytes())
     }
 
-    /// Puts the title and the checksum before a content, whatever that is.
+    /// Puts the title and the checksum before a content, which is not checked.
     #[must_use]
     pub fn seal(content: &[u8]) -> Vec<u8> {
         let title = format!("{TITLE}{VERSION}{:08x}\n", crc32(content));
         [title.as_bytes(), content].concat()
     }
 
-    /// Reads what [`Snapshot::to_bytes`] made. Keys that cannot be used are left out.
+    /// Reads the result of [`Snapshot::to_bytes`]. Keys that cannot be used are left out.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The first defect that is found.
     pub fn parse(bytes: &[u8]) -> Result<Self, SnapshotFault> {
         if bytes.len() > limits::MAX_SNAPSHOT_BYTES {
             return Err(SnapshotFault::TooLarge);
@@ -126,23 +128,24 @@ impl Snapshot {
         Ok(Self { origin, fetched_at, keys: keys.iter().map(remembered).collect() })
     }
 
-    /// Whether these are keys of the same origin, none of which the later one lacks.
+    /// Returns whether `later` has the same origin and all of these keys.
     #[must_use]
     pub fn is_within(&self, later: &Self) -> bool {
         let there = |one: &Remembered| later.keys.iter().any(|other| other.key == one.key);
         self.origin == later.origin && self.keys.iter().all(there)
     }
 
-    /// How old the keys are at `now`, in Unix seconds, if they may be used for `origin`.
+    /// Returns the age of the keys at `now` (Unix seconds) if they may be used for `origin`.
     ///
     /// # Errors
-    /// Why they may not.
+    /// The reason why they may not.
     pub fn age(&self, origin: &str, now: i64, max_age: Millis) -> Result<Millis, SnapshotFault> {
         if self.origin != origin {
             return Err(SnapshotFault::Foreign);
         }
         let age = now.saturating_sub(self.fetched_at);
-        // A clock that was put right meanwhile; more than that, and nobody knows how old they are.
+        // A small difference is a clock that was corrected since; with a larger one, the age of the
+        // keys is unknown.
         if age < -limits::MAX_CLOCK_SKEW_SECONDS {
             return Err(SnapshotFault::FromTheFuture(age.saturating_neg()));
         }
@@ -151,7 +154,7 @@ impl Snapshot {
     }
 }
 
-/// An entry of a key document, and when the key was first seen.
+/// Returns an entry of a key document, with the time at which the key was first seen.
 fn entry(remembered: &Remembered) -> Value {
     let Remembered { key, first_seen } = remembered;
     let number = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
@@ -174,12 +177,12 @@ fn first_seen(entries: &[Json], key_id: &str) -> Option<i64> {
     })
 }
 
-/// Unix seconds; nothing before 1970 was fetched.
+/// Reads a time in Unix seconds. A time before 1970 is not accepted.
 fn time(members: &Object, name: &str) -> Option<i64> {
     members.get(name)?.as_integer().filter(|seconds| *seconds >= 0)
 }
 
-/// What follows the first line, if that is right.
+/// Returns the content after the first line, if the title and the checksum are right.
 fn unseal(bytes: &[u8]) -> Result<&[u8], SnapshotFault> {
     let rest = bytes.strip_prefix(TITLE.as_bytes()).ok_or(SnapshotFault::NotASnapshot)?;
     let rest = rest.strip_prefix(VERSION.as_bytes()).ok_or(SnapshotFault::OtherVersion)?;
@@ -192,7 +195,7 @@ fn unseal(bytes: &[u8]) -> Result<&[u8], SnapshotFault> {
     }
 }
 
-/// CRC-32 of ISO 3309, as zlib and PNG have it.
+/// Returns the CRC-32 of ISO 3309, which zlib and PNG use.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0_u32, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))

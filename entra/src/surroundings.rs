@@ -1,33 +1,34 @@
-//! What stands around a token that was pasted or read with more than itself: said to whoever sent it, so that they find it.
+//! The characters around a token that was pasted or read together with other text. The refusal
+//! names them to the client, which cannot see them easily.
 //!
-//! The token is refused all the same. What is said names kinds of characters only, and nothing of what was sent.
+//! The token is refused all the same. Only kinds of characters are named, and no text of the client
+//! is repeated.
 
 use std::fmt;
 
 use crate::limits;
-use crate::refusal::FormatFault;
 
-/// How every token begins: `{"`, encoded.
+/// The beginning of every token: `{"`, encoded.
 const BEGINNING: &[u8] = b"eyJ";
 
-/// What stands before a token, within it and after it.
+/// The characters before a token, within it or after it that do not belong to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Surroundings {
-    /// Around it; at least one of the two.
+    /// Before or after it; at least one of the two is not empty.
     Around {
         /// Before it.
-        before: Kinds,
+        before: CharacterKinds,
         /// After it.
-        after: Kinds,
+        after: CharacterKinds,
     },
     /// Blanks or line ends within it.
     Within,
 }
 
-/// Kinds of characters.
+/// The kinds of characters in a piece of text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each kind may be there or not")]
-pub struct Kinds {
+pub struct CharacterKinds {
     byte_order_mark: bool,
     bearer: bool,
     quotes: bool,
@@ -37,19 +38,16 @@ pub struct Kinds {
 }
 
 impl Surroundings {
-    /// What a text has around the token in it; if there is none to be seen, the fault that was found.
-    pub(crate) fn or(text: &[u8], fault: FormatFault) -> FormatFault {
-        Self::of(text).map_or(fault, FormatFault::Surrounded)
-    }
-
-    fn of(text: &[u8]) -> Option<Self> {
+    /// Returns what surrounds the token in a text; none if no whole token can be seen in it, or if
+    /// the text is nothing but the token.
+    pub(crate) fn of(text: &[u8]) -> Option<Self> {
         let start = text.windows(BEGINNING.len()).position(|window| window == BEGINNING)?;
         let (before, rest) = text.split_at_checked(start)?;
         let length = rest.iter().position(|byte| !is_of_token(*byte)).unwrap_or(rest.len());
         let (token, after) = rest.split_at_checked(length)?;
         if is_whole(token.iter().copied()) {
-            let (before, after) = (Kinds::of(before), Kinds::of(after));
-            let is_around = before != Kinds::default() || after != Kinds::default();
+            let (before, after) = (CharacterKinds::of(before), CharacterKinds::of(after));
+            let is_around = before != CharacterKinds::default() || after != CharacterKinds::default();
             return is_around.then_some(Self::Around { before, after });
         }
         let dense = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace());
@@ -57,12 +55,12 @@ impl Surroundings {
     }
 }
 
-/// Whether a character can be part of a token: base64url, and the dots between its parts.
+/// Returns whether a character can be part of a token: base64url, and the dots between its parts.
 const fn is_of_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
 }
 
-/// Whether these are three parts, none of them empty, and nothing else.
+/// Returns whether these are three parts, none of them empty, and nothing else.
 fn is_whole(bytes: impl Iterator<Item = u8>) -> bool {
     let (mut dots, mut length, mut total) = (0, 0, 0);
     for byte in bytes {
@@ -82,7 +80,7 @@ fn is_whole(bytes: impl Iterator<Item = u8>) -> bool {
     dots == 2 && length > 0
 }
 
-impl Kinds {
+impl CharacterKinds {
     fn of(bytes: &[u8]) -> Self {
         const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
         const BEARER: &[u8] = b"bearer";
@@ -112,7 +110,7 @@ impl Kinds {
     }
 }
 
-impl fmt::Display for Kinds {
+impl fmt::Display for CharacterKinds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kinds = [
             (self.byte_order_mark, "a byte-order mark"),
@@ -122,14 +120,14 @@ impl fmt::Display for Kinds {
             (self.line_ends, "a line end"),
             (self.others, "other characters"),
         ];
-        let said: Vec<_> = kinds.iter().filter(|(there, _)| *there).map(|(_, kind)| *kind).collect();
-        f.write_str(&said.join(" and "))
+        let names: Vec<_> = kinds.iter().filter(|(there, _)| *there).map(|(_, kind)| *kind).collect();
+        f.write_str(&names.join(" and "))
     }
 }
 
 impl fmt::Display for Surroundings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let none = Kinds::default();
+        let none = CharacterKinds::default();
         match self {
             Self::Within => f.write_str("blanks or line ends within the token"),
             Self::Around { before, after } if *after == none => write!(f, "{before} before the token"),
@@ -145,12 +143,12 @@ impl fmt::Display for Surroundings {
 mod tests {
     use super::*;
 
-    fn said(text: &str) -> Option<String> {
+    fn shown(text: &str) -> Option<String> {
         Surroundings::of(text.as_bytes()).map(|surroundings| surroundings.to_string())
     }
 
     #[test]
-    fn what_stands_around_a_token_is_named() {
+    fn characters_around_a_token_are_named() {
         for (text, expected) in [
             ("eyJh.eyJi.AA", None),
             ("eyJh.eyJi.AA\n", Some("a line end after the token")),
@@ -169,7 +167,7 @@ mod tests {
                 ),
             ),
             ("eyJh.ey\nJi.AA", Some("blanks or line ends within the token")),
-            // No token is to be seen in these.
+            // No whole token can be seen in these.
             ("", None),
             ("a password", None),
             (" eyJh.eyJi", None),
@@ -178,7 +176,7 @@ mod tests {
             ("eyJh.eyJi.AA.AA\n", None),
             ("passwordeyJ", None),
         ] {
-            assert_eq!(said(text).as_deref(), expected, "{text}");
+            assert_eq!(shown(text).as_deref(), expected, "{text}");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Explaining goes the way of judging: the same verdict, the checks in the order of the contract, and nothing shown of a token
-//! that is part of one.
+//! Observing the checks changes no decision, the checks come in their order, and no part of a token
+//! is shown.
 
 mod support;
 
 use entra::{
-    Code, Label, Policy, Principal, RawPolicy, Step, Trail, Untrusted, Unverified, Witness, expected,
-    expected_by, found, verify,
+    Code, Label, Observer, Policy, Principal, RawPolicy, Revocations, Step, Trail, Untrusted, Unverified,
+    expected, expected_by, found, verify,
 };
 use serde_json::{Value, json};
 use support::*;
@@ -16,27 +16,23 @@ fn principal(label: &str) -> Principal {
     Principal::of(&Label::parse(label).unwrap()).unwrap()
 }
 
-/// What `verify` and `accepts` say, before nobody.
-fn judged(token: &str, policy: &Policy, keys: &Keys, principal: &Principal) -> Result<(), Code> {
-    let judged = verify(token.as_bytes(), keys, policy, NOW).and_then(|token| principal.accepts(&token));
-    judged.map_err(|refusal| refusal.code())
+/// Returns the decision of `verify` and `accepts`, which nothing observes.
+fn decided(token: &str, policy: &Policy, keys: &Keys, principal: &Principal) -> Result<(), Code> {
+    verify(token.as_bytes(), keys, policy, NOW)
+        .and_then(|token| principal.accepts(&token, Some(&Revocations::default())))
+        .map_err(|refusal| refusal.code())
 }
 
-/// The same before a witness.
-fn witnessed(
-    token: &str,
-    policy: &Policy,
-    keys: &Keys,
-    principal: &Principal,
-) -> (Result<(), Code>, Vec<Step>) {
+/// Returns the decision of the traced functions, and the checks that were made.
+fn traced(token: &str, policy: &Policy, keys: &Keys, principal: &Principal) -> (Result<(), Code>, Vec<Step>) {
     let mut trail = Trail::default();
     let outcome = (|| {
-        let token = Unverified::parse_before(token.as_bytes(), &mut trail)?;
-        trail.reach(Step::Key);
+        let token = Unverified::parse_traced(token.as_bytes(), &mut trail)?;
+        trail.step(Step::Key);
         let key = entra::KeyLookup::find(keys, token.key_id())
             .ok_or_else(|| entra::Refusal::UnknownKey { key_id: Untrusted::new(token.key_id()) })?;
-        let token = token.verify_before(&key, policy, NOW, &mut trail)?;
-        principal.accepts_before(&token, &mut trail)
+        let token = token.verify_traced(&key, policy, NOW, &mut trail)?;
+        principal.accepts_traced(&token, Some(&Revocations::default()), &mut trail)
     })();
     (outcome.map_err(|refusal| refusal.code()), trail.steps().to_vec())
 }
@@ -56,7 +52,7 @@ fn restricted() -> Policy {
     Policy::parse(&raw).unwrap()
 }
 
-/// Tokens, and the step they come to.
+/// Tokens, each with the last check that is made of it.
 fn cases() -> Vec<(String, Step)> {
     let good = SIGNER.token(&user_v1());
     let raw = |claims: &str| SIGNER.token_of(SIGNER.header().to_string().as_bytes(), claims.as_bytes());
@@ -109,11 +105,11 @@ fn cases() -> Vec<(String, Step)> {
 }
 
 #[test]
-fn a_witness_changes_no_verdict_and_sees_the_checks_in_order() {
+fn an_observer_changes_no_decision_and_is_told_of_the_checks_in_order() {
     let (policy, keys, principal) = (restricted(), Keys::usual(), principal(LINK));
     for (token, last) in cases() {
-        let (outcome, steps) = witnessed(&token, &policy, &keys, &principal);
-        assert_eq!(outcome, judged(&token, &policy, &keys, &principal), "{last:?}");
+        let (outcome, steps) = traced(&token, &policy, &keys, &principal);
+        assert_eq!(outcome, decided(&token, &policy, &keys, &principal), "{last:?}");
         let of_tokens = Step::ALL.iter().filter(|step| **step >= Step::Size && **step != Step::Link);
         let until: Vec<_> = of_tokens.copied().take_while(|step| *step <= last).collect();
         assert_eq!(steps, until, "{last:?} {outcome:?}");
@@ -123,14 +119,14 @@ fn a_witness_changes_no_verdict_and_sees_the_checks_in_order() {
 #[test]
 fn an_id_token_is_of_no_kind() {
     let token = SIGNER.token(&with(user_v2(), "scp", Value::Null));
-    let (outcome, steps) = witnessed(&token, &policy(), &Keys::usual(), &principal(LINK));
+    let (outcome, steps) = traced(&token, &policy(), &Keys::usual(), &principal(LINK));
     assert_eq!((outcome, steps.last()), (Err(Code::InvalidClaims), Some(&Step::Kind)));
     let shown = found(Step::Kind, false, token.as_bytes(), &|_| String::new());
     assert_eq!(shown.as_deref(), Some("no scp, no idtyp, sub pairwise"));
 }
 
 #[test]
-fn what_is_shown_is_no_part_of_the_token() {
+fn no_part_of_the_token_is_shown() {
     let (policy, time) = (restricted(), |seconds: i64| format!("at {seconds}"));
     let groups: Vec<_> = (0..500).map(|n| format!("{n}-{}", b64("group"))).collect();
     let many = [claims("groups", json!(groups)), header("kid", json!("evil\n\u{1b}[2J"))];
@@ -157,7 +153,7 @@ fn what_is_shown_is_no_part_of_the_token() {
 }
 
 #[test]
-fn claims_are_not_shown_before_the_signature_vouches_for_them() {
+fn claims_are_not_shown_before_the_signature_is_verified() {
     let token = SIGNER.token(&user_v1());
     let time = |seconds: i64| seconds.to_string();
     for step in Step::ALL.iter().filter(|step| **step < Step::Claims) {

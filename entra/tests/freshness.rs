@@ -1,4 +1,4 @@
-//! Days in the life of the keys, simulated: a driver that does what the worker does, and whatever may happen to it.
+//! Simulated days of the keys: a driver does what the worker does, while events happen.
 
 use entra::{Answer, Freshness, Millis, State, Timing};
 use proptest::prelude::*;
@@ -10,26 +10,26 @@ const HOUR: Millis = 60 * MINUTE;
 const USUAL: Timing =
     Timing { refresh_interval: HOUR, max_age: 24 * HOUR, cooldown: 5 * MINUTE, wait: 2 * SECOND };
 
-/// How a provider answers.
+/// The answers of a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Provider {
     Good,
     Down,
-    /// Asks for so much patience.
+    /// Asks for this much patience.
     Busy(Millis),
-    /// Answers never: the request is given up after so long.
+    /// Never answers: the request is given up after this time.
     Hangs(Millis),
 }
 
-/// The worker, the provider, and what has come of them.
+/// The worker, the provider, and the fetches so far.
 struct Day {
     now: Millis,
     timing: Timing,
     freshness: Freshness,
     provider: Provider,
-    /// When the running fetch ends.
+    /// The time at which the running fetch ends.
     ends_at: Option<Millis>,
-    /// When fetches have begun.
+    /// The times at which fetches began.
     begun: Vec<Millis>,
     on_demand: u64,
     jitter: u64,
@@ -53,7 +53,7 @@ impl Day {
         self.freshness.state(self.now, &self.timing)
     }
 
-    /// What the worker does when it looks.
+    /// Does what the worker does when it looks at the keys.
     fn look(&mut self) {
         if self.ends_at.is_some_and(|end| end <= self.now) {
             self.ends_at = None;
@@ -77,7 +77,7 @@ impl Day {
         }
     }
 
-    /// Goes on until then, waking up whenever the worker would.
+    /// Lets time pass until `end`, waking up whenever the worker would.
     fn until(&mut self, end: Millis) {
         while self.now < end {
             self.look();
@@ -102,7 +102,7 @@ impl Day {
         answer
     }
 
-    /// From now on the provider is as it is; a fetch that runs ends as it would have.
+    /// Changes the provider from now on. A fetch that is running keeps its end.
     const fn becomes(&mut self, provider: Provider) {
         self.provider = provider;
     }
@@ -137,14 +137,14 @@ fn a_provider_that_asks_for_patience_for_a_day_is_asked_when_it_wishes() {
     let before = day.begun.len();
     for _ in 0..23 * 60 {
         day.until(day.now + MINUTE);
-        // Strangers and reloads change nothing.
+        // Logins with unknown keys and reloads change nothing.
         assert_ne!(day.ask(), Answer::Start);
         day.freshness.want();
     }
     assert_eq!(day.state(), State::Failing);
     let asked = day.begun.len() - before;
     assert!((23 * 6 - 3..=23 * 6 + 3).contains(&asked), "{asked}");
-    // An administrator is not held up, and nor are those who cannot get in at all.
+    // An administrator is not held up, and neither are logins that have no usable keys.
     day.freshness.force();
     assert!(day.freshness.due(day.now));
     day.until(day.now + 2 * HOUR);
@@ -156,7 +156,8 @@ fn a_provider_that_asks_for_patience_for_a_day_is_asked_when_it_wishes() {
     assert!(started && day.freshness.due(day.now));
 }
 
-/// What is done at a time, what a login that lacks a key is told then (none: none comes), and what is to be seen after.
+/// An event at a time, the answer to a login that lacks a key then (none: no login comes), and the
+/// state after it.
 type Step = (Millis, fn(&mut Freshness, Millis), Option<Answer>, bool, Millis, State);
 
 const NOTHING: fn(&mut Freshness, Millis) = |_, _| {};
@@ -169,14 +170,14 @@ const FORCE: fn(&mut Freshness, Millis) = |freshness, _| freshness.force();
 const ABANDON: fn(&mut Freshness, Millis) = |freshness, _| freshness.abandon();
 
 #[test]
-fn what_each_event_leads_to() {
+fn each_event_leads_to_its_state() {
     use Answer::{Refuse, Start, Wait};
     use State::{Due, Empty, Failing, Fresh, InFlight, TooOld};
     const RUNNING: Millis = Millis::MAX;
     let steps: &[Step] = &[
         (0, NOTHING, None, true, 0, Empty),
         (0, BEGIN, Some(Wait), false, RUNNING, Empty),
-        // The retry comes before anybody has waited in vain; the one after it does not.
+        // The first retry comes within the time that a login waits; the one after it does not.
         (0, FAIL, Some(Wait), false, SECOND, Empty),
         (SECOND, BEGIN, Some(Wait), false, RUNNING, Empty),
         (SECOND, FAIL, Some(Start), true, 0, Empty),
@@ -189,7 +190,8 @@ fn what_each_event_leads_to() {
         (6 * MINUTE, BEGIN, Some(Wait), false, RUNNING, InFlight),
         (6 * MINUTE + 1_999, NOTHING, Some(Wait), false, RUNNING, InFlight),
         (6 * MINUTE + 2_000, NOTHING, Some(Refuse), false, RUNNING, InFlight),
-        // It is given up, as by a worker that goes: another is due, and may be waited for.
+        // The fetch is given up, as by a worker that ends: another is due, and logins may wait for
+        // it.
         (6 * MINUTE + 3_000, ABANDON, Some(Wait), true, 0, Due),
         (6 * MINUTE + 4_000, BEGIN, None, false, RUNNING, InFlight),
         // An administrator's wish outlives the fetch that is running.
@@ -197,13 +199,14 @@ fn what_each_event_leads_to() {
         (6 * MINUTE + 4_000, BUSY, None, true, 0, Failing),
         (6 * MINUTE + 4_000, BEGIN, None, false, RUNNING, Failing),
         (7 * MINUTE, BUSY, Some(Refuse), false, 8 * MINUTE, Failing),
-        // The provider has asked for patience: no reload, no stranger after the cooldown, no new worker is in its way.
+        // The provider has asked for patience: neither a reload, nor a login after the cooldown,
+        // nor a new worker causes a request.
         (12 * MINUTE, WANT, Some(Refuse), false, 3 * MINUTE, Failing),
         (13 * MINUTE, ABANDON, Some(Refuse), false, 2 * MINUTE, Failing),
         (15 * MINUTE, NOTHING, Some(Wait), true, 0, Failing),
         (15 * MINUTE, BEGIN, None, false, RUNNING, Failing),
         (15 * MINUTE, FAIL, None, false, 4 * SECOND, Failing),
-        // Too old: who lacks a key lacks all, and need not be patient.
+        // The keys are too old: a login without usable keys need not be patient.
         (25 * HOUR, BEGIN, Some(Wait), false, RUNNING, TooOld),
         (25 * HOUR, BUSY, Some(Start), true, 0, TooOld),
         (25 * HOUR, BEGIN, None, false, RUNNING, TooOld),
@@ -220,7 +223,7 @@ fn what_each_event_leads_to() {
     }
 }
 
-/// What may happen.
+/// The events that may happen.
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Becomes(Provider),
@@ -262,8 +265,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_in_three_days(
-        // Not much shorter than this, or a day is long to simulate.
+    fn keys_survive_any_events_in_three_days(
+        // Shorter times would make a day long to simulate.
         mut timing in timing().prop_map(|timing| Timing {
             refresh_interval: timing.refresh_interval.max(MINUTE), max_age: timing.max_age.max(MINUTE), ..timing
         }),
@@ -286,7 +289,7 @@ proptest! {
                     day.ends_at = None;
                 }
                 Event::AnotherTiming(other) => {
-                    // What is allowed by now, and from now on.
+                    // The number that is allowed by now; the rest follows the new timing.
                     allowed += 1 + (day.now - since) / timing.cooldown;
                     since = day.now;
                     timing = Timing {
@@ -303,7 +306,8 @@ proptest! {
         }
         let allowed = allowed + 1 + (day.now - since) / timing.cooldown;
         prop_assert!(day.on_demand <= allowed, "{} > {allowed}", day.on_demand);
-        // The outage is over: keys come within a minute and a half, or when the provider's patience is up.
+        // The outage is over: keys come within a minute and a half, or after the wait that the
+        // provider asked for.
         day.becomes(Provider::Good);
         day.until(day.now + 10 * MINUTE + 90 * SECOND + 10 * SECOND);
         prop_assert!(!matches!(day.state(), State::Empty | State::TooOld), "{:?}", day.state());

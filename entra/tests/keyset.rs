@@ -127,7 +127,7 @@ fn an_id_given_twice_belongs_to_no_key() {
     let keys = [SIGNER.jwk(), twin.clone(), OTHER.jwk()];
     let set = KeySet::parse(&document(&keys)).unwrap();
     assert_eq!((ids(&set), set.dropped()), (vec!["key-2"], 2));
-    // Neither the third nor the same key again brings it back.
+    // Neither a third key nor the same key again brings it back.
     let keys = [SIGNER.jwk(), SIGNER.jwk(), twin, OTHER.jwk()];
     assert_eq!(ids(&KeySet::parse(&document(&keys)).unwrap()), ["key-2"]);
 }
@@ -139,7 +139,7 @@ fn the_same_key_listed_again_counts_once() {
     let set = KeySet::parse(&document(&keys)).unwrap();
     assert_eq!((ids(&set), set.dropped()), (vec!["key-1", "key-2"], 0));
     assert!(set.find("key-1").unwrap().issuer().is_some());
-    // For two issuers it is none that can be meant.
+    // With two issuers it is dropped.
     let elsewhere = with(SIGNER.jwk(), "issuer", json!("https://elsewhere.example/"));
     let set = KeySet::parse(&document(&[OTHER.jwk(), SIGNER.jwk(), elsewhere])).unwrap();
     assert_eq!((ids(&set), set.dropped()), (vec!["key-2"], 2));
@@ -154,7 +154,7 @@ fn an_id_for_two_keys_in_one_document_is_none_in_the_other_either() {
     for joined in [torn.clone().join(whole.clone()), whole.clone().join(torn.clone())] {
         let joined = joined.unwrap();
         assert_eq!((ids(&joined), joined.dropped()), (vec!["key-2", "key-3"], 3));
-        // Nor in a third.
+        // Nor does a third document bring it back.
         assert_eq!(ids(&joined.join(whole.clone()).unwrap()), ["key-2", "key-3"]);
     }
 }

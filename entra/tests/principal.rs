@@ -1,18 +1,23 @@
-//! Which believed token is the right one for a role.
+//! Which verified tokens are accepted for a role.
 
 mod support;
 
-use entra::{Bearer, Code, Label, Principal, Refusal, Token, verify};
+use entra::{Bearer, Code, Label, Principal, Refusal, Revocations, Token, Uuid, verify};
 use serde_json::{Value, json};
 use support::*;
 
-fn believed(claims: &Value) -> Token {
+fn verified(claims: &Value) -> Token {
     verify(SIGNER.token(claims).as_bytes(), &Keys::usual(), &policy(), NOW).unwrap()
+}
+
+/// Checks a token where nothing is revoked everywhere.
+fn accepted(principal: &Principal, token: &Token) -> Result<(), Refusal> {
+    principal.accepts(token, Some(&Revocations::default()))
 }
 
 fn accepts(label: &str, claims: &Value) -> Result<(), Code> {
     let principal = Principal::of(&Label::parse(label).unwrap()).unwrap();
-    principal.accepts(&believed(claims)).map_err(|refusal| refusal.code())
+    accepted(&principal, &verified(claims)).map_err(|refusal| refusal.code())
 }
 
 fn label(oid: &str, rest: &str) -> String {
@@ -48,7 +53,8 @@ fn kinds_and_ids() {
     }
 }
 
-/// What a session is remembered by is enough to say whether its token would let it in on other terms.
+/// The facts that a session keeps are enough to decide whether its token would be accepted on other
+/// terms.
 #[test]
 fn a_session_is_judged_as_its_token_would_be() {
     let kinds = ["", ",type=user", ",type=group", ",type=service"];
@@ -62,26 +68,26 @@ fn a_session_is_judged_as_its_token_would_be() {
         one_factor(user_v1()),
         with(app_v1(), "amr", json!(["mfa"])),
     ];
-    let mut judged = 0;
-    for token in tokens.iter().map(believed) {
+    let mut compared = 0;
+    for token in tokens.iter().map(verified) {
         for oid in [PERSON, GROUP, APPLICATION, CLIENT] {
             let principals: Vec<_> = terms
                 .iter()
                 .map(|terms| Principal::of(&Label::parse(&label(oid, terms)).unwrap()).unwrap())
                 .collect();
-            for before in principals.iter().filter(|before| before.accepts(&token).is_ok()) {
+            for before in principals.iter().filter(|before| accepted(before, &token).is_ok()) {
                 let bearer = Bearer::of(&token, before);
                 for now in &principals {
-                    let accepts = now.accepts(&token).is_ok();
+                    let accepts = accepted(now, &token).is_ok();
                     assert_eq!(now.still_accepts(&bearer), accepts, "{before:?} {now:?} {token:?}");
-                    judged += 1;
+                    compared += 1;
                 }
-                let elsewhere = Principal { tenant_id: Some(entra::Uuid::nil()), ..*before };
+                let elsewhere = Principal { tenant_id: Some(Uuid::nil()), ..*before };
                 assert!(!elsewhere.still_accepts(&bearer));
             }
         }
     }
-    assert!(judged > 100, "{judged}");
+    assert!(compared > 100, "{compared}");
 }
 
 #[test]
@@ -130,7 +136,37 @@ fn revocation_at_the_second() {
     assert_eq!(at(NOW - 299), Err(Code::TokenRevoked));
 }
 
-/// A label and a token, with which of the defects in them, in the order of the contract.
+#[test]
+fn a_token_is_refused_if_its_role_or_its_object_is_revoked_or_revocations_are_unreadable() {
+    let token = verified(&user_v1());
+    let principal = |rest: &str| {
+        Principal::of(&Label::parse(&label(PERSON, &format!(",type=user{rest}"))).unwrap()).unwrap()
+    };
+    let of_object = |time: i64| {
+        let mut revocations = Revocations::default();
+        revocations.revoke(principal("").object_id, time, |_| true);
+        Some(revocations)
+    };
+    let revoked = |not_before| Err(Refusal::TokenRevoked { issued_at: NOW - 300, not_before });
+    let at = |seconds: i64| format!(",not_before={seconds}");
+    for (terms, revocations, expected) in [
+        (String::new(), of_object(NOW - 300), Ok(())),
+        (String::new(), of_object(NOW), revoked(NOW)),
+        (at(NOW - 100), of_object(0), revoked(NOW - 100)),
+        (at(NOW - 100), of_object(NOW), revoked(NOW)),
+        (at(NOW), of_object(NOW - 100), revoked(NOW)),
+        (String::new(), None, Err(Refusal::RevocationsUnreadable)),
+        (at(0), None, Err(Refusal::RevocationsUnreadable)),
+    ] {
+        let outcome = principal(&terms).accepts(&token, revocations.as_ref());
+        assert_eq!(outcome, expected, "{terms} {revocations:?}");
+    }
+    // Other defects come first, whether the revocations can be read or not.
+    let mfa = principal(",mfa").accepts(&verified(&user_v2()), None);
+    assert_eq!(mfa, Err(Refusal::MfaRequired { methods_listed: false }));
+}
+
+/// Checks a label and a token with these of the defects, in the order of the checks.
 fn with_defects([kind, object, mfa, not_before]: [bool; 4]) -> Result<(), Code> {
     let label = label(
         if object { GROUP } else { PERSON },
@@ -175,7 +211,7 @@ fn membership_comes_before_what_else_a_group_demands() {
 #[test]
 fn the_log_has_both_ids() {
     let label = Label::parse(&label(APPLICATION, ",type=user")).unwrap();
-    let refusal = Principal::of(&label).unwrap().accepts(&believed(&user_v1())).unwrap_err();
+    let refusal = accepted(&Principal::of(&label).unwrap(), &verified(&user_v1())).unwrap_err();
     assert!(matches!(refusal, Refusal::OidMismatch { .. }));
     let facts = refusal.facts();
     for fact in [("expected", APPLICATION), ("found", PERSON), ("found_app", CLIENT)] {

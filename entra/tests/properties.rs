@@ -1,4 +1,4 @@
-//! Whatever is changed in a valid token, it is not accepted as another one.
+//! No change makes a valid token another one that is accepted.
 
 mod support;
 

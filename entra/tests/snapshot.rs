@@ -1,4 +1,4 @@
-//! What of a snapshot is believed.
+//! Which snapshots, and which keys in them, are used.
 
 mod support;
 
@@ -27,12 +27,12 @@ fn parsed(content: &Value) -> Result<Snapshot, SnapshotFault> {
 }
 
 #[test]
-fn what_was_written_is_read() {
+fn a_written_snapshot_is_read_back() {
     assert_eq!(Snapshot::parse(&snapshot().to_bytes()), Ok(snapshot()));
 }
 
 #[test]
-fn an_older_one_is_as_good_while_no_key_of_it_was_withdrawn() {
+fn an_older_snapshot_is_within_a_later_one_that_has_all_its_keys() {
     let both = snapshot();
     let one = Snapshot { keys: both.keys[..1].to_vec(), fetched_at: THEN - HOUR, ..both.clone() };
     assert!(one.is_within(&both) && both.is_within(&both));
@@ -85,7 +85,7 @@ fn other_files_are_not_snapshots() {
 }
 
 #[test]
-fn keys_are_judged_as_those_of_a_document() {
+fn keys_are_read_by_the_rules_of_a_key_document() {
     let weak = with(SIGNER.jwk(), "n", json!("AQAB"));
     let secret = with(SIGNER.jwk(), "d", json!("AQAB"));
     for bad in [weak, secret, json!({"kid": "key-1"}), json!(7)] {

@@ -1,6 +1,7 @@
-//! What a token is taken apart into is wiped: no block of memory is given back with the signature or the claims in it.
+//! The parts of a token are wiped: no block of memory is freed with the signature or the claims in
+//! it.
 
-#![allow(clippy::disallowed_types, reason = "an allocator can look into a static only")]
+#![allow(clippy::disallowed_types, reason = "an allocator can use a static only")]
 
 mod support;
 
@@ -13,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use entra::Unverified;
 use support::*;
 
-/// Looks into every block that is given back.
+/// An allocator that searches every block before it is freed.
 struct Watchful;
 
 static WATCHED: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
@@ -23,21 +24,21 @@ static FOUND: AtomicUsize = AtomicUsize::new(0);
 static ALLOCATOR: Watchful = Watchful;
 
 #[expect(unsafe_code, reason = "an allocator")]
-// SAFETY: everything is left to the system's allocator.
+// SAFETY: every call goes to the system's allocator.
 unsafe impl GlobalAlloc for Watchful {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as this function's.
+        // SAFETY: the caller keeps this function's contract, which is the same.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the block is still the caller's, and has been zeroed or written from its beginning to its end.
+        // SAFETY: the block has not been freed yet, and was zeroed when it was allocated.
         let block = unsafe { std::slice::from_raw_parts(pointer, layout.size()) };
         let held = |secret: &Vec<u8>| block.windows(secret.len()).any(|part| part == secret.as_slice());
         if WATCHED.get().is_some_and(|secrets| secrets.iter().any(held)) {
             FOUND.fetch_add(1, Ordering::SeqCst);
         }
-        // SAFETY: as this function's.
+        // SAFETY: the caller keeps this function's contract, which is the same.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -53,7 +54,8 @@ fn nothing_of_a_token_is_left_behind() {
     let (_, claims) = signed.split_once('.').unwrap();
     let (signature, claims) = (decoded(signature), decoded(claims));
     let (keys, policy) = (Keys::usual(), policy());
-    // Long enough to be found nowhere else: half a signature, and several claims with what stands between them.
+    // Half a signature, and several claims with the text between them, are long enough to be found
+    // nowhere else.
     let secrets = [signature[..128].to_vec(), claims[..100].to_vec()];
     WATCHED.set(secrets).unwrap();
 
@@ -66,12 +68,12 @@ fn nothing_of_a_token_is_left_behind() {
     assert_eq!(found(), 0, "verified");
     drop(unverified);
     assert_eq!(found(), 0, "dropped");
-    // One that ends in what is no base64url is decoded up to there.
+    // A token whose last character is not base64url is decoded up to there.
     let broken = format!("{}!", &token[..token.len() - 1]);
     assert!(Unverified::parse(broken.as_bytes()).is_err());
     assert_eq!(found(), 0, "refused");
 
-    // It would have been noticed.
+    // The test would have found a copy: these two are found.
     drop(signature);
     drop(claims);
     assert_eq!(found(), 2);

@@ -1,9 +1,9 @@
-//! Keys, and tokens of the shapes Entra issues, for the tests of every crate.
+//! Keys and tokens like those of Entra, for the tests of every crate.
 
 #![allow(
     clippy::missing_panics_doc,
     clippy::must_use_candidate,
-    reason = "what panics here fails a test, which is what it is for"
+    reason = "a panic here fails a test, as it should"
 )]
 
 use aws_lc_rs::encoding::AsDer;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 /// The tenant of all tests.
 pub const TENANT: &str = "11111111-aaaa-bbbb-cccc-000000000001";
-/// A tenant of nobody.
+/// A tenant that no test is configured for.
 pub const OTHER_TENANT: &str = "11111111-aaaa-bbbb-cccc-000000000099";
 /// A person's object id.
 pub const PERSON: &str = "22222222-aaaa-bbbb-cccc-000000000002";
@@ -26,12 +26,12 @@ pub const APPLICATION: &str = "33333333-aaaa-bbbb-cccc-000000000003";
 pub const CLIENT: &str = "44444444-aaaa-bbbb-cccc-000000000004";
 /// A group's object id.
 pub const GROUP: &str = "55555555-aaaa-bbbb-cccc-000000000005";
-/// The resource the server accepts tokens for.
+/// The resource that the server accepts tokens for.
 pub const AUDIENCE: &str = "api://postgres";
 /// The issuer template of Entra's version 2.0 keys.
 pub const KEY_ISSUER: &str = "https://login.microsoftonline.com/{tenantid}/v2.0";
 
-/// base64url without padding.
+/// Encodes as base64url without padding.
 pub fn b64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
@@ -44,32 +44,32 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// A new key of 2048 bits.
+    /// Makes a new key of 2048 bits.
     pub fn new(id: &str) -> Self {
         Self::of_size(id, KeySize::Rsa2048)
     }
 
-    /// A new key.
+    /// Makes a new key of this size.
     pub fn of_size(id: &str, size: KeySize) -> Self {
         Self { id: id.to_owned(), pair: KeyPair::generate(size).expect("a key pair") }
     }
 
-    /// `n`, big-endian.
+    /// Returns `n`, big-endian.
     pub fn modulus(&self) -> Vec<u8> {
         self.pair.public_key().modulus().big_endian_without_leading_zero().to_owned()
     }
 
-    /// `e`, big-endian.
+    /// Returns `e`, big-endian.
     pub fn exponent(&self) -> Vec<u8> {
         self.pair.public_key().exponent().big_endian_without_leading_zero().to_owned()
     }
 
-    /// The public key as SubjectPublicKeyInfo.
+    /// Returns the public key as SubjectPublicKeyInfo.
     pub fn public_der(&self) -> Vec<u8> {
         self.pair.public_key().as_der().expect("a public key").as_ref().to_vec()
     }
 
-    /// An entry of a version 2.0 key document.
+    /// Returns the key as an entry of a version 2.0 key document.
     pub fn jwk(&self) -> Value {
         json!({
             "kty": "RSA", "use": "sig", "kid": self.id, "x5t": self.id,
@@ -77,8 +77,11 @@ impl Signer {
         })
     }
 
-    /// A signed token of exactly this many bytes. Each part grows by two, then by one, then by one byte; so both are padded:
-    /// the claims in one that nobody looks at, the header in another.
+    /// Returns a signed token of exactly this many bytes.
+    ///
+    /// A part in base64url grows by two bytes, then by one, then by one, so that one part alone
+    /// cannot have every length. Both parts are padded: the claims in a claim that no check reads,
+    /// the header in a member that no check reads.
     pub fn token_of_length(&self, claims: &Value, length: usize) -> String {
         let padded = |claims_pad: usize, header_pad: usize| {
             let header = with(self.header(), "pad", json!("T".repeat(header_pad)));
@@ -93,32 +96,32 @@ impl Signer {
             .expect("a token of that length")
     }
 
-    /// Signs anything.
+    /// Signs a message in any encoding.
     pub fn sign_with(&self, encoding: &'static dyn RsaEncoding, message: &[u8]) -> Vec<u8> {
         let mut signature = vec![0; self.pair.public_modulus_len()];
         self.pair.sign(encoding, &SystemRandom::new(), message, &mut signature).expect("a signature");
         signature
     }
 
-    /// Joins and signs two parts that need not be JSON.
+    /// Joins and signs two parts, which need not be JSON.
     pub fn token_of(&self, header: &[u8], claims: &[u8]) -> String {
         let signed = format!("{}.{}", b64(header), b64(claims));
         let signature = self.sign_with(&RSA_PKCS1_SHA256, signed.as_bytes());
         format!("{signed}.{}", b64(signature))
     }
 
-    /// The header of this key's tokens.
+    /// Returns the header of this key's tokens.
     pub fn header(&self) -> Value {
         json!({ "typ": "JWT", "alg": "RS256", "kid": self.id, "x5t": self.id })
     }
 
-    /// A token with these claims.
+    /// Returns a token with these claims.
     pub fn token(&self, claims: &Value) -> String {
         self.token_of(self.header().to_string().as_bytes(), claims.to_string().as_bytes())
     }
 }
 
-/// A person's claims, version 1.0, at `now` in Unix seconds.
+/// Returns a person's claims, version 1.0, at `now` (Unix seconds).
 pub fn user_v1(now: i64) -> Value {
     json!({
         "aud": AUDIENCE, "iss": format!("https://sts.windows.net/{TENANT}/"),
@@ -131,7 +134,7 @@ pub fn user_v1(now: i64) -> Value {
     })
 }
 
-/// A person's claims, version 2.0.
+/// Returns a person's claims, version 2.0.
 pub fn user_v2(now: i64) -> Value {
     json!({
         "aud": AUDIENCE, "iss": format!("https://login.microsoftonline.com/{TENANT}/v2.0"),
@@ -142,7 +145,7 @@ pub fn user_v2(now: i64) -> Value {
     })
 }
 
-/// An application's claims, version 1.0.
+/// Returns an application's claims, version 1.0.
 pub fn app_v1(now: i64) -> Value {
     json!({
         "aud": AUDIENCE, "iss": format!("https://sts.windows.net/{TENANT}/"),
@@ -152,7 +155,7 @@ pub fn app_v1(now: i64) -> Value {
     })
 }
 
-/// An application's claims, version 2.0, without `idtyp`.
+/// Returns an application's claims, version 2.0, without `idtyp`.
 pub fn app_v2(now: i64) -> Value {
     json!({
         "aud": AUDIENCE, "iss": format!("https://login.microsoftonline.com/{TENANT}/v2.0"),
@@ -162,7 +165,7 @@ pub fn app_v2(now: i64) -> Value {
     })
 }
 
-/// The same claims with one member set, or removed when null.
+/// Returns the claims with one member set, or removed if `value` is null.
 pub fn with(mut claims: Value, name: &str, value: Value) -> Value {
     let members = claims.as_object_mut().expect("an object");
     if value.is_null() {
@@ -173,7 +176,7 @@ pub fn with(mut claims: Value, name: &str, value: Value) -> Value {
     claims
 }
 
-/// Now, in Unix seconds.
+/// Returns the present time in Unix seconds.
 pub fn unix_now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
     i64::try_from(since.as_secs()).expect("a year below 292 billion")

@@ -1,4 +1,4 @@
-//! Why a login would fail, for an administrator: a login without a connection, before a witness.
+//! Why a login would fail, for an administrator: a login without a connection, with its checks observed.
 //!
 //! The way is the login's own, [`crate::login::attend_before`]. What is said beside it is read again, to be shown, and decides nothing.
 
@@ -79,10 +79,10 @@ fn explain(token: Argument<'_>, role_name: Option<Argument<'_>>) -> Result<Vec<R
 
 /// What a login comes to before it matters as whom: the steps of [`attend_before`] that are about no role.
 fn attend_anyone(visitor: &Visitor, trail: &mut Trail, text: &[u8]) -> Result<(), Denial> {
-    use entra::Witness;
-    trail.reach(Step::Configuration);
+    use entra::Observer;
+    trail.step(Step::Configuration);
     let rules = rules_for(visitor)?;
-    trail.reach(Step::Administrator);
+    trail.step(Step::Administrator);
     check_association(visitor, &rules)?;
     judge(visitor, text, &rules, trail).map(drop)
 }

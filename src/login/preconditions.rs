@@ -3,7 +3,7 @@
 //! Most of it is decided before the token is asked for, so that none is sent in vain, and again after it has arrived, because the
 //! client decides how long that takes.
 
-use entra::{Code, Refusal, Token};
+use entra::Code;
 
 use crate::catalog::{self, Role};
 use crate::keys;
@@ -65,21 +65,5 @@ pub(super) fn check_association(visitor: &Visitor, rules: &Rules) -> Result<(), 
             Err(Denial::new(Code::NotConfigured, &name, facts))
         }
         Some(_) => Ok(()),
-    }
-}
-
-/// Whether tokens of this object count, for whatever role, and those of a role whose tokens count from `own` on.
-pub(super) fn check_revocations(token: &Token, own: Option<i64>, name: &str) -> Result<(), Denial> {
-    let Some(revocations) = catalog::revocations() else {
-        let facts = vec![("problem", "the label of azure_ad_user cannot be read".to_owned())];
-        return Err(Denial::new(Code::Internal, name, facts));
-    };
-    let issued_at = token.issued_at;
-    let everywhere = revocations.not_before(token.object_id, token.kind, token.application);
-    match own.max(everywhere) {
-        Some(not_before) if issued_at < not_before => {
-            Err(Denial::of(&Refusal::TokenRevoked { issued_at, not_before }, name))
-        }
-        _ => Ok(()),
     }
 }

@@ -29,7 +29,6 @@ use entra::{Code, Label, Principal, Token};
 use pgrx::prelude::*;
 
 use crate::catalog::{self, Link, Role, Standing};
-use crate::login::preconditions::check_revocations;
 use crate::pg::hook::{UtilityCall, guarded, start_executor, utility_hook};
 use crate::pg::text::decode;
 use crate::pg::wire::{Connection, Method};
@@ -213,7 +212,6 @@ fn check_link(role: pg_sys::Oid, object_id: entra::Uuid, name: &str) -> Result<(
         Link::Bound(label) if label.object_id == Some(object_id) => {
             let still = |token: &Token| {
                 check_terms(token, &label, name)?;
-                check_revocations(token, label.not_before, name)?;
                 check_still_associated(token, name)
             };
             own::with_token(still).unwrap_or(Ok(())).map_err(|denial| (name.to_owned(), denial))
@@ -237,9 +235,10 @@ fn check_line(connection: Option<Connection>) -> Result<(), Broken> {
     broken(&decode(name.to_bytes()), Code::NotLinked, problem)
 }
 
-/// Whether the role, which is linked to the same object, would let the token in now.
+/// Checks whether the role, which is linked to the same object, would accept the token now: by the
+/// terms of its link, and by what has been revoked.
 fn check_terms(token: &Token, label: &Label, name: &str) -> Result<(), Denial> {
-    let accepts = |principal: Principal| principal.accepts(token);
+    let accepts = |principal: Principal| principal.accepts(token, catalog::revocations().as_ref());
     Principal::of(label).map_or(Ok(()), accepts).map_err(|refusal| Denial::of(&refusal, name))
 }
 

@@ -335,7 +335,7 @@ impl Place {
             application: application.into_bytes(),
             has_application: bearer.application.is_some(),
             via_group: bearer.group.is_some(),
-            is_application: bearer.kind == TokenKind::Application,
+            is_application: bearer.kind == TokenKind::Service,
             second_factor: bearer.second_factor,
             has_display_name: session.display_name.is_some(),
             has_token_id: session.token_id.is_some(),
@@ -361,7 +361,7 @@ impl Place {
             bearer: Bearer {
                 tenant: id(self.tenant),
                 object_id: id(self.object_id),
-                kind: if self.is_application { TokenKind::Application } else { TokenKind::User },
+                kind: if self.is_application { TokenKind::Service } else { TokenKind::User },
                 application: self.has_application.then(|| id(self.application)),
                 group: self.via_group.then(|| id(self.linked_to)),
                 second_factor: self.second_factor,

@@ -12,7 +12,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use entra::{Bearer, Principal, Revocations};
+use entra::{Principal, Revocations};
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags};
 use pgrx::prelude::*;
 
@@ -155,9 +155,7 @@ fn what_is_lost(session: &Session, revocations: &Revocations, lacks_admin: bool)
     if !Principal::of(&label).is_some_and(|principal| principal.still_accepts(&session.bearer)) {
         return Some(Ending::TermsChanged);
     }
-    let Bearer { object_id, kind, application, .. } = session.bearer;
-    let everywhere = revocations.not_before(object_id, kind, application);
-    if label.not_before.max(everywhere).is_some_and(|not_before| session.issued_at < not_before) {
+    if revocations.revoked_before(session.bearer.holder(), session.issued_at, label.not_before).is_some() {
         return Some(Ending::TokensRevoked);
     }
     lacks_admin.then_some(Ending::NoAdmin)

@@ -58,13 +58,12 @@ fn row(
     f64,
     Text,
 ) {
-    let kind = if session.bearer.kind == entra::TokenKind::Application { "service" } else { "user" };
     (
         session.pid,
         catalog::role_of(session.role).map(|role| Text::name(&role.name)),
         uuid(session.bearer.object_id),
         uuid(session.bearer.tenant),
-        kind,
+        session.bearer.kind.as_str(),
         session.bearer.group.map(uuid),
         session.bearer.application.map(uuid),
         session.display_name.as_deref().map(Text::shown),

@@ -17,7 +17,8 @@ const PLACES: [&str; 4] = ["password", "pam", "oauth", "seal"];
 const DOORS: usize = 3;
 
 /// Whose token it was.
-const KINDS: [(TokenKind, &str); 2] = [(TokenKind::User, "user"), (TokenKind::Application, "service")];
+const KINDS: [(TokenKind, &str); 2] =
+    [(TokenKind::User, TokenKind::User.as_str()), (TokenKind::Service, TokenKind::Service.as_str())];
 
 /// Upper bounds of the histogram, in microseconds; what took longer has a bucket of its own.
 const BOUNDS: [u32; 7] = [50, 100, 250, 1_000, 10_000, 100_000, 1_000_000];

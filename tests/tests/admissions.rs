@@ -252,7 +252,7 @@ fn the_log_lines_of_applications_and_groups() {
         link(&cluster, "dbas", GROUP, "group");
         let now = unix_now();
         let ann = "kind=user app={CLIENT} upn=ann@contoso.example";
-        let robot = "kind=application app={CLIENT} upn=none";
+        let robot = "kind=service app={CLIENT} upn=none";
         for (role, claims, object, about) in [
             ("robot", app_v1(now), APPLICATION, robot),
             ("robot", app_v2(now), APPLICATION, robot),

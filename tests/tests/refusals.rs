@@ -401,7 +401,7 @@ fn token_revoked() {
 fn wrong_kind() {
     with_ann("", |_, cluster, _provider| {
         link(&cluster, "robot", APPLICATION, "service");
-        let facts = ["expected=user", "found=application"];
+        let facts = ["expected=user", "found=service"];
         let refusal = plain("wrong_kind", "role \"ann\" needs a user's access token", &facts);
         refused(&cluster, "ann", &KEY.token(&app_v1(unix_now())), &refusal);
         let facts = ["expected=service", "found=user"];

@@ -1,9 +1,9 @@
-//! What the tests of this crate share: a fixed time, a policy, the only keys there are.
+//! The helpers of this crate's tests: a fixed time, a policy, keys.
 #![allow(dead_code, unused_imports, unreachable_pub, missing_docs, reason = "each test file uses its part")]
 
 use std::sync::LazyLock;
 
-use entra::{Cloud, Key, KeyLookup, Label, Policy, Principal, RawPolicy, Refusal, Revocations, Unverified};
+use entra::{Key, KeyLookup, Label, Policy, Principal, RawPolicy, Refusal, Revocations, Unverified};
 pub use issuer::{
     APPLICATION, AUDIENCE, CLIENT, GROUP, KEY_ISSUER, OTHER_TENANT, PERSON, Signer, TENANT, b64, with,
 };
@@ -18,7 +18,7 @@ pub fn key_of(signer: &Signer, issuer: Option<&str>) -> Key {
     Key::new(&signer.id, &signer.modulus(), &signer.exponent(), issuer).unwrap()
 }
 
-/// The only keys there are.
+/// The keys that tokens are verified by.
 pub struct Keys(pub Vec<Key>);
 
 impl Keys {
@@ -34,15 +34,7 @@ impl KeyLookup for Keys {
 }
 
 pub fn raw_policy() -> RawPolicy<'static> {
-    RawPolicy {
-        tenant_id: TENANT,
-        audience: AUDIENCE,
-        cloud: Cloud::Public,
-        issuers: "",
-        allowed_clients: "",
-        required_permission: "",
-        clock_skew: 60,
-    }
+    RawPolicy::for_tenant(TENANT, AUDIENCE)
 }
 
 pub fn policy() -> Policy {
@@ -65,13 +57,14 @@ pub fn app_v2() -> Value {
     issuer::app_v2(NOW)
 }
 
-/// Whether a token could open a role with this label, if a key not yet known had signed it.
+/// Checks whether a token would be accepted for a role with this label, if a key that is not known
+/// yet had signed it.
 pub fn could_open(token: &Unverified<'_>, label: &str) -> Result<(), Refusal> {
     let principal = Principal::of(&Label::parse(label).unwrap()).unwrap();
-    token.could_pass(&policy(), NOW, &principal, &Revocations::default())
+    token.could_pass(&policy(), NOW, &principal, Some(&Revocations::default()))
 }
 
-/// The label of a role linked to the person of the tokens.
+/// Returns the label of a role linked to the person of the tokens.
 pub fn persons_label() -> String {
     format!("aadauth,oid={PERSON},type=user,tenant_id={TENANT}")
 }

@@ -94,7 +94,7 @@ fn advertised<'a>(rule: &'a Rule, policy: &Policy) -> impl Iterator<Item = Strin
 mod tests {
     use std::collections::BTreeSet;
 
-    use entra::{Cloud, Policy, RawPolicy};
+    use entra::{Policy, RawPolicy};
 
     use super::super::line::Rule;
     use super::{Validator, findings, validator};
@@ -116,16 +116,9 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_named() {
-        let policy = Policy::parse(&RawPolicy {
-            tenant_id: "11111111-aaaa-bbbb-cccc-000000000001",
-            audience: "api://postgres",
-            cloud: Cloud::Public,
-            issuers: "",
-            allowed_clients: "",
-            required_permission: "",
-            clock_skew: 60,
-        })
-        .map_err(|fault| fault.to_string());
+        let policy =
+            Policy::parse(&RawPolicy::for_tenant("11111111-aaaa-bbbb-cccc-000000000001", "api://postgres"))
+                .map_err(|fault| fault.to_string());
         for good in [&[ISSUER, SCOPE, DELEGATED, OURS][..], &[ISSUER, SCOPE, "map=m", OURS]] {
             assert_eq!(reasons(good, &policy), "", "{good:?}");
         }

@@ -1,29 +1,29 @@
-//! What an `oauth` line of pg_hba.conf tells clients: where to acquire a token, and for what.
+//! The issuer and scope that an `oauth` line of pg_hba.conf tells clients: where to acquire a
+//! token, and for which resource.
 //!
-//! A client that believes a line which does not fit the policy comes back with tokens that are refused, or sends its user to a
-//! stranger to sign in. So such a line is pointed out, and admits nobody.
+//! A client that follows a line which does not fit the policy gets tokens that are refused, or
+//! sends its user to sign in at a foreign server. So such a line accepts no login and is reported.
 
-use crate::policy::Policy;
+use crate::policy::{API, Policy};
 
-/// What clients append to an issuer to find its documents (OpenID Connect Discovery 1.0, section 4; RFC 8414, section 3). A line
-/// may name either.
+/// The paths that clients append to an issuer to find its documents (OpenID Connect Discovery 1.0,
+/// section 4; RFC 8414, section 3). A line may name the issuer or either document.
 const DISCOVERY: [&str; 2] = ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
 
-/// The scheme of the application id URI that Entra suggests: `api://<client id>`.
-const API: &str = "api://";
-
 impl Policy {
-    /// Whether tokens of the issuer that a line names would be accepted.
+    /// Returns whether tokens of the issuer that a line names would be accepted.
     #[must_use]
     pub fn fits_advertised_issuer(&self, issuer: &str) -> bool {
         let bare = DISCOVERY.iter().find_map(|suffix| issuer.strip_suffix(suffix)).unwrap_or(issuer);
         self.accepts_issuer(bare)
     }
 
-    /// Whether a token acquired with the scope that a line names can be for an accepted audience.
+    /// Returns whether a token acquired with the scope that a line names can be for an accepted
+    /// audience.
     ///
-    /// Scopes are separated by blanks; Entra's are the resource, a slash and a permission, `/.default` for all of them. A token
-    /// of version 2.0 names the resource by its client id, so `api://<client id>/…` leads to it as well.
+    /// Scopes are separated by blanks. Each of Entra's is the resource, a slash and a permission,
+    /// or `/.default` for all permissions. A version 2.0 token names the resource by its client id,
+    /// so `api://<client id>/...` leads to that audience as well.
     #[must_use]
     pub fn fits_advertised_scope(&self, scope: &str) -> bool {
         let resources =
@@ -37,21 +37,12 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Cloud, Policy, RawPolicy};
+    use crate::policy::{Policy, RawPolicy};
 
     const TENANT: &str = "11111111-aaaa-bbbb-cccc-000000000001";
 
     fn policy(audience: &str) -> Policy {
-        Policy::parse(&RawPolicy {
-            tenant_id: TENANT,
-            audience,
-            cloud: Cloud::Public,
-            issuers: "",
-            allowed_clients: "",
-            required_permission: "",
-            clock_skew: 60,
-        })
-        .expect("a policy")
+        Policy::parse(&RawPolicy::for_tenant(TENANT, audience)).expect("a policy")
     }
 
     #[test]

@@ -1,18 +1,19 @@
-//! Foreign text, made fit for a log line.
+//! Text from outside, made safe to log.
 
 use std::fmt;
 
 use crate::limits;
 
-/// Text from a token or a document that nobody has vouched for: at most [`limits::MAX_SHOWN_CHARS`] characters of it.
+/// Text from a token or a document that is not verified: at most [`limits::MAX_SHOWN_CHARS`]
+/// characters of it.
 ///
-/// Shown, it has its quotes, backslashes, control and other unprintable characters escaped, so that it can neither end a
-/// log line nor colour a terminal.
+/// Its `Display` escapes quotes, backslashes, control and other unprintable characters, so that it
+/// can neither end a log line nor change the colours of a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Untrusted(String);
 
 impl Untrusted {
-    /// Keeps what will be shown, and no more.
+    /// Keeps as much of `text` as will be shown.
     #[must_use]
     pub fn new(text: &str) -> Self {
         let mut kept: String = text.chars().take(limits::MAX_SHOWN_CHARS).collect();
@@ -22,7 +23,7 @@ impl Untrusted {
         Self(kept)
     }
 
-    /// The text as it came; whoever shows it escapes it.
+    /// Returns the text without escapes. The caller must escape it before showing it.
     #[must_use]
     pub fn raw(&self) -> &str {
         &self.0
@@ -40,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_leaves_the_line() {
+    fn no_character_can_end_a_log_line() {
         let shown = Untrusted::new("a\nb\u{1b}[31m\"\\\u{202e}\0").to_string();
         assert_eq!(shown, "a\\nb\\u{1b}[31m\\\"\\\\\\u{202e}\\0");
     }
