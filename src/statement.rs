@@ -7,5 +7,5 @@ pub(crate) mod label_provider;
 pub(crate) mod parse;
 mod request;
 mod rewrite;
-pub(crate) mod role_lists;
+pub(crate) mod named_roles;
 mod truncated;

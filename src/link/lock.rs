@@ -22,7 +22,7 @@ use crate::link::{escalation, rights};
 use crate::pg::error::{Fault, Result};
 use crate::pg::interrupts;
 use crate::statement::parse::{Named, Statement};
-use crate::statement::role_lists::Roles;
+use crate::statement::named_roles::Roles;
 
 const HELD: u32 = pg_sys::RowExclusiveLock;
 /// What SECURITY LABEL and, from 16 on, GRANT take by themselves.

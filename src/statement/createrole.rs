@@ -14,7 +14,7 @@ use crate::catalog::{self, Role};
 use crate::link::rights::{self, HAS_ADMIN_OPTION_RULES};
 use crate::pg::error::{Fault, Result};
 use crate::statement::parse::Statement;
-use crate::statement::role_lists::Roles;
+use crate::statement::named_roles::Roles;
 
 /// A statement of an administrator who is no superuser goes no further than the roles it holds itself.
 pub(crate) fn check(statement: &Statement) -> Result<()> {

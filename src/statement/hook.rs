@@ -21,7 +21,7 @@ use crate::pg::spi::{as_superuser, is_own_statement};
 use crate::pg::{allocate, interrupts};
 use crate::statement::parse::{self, Named, Statement};
 use crate::statement::request::{self, Request};
-use crate::statement::role_lists::Roles;
+use crate::statement::named_roles::Roles;
 use crate::statement::{createrole, invariants, rewrite, truncated};
 
 thread_local! {

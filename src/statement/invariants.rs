@@ -10,7 +10,7 @@ use crate::pg::error::{Fault, Result};
 use crate::pg::interrupts;
 use crate::pg::spi::{as_superuser, quoted};
 use crate::statement::parse::Named;
-use crate::statement::role_lists::Roles;
+use crate::statement::named_roles::Roles;
 
 /// Roles are as a link, or the lack of one, asks for. `through` is what they may have become members of; `new`, what the
 /// statement has granted.

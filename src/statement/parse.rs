@@ -8,7 +8,7 @@ use entra::Uuid;
 use pgrx::prelude::*;
 
 use crate::catalog::{self, INTERNAL_PROVIDER, PROVIDER, Role};
-use crate::statement::role_lists::{Roles, nodes};
+use crate::statement::named_roles::{Roles, nodes};
 
 /// A statement about roles.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use pgrx::prelude::*;
 
 use crate::catalog::USER_ROLE;
 use crate::statement::parse::{Named, granted_role, role_spec};
-use crate::statement::role_lists::{nodes, retain};
+use crate::statement::named_roles::{nodes, retain};
 
 /// CREATE ROLE without `azure_ad_user` among the roles it is IN, and without a password.
 ///
