@@ -1,71 +1,118 @@
-//! Lists of roles in a statement, read where they stand in its tree.
+//! Roles as a statement names them, one or a list, read where they are in its tree.
 //!
-//! Whoever writes a statement decides how long they are, right or no right to it. So nothing of such a list is copied before it
-//! is known to be distinct roles that exist; and whoever goes through one looks, at each item, whether to go on. This is the only
-//! file that reads PostgreSQL's lists.
+//! The length of a list is decided by the writer of the statement, with or without a right to it.
+//! So nothing of a list is copied before it is known to be distinct roles that exist, and a loop
+//! over a list checks for interrupts at each item.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 
 use pgrx::prelude::*;
 
 use crate::catalog::{self, ADMIN_ROLE, Role, USER_ROLE};
 use crate::pg::error::Result;
+use crate::pg::list::List;
+use crate::pg::node::{AccessPriv, Node, RoleSpec, Specified};
 use crate::pg::{allocate, interrupts};
-use crate::statement::parse::Named;
 
-/// Makes a role of an item of a list; none: it names none.
-pub(crate) type Reader = unsafe fn(*mut pg_sys::Node) -> Option<Named>;
-
-/// Roles that a statement lists.
+/// A role as a statement names it. It is looked up when it is needed, before or after the statement
+/// has run.
 #[derive(Debug, Clone)]
-pub(crate) enum Roles {
-    /// One, named where there can be no list.
-    One(Named),
-    /// Lists, one after the other.
-    Listed(Lists),
+pub(crate) enum Named {
+    /// By name.
+    Name(CString),
+    /// As CURRENT_USER and the like.
+    Id(pg_sys::Oid),
 }
 
-/// Lists of a tree that lives as long as the statement.
-#[derive(Debug, Clone)]
-pub(crate) struct Lists {
-    lists: [*mut pg_sys::List; 2],
-    read: Reader,
-}
-
-impl Roles {
-    /// What two lists name, either of which may be null, the empty one.
-    ///
-    /// # Safety
-    /// They live as long as this, and `read` reads their items.
-    #[expect(unsafe_code, reason = "keeps pointers into a tree")]
-    pub(crate) const unsafe fn listed(lists: [*mut pg_sys::List; 2], read: Reader) -> Self {
-        Self::Listed(Lists { lists, read })
-    }
-
-    /// None.
-    pub(crate) const fn none() -> Self {
-        const fn reads_nothing(_: *mut pg_sys::Node) -> Option<Named> {
-            None
+impl Named {
+    /// Returns the role that a node of the tree names; none for PUBLIC.
+    pub(crate) fn specified(spec: RoleSpec<'_>) -> Option<Self> {
+        match spec.specified() {
+            Specified::Name(name) => Some(Self::Name(name.to_owned())),
+            Specified::Id(id) => Some(Self::Id(id)),
+            Specified::Public => None,
         }
-        Self::Listed(Lists { lists: [std::ptr::null_mut(); 2], read: reads_nothing })
     }
 
-    /// As the statement names them, existing or not, as often as it does.
+    /// Reads an item of a list of roles.
+    pub(crate) fn listed(node: Node<'_>) -> Option<Self> {
+        RoleSpec::of(node).and_then(Self::specified)
+    }
+
+    /// Reads an item of a list of granted roles.
+    pub(crate) fn granted(node: Node<'_>) -> Option<Self> {
+        AccessPriv::of(node).and_then(AccessPriv::name).map(|name| Self::Name(name.to_owned()))
+    }
+
+    /// Returns whether it is the role of a name.
+    pub(crate) fn is(&self, name: &CStr) -> bool {
+        match self {
+            Self::Name(own) => own.as_c_str() == name,
+            Self::Id(_) => self.role().is_some_and(|role| role.name.as_c_str() == name),
+        }
+    }
+
+    /// Returns the role, if it exists.
+    pub(crate) fn role(&self) -> Option<Role> {
+        match self {
+            Self::Name(name) => catalog::role_named(name),
+            Self::Id(id) => catalog::role_of(*id),
+        }
+    }
+}
+
+/// Reads an item of a list; none if it names no role.
+type Reader<'tree> = fn(Node<'tree>) -> Option<Named>;
+
+/// Roles that a statement names.
+#[derive(Debug, Clone)]
+pub(crate) enum Roles<'tree> {
+    /// One, where the statement can have no list.
+    One(Named),
+    /// The roles of two lists, either of which may be empty.
+    Listed([List<'tree>; 2], Reader<'tree>),
+}
+
+impl<'tree> Roles<'tree> {
+    /// The roles of one list.
+    pub(crate) fn listed(list: List<'tree>) -> Self {
+        Self::Listed([list, List::EMPTY], Named::listed)
+    }
+
+    /// The roles of two lists.
+    pub(crate) fn of_both(one: List<'tree>, other: List<'tree>) -> Self {
+        Self::Listed([one, other], Named::listed)
+    }
+
+    /// The granted roles of GRANT and REVOKE.
+    pub(crate) fn granted(list: List<'tree>) -> Self {
+        Self::Listed([list, List::EMPTY], Named::granted)
+    }
+
+    /// No role.
+    pub(crate) fn none() -> Self {
+        Self::listed(List::EMPTY)
+    }
+
+    /// Returns the roles as the statement names them, existing or not, as often as it does.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Named> + '_ {
         let (one, listed) = match self {
             Self::One(one) => (Some(one), None),
-            Self::Listed(listed) => (None, Some(listed)),
+            Self::Listed(lists, read) => (None, Some((lists, read))),
         };
         let one = one.into_iter().inspect(|_| interrupts::check()).cloned();
-        one.chain(listed.into_iter().flat_map(Lists::names))
+        let listed = listed.into_iter().flat_map(|(lists, read)| {
+            lists.iter().flat_map(|list| list.nodes()).filter_map(|node| read(node))
+        });
+        one.chain(listed)
     }
 
-    /// Those that exist, as often as they are named.
+    /// Returns those that exist, as often as they are named.
     pub(crate) fn existing(&self) -> impl Iterator<Item = Role> + '_ {
         self.iter().filter_map(|named| named.role())
     }
 
-    /// Those that exist, each once, by oid.
+    /// Returns those that exist, each once, in the order of their oids.
     pub(crate) fn distinct(&self) -> Result<Vec<Role>> {
         let mut ids = allocate::collect(self.existing().map(|role| role.id.to_u32()))?;
         ids.sort_unstable();
@@ -73,66 +120,18 @@ impl Roles {
         allocate::collect(ids.into_iter().map(pg_sys::Oid::from).filter_map(catalog::role_of))
     }
 
-    /// Whether a role of this name is among them.
+    /// Returns whether a role of this name is among them.
     pub(crate) fn name(&self, name: &CStr) -> bool {
         self.iter().any(|role| role.is(name))
     }
 
-    /// The first that is one of the two roles. Nothing is looked up but that.
+    /// Returns the first that is a marker role. No other role is looked up.
     pub(crate) fn marker(&self) -> Option<Role> {
         self.iter().find(|role| role.is(USER_ROLE) || role.is(ADMIN_ROLE))?.role()
     }
 
-    /// Whether there is none.
+    /// Returns whether no role is named.
     pub(crate) fn is_empty(&self) -> bool {
         self.iter().next().is_none()
-    }
-}
-
-impl Lists {
-    #[expect(unsafe_code, reason = "reads parse trees")]
-    fn names(&self) -> impl Iterator<Item = Named> + '_ {
-        // SAFETY: whoever made this has promised that these are lists, and what is in them.
-        self.lists
-            .iter()
-            .flat_map(|list| unsafe { nodes(*list) })
-            .filter_map(|node| unsafe { (self.read)(node) })
-    }
-}
-
-/// The items of a list, each after a look whether to go on.
-///
-/// # Safety
-/// The list lives as long as the iterator, or is null, the empty one.
-#[expect(unsafe_code, reason = "reads parse trees")]
-pub(crate) unsafe fn nodes(list: *mut pg_sys::List) -> impl Iterator<Item = *mut pg_sys::Node> {
-    // SAFETY: see above.
-    let length = unsafe { list.as_ref() }.map_or(0, |list| list.length);
-    (0..usize::try_from(length).unwrap_or_default()).map(move |n| {
-        interrupts::check();
-        // SAFETY: see above; a list has as many cells as its length says (pg_list.h), and these hold pointers.
-        unsafe { (*(*list).elements.add(n)).ptr_value.cast() }
-    })
-}
-
-/// The list with those items only for which `keep` holds, in one pass; the empty list is null.
-///
-/// # Safety
-/// A list of pointers that nobody else has, or null.
-#[expect(unsafe_code, reason = "changes a list of a parse tree")]
-pub(crate) unsafe fn retain(
-    list: *mut pg_sys::List,
-    keep: impl Fn(*mut pg_sys::Node) -> bool,
-) -> *mut pg_sys::List {
-    let mut kept = 0;
-    // SAFETY: see above; what is kept comes to lie where something was that has been looked at.
-    unsafe {
-        for node in nodes(list) {
-            if keep(node) {
-                (*(*list).elements.add(kept)).ptr_value = node.cast();
-                kept += 1;
-            }
-        }
-        pg_sys::list_truncate(list, i32::try_from(kept).unwrap_or_default())
     }
 }
