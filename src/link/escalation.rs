@@ -13,9 +13,9 @@ use crate::pg::error::{Fault, Result};
 /// Checks that no linked role at or below `role` reaches a role that could lift its guard. Only
 /// within `as_superuser`.
 ///
-/// A linked role that could become a superuser, or a role that may SET a parameter of its guard,
-/// could keep this library out of its own sessions: by the options of its client, which are applied
-/// one after the other, SET ROLE included.
+/// A linked role that could become a superuser, or could become a role that may SET a parameter of
+/// the guard, could keep this library out of its own sessions: by the options of its client, which
+/// are applied one after the other, SET ROLE included.
 ///
 /// `role` is where something changed. The roles above it are looked at, on whatever terms it is
 /// their member, and the linked roles below it. `new` is what the statement that is checked has

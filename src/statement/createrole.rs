@@ -116,8 +116,8 @@ fn may_not_change(role: &Role) -> Fault {
     Fault::denied(format!("permission denied to change role \"{}\"", role.display_name()))
 }
 
-/// Checks that CREATEROLE is given. From 16 on it administers only roles that its holder has
-/// created, and an administrator may give it, as PostgreSQL lets every role that has it.
+/// Checks that an administrator may give CREATEROLE. From 16 on it administers only roles that its
+/// holder has created, and PostgreSQL lets every role give it that has it.
 fn may_give_createrole() -> Result<()> {
     if HAS_ADMIN_OPTION_RULES {
         return Ok(());

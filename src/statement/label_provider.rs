@@ -89,8 +89,8 @@ fn parse(provider: &Provider, text: &CStr) -> Result<Label> {
     })
 }
 
-/// Checks a label that is about to be written, and that the current user may write it. No label: the
-/// role's label is about to be removed.
+/// Checks a label that is about to be written, and that the current user may write it. Without a
+/// label, checks that the current user may remove the one that is there.
 fn check(
     provider: &Provider,
     object: pg_sys::ObjectAddress,
@@ -108,8 +108,10 @@ fn check(
         return Ok(());
     }
     let Some(role) = catalog::role_of(object.objectId) else { return Ok(()) };
-    if EXPECTED.take().is_some_and(|expected| expected != role.id) {
-        return Err(lock::renamed(&role));
+    match EXPECTED.take() {
+        Some(expected) if expected == pg_sys::InvalidOid => return Err(created(&role)),
+        Some(expected) if expected != role.id => return Err(lock::renamed(&role)),
+        _ => {}
     }
     catalog::announce_change(role.id);
     match label {
@@ -123,6 +125,11 @@ fn check(
         }
         None => may_remove(&role),
     }
+}
+
+/// Returns the error for a role that was not there when the statement was read, and so is not locked.
+fn created(role: &Role) -> Fault {
+    Fault::prerequisite(format!("role \"{}\" was concurrently created", role.display_name()))
 }
 
 /// Checks a label of `azure_ad_admin`, which names the tenant that the server is associated with. A
