@@ -1,16 +1,25 @@
-//! Who takes turns with whom: locks on roles, held to the end of the transaction.
+//! Which sessions wait for each other: locks on roles, held to the end of the transaction.
 //!
-//! | who | how firmly | waits for |
+//! | what a session does | its lock on the role | waits for |
 //! |---|---|---|
-//! | a statement about a role, once core has let it through | [`HELD`] | who links the role |
-//! | who unlinks a role, rebinds it, or makes it a member of an Azure AD role | [`ENDED`] | another such, who links it |
-//! | who links a role | [`BEGUN`] | all of these |
+//! | a statement about the role, once PostgreSQL has let it through | RowExclusive | a link |
+//! | unlink, rebind, make a member of an Azure AD role | ShareUpdateExclusive | its like, a link |
+//! | link the role | ShareRowExclusive | all of these |
 //!
-//! Grants and links are [`HELD`] by whom a role reaches, too, and wait there for whoever puts a role that could lift a guard
-//! above others, who waits for them.
+//! An example: while a transaction that has run `ALTER ROLE ann CONNECTION LIMIT 1` is left open,
+//! other sessions can unlink ann, which is what an administrator must always be able to do. To link
+//! ann they wait.
 //!
-//! So nobody can keep a role from being unlinked by a transaction that is left open. Administrators are locked in the same
-//! way, by `azure_ad_admin`, and before any other role; roles by oid. Nobody who has no right to what they ask for gets a lock.
+//! Administrators are locked in the same way, by a lock on `azure_ad_admin`, which comes before the
+//! locks on all other roles. Several other roles are locked in the order of their oids. A lock is
+//! taken only for a user who has the right to what was asked for.
+//!
+//! The graph of memberships has a lock of its own. A statement that grants a role, or links one,
+//! takes it as RowExclusive. A statement that makes a role above others able to lift a guard takes
+//! it as ShareRowExclusive. An example: ann is linked, and boss is a superuser. One session runs
+//! `GRANT team TO ann`, another `GRANT boss TO team`. Neither sees the membership that the other
+//! has not committed, and each alone is harmless; both together would let ann become boss. By the
+//! lock one of them waits for the other, then sees its membership, and is refused.
 
 use std::ffi::CStr;
 
@@ -18,246 +27,114 @@ use pgrx::prelude::*;
 
 use crate::catalog::{self, Role, is_marker};
 use crate::link;
-use crate::link::{escalation, rights};
+use crate::link::rights;
 use crate::pg::error::{Fault, Result};
 use crate::pg::interrupts;
-use crate::statement::parse::{Named, Statement};
-use crate::statement::role_lists::Roles;
+use crate::pg::lock::{LockedRole, Mode};
+use crate::pg::utility::{in_recovery, prevent_if_read_only};
 
-const HELD: u32 = pg_sys::RowExclusiveLock;
-/// What SECURITY LABEL and, from 16 on, GRANT take by themselves.
-const ENDED: u32 = pg_sys::ShareUpdateExclusiveLock;
-const BEGUN: u32 = pg_sys::ShareRowExclusiveLock;
+/// The part of `azure_ad_user` whose lock is that of the graph of memberships.
+const MEMBERSHIP_GRAPH: u16 = 1;
 
-/// A part of `azure_ad_user` that no statement of core's locks.
-const REACH: u16 = 1;
-
-/// Locks a role that is to be linked or rebound, and so that it stays as it is who administers. The role as it then is.
+/// Locks a role that is to be linked or rebound, and the administrators. Returns the role as it is
+/// under the lock.
 pub(crate) fn claim_to_link(role: &Role, to_admin: bool) -> Result<Role> {
     let promotes = || to_admin && !link::holds_admin_role(role);
-    hold_association(|| if to_admin { Some(BEGUN) } else { end_of_administrator(role) })?;
-    let role = lock(role, ENDED)?;
+    hold_administrators(|| {
+        if to_admin { Some(Mode::ShareRowExclusive) } else { change_of_administrators(role) }
+    })?;
+    let role = lock(role, Mode::ShareUpdateExclusive)?;
     if !promotes() && catalog::is_linked(role.id) {
         return Ok(role);
     }
-    let role = lock(&role, BEGUN)?;
-    lock_reach(HELD);
+    let role = lock(&role, Mode::ShareRowExclusive)?;
+    lock_membership_graph(Mode::RowExclusive);
     Ok(role)
 }
 
-/// Before a role is created that is to be linked: administrators are locked first, or whoever has them locked and creates a
-/// role of the same name would wait for us, and we for them.
+/// Locks the administrators before a role is created that is to be linked.
+///
+/// Without that, a session that has locked them and creates a role of the same name would wait for
+/// this one to end, and this one for the administrators.
 pub(crate) fn claim_to_create(to_admin: bool) -> Result<()> {
-    hold_association(|| to_admin.then_some(BEGUN))
+    hold_administrators(|| to_admin.then_some(Mode::ShareRowExclusive))
 }
 
-/// Locks a role that is to be unlinked. The role as it then is.
+/// Locks a role that is to be unlinked. Returns the role as it is under the lock.
 pub(crate) fn claim_to_unlink(role: &Role) -> Result<Role> {
-    hold_association(|| end_of_administrator(role))?;
-    lock(role, ENDED)
+    lock_for_change(role)
 }
 
-/// Before core has looked at a statement: what it links or unlinks, or the one role it changes.
-pub(crate) fn before(statement: &Statement) -> Result<()> {
-    if link::markers().is_none() || recovering() {
-        return Ok(());
-    }
-    match statement {
-        Statement::Membership { granted, members, is_grant, options_only: false }
-            if granted.marker().is_some() =>
-        {
-            rights::may_administer()?;
-            let members = roles(members)?;
-            let promotes = *is_grant && granted.name(catalog::ADMIN_ROLE);
-            hold_association(|| {
-                promotes.then_some(BEGUN).or_else(|| members.iter().find_map(end_of_administrator))
-            })?;
-            lock_all(&members, ENDED)
-        }
-        Statement::Create(creation) if creation.parents.marker().is_some() => {
-            rights::may_administer()?;
-            hold_association(|| None)
-        }
-        Statement::Label { role, unlinks, admin, .. } => {
-            rights::may_administer()?;
-            let Some(role) = role.role().filter(|role| !is_marker(role)) else { return Ok(()) };
-            if *unlinks { claim_to_unlink(&role) } else { claim_to_link(&role, *admin) }.map(drop)
-        }
-        // What a link writes to is not written to meanwhile.
-        Statement::Alter { role, .. } | Statement::Configure { role } => {
-            lock_all(&roles(&Roles::One(role.clone()))?, HELD)
-        }
-        // Nor is it given another name, by whoever may.
-        Statement::Rename { role, .. } if rights::is_superuser() || rights::has_create_role() => {
-            lock_all(&roles(&Roles::One(role.clone()))?, HELD)
-        }
-        // Whoever drops other roles waits for nobody; who may drop none is told so by core.
-        Statement::Drop { roles: dropped } if rights::has_create_role() => {
-            let ends = roles(dropped)?.iter().find_map(end_of_administrator);
-            ends.map_or(Ok(()), claim_association)
-        }
-        _ => Ok(()),
-    }
+/// Locks a linked role whose link changes and stays one to the same object, or ends. Returns the
+/// role as it is under the lock.
+pub(crate) fn lock_for_change(role: &Role) -> Result<Role> {
+    hold_administrators(|| change_of_administrators(role))?;
+    lock(role, Mode::ShareUpdateExclusive)
 }
 
-/// After core has let a statement through: the memberships by which it could break what a link depends on. Whoever has linked one of
-/// them meanwhile has committed by now, and is seen.
-pub(crate) fn after(statement: &Statement) -> Result<()> {
-    if link::markers().is_none() || recovering() {
-        return Ok(());
-    }
-    hold_reach(statement);
-    let (granted, others) = match statement {
-        Statement::Membership { granted, members, is_grant: true, .. } => (granted, members),
-        Statement::Create(creation) => (&creation.parents, &creation.members),
-        _ => return Ok(()),
-    };
-    let granted = roles(granted)?;
-    lock_all(&granted, HELD)?;
-    let is_azure = |role: &Role| catalog::is_linked(role.id);
-    let how = if granted.iter().any(is_azure) { ENDED } else { HELD };
-    lock_all(&roles(others)?, how)
+/// Locks the administrators before one of the two marker roles changes, which stay as they are
+/// while roles are linked. Of any other role, and for a user who may not change it, does nothing.
+pub(crate) fn claim_marker(marker: &Role) -> Result<()> {
+    if may_change(marker) { claim_tenant(Mode::ShareRowExclusive) } else { Ok(()) }
 }
 
-/// What leads to a role is granted, or linked; or, taking turns with that, a role comes to lie above its members that could lift
-/// their guard.
-fn hold_reach(statement: &Statement) {
-    let lifts = || lifts_a_guard(statement);
-    match statement {
-        Statement::Membership { is_grant: true, .. } | Statement::Create(_) if !lifts() => {
-            lock_reach(HELD);
-            // Somebody may just have made it so.
-            if lifts() {
-                release_reach(HELD);
-                lock_reach(BEGUN);
-            }
-        }
-        _ if lifts() => lock_reach(BEGUN),
-        _ => {}
-    }
-}
-
-fn lifts_a_guard(statement: &Statement) -> bool {
-    let any = |roles: &Roles| roles.existing().any(|role| escalation::is_above_guard(&role));
-    match statement {
-        Statement::Membership { granted, is_grant, .. } => *is_grant && any(granted),
-        Statement::Create(creation) => {
-            !creation.members.is_empty() && any(&Roles::One(Named::Name(creation.role.clone())))
-        }
-        Statement::Alter { superuser, .. } => *superuser,
-        Statement::Parameter => escalation::parameter_is_granted(),
-        _ => false,
-    }
-}
-
-/// The two roles stay as they are while others are linked: whoever changes one waits for links under way, and is waited for.
-pub(crate) fn claim_anchor(marker: &Role) -> Result<()> {
-    if may_change(marker) { claim_association(BEGUN) } else { Ok(()) }
-}
-
-/// Whether it is one of the two, and core may let the current user change it.
+/// Returns whether a role is a marker role that PostgreSQL may let the current user change.
 pub(crate) fn may_change(marker: &Role) -> bool {
-    is_marker(marker) && (rights::is_superuser() || rights::has_create_role()) && !recovering()
+    is_marker(marker) && (rights::is_superuser() || rights::has_create_role()) && !in_recovery()
 }
 
-/// Whoever revokes tokens, and whoever drops or renames the role that remembers it, take turns.
+/// Locks `azure_ad_user`, whose label says which tokens are revoked, before tokens are revoked and
+/// before the role is dropped or renamed. Returns the role as it is under the lock.
 pub(crate) fn claim_revocations(user: &Role) -> Result<Role> {
-    lock(user, ENDED)
+    lock(user, Mode::ShareUpdateExclusive)
 }
 
-/// Locks the administrators, of whom there will be others.
+/// Locks the administrators before one is added.
 pub(crate) fn claim_administrators() -> Result<()> {
-    claim_association(BEGUN)
+    claim_tenant(Mode::ShareRowExclusive)
 }
 
-/// Locks the administrators, of whom there will be fewer.
+/// Locks the administrators before one is removed.
 pub(crate) fn claim_end_of_administrators() -> Result<()> {
-    claim_association(ENDED)
+    claim_tenant(Mode::ShareUpdateExclusive)
 }
 
-fn claim_association(how: u32) -> Result<()> {
-    link::markers().map_or(Ok(()), |(_, admin)| lock(&admin, how).map(drop))
+/// Locks `azure_ad_admin`, whose members are the administrators, and whose label names the tenant.
+pub(crate) fn claim_tenant(mode: Mode) -> Result<()> {
+    link::markers().map_or(Ok(()), |(_, admin)| lock(&admin, mode).map(drop))
 }
 
-/// Keeps new administrators from coming, and where `change` says how administrators are about to change, locks them so.
-fn hold_association(change: impl Fn() -> Option<u32>) -> Result<()> {
+/// Locks the administrators so that none is added before the end of the transaction, or, where
+/// `change` returns how administrators are about to change, in that mode.
+pub(crate) fn hold_administrators(change: impl Fn() -> Option<Mode>) -> Result<()> {
     let Some((_, admin)) = link::markers() else { return Ok(()) };
     if change().is_none() {
-        lock(&admin, HELD)?;
-        // Somebody may just have become one.
+        lock(&admin, Mode::RowExclusive)?;
+        // The session that was waited for may have made one of the roles an administrator.
         if change().is_none() {
             return Ok(());
         }
-        release(&admin, HELD);
+        LockedRole::whole(admin.id).unlock(Mode::RowExclusive);
     }
-    lock(&admin, change().unwrap_or(ENDED)).map(drop)
+    lock(&admin, change().unwrap_or(Mode::ShareUpdateExclusive)).map(drop)
 }
 
-fn end_of_administrator(role: &Role) -> Option<u32> {
-    link::holds_admin_role(role).then_some(ENDED)
+/// Returns how administrators change when the link of a role ends or becomes another.
+pub(crate) fn change_of_administrators(role: &Role) -> Option<Mode> {
+    link::holds_admin_role(role).then_some(Mode::ShareUpdateExclusive)
 }
 
-/// By oid, the two roles left out: they are everybody's.
-fn roles(named: &Roles) -> Result<Vec<Role>> {
-    let mut roles = named.distinct()?;
-    roles.retain(|role| !is_marker(role));
-    Ok(roles)
-}
-
-fn lock_all(roles: &[Role], how: u32) -> Result<()> {
+/// Locks roles, which are in the order of their oids.
+pub(crate) fn lock_all(roles: &[Role], mode: Mode) -> Result<()> {
     roles.iter().try_for_each(|role| {
         interrupts::check();
-        lock(role, how).map(drop)
+        lock(role, mode).map(drop)
     })
 }
 
-#[expect(unsafe_code, reason = "no safe wrapper")]
-fn recovering() -> bool {
-    // SAFETY: has no preconditions. A standby takes no such statement, and says so itself.
-    unsafe { pg_sys::RecoveryInProgress() }
-}
-
-/// Where nothing can be written the caller is told so by the name of what he called, before anything else can be wrong with
-/// it: in a read-only transaction in core's words, on a standby with what to do.
-pub(crate) fn require_writable(function: &CStr) -> Result<()> {
-    require_writable_as(function, "during recovery")
-}
-
-/// `where_not`: core's words for a standby, which are others for statements than for most functions.
-#[expect(unsafe_code, reason = "no safe wrapper")]
-fn require_writable_as(command: &CStr, where_not: &str) -> Result<()> {
-    if recovering() {
-        let text = format!("cannot execute {} {where_not}", command.to_string_lossy());
-        return Err(Fault::new(PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION, text)
-            .hint("This server is a standby. Run it on the primary; it takes effect here by replication."));
-    }
-    // SAFETY: a C string that outlives the call.
-    unsafe { pg_sys::PreventCommandIfReadOnly(command.as_ptr()) }
-    Ok(())
-}
-
-/// The same for a statement that is about Azure AD roles. Others are left to core. `tag` is the statement's own name.
-pub(crate) fn require_writable_for(statement: &Statement, tag: &CStr) -> Result<()> {
-    let is_ours = match statement {
-        Statement::Membership { granted, .. } => names_the_two(granted),
-        Statement::Create(creation) => names_the_two(&creation.parents),
-        Statement::Label { .. } => true,
-        _ => false,
-    };
-    if is_ours { require_writable_as(tag, "in a read-only transaction") } else { Ok(()) }
-}
-
-/// Whether one of the two roles is listed, by the name alone: nobody has been asked yet what he may.
-fn names_the_two(roles: &Roles) -> bool {
-    roles.iter().any(|role| role.is(catalog::USER_ROLE) || role.is(catalog::ADMIN_ROLE))
-}
-
-#[expect(unsafe_code, reason = "no safe wrapper")]
-fn lock(role: &Role, how: u32) -> Result<Role> {
-    // SAFETY: within a transaction, whose end releases the lock.
-    unsafe {
-        pg_sys::LockSharedObject(pg_sys::AuthIdRelationId, role.id, 0, how.cast_signed());
-    }
+/// Locks a role. Returns it as it is under the lock, under which it still has its name.
+fn lock(role: &Role, mode: Mode) -> Result<Role> {
+    LockedRole::whole(role.id).lock(mode);
     match catalog::role_of(role.id) {
         Some(now) if now.name == role.name => Ok(now),
         Some(_) => Err(renamed(role)),
@@ -265,36 +142,40 @@ fn lock(role: &Role, how: u32) -> Result<Role> {
     }
 }
 
-/// By its name another role would be meant, or none.
+/// Returns the error for a role that has been given another name meanwhile: by the name that the
+/// statement has, another role would be meant, or none.
 pub(crate) fn renamed(role: &Role) -> Fault {
     Fault::prerequisite(format!("role \"{}\" was concurrently renamed", role.display_name()))
 }
 
-/// Gives back what [`lock`] has just taken.
-#[expect(unsafe_code, reason = "no safe wrapper")]
-fn release(role: &Role, how: u32) {
-    // SAFETY: within the transaction that holds the lock.
-    unsafe {
-        pg_sys::UnlockSharedObject(pg_sys::AuthIdRelationId, role.id, 0, how.cast_signed());
+/// Locks the graph of memberships. No statement of PostgreSQL's waits for this lock.
+pub(crate) fn lock_membership_graph(mode: Mode) {
+    if let Some((user, _)) = link::markers() {
+        LockedRole::part(user.id, MEMBERSHIP_GRAPH).lock(mode);
     }
 }
 
-/// Who reaches whom, on the whole server: nothing of core's is locked by this.
-#[expect(unsafe_code, reason = "no safe wrapper")]
-fn lock_reach(how: u32) {
-    let Some((user, _)) = link::markers() else { return };
-    // SAFETY: within a transaction, whose end releases the lock.
-    unsafe {
-        pg_sys::LockSharedObject(pg_sys::AuthIdRelationId, user.id, REACH, how.cast_signed());
+/// Gives back what [`lock_membership_graph`] has just taken.
+pub(crate) fn unlock_membership_graph(mode: Mode) {
+    if let Some((user, _)) = link::markers() {
+        LockedRole::part(user.id, MEMBERSHIP_GRAPH).unlock(mode);
     }
 }
 
-/// Gives back what [`lock_reach`] has just taken.
-#[expect(unsafe_code, reason = "no safe wrapper")]
-fn release_reach(how: u32) {
-    let Some((user, _)) = link::markers() else { return };
-    // SAFETY: within the transaction that holds the lock.
-    unsafe {
-        pg_sys::UnlockSharedObject(pg_sys::AuthIdRelationId, user.id, REACH, how.cast_signed());
+/// Checks that a function can write, before anything else is checked: in a read-only transaction
+/// the error is PostgreSQL's, and on a standby it says what to do. Both name the function.
+pub(crate) fn require_writable(function: &CStr) -> Result<()> {
+    require_writable_as(function, "during recovery")
+}
+
+/// Checks the same for a statement or a function. `where_not` is what PostgreSQL says of a standby,
+/// which is not the same for statements as for most functions.
+pub(crate) fn require_writable_as(command: &CStr, where_not: &str) -> Result<()> {
+    if in_recovery() {
+        let text = format!("cannot execute {} {where_not}", command.to_string_lossy());
+        return Err(Fault::new(PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION, text)
+            .hint("This server is a standby. Run it on the primary; it takes effect here by replication."));
     }
+    prevent_if_read_only(command);
+    Ok(())
 }

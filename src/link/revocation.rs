@@ -36,7 +36,7 @@ fn revoke_tokens(role_name: Option<Argument<'_>>, issued_before: Option<Timestam
                 advice::unlink(&decode(name.to_bytes()))
             )));
         }
-        let (role, label) = linked(&name, rights::may_end, |role| lock::claim_to_link(role, false))?;
+        let (role, label) = linked(&name, rights::may_end, lock::lock_for_change)?;
         // The issuer's clock may be ahead of ours by as much as is put up with.
         let not_before = issued_before.saturating_add(settings::clock_skew());
         let not_before = revoke(&role, &label, not_before);
@@ -86,8 +86,7 @@ fn object_of(role: &Role) -> Option<Uuid> {
 /// Of roles with labels, by oid, those linked to an object, each locked, which the current user may change.
 fn roles_of(object: Uuid, labelled: &[Role]) -> Result<Vec<(Role, Label)>> {
     let roles = labelled.iter().filter(|role| object_of(role) == Some(object));
-    let lock = |role: &Role| lock::claim_to_link(role, false);
-    roles.map(|role| linked(&role.name, rights::may_end, lock)).collect()
+    roles.map(|role| linked(&role.name, rights::may_end, lock::lock_for_change)).collect()
 }
 
 /// What is revoked stays so. From when on tokens count.

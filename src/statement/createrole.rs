@@ -1,28 +1,30 @@
 //! What an administrator may not do with CREATEROLE.
 //!
-//! Whoever may link or rebind a role can become it, so an administrator may link no role that holds what he does not (see
-//! `rights`). By GRANT, by a password, or by settings that take effect in the role's next session he would come to the same,
-//! so these are judged by the same rule, on every version.
+//! A user who may link or rebind a role can become that role, so an administrator may link no role
+//! that is a member of roles which the administrator can neither act as nor grant (see `rights`). A
+//! GRANT, a password, or settings that take effect in the role's next session would lead to the
+//! same, so these are checked by the same rule, on every version.
 //!
-//! On 15 CREATEROLE administers every role. There an administrator goes no further than the roles he holds himself, those
-//! that administrators have made, and linked ones. From 16 on the ADMIN option says which roles are whose, and core keeps to
-//! it; what core would refuse anyway is left to core and its words.
+//! On 15 CREATEROLE administers every role. There an administrator can change only the roles of
+//! which it is a member, those that administrators have created, and linked ones. From 16 on the
+//! ADMIN option says who administers a role, and PostgreSQL enforces it. What PostgreSQL would
+//! refuse anyway is left to PostgreSQL and its messages.
 
 use pgrx::prelude::*;
 
 use crate::catalog::{self, Role};
 use crate::link::rights::{self, HAS_ADMIN_OPTION_RULES};
 use crate::pg::error::{Fault, Result};
-use crate::statement::parse::Statement;
-use crate::statement::role_lists::Roles;
+use crate::statement::Statement;
+use crate::statement::named_roles::Roles;
 
-/// A statement of an administrator who is no superuser goes no further than the roles it holds itself.
-pub(crate) fn check(statement: &Statement) -> Result<()> {
+/// Checks a statement of an administrator who is no superuser.
+pub(crate) fn check(statement: &Statement<'_>) -> Result<()> {
     let Some(user) = rights::user_of_administrator() else {
         return administrators_are_superusers(&targets(statement));
     };
     match statement {
-        // Before 16 nobody else says whose memberships one may take away.
+        // Before 16 PostgreSQL lets CREATEROLE revoke any membership.
         Statement::Membership { granted, is_grant, .. } if *is_grant || !HAS_ADMIN_OPTION_RULES => {
             may_grant(&user, granted)
         }
@@ -30,15 +32,16 @@ pub(crate) fn check(statement: &Statement) -> Result<()> {
             may_grant(&user, &creation.parents)?;
             if creation.create_role { may_give_createrole() } else { Ok(()) }
         }
-        // A linked role has no password, and what else may be altered lets nobody in.
+        // A linked role has no password, and no other attribute lets anyone log in as it.
         Statement::Alter { role, create_role, .. } => {
             may_touch(&user, &targets(statement), catalog::is_linked)?;
             let other = role.role().is_some_and(|role| !rights::is_administrator(&role));
             if *create_role && other { may_give_createrole() } else { Ok(()) }
         }
-        // Nobody becomes a role by dropping it.
+        // Dropping a role gives nobody its rights.
         Statement::Drop { .. } => may_touch(&user, &targets(statement), |_| true),
-        // Its next session does with all its rights what its settings say, and finds the schema of its name first.
+        // The role's next session does what its settings say, with all the rights of the role, and
+        // has the schema of its name first in its search path.
         Statement::Configure { .. } | Statement::Rename { .. } => {
             may_touch(&user, &targets(statement), |_| false)
         }
@@ -46,8 +49,9 @@ pub(crate) fn check(statement: &Statement) -> Result<()> {
     }
 }
 
-/// The roles that a statement alters or drops. Whoever may drop none is told so by core, which looks at none of them.
-fn targets(statement: &Statement) -> Roles {
+/// Returns the roles that a statement alters or drops; none of DROP ROLE by a user who may drop no
+/// role, whom PostgreSQL refuses before it looks at the list.
+fn targets<'tree>(statement: &Statement<'tree>) -> Roles<'tree> {
     match statement {
         Statement::Alter { role, .. } | Statement::Configure { role } | Statement::Rename { role, .. } => {
             Roles::One(role.clone())
@@ -57,8 +61,9 @@ fn targets(statement: &Statement) -> Roles {
     }
 }
 
-/// Azure AD administrators, whom from 16 on nobody has the ADMIN option on, are a superuser's to change.
-fn administrators_are_superusers(roles: &Roles) -> Result<()> {
+/// Checks that an Azure AD administrator is changed by superusers only. From 16 on nobody else has
+/// the ADMIN option on one.
+fn administrators_are_superusers(roles: &Roles<'_>) -> Result<()> {
     if HAS_ADMIN_OPTION_RULES || rights::is_superuser() {
         return Ok(());
     }
@@ -66,8 +71,9 @@ fn administrators_are_superusers(roles: &Roles) -> Result<()> {
     Err(may_not_change(&role).detail("It is an Azure AD administrator; only a superuser may change that."))
 }
 
-/// GRANT and IN ROLE: what one can act as anyway, and what one administers, if that holds no more than one does.
-fn may_grant(user: &Role, roles: &Roles) -> Result<()> {
+/// Checks GRANT and IN ROLE. A user may grant roles as which it can act anyway, and roles that it
+/// administers, if these are members of no role that it can neither act as nor grant.
+fn may_grant(user: &Role, roles: &Roles<'_>) -> Result<()> {
     for role in roles.existing().filter(|role| !rights::can_act_as(user.id, role)) {
         if let Some(reason) = why_not_to_grant(user, &role) {
             return Err(Fault::denied(format!(
@@ -80,6 +86,8 @@ fn may_grant(user: &Role, roles: &Roles) -> Result<()> {
     Ok(())
 }
 
+/// Returns why a user may not grant a role as which it cannot act, or none if it may or if
+/// PostgreSQL refuses it.
 fn why_not_to_grant(user: &Role, role: &Role) -> Option<String> {
     if rights::could_grant_himself(user.id, role) {
         rights::foreign_membership(user.id, role)
@@ -90,9 +98,10 @@ fn why_not_to_grant(user: &Role, role: &Role) -> Option<String> {
     }
 }
 
-/// Azure AD roles, and what administrators have made. What a superuser has given more than the one who made it has is a
-/// superuser's to change, where the change is not harmless.
-fn may_touch(user: &Role, roles: &Roles, harmless: impl Fn(pg_sys::Oid) -> bool) -> Result<()> {
+/// Checks that roles are Azure AD roles, or created by administrators, and that a change which is
+/// not harmless is made to no role which a superuser has made a member of roles that the user can
+/// neither act as nor grant.
+fn may_touch(user: &Role, roles: &Roles<'_>, harmless: impl Fn(pg_sys::Oid) -> bool) -> Result<()> {
     let others = roles.existing().filter(|role| role.id != user.id);
     for role in others.filter(|role| rights::core_lets_administer(user.id, role.id)) {
         let foreign = || rights::foreign_membership(user.id, &role).filter(|_| !harmless(role.id));
@@ -107,7 +116,8 @@ fn may_not_change(role: &Role) -> Fault {
     Fault::denied(format!("permission denied to change role \"{}\"", role.display_name()))
 }
 
-/// From 16 on CREATEROLE administers what its holder has made, and an administrator may give it as anybody may who has it.
+/// Checks that an administrator may give CREATEROLE. From 16 on it administers only roles that its
+/// holder has created, and PostgreSQL lets every role give it that has it.
 fn may_give_createrole() -> Result<()> {
     if HAS_ADMIN_OPTION_RULES {
         return Ok(());

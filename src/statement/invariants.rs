@@ -1,4 +1,4 @@
-//! What must hold after a statement, whatever its words were. An error takes the statement back.
+//! What must hold after a statement, whatever it says. An error takes the statement back.
 
 use pgrx::prelude::*;
 
@@ -9,17 +9,17 @@ use crate::link::{advice, marker_roles};
 use crate::pg::error::{Fault, Result};
 use crate::pg::interrupts;
 use crate::pg::spi::{as_superuser, quoted};
-use crate::statement::parse::Named;
-use crate::statement::role_lists::Roles;
+use crate::statement::named_roles::{Named, Roles};
 
-/// Roles are as a link, or the lack of one, asks for. `through` is what they may have become members of; `new`, what the
-/// statement has granted.
-pub(crate) fn roles_are_sound(roles: &[Role], through: Option<&Roles>, new: &New<'_>) -> Result<()> {
+/// Checks that linked roles have nothing that a link forbids, and that other roles are members of
+/// no Azure AD role. `through` names the roles of which they may have become members. `new` says
+/// what the statement has granted.
+pub(crate) fn roles_are_sound(roles: &[Role], through: Option<&Roles<'_>>, new: &New<'_>) -> Result<()> {
     let Some(user) = catalog::role_named(catalog::USER_ROLE) else { return Ok(()) };
     for role in roles.iter().filter(|role| !is_marker(role)) {
         interrupts::check();
         if catalog::is_linked(role.id) {
-            verify_linked(role, new)?;
+            check_linked(role, new)?;
         } else if catalog::is_member(role.id, user.id) {
             let is_azure = |through: &Role| catalog::is_member(through.id, user.id);
             let through = through.and_then(|through| through.existing().find(is_azure));
@@ -30,27 +30,30 @@ pub(crate) fn roles_are_sound(roles: &[Role], through: Option<&Roles>, new: &New
     Ok(())
 }
 
+/// Returns the first role through which a role is a member of `azure_ad_user`.
 fn parent_in(role: &Role, user: &Role) -> Option<Role> {
     membership::parents_of(role).into_iter().find(|parent| catalog::is_member(parent.id, user.id))
 }
 
-/// A role that the statement has created.
-pub(crate) fn created_role_is_sound(made: &Role, new: &New<'_>) -> Result<()> {
+/// Checks the same of a role that the statement has created.
+pub(crate) fn created_role_is_sound(created: &Role, new: &New<'_>) -> Result<()> {
     let Some(user) = catalog::role_named(catalog::USER_ROLE) else { return Ok(()) };
-    let is_ours = is_marker(made) || catalog::is_linked(made.id);
-    if !is_ours && catalog::is_member(made.id, user.id) {
-        return Err(not_created_linked(made, &parent_in(made, &user).unwrap_or(user)));
+    let may_be_member = is_marker(created) || catalog::is_linked(created.id);
+    if !may_be_member && catalog::is_member(created.id, user.id) {
+        return Err(not_created_linked(created, &parent_in(created, &user).unwrap_or(user)));
     }
-    roles_are_sound(std::slice::from_ref(made), None, new)
+    roles_are_sound(std::slice::from_ref(created), None, new)
 }
 
-/// One role cannot be a member of another; what to do about it is for the caller to say.
+/// Returns the error for a role that is to be a member of an Azure AD role and is not linked. The
+/// caller adds what to do about it.
 pub(crate) fn must_be_linked(role: &str, through: &str) -> Fault {
     Fault::prerequisite(format!(
         "role \"{role}\" cannot be a member of role \"{through}\" because it is not linked to a directory object"
     ))
 }
 
+/// Returns that error for a role that exists, with what to do about it.
 pub(crate) fn not_linked(role: &Role, through: &Role) -> Fault {
     let (role, through) = (role.display_name(), through.display_name());
     let hint = if through.as_bytes() == catalog::ADMIN_ROLE.to_bytes() {
@@ -61,7 +64,7 @@ pub(crate) fn not_linked(role: &Role, through: &Role) -> Fault {
     must_be_member_of_one(&role, &through).hint(hint)
 }
 
-/// The same of a role that the statement would have created.
+/// Returns that error for a role that the statement would have created.
 fn not_created_linked(role: &Role, through: &Role) -> Fault {
     let name = role.display_name();
     let hint = if is_marker(through) {
@@ -81,7 +84,7 @@ fn to_make_it_administrator(role: &str) -> String {
     )
 }
 
-/// For a role that is not linked, and is to be a member of one that is.
+/// Returns the hint for a role that is not linked, and is to be a member of one that is.
 pub(crate) fn to_link_it(role: &str) -> String {
     format!(
         "Link it first: {} or: SECURITY LABEL FOR pgaadauth ON ROLE {} IS 'aadauth,oid=<object id>,type=user';",
@@ -96,8 +99,9 @@ fn must_be_member_of_one(role: &str, through: &str) -> Fault {
     ))
 }
 
-/// A linked role has nothing by which it could step around its guard or its token.
-fn verify_linked(role: &Role, new: &New<'_>) -> Result<()> {
+/// Checks that a linked role has nothing by which it could avoid its guard, or log in without a
+/// token.
+fn check_linked(role: &Role, new: &New<'_>) -> Result<()> {
     let name = role.display_name();
     if role.is_privileged() {
         return Err(Fault::denied(format!(
@@ -116,25 +120,26 @@ fn verify_linked(role: &Role, new: &New<'_>) -> Result<()> {
     })
 }
 
-/// The two roles stay what they were made to be while others depend on them.
+/// Checks that a marker role still is what the extension has made it, or that no role is linked.
 pub(crate) fn marker_is_intact(role: &Role) -> Result<()> {
-    unless(role, || marker_roles::is_intact(role))
+    check_marker(role, || marker_roles::is_intact(role))
 }
 
-/// And one stays a member of the other.
+/// Checks that `azure_ad_admin` still is a member of `azure_ad_user`, or that no role is linked.
 pub(crate) fn markers_are_joined(members: &[Role]) -> Result<()> {
     let admin = members.iter().find(|role| is_marker(role));
-    admin.map_or(Ok(()), |admin| unless(admin, marker_roles::are_joined))
+    admin.map_or(Ok(()), |admin| check_marker(admin, marker_roles::are_joined))
 }
 
-fn unless(role: &Role, whole: impl FnOnce() -> bool) -> Result<()> {
+fn check_marker(role: &Role, is_as_made: impl FnOnce() -> bool) -> Result<()> {
     as_superuser(|| {
-        if whole() || !marker_roles::any_link() { Ok(()) } else { Err(anchor_in_use(role, "changed")) }
+        if is_as_made() || !marker_roles::any_link() { Ok(()) } else { Err(marker_in_use(role, "changed")) }
     })
 }
 
-/// Roles that have been granted: those of administrators are nobody's. `created` says that the members are new.
-pub(crate) fn administrators_have_no_members(granted: &Roles, created: bool) -> Result<()> {
+/// Checks that none of the granted roles is an administrator, whose role has no members. `created`:
+/// the statement has created the member.
+pub(crate) fn administrators_have_no_members(granted: &Roles<'_>, created: bool) -> Result<()> {
     for role in granted.existing().filter(link::holds_admin_role) {
         if let Some(member) = membership::members_of(&role).into_iter().next() {
             let instead = if created {
@@ -149,17 +154,20 @@ pub(crate) fn administrators_have_no_members(granted: &Roles, created: bool) -> 
     Ok(())
 }
 
-/// A role that has become one of the two by its name has no members that are not linked.
+/// Checks, after a role was renamed to the name of a marker role, that all of its members are
+/// linked.
 pub(crate) fn members_are_linked(renamed_from: &Named) -> Result<()> {
     let Named::Name(name) = renamed_from else { return Ok(()) };
     as_superuser(|| marker_roles::check_members_are_linked(Some(name)))
 }
 
-pub(crate) fn nobody_lifts_a_guard(roles: &[Role], new: &New<'_>) -> Result<()> {
+/// Checks that no linked role at or below one of these roles could lift its guard.
+pub(crate) fn no_member_lifts_its_guard(roles: &[Role], new: &New<'_>) -> Result<()> {
     as_superuser(|| roles.iter().try_for_each(|role| escalation::check_reach(role, new)))
 }
 
-pub(crate) fn anchor_in_use(marker: &Role, what: &str) -> Fault {
+/// Returns the error for a change of a marker role while roles are linked.
+pub(crate) fn marker_in_use(marker: &Role, what: &str) -> Fault {
     Fault::new(
         PgSqlErrorCode::ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
         format!(

@@ -1,20 +1,24 @@
-//! The label providers `pgaadauth` and `pgaadauth-int`: what may be written in a label, and by whom.
+//! The label providers `pgaadauth` and `pgaadauth-int`: what may be written in a label, and by
+//! whom.
 //!
-//! SECURITY LABEL calls a provider before it writes. Here the label is judged; what follows from it is done after the
-//! statement, when the label can be read (see `ddl`).
+//! SECURITY LABEL calls a provider before it writes. The label is checked here; what follows from
+//! it is done after the statement, when the label can be read (see `hook`).
 
-use std::ffi::{CStr, c_char};
+use std::cell::Cell;
+use std::ffi::CStr;
 
 use entra::{Label, LabelFault};
 use pgrx::prelude::*;
 
 use crate::catalog::{self, ADMIN_ROLE, INTERNAL_PROVIDER, PROVIDER, Role};
 use crate::link;
-use crate::link::{managed, rights};
+use crate::link::{lock, managed, rights};
+use crate::pg;
 use crate::pg::error::{Fault, Result, or_raise};
+use crate::pg::label_provider::label_provider;
 use crate::pg::text::decode;
 
-/// One of the two: its name, its grammar, and what reads it.
+/// A label provider: its name, its grammar, and the function that reads its labels.
 struct Provider {
     name: &'static str,
     grammar: &'static str,
@@ -35,50 +39,62 @@ const INTERNAL: Provider = Provider {
     parse: Label::parse_internal,
 };
 
-/// Registers them. In the postmaster only, while it loads its libraries.
-#[expect(unsafe_code, reason = "no safe wrapper")]
+/// Registers the providers. In the postmaster only, while it loads its libraries.
 pub(crate) fn register() {
-    // SAFETY: constant C strings and guarded functions.
-    unsafe {
-        pg_sys::register_label_provider(PROVIDER.as_ptr(), Some(check_label));
-        pg_sys::register_label_provider(INTERNAL_PROVIDER.as_ptr(), Some(check_internal_label));
-    }
+    pg::label_provider::register(PROVIDER, on_label);
+    pg::label_provider::register(INTERNAL_PROVIDER, on_internal_label);
     managed::register();
 }
 
-#[pg_guard]
-#[expect(unsafe_code, reason = "the signature of a label provider")]
-unsafe extern "C-unwind" fn check_label(object: *const pg_sys::ObjectAddress, label: *const c_char) {
-    // SAFETY: seclabel.c hands over an object it has found and a label that is null or a C string.
-    let (object, text) = unsafe { (*object, text_of(label)) };
-    or_raise(judge(&OWN, object, text, rights::may_end));
+label_provider!(on_label => check_label);
+label_provider!(on_internal_label => check_internal_label);
+
+thread_local! {
+    /// The role whose label the statement that runs now is to write; InvalidOid if no role had the
+    /// name when the statement was read. None: no statement has been read.
+    static EXPECTED: Cell<Option<pg_sys::Oid>> = const { Cell::new(None) };
 }
 
-#[pg_guard]
-#[expect(unsafe_code, reason = "the signature of a label provider")]
-unsafe extern "C-unwind" fn check_internal_label(object: *const pg_sys::ObjectAddress, label: *const c_char) {
-    // SAFETY: as above.
-    let (object, text) = unsafe { (*object, text_of(label)) };
-    // What is left without it may be another link.
-    or_raise(judge(&INTERNAL, object, text, rights::may_change));
-}
-
-/// A label that is about to be written, or that it is too long to be one; none: it is taken away.
+/// Lets the providers accept the next label for this role only.
 ///
-/// # Safety
-/// `label` is null or a C string.
-#[expect(unsafe_code, reason = "copies a C string")]
-unsafe fn text_of(label: *const c_char) -> Option<Result<String, LabelFault>> {
-    // SAFETY: see above.
-    let text = unsafe { (!label.is_null()).then(|| CStr::from_ptr(label).to_bytes()) }?;
-    let fits = text.len() <= entra::limits::MAX_LABEL_BYTES;
-    Some(if fits { Ok(decode(text)) } else { Err(LabelFault::TooLong(text.len())) })
+/// PostgreSQL looks the role up by its name once more, and another session may have given the name
+/// to another role since this one was locked.
+pub(crate) fn expect(role: Option<pg_sys::Oid>) {
+    EXPECTED.set(Some(role.unwrap_or(pg_sys::InvalidOid)));
 }
 
-fn judge(
+/// Called with a label of `pgaadauth` about to be written or removed.
+fn check_label(object: pg_sys::ObjectAddress, label: Option<&CStr>) {
+    or_raise(check(&OWN, object, label, rights::may_end));
+}
+
+/// Called with a label of `pgaadauth-int` about to be written or removed. What is left without it
+/// may be a link to another object, so its removal asks for the right to link.
+fn check_internal_label(object: pg_sys::ObjectAddress, label: Option<&CStr>) {
+    or_raise(check(&INTERNAL, object, label, rights::may_change));
+}
+
+/// Reads a label by a provider's grammar.
+fn parse(provider: &Provider, text: &CStr) -> Result<Label> {
+    let text = text.to_bytes();
+    let label = if text.len() > entra::limits::MAX_LABEL_BYTES {
+        Err(LabelFault::TooLong(text.len()))
+    } else {
+        (provider.parse)(&decode(text))
+    };
+    label.map_err(|fault| {
+        Fault::invalid(format!("invalid label for provider {}", provider.name))
+            .detail(fault.to_string())
+            .hint(provider.grammar)
+    })
+}
+
+/// Checks a label that is about to be written, and that the current user may write it. Without a
+/// label, checks that the current user may remove the one that is there.
+fn check(
     provider: &Provider,
     object: pg_sys::ObjectAddress,
-    text: Option<Result<String, LabelFault>>,
+    label: Option<&CStr>,
     may_remove: impl Fn(&Role) -> Result<()>,
 ) -> Result<()> {
     if object.classId != pg_sys::AuthIdRelationId {
@@ -87,15 +103,16 @@ fn judge(
             format!("labels of {} can be given to roles only", provider.name),
         ));
     }
-    let label = text.map(|text| (provider.parse)(&text?)).transpose().map_err(|fault| {
-        Fault::invalid(format!("invalid label for provider {}", provider.name))
-            .detail(fault.to_string())
-            .hint(provider.grammar)
-    })?;
-    if crate::pg::library::upgrading() {
+    let label = label.map(|text| parse(provider, text)).transpose()?;
+    if pg::library::upgrading() {
         return Ok(());
     }
     let Some(role) = catalog::role_of(object.objectId) else { return Ok(()) };
+    match EXPECTED.take() {
+        Some(expected) if expected == pg_sys::InvalidOid => return Err(created(&role)),
+        Some(expected) if expected != role.id => return Err(lock::renamed(&role)),
+        _ => {}
+    }
     catalog::announce_change(role.id);
     match label {
         Some(label) if role.name.as_c_str() == ADMIN_ROLE => check_association(&role, &label),
@@ -110,7 +127,13 @@ fn judge(
     }
 }
 
-/// A label of `azure_ad_admin` is the server's association with a tenant, as a dump restores it.
+/// Returns the error for a role that was not there when the statement was read, and so is not locked.
+fn created(role: &Role) -> Fault {
+    Fault::prerequisite(format!("role \"{}\" was concurrently created", role.display_name()))
+}
+
+/// Checks a label of `azure_ad_admin`, which names the tenant that the server is associated with. A
+/// restored dump writes it.
 fn check_association(role: &Role, label: &Label) -> Result<()> {
     rights::require_superuser("associate the server with an Azure AD tenant")?;
     let association = Label { tenant_id: label.tenant_id, ..Label::default() };

@@ -1,10 +1,13 @@
-//! What a statement asks of links, in the words of Azure's Single Server: membership in `azure_ad_user`, given and taken.
+//! What a statement asks of links, in the syntax of Azure's Single Server: membership in
+//! `azure_ad_user`, granted and revoked.
 //!
-//! - CREATE ROLE … IN ROLE azure_ad_user links the new role to the object whose id stands in place of a password.
-//! - GRANT azure_ad_user completes a link that a label names, as after restoring a dump. By itself it names nobody.
+//! - CREATE ROLE ... IN ROLE azure_ad_user links the new role to the object whose id is given as
+//!   the password.
+//! - GRANT azure_ad_user completes a link that a label names, as after restoring a dump. It names
+//!   no object, so it links no role by itself.
 //! - REVOKE azure_ad_user unlinks.
 //!
-//! Rights are judged here, before anything is done, and with the roles locked.
+//! Rights are checked here, before anything is done, and with the roles locked.
 
 use std::ffi::{CStr, CString};
 
@@ -17,22 +20,22 @@ use crate::pg::spi::{literal, quoted};
 use crate::pg::text::decode;
 use crate::pg::{allocate, interrupts};
 use crate::statement::invariants::{must_be_linked, not_linked, to_link_it};
-use crate::statement::parse::{Creation, Password, Statement};
+use crate::statement::{Creation, Password, Statement};
 use crate::{link, settings};
 
-/// Something to be done when the rest of the statement has been.
+/// Something to be done after PostgreSQL has run the rest of the statement.
 #[derive(Debug)]
 pub(crate) enum Request {
     /// Link the role that has been created.
     Link { role: CString, label: Label },
-    /// Make everything agree with the label the role has.
+    /// Make everything agree with the label that the role has.
     Complete(Role),
-    /// Unlink.
+    /// Unlink the role.
     Unlink(Role),
 }
 
 impl Request {
-    /// A role that core is not to add to `azure_ad_user`, or take from it.
+    /// Returns the role that PostgreSQL itself is not to add to `azure_ad_user`, or remove from it.
     pub(crate) fn member(&self) -> Option<&Role> {
         match self {
             Self::Link { .. } => None,
@@ -40,7 +43,8 @@ impl Request {
         }
     }
 
-    pub(crate) fn carry_out(&self) -> Result<()> {
+    /// Does what is asked for.
+    pub(crate) fn fulfil(&self) -> Result<()> {
         match self {
             Self::Link { role: name, label } => {
                 let Some(role) = catalog::role_named(name) else { return Ok(()) };
@@ -53,11 +57,11 @@ impl Request {
     }
 }
 
-/// What a statement asks for.
+/// Returns what a statement asks for.
 ///
 /// # Errors
-/// The current user may not, or the statement does not say whom to link to.
-pub(crate) fn of(statement: &Statement) -> Result<Vec<Request>> {
+/// The current user may not do it, or the statement does not say what object to link to.
+pub(crate) fn of(statement: &Statement<'_>) -> Result<Vec<Request>> {
     let Some((user, admin)) = link::markers() else { return Ok(Vec::new()) };
     match statement {
         Statement::Create(creation) if creation.parents.name(USER_ROLE) => Ok(vec![of_creation(creation)?]),
@@ -78,7 +82,8 @@ pub(crate) fn of(statement: &Statement) -> Result<Vec<Request>> {
     }
 }
 
-/// Tools that manage roles revoke memberships they do not know of, and mean no link: so it is said what has ended.
+/// Unlinks a role, with a notice: tools that manage roles revoke memberships which they do not
+/// know, and do not mean to end a link.
 fn unlink(role: &Role) -> Result<link::Done> {
     let link = catalog::link_of(role.id);
     let done = link::unlink(role)?;
@@ -92,7 +97,8 @@ fn unlink(role: &Role) -> Result<link::Done> {
     Ok(done)
 }
 
-fn of_creation(creation: &Creation) -> Result<Request> {
+/// Returns the request of CREATE ROLE ... IN ROLE `azure_ad_user`.
+fn of_creation(creation: &Creation<'_>) -> Result<Request> {
     rights::may_create()?;
     let name = decode(creation.role.to_bytes());
     if creation.parents.name(ADMIN_ROLE) {
@@ -124,7 +130,7 @@ fn of_creation(creation: &Creation) -> Result<Request> {
     Ok(Request::Link { role: creation.role.clone(), label })
 }
 
-/// As long as no directory can be asked for the object of a name.
+/// Returns the error for a statement that gives no object id.
 fn no_object(name: &str) -> Fault {
     must_be_linked(name, "azure_ad_user").detail("The directory cannot be asked for the object id of a name.")
     .hint(format!(
@@ -135,6 +141,7 @@ fn no_object(name: &str) -> Fault {
     ))
 }
 
+/// Returns the request of a GRANT of a marker role to a member.
 fn of_grant(marker: &Role, member: Role) -> Result<Request> {
     let wants_admin = marker.name.as_c_str() == ADMIN_ROLE;
     match catalog::link_of(member.id) {
@@ -155,6 +162,7 @@ fn of_grant(marker: &Role, member: Role) -> Result<Request> {
     }
 }
 
+/// Returns the request of a REVOKE of a marker role from a member; none if the role is not linked.
 fn of_revoke(marker: &Role, member: Role) -> Result<Option<Request>> {
     let is_member = || !membership::between(&member, marker).is_empty();
     if !catalog::is_linked(member.id) || (marker.name.as_c_str() == ADMIN_ROLE && !is_member()) {
