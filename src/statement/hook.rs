@@ -4,7 +4,6 @@
 //! state after that, not its words: a linked role that could step around its guard, a role that became a member of an Azure
 //! AD role without being one, the two roles changed while others depend on them. An error then takes the whole statement back.
 
-use std::cell::Cell;
 use std::ffi::CStr;
 
 use pgrx::PgMemoryContexts;
@@ -16,7 +15,7 @@ use crate::link::escalation::{self, New};
 use crate::link::label::{self, Before};
 use crate::link::{guard, lock, managed, marker_roles, revocation, rights, tenant};
 use crate::pg::error::{Result, or_raise};
-use crate::pg::hook::{UtilityCall, guarded, utility_hook};
+use crate::pg::hook::{Chain, ProcessUtility, UtilityCall, guarded, utility_hook};
 use crate::pg::spi::{as_superuser, is_own_statement};
 use crate::pg::{allocate, interrupts};
 use crate::statement::parse::{self, Named, Statement};
@@ -24,19 +23,11 @@ use crate::statement::request::{self, Request};
 use crate::statement::role_lists::Roles;
 use crate::statement::{createrole, invariants, rewrite, truncated};
 
-thread_local! {
-    /// The hook that was there before ours. Set once, in the postmaster.
-    static PREVIOUS: Cell<pg_sys::ProcessUtility_hook_type> = const { Cell::new(None) };
-}
+static UTILITY: Chain<ProcessUtility> = Chain::new();
 
 /// Installs the hook. In the postmaster only, while it loads its libraries.
-#[expect(unsafe_code, reason = "installs a C hook")]
 pub(crate) fn install() {
-    // SAFETY: runs once, before any backend is forked.
-    unsafe {
-        PREVIOUS.set(pg_sys::ProcessUtility_hook);
-        pg_sys::ProcessUtility_hook = Some(on_utility_statement);
-    }
+    UTILITY.install(Some(on_utility_statement));
 }
 
 utility_hook!(on_utility_statement => judge);
@@ -59,9 +50,9 @@ unsafe fn judge(call: UtilityCall) {
     // SAFETY: see above; a part is core's call with a part of its statement. The plan stays as long as the statement runs. There
     // is nothing to drop.
     unsafe {
-        let Some(plan) = plan.as_ref() else { return call.pass_on(PREVIOUS.get()) };
+        let Some(plan) = plan.as_ref() else { return call.pass_on(&UTILITY) };
         for part in &plan.parts {
-            part.pass_on(PREVIOUS.get());
+            part.pass_on(&UTILITY);
         }
         guarded(|| {
             make_visible();
