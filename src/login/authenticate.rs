@@ -165,11 +165,9 @@ fn catch_panics<T>(decide: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Opt
 
 /// Returns what [`catch_panics`] has found as a refusal of the role `name`.
 fn denial(refusal: Option<Refusal>, name: &str) -> Denial {
-    match refusal {
-        Some(refusal) => Denial::of(&refusal, name),
-        None => {
-            let facts = vec![("problem", "a fault while judging the token".to_owned())];
-            Denial::new(Code::Internal, name, facts)
-        }
-    }
+    let fault = || {
+        let facts = vec![("problem", "a fault while judging the token".to_owned())];
+        Denial::new(Code::Internal, name, facts)
+    };
+    refusal.map_or_else(fault, |refusal| Denial::of(&refusal, name))
 }

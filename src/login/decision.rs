@@ -21,7 +21,7 @@ thread_local! {
 
 /// Runs an authentication. Holds back an error that PostgreSQL raises, and turns a panic into a
 /// refusal, so that no text of a panic reaches anyone.
-pub(super) fn reach(role: &str, authenticate: impl FnOnce() -> Result<Admission, Refused>) -> Decision {
+pub(super) fn decide(role: &str, authenticate: impl FnOnce() -> Result<Admission, Refused>) -> Decision {
     PgTryBuilder::new(AssertUnwindSafe(|| authenticate().map_err(Rejection::Refused)))
         .catch_others(|error| match error {
             CaughtError::RustPanic { .. } => {
@@ -44,7 +44,7 @@ pub(super) fn record<T>(
     answer: impl FnOnce(&Decision) -> T,
 ) -> T {
     DECISION.set(None);
-    let decision = reach(&attempt.role, authenticate);
+    let decision = decide(&attempt.role, authenticate);
     if let Err(Rejection::Refused(refused)) = &decision {
         refusal::log(attempt, refused);
     }

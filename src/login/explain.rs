@@ -55,11 +55,7 @@ pub(super) fn explain(token: Argument<'_>, role_name: Option<Argument<'_>>) -> R
 }
 
 /// Takes the steps of [`authenticate_traced`] that are about no role.
-fn authenticate_as_no_role(
-    request: &LoginRequest,
-    trail: &mut Trail,
-    text: &[u8],
-) -> core::result::Result<(), Denial> {
+fn authenticate_as_no_role(request: &LoginRequest, trail: &mut Trail, text: &[u8]) -> Result<(), Denial> {
     trail.reach(Step::Configuration);
     let rules = rules_for(request)?;
     trail.reach(Step::Administrator);
@@ -77,7 +73,7 @@ struct Explanation<'t> {
 }
 
 impl Explanation<'_> {
-    fn rows(&self, taken: &[Step], outcome: &core::result::Result<(), Refused>) -> Vec<Row> {
+    fn rows(&self, taken: &[Step], outcome: &Result<(), Refused>) -> Vec<Row> {
         let failed = taken.last().filter(|_| outcome.is_err());
         let is_about_role = |step: &Step| matches!(step, Step::Role | Step::Link) || *step >= Step::Principal;
         let steps = Step::ALL.iter().filter(|step| self.named || !is_about_role(step));
@@ -183,7 +179,7 @@ const fn advice(step: Step) -> &'static str {
 }
 
 /// Returns what the refusal says beyond what was expected and found.
-fn problem_of(outcome: &core::result::Result<(), Refused>) -> Option<String> {
+fn problem_of(outcome: &Result<(), Refused>) -> Option<String> {
     let Err(Refused::Denied(denial)) = outcome else { return None };
     let fact =
         |name: &str| denial.facts.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str());

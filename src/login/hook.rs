@@ -169,21 +169,21 @@ fn accepted_by_method(connection: Connection, attempt: &Attempt, refused: Option
         (Standing::Linked(_) | Standing::Inherited, Method::Trust) => {
             ask_for_token(connection, attempt, &request);
         }
-        (Standing::Linked(_), Method::Pam | Method::OAuth | Method::Other) => match refused {
-            Some(refused) => raise(connection, attempt, refused),
-            // R3: the method has accepted a linked role without asking this library.
-            None => {
-                let denial = Denial::new(Code::WrongMethod, &attempt.role, vec![]);
-                log_and_raise(connection, attempt, denial.into())
+        (Standing::Linked(_), Method::Pam | Method::OAuth | Method::Other) => {
+            if let Some(refused) = refused {
+                raise(connection, attempt, refused);
             }
-        },
+            // R3: the method has accepted a linked role without asking this library.
+            let denial = Denial::new(Code::WrongMethod, &attempt.role, vec![]);
+            log_and_raise(connection, attempt, denial.into())
+        }
     }
 }
 
 /// The first door. An error that PostgreSQL raises on the way passes as it is.
 fn ask_for_token(connection: Connection, attempt: &Attempt, request: &LoginRequest) {
-    let decide = || authenticate(request, |_| password::ask(connection));
-    match decision::reach(&attempt.role, decide) {
+    let run = || authenticate(request, |_| password::ask(connection));
+    match decision::decide(&attempt.role, run) {
         Ok(admission) => accept(connection, attempt, admission),
         Err(Rejection::Refused(refused)) => log_and_raise(connection, attempt, refused),
         Err(Rejection::Failed(error)) => report::raise_again(*error),

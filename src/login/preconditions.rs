@@ -15,7 +15,7 @@ use crate::settings::{self, Rules};
 /// Returns why nobody logs in as `azure_ad_user` or `azure_ad_admin`.
 pub(super) fn marker_role_refused(request: &LoginRequest, role: &Role) -> Refused {
     if role.can_login {
-        let problem = "this role marks Azure AD roles and cannot be logged in as".to_owned();
+        let problem = "this role marks Azure AD roles, and no client can log in as it".to_owned();
         Denial::new(Code::NotLinked, &request.display_name(), vec![("problem", problem)]).into()
     } else {
         Refused::NoLogin

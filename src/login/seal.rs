@@ -166,8 +166,8 @@ fn check_line(connection: Option<Connection>) -> Result<(), Broken> {
     if connection.method() != Method::Trust || is_matched() {
         return Ok(());
     }
-    let problem = "the role was unlinked or renamed after a line of pg_hba.conf had matched it, and another library's hook did \
-                   not call azure_ad_auth's";
+    let problem = "the role was unlinked or renamed after a line of pg_hba.conf had matched it, and \
+                   another library's hook did not call azure_ad_auth's";
     broken(&decode(name.to_bytes()), Code::NotLinked, problem)
 }
 

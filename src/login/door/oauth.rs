@@ -36,7 +36,7 @@ impl Validator for TokenValidator {
     fn validate(connection: Connection, token: &[u8]) -> Option<CString> {
         let at = Instant::now();
         let attempt = attempt(connection, Door::OAuth);
-        let decide = || {
+        let run = || {
             check_library(&attempt.role)?;
             authenticate(&LoginRequest::of(connection), |rules| {
                 check_line(connection, &rules.policy, &attempt.role)?;
@@ -45,7 +45,7 @@ impl Validator for TokenValidator {
                 Ok(Received { token: Zeroizing::new(token.to_vec()), at })
             })
         };
-        decision::record(Door::OAuth, &attempt, decide, |decision| {
+        decision::record(Door::OAuth, &attempt, run, |decision| {
             let admission = decision.as_ref().ok()?;
             CString::new(admission.token.object_id.to_string()).ok()
         })

@@ -45,8 +45,8 @@ extern "C" fn pam_sm_authenticate(
     catch_panics(|| {
         let Some(connection) = connection() else { return pam::AUTHINFO_UNAVAIL };
         let attempt = attempt(connection, Door::Pam);
-        let decide = || authenticate(&LoginRequest::of(connection), |_| ask(&attempt.role, handle));
-        decision::record(Door::Pam, &attempt, decide, |decision| match decision {
+        let run = || authenticate(&LoginRequest::of(connection), |_| ask(&attempt.role, handle));
+        decision::record(Door::Pam, &attempt, run, |decision| match decision {
             Ok(_) => pam::SUCCESS,
             Err(Rejection::Refused(Refused::HungUp)) => pam::CONV_ERR,
             Err(Rejection::Refused(_)) => pam::AUTH_ERR,
