@@ -46,14 +46,14 @@ extension_sql_file!(
     finalize
 );
 
-/// Called when the library is loaded: into the postmaster, which is how it works, or into a session, which is how it stands
-/// guard on a server that does not preload it.
+/// Called when the library is loaded: into the postmaster, which is how it works, or into a
+/// session, which is how it guards Azure AD roles on a server that does not preload it.
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
     report::silence_backtraces();
-    if !preloading() {
+    if !pg::preload::is_postmaster_loading() {
         pg::error::or_raise(pg::library::require_for_upgrade());
-        return login::guard::stand();
+        return login::guard::end_unguarded_session();
     }
     if !entra::self_test() {
         pg::error::Fault::new(
@@ -67,7 +67,8 @@ pub extern "C-unwind" fn _PG_init() {
     settings::define();
     statement::label_provider::register();
     if pg::library::upgrading() {
-        // pg_upgrade restores labels and memberships one by one; nothing may interfere, and nobody logs in.
+        // pg_upgrade restores labels and memberships one by one; nothing may interfere, and no
+        // client logs in.
         return;
     }
     keys::init_shared_memory();
@@ -79,16 +80,10 @@ pub extern "C-unwind" fn _PG_init() {
     statement::hook::install();
     login::seal::install();
     login::hook::install();
-    login::door::pam::stand_aside();
+    login::door::pam::conceal_entries();
 }
 
-#[expect(unsafe_code, reason = "reads flags of the server")]
-fn preloading() -> bool {
-    // SAFETY: a plain value of the main thread.
-    unsafe { pg_sys::process_shared_preload_libraries_in_progress }
-}
-
-/// What `cargo pgrx test` starts its server with.
+/// The configuration of the server that `cargo pgrx test` starts.
 #[cfg(test)]
 pub mod pg_test {
     /// Nothing to prepare.

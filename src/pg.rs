@@ -1,9 +1,11 @@
-//! Safe wrappers of PostgreSQL: the only home of what needs `unsafe` for its own sake. Imports no other room.
+//! Safe wrappers of PostgreSQL: the only home of what needs `unsafe` for its own sake. Imports no
+//! other room.
 
 pub(crate) mod allocate;
 pub(crate) mod argument;
 pub(crate) mod bytes;
 pub(crate) mod clock;
+pub(crate) mod connection;
 pub(crate) mod error;
 pub(crate) mod file;
 pub(crate) mod hex_text;
@@ -15,8 +17,15 @@ pub(crate) mod library;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod node;
+#[cfg(feature = "pg18")]
+pub(crate) mod oauth;
 pub(crate) mod pam;
+pub(crate) mod preload;
+pub(crate) mod process;
+pub(crate) mod role_setting;
+mod server;
 pub(crate) mod spi;
 pub(crate) mod text;
+pub(crate) mod transaction;
 pub(crate) mod utility;
 pub(crate) mod wire;

@@ -1,4 +1,4 @@
-//! What can be tested from within a session: texts, splitting, settling. Logins are tested by the crate under tests/.
+//! Tests that run in a session: texts, roles, links. Logins are tested by the crate under tests/.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
@@ -111,7 +111,8 @@ mod tests {
         assert_eq!(report::timestamp(i64::MAX), "9999-12-31 23:59:59+00");
     }
 
-    // These tests run beside each other, each in a transaction of its own: a role of one has no name of another's.
+    // These tests run concurrently, each in a transaction of its own, so their roles have different
+    // names.
 
     #[pg_test]
     fn roles_are_what_their_labels_and_memberships_make_them() {

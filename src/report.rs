@@ -17,7 +17,7 @@ use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::prelude::*;
 
 use crate::pg::text::reported;
-use crate::pg::wire;
+use crate::pg::{process, wire};
 pub(crate) use crate::report::denial::Denial;
 pub(crate) use crate::report::flood::init_shared_memory;
 use crate::sessions::Session;
@@ -239,7 +239,7 @@ fn opening(verdict: &str, attempt: &Attempt) -> String {
     pair(&mut line, "role", &attempt.role);
     pair(&mut line, "door", attempt.door);
     pair(&mut line, "method", &attempt.method);
-    pair(&mut line, "session", &wire::log_line_id());
+    pair(&mut line, "session", &process::log_line_id());
     line
 }
 

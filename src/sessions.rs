@@ -14,7 +14,7 @@ pub(crate) use crate::sessions::memory::init_shared_memory;
 pub(crate) use crate::sessions::reaper::azure_ad_auth_reaper_main as reaper_main;
 pub(crate) use crate::sessions::reaper::register as register_reaper;
 
-use crate::pg::{clock, wire};
+use crate::pg::{clock, process};
 use crate::report::{self, Ending};
 use crate::sessions::memory::Asked;
 
@@ -87,7 +87,7 @@ fn end(session: &Session, role: &str, reason: Ending) {
 pub(crate) fn enter(role: pg_sys::Oid, principal: &Principal, token: &Token, door: &str) {
     memory::enter(&Session {
         pid: std::process::id().cast_signed(),
-        log_line_id: wire::log_line_id(),
+        log_line_id: process::log_line_id(),
         role,
         linked_to: principal.object_id,
         bearer: Bearer::of(token, principal),

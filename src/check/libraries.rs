@@ -6,8 +6,9 @@ use pgrx::prelude::*;
 
 use crate::check::files::Entry;
 use crate::check::finding::Finding;
+use crate::pg::hook::authentication;
+use crate::pg::library;
 use crate::pg::spi::{as_superuser, query};
-use crate::pg::{library, wire};
 
 /// The setting.
 pub(crate) const PARAMETER: &str = "shared_preload_libraries";
@@ -21,7 +22,7 @@ pub(crate) fn findings(entries: &[Entry]) -> Vec<Finding> {
 /// A library that was loaded after this one is asked about logins first, and asks us. A refusal of ours ends the login before it
 /// hears of it.
 fn above() -> Option<Finding> {
-    let first = library::path_at(wire::first_hook())?;
+    let first = library::path_at(authentication::first())?;
     if library::path().as_ref() == Some(&first) {
         return None;
     }

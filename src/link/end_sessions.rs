@@ -7,6 +7,7 @@ use pgrx::prelude::*;
 
 use crate::catalog::{self, Role};
 use crate::pg::error::Fault;
+use crate::pg::transaction::{self, Event, Observer};
 use crate::report::Ending;
 use crate::sessions;
 
@@ -18,28 +19,29 @@ thread_local! {
 }
 
 /// Ends the sessions of a role once this transaction has committed, if the role is then without a link.
-#[expect(unsafe_code, reason = "no safe wrapper")]
 pub(crate) fn end_after_commit(role: &Role) {
     UNLINKED.with_borrow_mut(|roles| {
         roles.entry(role.id.to_u32()).or_insert_with(|| role.display_name());
     });
     if !REGISTERED.replace(true) {
-        // SAFETY: the callback stays registered for the life of the process, as it is meant to.
-        unsafe { pg_sys::RegisterXactCallback(Some(on_transaction_event), std::ptr::null_mut()) }
+        transaction::observe::<Unlinking>();
     }
 }
 
-#[pg_guard]
-#[expect(unsafe_code, reason = "the signature of a transaction callback")]
-unsafe extern "C-unwind" fn on_transaction_event(
-    event: pg_sys::XactEvent::Type,
-    _argument: *mut std::ffi::c_void,
-) {
+struct Unlinking;
+
+impl Observer for Unlinking {
+    fn notice(event: Event) {
+        on_transaction_event(event);
+    }
+}
+
+fn on_transaction_event(event: Event) {
     match event {
-        pg_sys::XactEvent::XACT_EVENT_PRE_COMMIT => {
+        Event::BeforeCommit => {
             still_unlinked();
         }
-        pg_sys::XactEvent::XACT_EVENT_COMMIT => {
+        Event::Committed => {
             let roles = UNLINKED.take();
             if !roles.is_empty() {
                 sessions::end_all_of(&roles, Ending::Unlinked);
@@ -47,13 +49,13 @@ unsafe extern "C-unwind" fn on_transaction_event(
             }
         }
         // Who commits it later knows nothing of the sessions.
-        pg_sys::XactEvent::XACT_EVENT_PRE_PREPARE if still_unlinked() => Fault::new(
+        Event::BeforePrepare if still_unlinked() => Fault::new(
             PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
             "cannot PREPARE a transaction that has unlinked an Azure AD role",
         )
         .raise(),
-        pg_sys::XactEvent::XACT_EVENT_ABORT => drop(UNLINKED.take()),
-        _ => {}
+        Event::Aborted => drop(UNLINKED.take()),
+        Event::BeforePrepare => {}
     }
 }
 

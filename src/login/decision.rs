@@ -1,69 +1,64 @@
-//! What a door behind a method of pg_hba.conf has decided, kept for the hook, which is called after the method and is told no more
-//! than OK or ERROR.
+//! What a door behind a method of pg_hba.conf has decided, kept for the hook, which is called after
+//! the method and is told no more than OK or ERROR.
 
 use std::cell::RefCell;
-
 use std::panic::AssertUnwindSafe;
 
 use entra::Code;
 use pgrx::PgTryBuilder;
 use pgrx::pg_sys::panic::CaughtError;
 
-use crate::login::{Admission, Door, Refused};
-use crate::report::{self, Attempt, Denial};
-
-/// What came of a visitor.
-pub(super) type Verdict = Result<Admission, Objection>;
-
-/// Why nothing came of it.
-pub(super) enum Objection {
-    /// Refused. The log has it, the client does not know why yet.
-    Refused(Refused),
-    /// An error of PostgreSQL's, held back where it could not be raised.
-    Failed(Box<CaughtError>),
-}
+use crate::login::door::Door;
+use crate::login::outcome::{Admission, Decision, Refused, Rejection};
+use crate::login::refusal;
+use crate::report::{Attempt, Denial};
 
 thread_local! {
-    /// Of this backend's one connection. Never set in the postmaster, so never inherited.
-    static VERDICT: RefCell<Option<(Door, Verdict)>> = const { RefCell::new(None) };
+    /// The decision about this backend's one connection. Never set in the postmaster, so never
+    /// inherited.
+    static DECISION: RefCell<Option<(Door, Decision)>> = const { RefCell::new(None) };
 }
 
-/// Judges by a door, and remembers the verdict, which takes the place of an earlier one. A refusal is logged here: the client decides
-/// whether the hook is ever called.
+/// Runs an authentication. Holds back an error that PostgreSQL raises, and turns a panic into a
+/// refusal, so that no text of a panic reaches anyone.
+pub(super) fn decide(role: &str, authenticate: impl FnOnce() -> Result<Admission, Refused>) -> Decision {
+    PgTryBuilder::new(AssertUnwindSafe(|| authenticate().map_err(Rejection::Refused)))
+        .catch_others(|error| match error {
+            CaughtError::RustPanic { .. } => {
+                let facts = vec![("problem", "a fault at the door".to_owned())];
+                Err(Rejection::Refused(Denial::new(Code::Internal, role, facts).into()))
+            }
+            error => Err(Rejection::Failed(Box::new(error))),
+        })
+        .execute()
+}
+
+/// Runs the authentication of a door and records its decision, in place of an earlier one. Returns
+/// what `answer` makes of it.
 ///
-/// An error of PostgreSQL's on the way is held back, and of a fault of ours no text reaches anyone.
-pub(super) fn reach<T>(
+/// A refusal is logged here: the client decides whether the hook is ever called.
+pub(super) fn record<T>(
     door: Door,
     attempt: &Attempt,
-    judge: impl FnOnce() -> Result<Admission, Refused>,
-    answer: impl FnOnce(&Verdict) -> T,
+    authenticate: impl FnOnce() -> Result<Admission, Refused>,
+    answer: impl FnOnce(&Decision) -> T,
 ) -> T {
-    VERDICT.set(None);
-    let verdict = PgTryBuilder::new(AssertUnwindSafe(|| judge().map_err(Objection::Refused)))
-        .catch_others(|error| match error {
-            CaughtError::RustPanic { .. } => Err(Objection::Refused(fault(&attempt.role).into())),
-            error => Err(Objection::Failed(Box::new(error))),
-        })
-        .execute();
-    if let Err(Objection::Refused(Refused::Denied(denial))) = &verdict {
-        report::log_denial(attempt, denial);
+    DECISION.set(None);
+    let decision = decide(&attempt.role, authenticate);
+    if let Err(Rejection::Refused(refused)) = &decision {
+        refusal::log(attempt, refused);
     }
-    let answer = answer(&verdict);
-    VERDICT.set(Some((door, verdict)));
+    let answer = answer(&decision);
+    DECISION.set(Some((door, decision)));
     answer
 }
 
-/// A fault of ours.
-pub(super) fn fault(role: &str) -> Denial {
-    Denial::new(Code::Internal, role, vec![("problem", "a fault at the door".to_owned())])
+/// Returns whether a door has accepted the client.
+pub(super) fn is_accepted_by(door: Door) -> bool {
+    DECISION.with_borrow(|recorded| matches!(recorded, Some((by, Ok(_))) if *by == door))
 }
 
-/// Whether a door has let the visitor in.
-pub(super) fn is_admitted_by(door: Door) -> bool {
-    VERDICT.with_borrow(|noted| matches!(noted, Some((by, Ok(_))) if *by == door))
-}
-
-/// Takes the verdict of a door; one of another door is none.
-pub(super) fn take(door: Option<Door>) -> Option<Verdict> {
-    VERDICT.take().and_then(|(by, verdict)| (Some(by) == door).then_some(verdict))
+/// Takes the decision of a door. One of another door is dropped.
+pub(super) fn take(door: Option<Door>) -> Option<Decision> {
+    DECISION.take().and_then(|(by, decision)| (Some(by) == door).then_some(decision))
 }

@@ -1,102 +1,78 @@
-//! Why a login would fail, for an administrator: a login without a connection, with its checks observed.
+//! Why a login would fail, for an administrator: a login without a connection, step by step.
 //!
-//! The way is the login's own, [`crate::login::attend_before`]. What is said beside it is read again, to be shown, and decides nothing.
+//! The steps are the login's own, in [`authenticate_traced`]. What is shown beside each step is
+//! read again for that, and decides nothing.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use entra::{Code, Principal, Step, Trail};
-use pgrx::prelude::*;
+use entra::{Code, Observer, Principal, Step, Trail};
 use zeroize::Zeroizing;
 
 use crate::catalog::{self, Role, Standing};
-use crate::link::rights;
 use crate::link::sql::role_name_of;
-use crate::login::preconditions::{check_association, rules_for};
-use crate::login::{Refused, Sent, Visitor, attend_before, judge};
+use crate::login::authenticate::{authenticate_traced, verify};
+use crate::login::outcome::{Received, Refused};
+use crate::login::preconditions::{check_administrators, rules_for};
+use crate::login::request::LoginRequest;
 use crate::pg::argument::Argument;
 use crate::pg::clock::unix_now;
-use crate::pg::error::{Fault, Result, or_raise};
-use crate::pg::library;
-use crate::pg::text::Text;
+use crate::pg::error::Result;
 use crate::report::{Denial, timestamp};
 use crate::settings::{self, Rules};
 
-/// What a login would get that is refused in core's words: the role has no LOGIN.
+/// The code of a login that is refused in core's words because the role has no LOGIN.
 const NOLOGIN: &str = "nologin";
-/// What a login would get that is let in.
+/// The code of a login that is accepted.
 const ADMITTED: &str = "admitted";
 
-/// A step, its verdict, what it asks for and what it has found.
-type Row = (&'static str, &'static str, Option<String>, Option<String>);
+/// A step, its verdict, what it expects and what it has found.
+pub(super) type Row = (&'static str, &'static str, Option<String>, Option<String>);
 
-/// The checks of a login with a token, as a role or as anyone.
-#[pg_extern(sql = false)]
-fn explain_token(
-    token: Option<Argument<'_>>,
-    role_name: Option<Argument<'_>>,
-) -> TableIterator<
-    'static,
-    (
-        name!(step, &'static str),
-        name!(verdict, &'static str),
-        name!(expected, Option<Text>),
-        name!(found, Option<Text>),
-    ),
-> {
-    let rows = or_raise((|| {
-        library::require()?;
-        rights::may_administer()?;
-        let token = token.ok_or_else(|| {
-            Fault::new(PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED, "token must not be null")
-        })?;
-        explain(token, role_name)
-    })());
-    let shown = |text: Option<String>| text.as_deref().map(Text::shown);
-    let rows = rows
-        .into_iter()
-        .map(move |(step, verdict, expected, found)| (step, verdict, shown(expected), shown(found)));
-    TableIterator::new(rows.collect::<Vec<_>>())
-}
-
-fn explain(token: Argument<'_>, role_name: Option<Argument<'_>>) -> Result<Vec<Row>> {
+/// Returns a row for each check of a login with a token, as a role or without one, and a last row
+/// with the result.
+pub(super) fn explain(token: Argument<'_>, role_name: Option<Argument<'_>>) -> Result<Vec<Row>> {
     // A name that cannot be a role's is an error, as everywhere.
     let name = role_name.map(role_name_of).transpose()?;
     let role = name.as_deref().and_then(catalog::role_named);
-    let visitor = Visitor::named(name.unwrap_or_default());
+    let request = LoginRequest::named(name.unwrap_or_default());
     let mut trail = Trail::default();
-    // What is too long is judged to be so by its beginning, and shown with its whole length.
+    // A token that is too long is refused by its beginning, and shown with its whole length.
     let text = token.beginning(entra::limits::MAX_TOKEN_BYTES + 1);
     let outcome = if role_name.is_some() {
         // bounded: by the longest token.
-        attend_before(&visitor, &mut trail, |_| Ok(Sent::now(Zeroizing::new(text.to_vec())))).map(drop)
+        let received = || Received::now(Zeroizing::new(text.to_vec()));
+        authenticate_traced(&request, &mut trail, |_| Ok(received())).map(drop)
     } else {
-        attend_anyone(&visitor, &mut trail, text).map_err(Refused::from)
+        authenticate_as_no_role(&request, &mut trail, text).map_err(Refused::from)
     };
-    let stage =
-        Stage { text: token.in_place(), rules: settings::rules().ok(), role, named: role_name.is_some() };
-    Ok(stage.rows(trail.steps(), &outcome))
+    let explanation = Explanation {
+        text: token.in_place(),
+        rules: settings::rules().ok(),
+        role,
+        named: role_name.is_some(),
+    };
+    Ok(explanation.rows(trail.steps(), &outcome))
 }
 
-/// What a login comes to before it matters as whom: the steps of [`attend_before`] that are about no role.
-fn attend_anyone(visitor: &Visitor, trail: &mut Trail, text: &[u8]) -> Result<(), Denial> {
-    use entra::Observer;
+/// Takes the steps of [`authenticate_traced`] that are about no role.
+fn authenticate_as_no_role(request: &LoginRequest, trail: &mut Trail, text: &[u8]) -> Result<(), Denial> {
     trail.step(Step::Configuration);
-    let rules = rules_for(visitor)?;
+    let rules = rules_for(request)?;
     trail.step(Step::Administrator);
-    check_association(visitor, &rules)?;
-    judge(visitor, text, &rules, trail).map(drop)
+    check_administrators(request, &rules)?;
+    verify(request, text, &rules, trail).map(drop)
 }
 
-/// What there is to see beside the way of a login.
-struct Stage<'t> {
+/// What is shown beside the steps.
+struct Explanation<'t> {
     text: &'t [u8],
     rules: Option<Rules>,
     role: Option<Role>,
-    /// A role was named, if there is one of that name or not.
+    /// A role was named, whether or not there is one of that name.
     named: bool,
 }
 
-impl Stage<'_> {
+impl Explanation<'_> {
     fn rows(&self, taken: &[Step], outcome: &Result<(), Refused>) -> Vec<Row> {
         let failed = taken.last().filter(|_| outcome.is_err());
         let is_about_role = |step: &Step| matches!(step, Step::Role | Step::Link) || *step >= Step::Principal;
@@ -118,8 +94,11 @@ impl Stage<'_> {
             Ok(()) => ("ok", ADMITTED),
             Err(Refused::Denied(denial)) => ("failed", denial.code.as_str()),
             Err(Refused::NoLogin) => ("failed", NOLOGIN),
-            // Neither comes of a judgement: only the hook refuses a name, and nobody is asked here.
-            Err(Refused::NoRole | Refused::HungUp) => ("failed", Code::Internal.as_str()),
+            // Not for a token that is at hand: only the hook refuses a name, and no client is
+            // asked.
+            Err(Refused::NoRole | Refused::HungUp | Refused::MessageType(_) | Refused::MessageLength) => {
+                ("failed", Code::Internal.as_str())
+            }
         };
         rows.push(("result", verdict, Some(ADMITTED.to_owned()), Some(code.to_owned())));
         rows
@@ -150,7 +129,8 @@ impl Stage<'_> {
             }),
             Step::Role => self.role.as_ref().map(attributes),
             Step::Link => Some(self.link()),
-            // No text of a fault in there reaches anyone. Of a token that is too long nothing is read but its length.
+            // No text of a panic in there reaches anyone. Of a token that is too long nothing is
+            // read but its length.
             _ => catch_unwind(AssertUnwindSafe(|| entra::found(step, passed, self.text, &timestamp)))
                 .ok()
                 .flatten(),
@@ -174,7 +154,7 @@ impl Stage<'_> {
             },
             Standing::Inherited => "a member of azure_ad_user without a link".to_owned(),
             Standing::Local => "not an Azure AD role".to_owned(),
-            Standing::Marker => "the role that stands for all".to_owned(),
+            Standing::Marker => "one of the two roles that mark Azure AD roles".to_owned(),
         }
     }
 }
@@ -190,7 +170,7 @@ fn attributes(role: &Role) -> String {
     held.iter().filter(|(held, _)| *held).map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
 }
 
-/// What an administrator can do about a step that has failed.
+/// Returns what an administrator can do about a step that has failed.
 const fn advice(step: Step) -> &'static str {
     match step {
         Step::Key => "; if it is newly published: SELECT azure_ad_auth.refresh_keys()",
@@ -198,7 +178,7 @@ const fn advice(step: Step) -> &'static str {
     }
 }
 
-/// What the refusal says beyond what was expected and found.
+/// Returns what the refusal says beyond what was expected and found.
 fn problem_of(outcome: &Result<(), Refused>) -> Option<String> {
     let Err(Refused::Denied(denial)) = outcome else { return None };
     let fact =
@@ -214,7 +194,7 @@ fn problem_of(outcome: &Result<(), Refused>) -> Option<String> {
         }
         _ => ["setting", "unknown_setting", "keys", "problem"].iter().filter_map(|name| fact(name)).collect(),
     };
-    // Some of it comes from strangers.
+    // Some of it was written by the client.
     let escape = |c: char| if c == '"' { c.to_string() } else { c.escape_debug().to_string() };
     let said: String = said.join(" ").chars().map(escape).collect();
     (!said.is_empty()).then_some(said)

@@ -1,29 +1,32 @@
-//! What must hold whatever token is brought, or whoever's it is.
+//! What must hold whatever token is brought.
 //!
-//! Most of it is decided before the token is asked for, so that none is sent in vain, and again after it has arrived, because the
-//! client decides how long that takes.
+//! Most of it is checked before the token is asked for, so that none is sent in vain, and again
+//! after it has arrived, because the client decides how long that takes.
 
 use entra::Code;
 
 use crate::catalog::{self, Role};
 use crate::keys;
-use crate::login::{Refused, Visitor};
+use crate::login::outcome::Refused;
+use crate::login::request::LoginRequest;
 use crate::report::Denial;
 use crate::settings::{self, Rules};
 
-pub(super) fn marker_refused(visitor: &Visitor, role: &Role) -> Refused {
+/// Returns why nobody logs in as `azure_ad_user` or `azure_ad_admin`.
+pub(super) fn marker_role_refused(request: &LoginRequest, role: &Role) -> Refused {
     if role.can_login {
-        let problem = "this role stands for all Azure AD roles and is nobody's".to_owned();
-        Denial::new(Code::NotLinked, &visitor.display_name(), vec![("problem", problem)]).into()
+        let problem = "this role marks Azure AD roles, and no client can log in as it".to_owned();
+        Denial::new(Code::NotLinked, &request.display_name(), vec![("problem", problem)]).into()
     } else {
         Refused::NoLogin
     }
 }
 
-/// What the visitor is judged by; the first two reasons to ask for no token.
-pub(super) fn rules_for(visitor: &Visitor) -> Result<Rules, Denial> {
-    let name = visitor.display_name();
-    if settings::require_tls() && !visitor.protected {
+/// Returns the settings that decide about the request, if the connection is protected and they are
+/// complete and valid.
+pub(super) fn rules_for(request: &LoginRequest) -> Result<Rules, Denial> {
+    let name = request.display_name();
+    if settings::require_tls() && !request.is_protected {
         return Err(Denial::new(Code::TlsRequired, &name, vec![]));
     }
     let rules = settings::rules().map_err(|fault| Denial::misconfigured(&fault, &name))?;
@@ -33,8 +36,8 @@ pub(super) fn rules_for(visitor: &Visitor) -> Result<Rules, Denial> {
     }
 }
 
-/// Whether somebody may log in as a role at all.
-pub(super) fn check_role(visitor: &Visitor, role: &Role) -> Result<(), Refused> {
+/// Checks that the role may log in with a token at all.
+pub(super) fn check_role(request: &LoginRequest, role: &Role) -> Result<(), Refused> {
     if role.is_privileged() {
         let attributes = [
             (role.superuser, "superuser"),
@@ -43,7 +46,7 @@ pub(super) fn check_role(visitor: &Visitor, role: &Role) -> Result<(), Refused> 
         ];
         let held: Vec<_> = attributes.iter().filter(|(held, _)| *held).map(|(_, name)| *name).collect();
         let facts = vec![("attributes", held.join(","))];
-        return Err(Denial::new(Code::PrivilegedRole, &visitor.display_name(), facts).into());
+        return Err(Denial::new(Code::PrivilegedRole, &request.display_name(), facts).into());
     }
     if !role.can_login {
         return Err(Refused::NoLogin);
@@ -51,18 +54,17 @@ pub(super) fn check_role(visitor: &Visitor, role: &Role) -> Result<(), Refused> 
     Ok(())
 }
 
-/// Whether there is an administrator, of the configured tenant.
-pub(super) fn check_association(visitor: &Visitor, rules: &Rules) -> Result<(), Denial> {
-    let name = visitor.display_name();
+/// Checks that there is an administrator, and that the administrators are of the configured tenant.
+pub(super) fn check_administrators(request: &LoginRequest, rules: &Rules) -> Result<(), Denial> {
     match catalog::associated_tenant() {
-        None => Err(Denial::new(Code::NoAdmin, &name, vec![])),
+        None => Err(Denial::new(Code::NoAdmin, &request.display_name(), vec![])),
         Some(tenant) if tenant != rules.policy.tenant() => {
             let facts = vec![
                 ("problem", "the administrators are of another tenant".to_owned()),
                 ("expected", rules.policy.tenant().to_string()),
                 ("found", tenant.to_string()),
             ];
-            Err(Denial::new(Code::NotConfigured, &name, facts))
+            Err(Denial::new(Code::NotConfigured, &request.display_name(), facts))
         }
         Some(_) => Ok(()),
     }

@@ -1,11 +1,13 @@
 //! The seal: a session proves that it is of the role that was let in, and, of an Azure AD role,
 //! that a token let it in. What it ends for is S1 to S4 at the head of [`crate::login::hook`].
 //!
-//! Between the hook's decision and the session, core looks the role name up once more; a role renamed in between would turn
-//! one person's token into another one's session. A link may be removed in between. Another extension's hook may not have
-//! called ours. In all these cases the session has no passage for the role it runs as, and ends before it has done anything.
+//! Between the hook's decision and the session, core looks the role name up once more; a role
+//! renamed in between would turn one person's token into another one's session. A link may be
+//! removed in between. Another extension's hook may not have called this library's. In all these
+//! cases the session was not authenticated as the role it runs as, and ends before it has done
+//! anything.
 //!
-//! The seal is looked at twice.
+//! The seal is checked twice.
 //!
 //! First at the end of the startup transaction (InitPostgres, postinit.c). The role is known by
 //! then, and no message of the session has been read. Every process that serves a client commits
@@ -23,16 +25,18 @@
 //! Parallel workers and other background workers have no client, and are let be.
 
 use std::cell::Cell;
-use std::ffi::{c_int, c_void};
 
 use entra::{Code, Label, Principal, Token};
 use pgrx::prelude::*;
 
 use crate::catalog::{self, Link, Role, Standing};
-use crate::pg::hook::{UtilityCall, guarded, start_executor, utility_hook};
+use crate::login::refusal;
+use crate::pg::connection::{Connection, Method};
+use crate::pg::hook::actions::{self, Check};
+use crate::pg::process;
 use crate::pg::text::decode;
-use crate::pg::wire::{Connection, Method};
-use crate::report::{self, Attempt, Denial};
+use crate::pg::transaction::{self, Event, Observer};
+use crate::report::Denial;
 use crate::sessions::own::{self, Passage};
 use crate::settings;
 
@@ -48,132 +52,61 @@ enum Stage {
 }
 
 thread_local! {
-    /// Never moved in the postmaster, so every process begins with the first.
+    /// Never changed in the postmaster, so every process begins with the first.
     static STAGE: Cell<Stage> = const { Cell::new(Stage::Starting) };
 }
 
-thread_local! {
-    static PREVIOUS_ANALYSIS: Cell<pg_sys::post_parse_analyze_hook_type> = const { Cell::new(None) };
-    /// The hooks that were there before ours. Set once, in the postmaster.
-    static PREVIOUS_START: Cell<pg_sys::ExecutorStart_hook_type> = const { Cell::new(None) };
-    static PREVIOUS_UTILITY: Cell<pg_sys::ProcessUtility_hook_type> = const { Cell::new(None) };
-    static PREVIOUS_ACCESS: Cell<pg_sys::object_access_hook_type> = const { Cell::new(None) };
-}
-
 /// Installs the hooks. In the postmaster only, while it loads its libraries.
-#[expect(unsafe_code, reason = "installs C hooks")]
 pub(crate) fn install() {
-    // SAFETY: runs once, before any backend is forked. A callback is registered in memory that
-    // every backend inherits, and stays for good.
-    unsafe {
-        pg_sys::RegisterXactCallback(Some(on_transaction_event), std::ptr::null_mut());
-        PREVIOUS_ANALYSIS.set(pg_sys::post_parse_analyze_hook);
-        pg_sys::post_parse_analyze_hook = Some(on_parse_analysis);
-        PREVIOUS_START.set(pg_sys::ExecutorStart_hook);
-        pg_sys::ExecutorStart_hook = Some(on_executor_start);
-        PREVIOUS_UTILITY.set(pg_sys::ProcessUtility_hook);
-        pg_sys::ProcessUtility_hook = Some(on_utility_statement);
-        PREVIOUS_ACCESS.set(pg_sys::object_access_hook);
-        pg_sys::object_access_hook = Some(on_object_access);
+    transaction::observe::<Seal>();
+    actions::install::<Seal>();
+}
+
+struct Seal;
+
+impl Observer for Seal {
+    fn notice(event: Event) {
+        if STAGE.get() == Stage::Starting && event == Event::BeforeCommit {
+            check_at_start();
+        }
     }
 }
 
-#[pg_guard]
-#[expect(unsafe_code, reason = "the signature of a transaction callback")]
-unsafe extern "C-unwind" fn on_transaction_event(event: pg_sys::XactEvent::Type, _argument: *mut c_void) {
-    if STAGE.get() == Stage::Starting && event == pg_sys::XactEvent::XACT_EVENT_PRE_COMMIT {
-        check_start();
+impl Check for Seal {
+    /// Checks the seal before the session's first action. Costs one comparison after that.
+    fn check() {
+        if STAGE.get() == Stage::Acting || !process::has_client() || !transaction::can_read_catalogs() {
+            return;
+        }
+        catalog::accept_changes();
+        end_unless_sound(check_session(own::passage(), own::role()));
+        STAGE.set(Stage::Acting);
     }
 }
 
-#[expect(
-    unsafe_code,
-    ffi_unwind_calls,
-    reason = "the signature of the hook; what jumps over this frame skips nothing"
-)]
-unsafe extern "C-unwind" fn on_parse_analysis(
-    state: *mut pg_sys::ParseState,
-    query: *mut pg_sys::Query,
-    jumble: *mut pg_sys::JumbleState,
-) {
-    guarded(check);
-    if let Some(previous) = PREVIOUS_ANALYSIS.get() {
-        // SAFETY: what core gave us, to the hook before ours. There is nothing to drop.
-        unsafe { previous(state, query, jumble) }
-    }
-}
-
-#[expect(unsafe_code, reason = "the signature of the hook")]
-unsafe extern "C-unwind" fn on_executor_start(query: *mut pg_sys::QueryDesc, flags: c_int) {
-    guarded(check);
-    // SAFETY: what core gave us, to the hook before ours or to core itself. There is nothing to drop.
-    unsafe { start_executor(PREVIOUS_START.get(), query, flags) }
-}
-
-utility_hook!(on_utility_statement => check_before_utility);
-
-/// # Safety
-/// The call came from core.
-#[expect(unsafe_code, reason = "passes a call of core's on")]
-unsafe fn check_before_utility(call: UtilityCall) {
-    guarded(check);
-    // SAFETY: see above. There is nothing to drop.
-    unsafe { call.pass_on(PREVIOUS_UTILITY.get()) }
-}
-
-#[pg_guard]
-#[expect(unsafe_code, ffi_unwind_calls, reason = "chains a C hook, inside pg_guard_ffi_boundary")]
-unsafe extern "C-unwind" fn on_object_access(
-    access: pg_sys::ObjectAccessType::Type,
-    class: pg_sys::Oid,
-    object: pg_sys::Oid,
-    part: c_int,
-    argument: *mut c_void,
-) {
-    if access == pg_sys::ObjectAccessType::OAT_FUNCTION_EXECUTE {
-        check();
-    }
-    if let Some(previous) = PREVIOUS_ACCESS.get() {
-        // SAFETY: what core gave us, to the hook before ours.
-        unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| previous(access, class, object, part, argument)) }
-    }
-}
-
-/// The first look. A transaction that ends before core knows the role was another library's, in its
-/// hook.
-#[expect(unsafe_code, reason = "asks for the connection while it may")]
-fn check_start() {
+/// Checks the seal at the end of the startup transaction. A transaction that ends before core knows
+/// the role was another library's, in its hook.
+fn check_at_start() {
     let role = own::role();
-    if !has_client() || role == pg_sys::InvalidOid {
+    if !process::has_client() || role == pg_sys::InvalidOid {
         return;
     }
-    // SAFETY: the first transaction to end with a role is the startup transaction.
-    let connection = unsafe { Connection::of_starting_session() };
+    // The first transaction to end with a role is the startup transaction.
+    let connection = Connection::of_starting_session();
     catalog::accept_changes();
-    end_unless(judge(own::passage(), role).and_then(|()| check_line(connection)));
+    end_unless_sound(check_session(own::passage(), role).and_then(|()| check_line(connection)));
     // What others have asked before initialize_acl(), core would believe for as long as the session
     // lasts.
     catalog::forget_memberships();
     STAGE.set(Stage::Started);
 }
 
-/// The second look, before whatever the session does first. Costs one comparison after that.
-pub(crate) fn check() {
-    if STAGE.get() == Stage::Acting || !can_check() {
-        return;
-    }
-    catalog::accept_changes();
-    end_unless(judge(own::passage(), own::role()));
-    STAGE.set(Stage::Acting);
-}
-
 /// Why a session ends, and its role's name.
 type Broken = (String, Denial);
 
-fn end_unless(whole: Result<(), Broken>) {
-    if let Err((role, denial)) = whole {
-        let attempt = Attempt { role, door: "seal", method: "none".to_owned() };
-        report::end_session(&attempt, &denial);
+fn end_unless_sound(checked: Result<(), Broken>) {
+    if let Err((role, denial)) = checked {
+        refusal::end_session("seal", role, &denial);
     }
 }
 
@@ -181,8 +114,9 @@ fn broken<T>(name: &str, code: Code, problem: &str) -> Result<T, Broken> {
     Err((name.to_owned(), Denial::new(code, name, vec![("problem", problem.to_owned())])))
 }
 
-/// Whether `passage` leads to a session of `role`, as the catalogs are now.
-fn judge(passage: Option<Passage>, role: pg_sys::Oid) -> Result<(), Broken> {
+/// Checks that a client that was authenticated as `passage` says may have a session of `role`, as
+/// the catalogs are now.
+fn check_session(passage: Option<Passage>, role: pg_sys::Oid) -> Result<(), Broken> {
     let found = catalog::role_of(role);
     let name = found.as_ref().map_or_else(|| role.to_string(), Role::display_name);
     if passage.is_some_and(|passage| passage.role() != role) {
@@ -194,35 +128,35 @@ fn judge(passage: Option<Passage>, role: pg_sys::Oid) -> Result<(), Broken> {
         Some(Passage::Superuser { .. }) if is_superuser => Ok(()),
         _ => match found.as_ref().map(catalog::standing_of) {
             None | Some(Standing::Local) => Ok(()),
-            Some(Standing::Inherited) if authenticated(passage) => Ok(()),
+            Some(Standing::Inherited) if is_authenticated(passage) => Ok(()),
             _ => broken(&name, Code::NotLinked, "the session was not admitted by a token"),
         },
     }
 }
 
-/// Whether a method that asks for something has let the client in, before our eyes.
-const fn authenticated(passage: Option<Passage>) -> bool {
+/// Returns whether a method that asks for something has authenticated the client, as the hook saw.
+const fn is_authenticated(passage: Option<Passage>) -> bool {
     matches!(passage, Some(Passage::Method { trusted: false, .. } | Passage::Superuser { .. }))
 }
 
-/// Whether a role is linked to what it was when a token let the client in, and such tokens still
-/// count.
+/// Checks that a role is linked to the object that it was linked to when the client's token was
+/// accepted, and that the token would still be accepted.
 fn check_link(role: pg_sys::Oid, object_id: entra::Uuid, name: &str) -> Result<(), Broken> {
     match catalog::link_of(role) {
         Link::Bound(label) if label.object_id == Some(object_id) => {
-            let still = |token: &Token| {
+            let check = |token: &Token| {
                 check_terms(token, &label, name)?;
-                check_still_associated(token, name)
+                check_administrators_remain(token, name)
             };
-            own::with_token(still).unwrap_or(Ok(())).map_err(|denial| (name.to_owned(), denial))
+            own::with_token(check).unwrap_or(Ok(())).map_err(|denial| (name.to_owned(), denial))
         }
         Link::Bound(_) => broken(name, Code::OidMismatch, "the role was linked to another object meanwhile"),
         _ => broken(name, Code::NotLinked, "the link was removed meanwhile"),
     }
 }
 
-/// Behind `trust`, what no hook of ours has seen must at least be matched by the same line still:
-/// that one may have been for an Azure AD role, which had the name before.
+/// Checks that a connection behind `trust` that the hook has not seen is still matched by the same
+/// line: that line may have been for an Azure AD role, which had the name before.
 fn check_line(connection: Option<Connection>) -> Result<(), Broken> {
     let Some(connection) = connection.filter(|_| own::passage().is_none()) else { return Ok(()) };
     let name = connection.role_name();
@@ -230,8 +164,8 @@ fn check_line(connection: Option<Connection>) -> Result<(), Broken> {
     if connection.method() != Method::Trust || is_matched() {
         return Ok(());
     }
-    let problem = "the role was unlinked or renamed after a line of pg_hba.conf had matched it, and another library's hook did \
-                   not call azure_ad_auth's";
+    let problem = "the role was unlinked or renamed after a line of pg_hba.conf had matched it, and \
+                   another library's hook did not call azure_ad_auth's";
     broken(&decode(name.to_bytes()), Code::NotLinked, problem)
 }
 
@@ -242,22 +176,9 @@ fn check_terms(token: &Token, label: &Label, name: &str) -> Result<(), Denial> {
     Principal::of(label).map_or(Ok(()), accepts).map_err(|refusal| Denial::of(&refusal, name))
 }
 
-/// Where sessions end with what let them in, one that the reaper has not seen yet ends here.
-fn check_still_associated(token: &Token, name: &str) -> Result<(), Denial> {
+/// Checks that there is still an administrator of the token's tenant, where sessions end without
+/// one. The reaper ends those that it has seen.
+fn check_administrators_remain(token: &Token, name: &str) -> Result<(), Denial> {
     let is_lost = settings::session_expiry().is_some() && catalog::associated_tenant() != Some(token.tenant);
     if is_lost { Err(Denial::new(Code::NoAdmin, name, vec![])) } else { Ok(()) }
-}
-
-/// Only sessions of clients came through the hook.
-#[expect(unsafe_code, reason = "reads the state of the process")]
-fn has_client() -> bool {
-    // SAFETY: a plain value of the main thread.
-    unsafe { !pg_sys::MyProcPort.is_null() }
-}
-
-/// And only within a transaction can the catalogs be read.
-#[expect(unsafe_code, reason = "reads the state of the process")]
-fn can_check() -> bool {
-    // SAFETY: plain values of the main thread.
-    has_client() && unsafe { pg_sys::IsTransactionState() && !pg_sys::IsAbortedTransactionBlockState() }
 }

@@ -1,7 +1,8 @@
-//! Arguments of SQL functions whose size whoever calls them decides: up to a gigabyte.
+//! Arguments of SQL functions whose size the caller decides: up to a gigabyte.
 //!
-//! They lie where PostgreSQL has put them. Of an [`Argument`] nothing can be copied without saying how much at most, so that
-//! nothing of such a size is asked of Rust's allocator, which ends the server when it has no more.
+//! They stay where PostgreSQL has put them. An [`Argument`] cannot be copied without a limit, so
+//! that nothing of such a size is asked of Rust's allocator, which ends the process when it has no
+//! memory.
 
 use pgrx::callconv::{Arg, ArgAbi};
 use pgrx::nullable::Nullable;
@@ -14,28 +15,28 @@ use pgrx::pgrx_sql_entity_graph::metadata::{
 pub(crate) struct Argument<'call>(&'call [u8]);
 
 impl<'call> Argument<'call> {
-    /// Its length, in bytes.
+    /// Returns its length, in bytes.
     pub(crate) const fn len(self) -> usize {
         self.0.len()
     }
 
-    /// All of it; none if it has more than `most` bytes.
+    /// Returns all of it; none if it has more than `most` bytes.
     pub(crate) fn within(self, most: usize) -> Option<&'call [u8]> {
         (self.0.len() <= most).then_some(self.0)
     }
 
-    /// What it begins with: at most so many bytes.
+    /// Returns its beginning, of at most so many bytes.
     pub(crate) fn beginning(self, most: usize) -> &'call [u8] {
         self.0.get(..most).unwrap_or(self.0)
     }
 
-    /// All of it, to be looked at where it lies and not to be copied.
+    /// Returns all of it, to be read where it is and not to be copied.
     pub(crate) const fn in_place(self) -> &'call [u8] {
         self.0
     }
 }
 
-#[expect(unsafe_code, reason = "a promise to pgrx")]
+#[expect(unsafe_code, reason = "a trait of pgrx that describes the type")]
 // SAFETY: what pgrx itself makes of an argument of this type, which lives as long as the call.
 unsafe impl<'call> ArgAbi<'call> for Argument<'call> {
     unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'call>) -> Self {
@@ -52,8 +53,8 @@ unsafe impl<'call> ArgAbi<'call> for Argument<'call> {
     }
 }
 
-#[expect(unsafe_code, reason = "a promise to pgrx")]
-// SAFETY: the type of SQL that it is.
+#[expect(unsafe_code, reason = "a trait of pgrx that describes the type")]
+// SAFETY: its type in SQL.
 unsafe impl SqlTranslatable for Argument<'_> {
     const TYPE_IDENT: &'static str = pgrx::pgrx_resolved_type!(Argument<'_>);
     const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;

@@ -1,6 +1,6 @@
-//! Texts of bounded length, for shared memory: what lies there has no pointers.
+//! Texts of bounded length for shared memory, which has no pointers in it.
 
-/// Bytes of at most `N`, in place.
+/// At most `N` bytes, in place.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Bytes<const N: usize> {
@@ -11,14 +11,14 @@ pub(crate) struct Bytes<const N: usize> {
 impl<const N: usize> Bytes<N> {
     pub(crate) const EMPTY: Self = Self { length: 0, bytes: [0; N] };
 
-    /// None if it does not fit.
+    /// Returns a copy of `source`; none if it does not fit.
     pub(crate) fn new(source: &[u8]) -> Option<Self> {
         let mut copy = Self { length: u16::try_from(source.len()).ok()?, ..Self::EMPTY };
         copy.bytes.get_mut(..source.len())?.copy_from_slice(source);
         Some(copy)
     }
 
-    /// As much as fits, cut between characters.
+    /// Returns as much of `text` as fits, cut between characters.
     pub(crate) fn cut(text: &str) -> Self {
         let mut end = text.len().min(N);
         while !text.is_char_boundary(end) {

@@ -1,15 +1,16 @@
-//! The two clocks: one that only goes forward, for ages and windows, and the one people read.
+//! The two clocks: one that never goes back, for ages and intervals, and the time of day.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use entra::Millis;
 use entra::limits::MAX_UNIX_SECONDS;
 
-/// Added to the machine's clock, so that keys restored after a restart of the machine may be older than its uptime: more
-/// than the longest `key_max_age`.
+/// Added to the machine's clock, so that keys that are restored after a restart of the machine may
+/// be older than its uptime: more than the longest `key_max_age`.
 const BEFORE_BOOT: Millis = 100 * 86_400_000;
 
-/// Milliseconds of a clock that never goes back, is the same in every process, and counts the time a machine sleeps.
+/// Returns the milliseconds of a clock that never goes back, is the same in every process, and
+/// counts the time that the machine sleeps.
 #[expect(unsafe_code, reason = "std's clock cannot be shared between processes")]
 pub(crate) fn monotonic() -> Millis {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -18,7 +19,7 @@ pub(crate) fn monotonic() -> Millis {
     BEFORE_BOOT + time.tv_sec.unsigned_abs() * 1_000 + time.tv_nsec.unsigned_abs() / 1_000_000
 }
 
-/// Unix seconds. A clock before 1970 makes every token not valid yet.
+/// Returns the time of day, in Unix seconds. A clock before 1970 makes every token not valid yet.
 pub(crate) fn unix_now() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -27,8 +28,8 @@ pub(crate) fn unix_now() -> i64 {
         .unwrap_or_default()
 }
 
-/// Unix seconds as to_timestamp() takes them: those of 1970 to 9999, so that nothing a token or a label says keeps a view from being
-/// read.
+/// Returns Unix seconds as to_timestamp() takes them, limited to the years 1970 to 9999: no time in
+/// a token or a label makes a view fail.
 #[expect(clippy::cast_precision_loss, reason = "these seconds are exact in a double")]
 pub(crate) fn seconds(unix_seconds: i64) -> f64 {
     unix_seconds.clamp(0, MAX_UNIX_SECONDS) as f64

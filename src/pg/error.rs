@@ -1,11 +1,12 @@
-//! Errors of statements and functions, in PostgreSQL's style: a message, and where they help a detail and a hint.
+//! Errors of statements and SQL functions, in PostgreSQL's style: a message, and a detail and a
+//! hint where they help.
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::pg::text::reported;
 
-/// Why a statement is refused.
+/// An error that ends a statement.
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
     sqlstate: PgSqlErrorCode,
@@ -18,55 +19,56 @@ pub(crate) struct Fault {
 pub(crate) type Result<T, E = Fault> = core::result::Result<T, E>;
 
 impl Fault {
-    /// `message`: lower case, no full stop.
+    /// Returns an error. `message` begins in lower case and has no full stop.
     pub(crate) fn new(sqlstate: PgSqlErrorCode, message: impl Into<String>) -> Self {
         Self { sqlstate, message: message.into(), detail: None, hint: None }
     }
 
-    /// What it says first.
+    /// Returns the message.
     pub(crate) fn message(&self) -> &str {
         &self.message
     }
 
-    /// The current user may not do this.
+    /// Returns the error that the current user lacks a privilege.
     pub(crate) fn denied(message: impl Into<String>) -> Self {
         Self::new(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, message)
     }
 
-    /// Something else must be done first.
+    /// Returns the error that something else must be done first.
     pub(crate) fn prerequisite(message: impl Into<String>) -> Self {
         Self::new(PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, message)
     }
 
-    /// An argument that is not acceptable.
+    /// Returns the error that the value of an argument is not acceptable.
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, message)
     }
 
-    /// A role that is not there, or is not what it should be.
+    /// Returns the error that there is no such role, or that it is not what it should be.
     pub(crate) fn undefined(message: impl Into<String>) -> Self {
         Self::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, message)
     }
 
-    /// A role name that PostgreSQL would cut: it would be another's.
+    /// Returns the error that PostgreSQL would truncate a role name, to one that may be another
+    /// role's.
     pub(crate) fn name_too_long(message: impl Into<String>) -> Self {
         Self::new(PgSqlErrorCode::ERRCODE_NAME_TOO_LONG, message)
             .hint("Choose a shorter name: the link is by the object id, not by the name.")
     }
 
-    /// A sentence of facts.
+    /// Adds a detail: a sentence of facts.
     pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self
     }
 
-    /// A sentence to act on.
+    /// Adds a hint: a sentence that says what to do.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Ends the statement.
+    /// Raises the error, which ends the statement.
     pub(crate) fn raise(self) -> ! {
         let mut report = ErrorReport::new(self.sqlstate, reported(self.message), "azure_ad_auth");
         if let Some(detail) = self.detail {
@@ -80,12 +82,12 @@ impl Fault {
     }
 }
 
-/// The value, or the end of the statement.
+/// Returns the value, or raises the error.
 pub(crate) fn or_raise<T>(outcome: Result<T>) -> T {
     outcome.unwrap_or_else(|fault| fault.raise())
 }
 
-/// Tells the client something it did not ask for.
+/// Sends the client a notice.
 pub(crate) fn notice(message: impl Into<String>, hint: Option<&str>) {
     let message = reported(message.into());
     let mut report =
@@ -96,7 +98,7 @@ pub(crate) fn notice(message: impl Into<String>, hint: Option<&str>) {
     report.report(PgLogLevel::NOTICE);
 }
 
-/// Tells the client, and the log, what may go wrong from now on.
+/// Sends the client a warning, and logs it.
 pub(crate) fn warning(message: impl Into<String>, detail: Option<String>, hint: impl Into<String>) {
     let message = reported(message.into());
     let mut report = ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message, "azure_ad_auth");

@@ -1,26 +1,27 @@
-//! Texts of unknown encoding, on their way through a query.
+//! Texts of unknown encoding in the result of a query.
 //!
-//! Names of roles and lines of files come as somebody wrote them, in whatever encoding, which need not be this database's nor
-//! UTF-8. A query hands their bytes over as hexadecimal digits.
+//! Names of roles and lines of files may be in any encoding, not only in this database's or in
+//! UTF-8. So a query returns their bytes as hexadecimal digits.
 
 use crate::pg::text;
 
-/// An expression for the bytes of the text that the expression `text` has, as hexadecimal digits.
+/// Returns an SQL expression for the bytes of the text that the expression `text` has, as
+/// hexadecimal digits.
 pub(crate) fn raw(text: &str) -> String {
     format!("encode(decode(replace({text}, chr(92), repeat(chr(92), 2)), 'escape'), 'hex')")
 }
 
-/// An expression for the texts that a set has, as their bytes; null if it has none.
+/// Returns an SQL expression for the texts of a set, in that form; null if it has none.
 pub(crate) fn raw_list(text: &str) -> String {
     format!("string_agg({}, ',')", raw(text))
 }
 
-/// What [`raw`] has of a text in a file.
+/// Returns the text of a file that [`raw`] has given.
 pub(crate) fn plain(raw: &str) -> String {
     text::read_utf8(&bytes(raw))
 }
 
-/// What [`raw`] has, as it is.
+/// Returns the bytes that [`raw`] has given.
 pub(crate) fn bytes(raw: &str) -> Vec<u8> {
     let digits: Vec<_> = raw.chars().filter_map(|digit| digit.to_digit(16)).collect();
     let byte =

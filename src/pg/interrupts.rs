@@ -1,8 +1,10 @@
-//! Requests to this process to cancel its statement or to end: a user's, an administrator's, a timeout's, the server's at its end.
+//! Requests to this process to cancel its statement or to end: from a user, an administrator, a
+//! timeout, or the server when it shuts down.
 
 use pgrx::prelude::*;
 
-/// Obeys such a request. Called for each item of whatever a client or a statement sizes.
+/// Obeys such a request. Called for each item of a list whose length a client or a statement
+/// decides.
 #[inline]
 pub(crate) fn check() {
     check_for_interrupts!();

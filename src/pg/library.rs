@@ -1,8 +1,9 @@
-//! Whether the postmaster loaded this library, which is when it works; and whether it was this very file.
+//! Whether the postmaster loaded this library, without which it does not work, and whether it was
+//! this very file.
 //!
-//! A package upgrade replaces the file under a running server. Sessions that come by it under the name it was loaded by go on
-//! with the library of the postmaster (internal_load_library, dfmgr.c). Under another name they load the new file beside it,
-//! which has none of its state, and says so.
+//! A package upgrade replaces the file under a running server. Sessions that load it under the name
+//! it was loaded by go on with the library of the postmaster (internal_load_library, dfmgr.c).
+//! Under another name they load the new file beside it, which has none of its state, and says so.
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_void};
@@ -31,14 +32,14 @@ thread_local! {
 /// The device and the number of a file.
 type FileId = (u64, u64);
 
-/// What can be said about where the library is.
+/// How the library was loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Preloaded {
     /// The postmaster loaded this file.
     ThisFile,
-    /// The postmaster loaded one that has since been replaced by this.
+    /// The postmaster loaded a file that this one has since replaced.
     AnotherFile,
-    /// The postmaster loaded none.
+    /// The postmaster did not load it.
     No,
 }
 
@@ -84,21 +85,24 @@ fn main_of_another_file(mark: &CStr) -> Option<WorkerMain> {
     }
 }
 
-/// Whether the postmaster loaded this file. Calls nothing: may be asked in any program.
+/// Returns whether the postmaster loaded this file. Calls no function of the server, so it may be
+/// called in any program.
 pub(crate) fn is_this_file() -> bool {
     THIS_FILE.get()
 }
 
-/// The path of this library's file, as the dynamic linker was given it: the one that PostgreSQL found along
-/// `dynamic_library_path`. By this very text libpam is given the same library, even after the file has been replaced.
+/// Returns the path of this library's file, as the dynamic linker was given it: the one that
+/// PostgreSQL found along `dynamic_library_path`. By this very text libpam is given the same
+/// library, even after the file has been replaced.
 pub(crate) fn path() -> Option<String> {
     path_at(path as fn() -> Option<String> as *const c_void)
 }
 
-/// The path of the library, or program, in whose code an address lies.
+/// Returns the path of the library, or program, in whose code an address lies.
 #[expect(unsafe_code, reason = "asks the dynamic linker")]
 pub(crate) fn path_at(address: *const c_void) -> Option<String> {
-    // SAFETY: any address, and a structure to fill; the name in it lives as long as the library, and PostgreSQL unloads none.
+    // SAFETY: any address, and a structure to fill; the name in it lives as long as the library,
+    // and PostgreSQL unloads none.
     unsafe {
         let mut found: libc::Dl_info = std::mem::zeroed();
         let is_found = libc::dladdr(address, &raw mut found) != 0 && !found.dli_fname.is_null();
@@ -111,18 +115,19 @@ fn file_id() -> Option<FileId> {
     Some((found.dev(), found.ino()))
 }
 
-/// Whether the file that the postmaster loaded is not the one in its place any more: a restart would load another.
+/// Returns whether another file is now where the postmaster loaded this one from: a restart would
+/// load that.
 pub(crate) fn is_replaced() -> bool {
     LOADED.get().is_some_and(|loaded| file_id() != Some(loaded))
 }
 
-/// Whether there is no file in its place: the server would not start again.
+/// Returns whether no file is there any more: the server would not start again.
 pub(crate) fn is_gone() -> bool {
     LOADED.get().is_some() && file_id().is_none()
 }
 
-/// Where the library is.
-#[expect(unsafe_code, reason = "no safe wrapper")]
+/// Returns how the library was loaded.
+#[expect(unsafe_code, reason = "reads a mark that the postmaster has left")]
 pub(crate) fn status() -> Preloaded {
     // SAFETY: a constant C string; the variable is never freed.
     let marked = unsafe { !(*pg_sys::find_rendezvous_variable(MARK.as_ptr())).is_null() };
@@ -133,20 +138,21 @@ pub(crate) fn status() -> Preloaded {
     }
 }
 
-/// Whether the server runs for pg_upgrade.
+/// Returns whether the server runs for pg_upgrade.
 #[expect(unsafe_code, reason = "reads a flag of the server")]
 pub(crate) fn upgrading() -> bool {
     // SAFETY: a plain value, set at start.
     unsafe { pg_sys::IsBinaryUpgrade }
 }
 
-/// The library works only where the postmaster loaded it: hooks, label providers and shared memory are that one's.
+/// Requires that the postmaster loaded this file: hooks, label providers and shared memory are
+/// those of the file that it loaded.
 ///
 /// # Errors
-/// What an administrator has to do.
+/// Says what an administrator has to do.
 pub(crate) fn require() -> Result<()> {
     match status() {
-        // There is no memory then, and nobody logs in.
+        // There is no shared memory then, and no client logs in.
         Preloaded::ThisFile if upgrading() => {
             Err(Fault::prerequisite("azure_ad_auth does nothing while the server is being upgraded"))
         }
@@ -161,12 +167,12 @@ pub(crate) fn require() -> Result<()> {
     }
 }
 
-/// A server that pg_upgrade has started must have preloaded the library: it brings the label
+/// Requires that a server that pg_upgrade has started preloads the library: it brings the label
 /// providers that the roles to be restored have labels of. pg_upgrade loads every library before it
-/// begins, and with `--check` does nothing else; so it is said then, and not half-way through.
+/// begins, and with `--check` does nothing else; so this error comes before anything is changed.
 ///
 /// # Errors
-/// What has to be done to the new server.
+/// Says what has to be done to the new server.
 pub(crate) fn require_for_upgrade() -> Result<()> {
     if !upgrading() || status() != Preloaded::No {
         return Ok(());

@@ -1,7 +1,8 @@
 //! The conversation of PAM: the only file that speaks to libpam.
 //!
-//! libpam is not linked: a server without PAM loads this library as well. Where one of its functions is needed, libpam has called
-//! us and is there. Types and numbers are those of Linux-PAM (security/_pam_types.h), which are part of its ABI.
+//! libpam is not linked: a server without PAM loads this library as well. Where one of its
+//! functions is needed, libpam has called this library and is there. Types and numbers are those of
+//! Linux-PAM (security/_pam_types.h), which are part of its ABI.
 
 #[cfg(target_pointer_width = "64")]
 mod symbols;
@@ -14,7 +15,7 @@ use zeroize::{Zeroize, Zeroizing};
 #[cfg(target_pointer_width = "64")]
 pub(crate) use crate::pg::pam::symbols::conceal;
 
-/// Not where a table of symbols looks otherwise.
+/// Does nothing where the table of symbols has another layout.
 #[cfg(not(target_pointer_width = "64"))]
 pub(crate) fn conceal() -> Result<(), &'static str> {
     Err("it is done on machines of 64 bits only")
@@ -28,7 +29,7 @@ pub(crate) const SERVICE_ERR: c_int = 3;
 pub(crate) const SYSTEM_ERR: c_int = 4;
 /// `PAM_AUTH_ERR`: refused.
 pub(crate) const AUTH_ERR: c_int = 7;
-/// `PAM_AUTHINFO_UNAVAIL`: nobody here who could say.
+/// `PAM_AUTHINFO_UNAVAIL`: this module cannot decide here.
 pub(crate) const AUTHINFO_UNAVAIL: c_int = 9;
 /// `PAM_CRED_UNAVAIL`.
 pub(crate) const CRED_UNAVAIL: c_int = 15;
@@ -40,7 +41,7 @@ const CONVERSATION: c_int = 5;
 /// A message that asks for something secret, `PAM_PROMPT_ECHO_OFF`.
 const PROMPT_ECHO_OFF: c_int = 1;
 
-/// libpam's own, `pam_handle_t`.
+/// `pam_handle_t`, which only libpam looks into.
 #[repr(C)]
 pub(crate) struct Handle {
     _opaque: [u8; 0],
@@ -72,46 +73,49 @@ struct Conversation {
 type GetItem = unsafe extern "C-unwind" fn(*const Handle, c_int, *mut *const c_void) -> c_int;
 
 /// Why there is no token.
-pub(crate) enum Silence {
+pub(crate) enum NoAnswer {
     /// The client did not answer.
     HungUp,
-    /// There is nobody to ask by.
+    /// libpam has no conversation function.
     NoConversation,
 }
 
-/// Asks for the token by the conversation function of whoever runs PAM: here it is PostgreSQL's, which asks the client for a
-/// password.
+/// Asks for the token by the conversation function of the application that uses PAM: PostgreSQL's,
+/// which asks the client for a password.
 ///
-/// Raises what PostgreSQL raises when the client answers with something else than a password.
+/// Raises PostgreSQL's error when the client answers with something else than a password.
 #[expect(unsafe_code, ffi_unwind_calls, reason = "calls PostgreSQL through libpam's handle")]
-pub(crate) fn ask_for_token(handle: *mut Handle) -> Result<Zeroizing<Vec<u8>>, Silence> {
+pub(crate) fn ask_for_token(handle: *mut Handle) -> Result<Zeroizing<Vec<u8>>, NoAnswer> {
     let message = Message { style: PROMPT_ECHO_OFF, text: c"Access token: ".as_ptr() };
     let mut messages: *const Message = &raw const message;
     let mut responses: *mut Response = std::ptr::null_mut();
-    // SAFETY: the handle is the one libpam has called us with, and its conversation function is PostgreSQL's, in whose backend we
-    // are. Plain values only within the boundary, which an error of PostgreSQL's leaves as a panic. A success leaves one
-    // response, allocated by malloc() and ours to free.
+    // SAFETY: the handle is the one libpam has called this library with, and its conversation
+    // function is PostgreSQL's, in whose backend this runs. Plain values only within the boundary,
+    // which an error of PostgreSQL's leaves as a panic. A success leaves one response, allocated by
+    // malloc(), to be freed here.
     unsafe {
-        let conversation = conversation_of(handle).ok_or(Silence::NoConversation)?;
-        let converse = conversation.converse.ok_or(Silence::NoConversation)?;
+        let conversation = conversation_of(handle).ok_or(NoAnswer::NoConversation)?;
+        let converse = conversation.converse.ok_or(NoAnswer::NoConversation)?;
         let result = pg_sys::ffi::pg_guard_ffi_boundary(|| {
             converse(1, &raw mut messages, &raw mut responses, conversation.data)
         });
         if result != SUCCESS || responses.is_null() {
-            return Err(Silence::HungUp);
+            return Err(NoAnswer::HungUp);
         }
         let text = take((*responses).text);
         libc::free(responses.cast());
-        text.ok_or(Silence::HungUp)
+        text.ok_or(NoAnswer::HungUp)
     }
 }
 
+/// Returns the conversation function of the application, and its data.
+///
 /// # Safety
-/// libpam has called us with the handle, and has not been returned to.
+/// libpam has called this library with the handle, and the call has not returned.
 #[expect(unsafe_code, ffi_unwind_calls, reason = "a function of libpam's, found by name")]
 unsafe fn conversation_of<'h>(handle: *mut Handle) -> Option<&'h Conversation> {
-    // SAFETY: see above; a function of this name has this type wherever there is a libpam, and raises nothing. The item stays
-    // where it is until pam_end().
+    // SAFETY: see above; a function of this name has this type wherever there is a libpam, and
+    // raises nothing. The item stays where it is until pam_end().
     unsafe {
         let get_item = libc::dlsym(libc::RTLD_DEFAULT, c"pam_get_item".as_ptr());
         if get_item.is_null() {
@@ -129,8 +133,8 @@ unsafe fn conversation_of<'h>(handle: *mut Handle) -> Option<&'h Conversation> {
 /// Copies a text out, and wipes and frees it.
 ///
 /// # Safety
-/// Null, or a C string allocated by malloc() that nobody else has.
-#[expect(unsafe_code, reason = "a C string of somebody else's")]
+/// Null, or a C string allocated by malloc() to which there is no other pointer.
+#[expect(unsafe_code, reason = "a C string that libpam's caller allocated")]
 unsafe fn take(text: *mut c_char) -> Option<Zeroizing<Vec<u8>>> {
     if text.is_null() {
         return None;

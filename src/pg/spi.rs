@@ -1,7 +1,9 @@
-//! Statements run as the bootstrap superuser, after whoever asks has been found to have the right.
+//! Statements run as the bootstrap superuser, after the caller's own right has been checked. The
+//! only file that uses SPI.
 //!
-//! Memberships made here always have that grantor, whoever links, so that unlinking finds them all. Nothing of the caller's
-//! session has a say in what a statement means: the search path is pg_catalog's while it runs.
+//! Memberships made here always have that grantor, whichever role links, so that unlinking finds
+//! them all. The settings of the caller's session cannot change what a statement means: the search
+//! path is pg_catalog while it runs.
 
 use std::cell::Cell;
 use std::ffi::{CStr, CString};
@@ -13,16 +15,16 @@ use pgrx::spi::{Error, SpiHeapTupleData};
 use crate::pg::error::Fault;
 
 thread_local! {
-    /// How deep we are in statements of our own.
+    /// How deeply calls of [`as_superuser`] are nested.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Whether a statement comes from here, and so needs no further judgement.
+/// Returns whether the statement being run comes from this file, and so needs no check.
 pub(crate) fn is_own_statement() -> bool {
     DEPTH.get() > 0
 }
 
-/// Leaves the depth as it was, also when an error passes through.
+/// Restores the depth when it is dropped, also when an error passes through.
 struct Depth(u32);
 
 impl Depth {
@@ -37,13 +39,14 @@ impl Drop for Depth {
     }
 }
 
-/// Runs `act` as the bootstrap superuser. After an error the end of the (sub)transaction puts back who was there before.
-#[expect(unsafe_code, reason = "no safe wrapper")]
+/// Runs `act` as the bootstrap superuser. After an error the end of the (sub)transaction restores
+/// the user.
+#[expect(unsafe_code, reason = "switches the user and a setting of the session")]
 pub(crate) fn as_superuser<T>(act: impl FnOnce() -> T) -> T {
     let _depth = Depth::enter();
     let (mut user, mut context) = (pg_sys::InvalidOid, 0);
-    // SAFETY: within a transaction, as every statement is; what is set here is put back below, or by the end of the
-    // (sub)transaction: xact.c restores the user, guc.c the setting.
+    // SAFETY: within a transaction, as every statement is; what is set here is put back below, or
+    // by the end of the (sub)transaction: xact.c restores the user, guc.c the setting.
     let level = unsafe {
         pg_sys::GetUserIdAndSecContext(&raw mut user, &raw mut context);
         pg_sys::SetUserIdAndSecContext(
@@ -72,14 +75,16 @@ pub(crate) fn as_superuser<T>(act: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Runs one statement, given in parts: our words, and names in their own bytes. Only within [`as_superuser`].
+/// Runs one statement, given in parts: keywords, and names in their own bytes. Called within
+/// [`as_superuser`].
 pub(crate) fn run(statement: &[&[u8]]) {
     // Neither has a NUL in it.
     let statement = CString::new(statement.concat()).unwrap_or_default();
     or_raise(Spi::connect_mut(|client| client.update(statement.as_c_str(), None, &[]).map(drop)));
 }
 
-/// Runs one query and collects its rows; sees what this transaction has done. Only within [`as_superuser`].
+/// Runs one query, which sees the changes of this transaction, and returns its rows. Called within
+/// [`as_superuser`].
 pub(crate) fn query<T>(
     text: &str,
     arguments: &[DatumWithOid<'_>],
@@ -90,31 +95,33 @@ pub(crate) fn query<T>(
     }))
 }
 
-/// Errors of PostgreSQL's have been raised already; what is left is a statement that SPI does not take.
+/// Returns the value, or raises an error. PostgreSQL's own errors have been raised already; the
+/// error here is that SPI does not accept the statement.
 fn or_raise<T>(result: Result<T, Error>) -> T {
     result
         .unwrap_or_else(|fault| Fault::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, fault.to_string()).raise())
 }
 
-/// A name as it is written in a statement, for hints.
+/// Returns a name as it is written in a statement, for hints.
 pub(crate) fn quoted(name: &str) -> String {
     let name = CString::new(name).unwrap_or_default();
     String::from_utf8(quoted_name(&name)).unwrap_or_default()
 }
 
-/// A name as it is written in a statement, in its own bytes.
-#[expect(unsafe_code, reason = "no safe wrapper")]
+/// Returns a name as it is written in a statement, in its own bytes.
+#[expect(unsafe_code, reason = "calls quote_identifier()")]
 pub(crate) fn quoted_name(name: &CStr) -> Vec<u8> {
-    // SAFETY: the result is either the argument or a palloc'd C string, copied at once. bounded: by the longest name.
+    // SAFETY: the result is either the argument or a palloc'd C string, copied at once. bounded: by
+    // the longest name.
     unsafe { CStr::from_ptr(pg_sys::quote_identifier(name.as_ptr())).to_bytes().to_vec() }
 }
 
-/// A text as it is written in a statement, for hints.
+/// Returns a text as it is written in a statement, for hints.
 pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// A text as it is written in a statement, in its own bytes.
+/// Returns a text as it is written in a statement, in its own bytes.
 pub(crate) fn literal_bytes(text: &[u8]) -> Vec<u8> {
     let doubled = text.split(|byte| *byte == b'\'').collect::<Vec<_>>().join(&b"''"[..]);
     [b"'", &*doubled, b"'"].concat()

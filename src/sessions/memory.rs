@@ -14,6 +14,7 @@ use pgrx::prelude::*;
 
 use crate::pg::bytes::Bytes;
 use crate::pg::clock;
+use crate::pg::hook::{Chain, ShmemRequest, ShmemStartup};
 use crate::sessions::Session;
 
 /// The name of the memory and of its lock.
@@ -73,20 +74,15 @@ thread_local! {
     static LOCK: Cell<*mut pg_sys::LWLock> = const { Cell::new(std::ptr::null_mut()) };
     /// What this backend has written into its place.
     static OWN: RefCell<Option<Session>> = const { RefCell::new(None) };
-    static PREVIOUS_REQUEST: Cell<pg_sys::shmem_request_hook_type> = const { Cell::new(None) };
-    static PREVIOUS_STARTUP: Cell<pg_sys::shmem_startup_hook_type> = const { Cell::new(None) };
 }
 
+static REQUEST: Chain<ShmemRequest> = Chain::new();
+static STARTUP: Chain<ShmemStartup> = Chain::new();
+
 /// Requests the memory and sees to its initialisation. In the postmaster only, while it loads its libraries.
-#[expect(unsafe_code, reason = "installs C hooks")]
 pub(crate) fn init_shared_memory() {
-    // SAFETY: runs once, in the postmaster, before shared memory is made.
-    unsafe {
-        PREVIOUS_REQUEST.set(pg_sys::shmem_request_hook);
-        pg_sys::shmem_request_hook = Some(on_request);
-        PREVIOUS_STARTUP.set(pg_sys::shmem_startup_hook);
-        pg_sys::shmem_startup_hook = Some(on_startup);
-    }
+    REQUEST.install(Some(on_request));
+    STARTUP.install(Some(on_startup));
 }
 
 /// As many as there can be backends, background processes among them.
@@ -112,7 +108,7 @@ fn request() {
 #[pg_guard]
 #[expect(unsafe_code, ffi_unwind_calls, reason = "chains a hook, inside pg_guard_ffi_boundary")]
 unsafe extern "C-unwind" fn on_request() {
-    if let Some(previous) = PREVIOUS_REQUEST.get() {
+    if let Some(previous) = REQUEST.previous() {
         // SAFETY: what was there when we took its place.
         unsafe { pg_sys::ffi::pg_guard_ffi_boundary(|| previous()) }
     }
@@ -125,7 +121,7 @@ unsafe extern "C-unwind" fn on_startup() {
     // SAFETY: called by the postmaster once shared memory is there, and again after a crash, with new memory; nobody else uses it
     // yet. The memory is as large as was asked for, and zero is an empty place.
     unsafe {
-        if let Some(previous) = PREVIOUS_STARTUP.get() {
+        if let Some(previous) = STARTUP.previous() {
             pg_sys::ffi::pg_guard_ffi_boundary(|| previous());
         }
         let mut found = false;

@@ -11,8 +11,6 @@
 //! being one, a marker role changed while roles are linked. An error takes the whole statement
 //! back.
 
-use std::cell::Cell;
-
 use pgrx::PgMemoryContexts;
 use pgrx::prelude::*;
 
@@ -20,26 +18,18 @@ use crate::catalog::{self, is_marker};
 use crate::link::label::{self, Before};
 use crate::link::rights;
 use crate::pg::error::{Result, or_raise};
-use crate::pg::hook::{UtilityCall, guarded, utility_hook};
+use crate::pg::hook::{Chain, ProcessUtility, UtilityCall, guarded, utility_hook};
 use crate::pg::spi::is_own_statement;
 use crate::pg::utility::{Utility, make_changes_visible};
 use crate::pg::{allocate, interrupts};
 use crate::statement::request::Request;
 use crate::statement::{Statement, after, before, label_provider, lock, parse, rewrite};
 
-thread_local! {
-    /// The hook that was installed before this one. Set once, in the postmaster.
-    static PREVIOUS: Cell<pg_sys::ProcessUtility_hook_type> = const { Cell::new(None) };
-}
+static UTILITY: Chain<ProcessUtility> = Chain::new();
 
 /// Installs the hook. In the postmaster only, while it loads its libraries.
-#[expect(unsafe_code, reason = "installs a C hook")]
 pub(crate) fn install() {
-    // SAFETY: runs once, before any backend is forked.
-    unsafe {
-        PREVIOUS.set(pg_sys::ProcessUtility_hook);
-        pg_sys::ProcessUtility_hook = Some(on_utility_statement);
-    }
+    UTILITY.install(Some(on_utility_statement));
 }
 
 utility_hook!(on_utility_statement => run);
@@ -67,9 +57,9 @@ unsafe fn run(call: UtilityCall) {
     // nothing to drop.
     unsafe {
         let plan = guarded(|| prepare(Utility::new(call)));
-        let Some(plan) = plan.as_ref() else { return call.pass_on(PREVIOUS.get()) };
+        let Some(plan) = plan.as_ref() else { return call.pass_on(&UTILITY) };
         for part in &plan.parts {
-            part.call().pass_on(PREVIOUS.get());
+            part.call().pass_on(&UTILITY);
         }
         guarded(|| or_raise(complete(plan)));
     }

@@ -5,6 +5,7 @@ use pgrx::prelude::*;
 use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init};
 
 use crate::pg::bytes::Bytes;
+use crate::pg::hook::{Chain, ShmemStartup};
 
 /// Longest text about what went wrong.
 const MAX_NOTE_BYTES: usize = 512;
@@ -174,19 +175,13 @@ unsafe impl PGRXSharedMemory for KeyMemory {}
 // SAFETY: no other lock has this name.
 pub(super) static MEMORY: PgLwLock<KeyMemory> = unsafe { PgLwLock::new(c"azure_ad_auth_keys") };
 
-thread_local! {
-    static PREVIOUS_STARTUP: std::cell::Cell<pg_sys::shmem_startup_hook_type> = const { std::cell::Cell::new(None) };
-}
+static STARTUP: Chain<ShmemStartup> = Chain::new();
 
 /// Requests the segment and sees to its initialisation. In the postmaster only, while it loads its libraries.
-#[expect(unsafe_code, reason = "the macro's own unsafe, and a hook after it")]
 pub(crate) fn init_shared_memory() {
     pg_shmem_init!(MEMORY);
-    // SAFETY: runs once, in the postmaster; our hook calls the one pgrx has just installed.
-    unsafe {
-        PREVIOUS_STARTUP.set(pg_sys::shmem_startup_hook);
-        pg_sys::shmem_startup_hook = Some(initialise_condition);
-    }
+    // It calls the hook that pgrx has just installed.
+    STARTUP.install(Some(initialise_condition));
 }
 
 /// A condition variable must be initialised where it lies.
@@ -195,7 +190,7 @@ pub(crate) fn init_shared_memory() {
 unsafe extern "C-unwind" fn initialise_condition() {
     // SAFETY: the previous hook creates the segment; nobody uses it before the postmaster is done with its start.
     unsafe {
-        if let Some(previous) = PREVIOUS_STARTUP.get() {
+        if let Some(previous) = STARTUP.previous() {
             pg_sys::ffi::pg_guard_ffi_boundary(|| previous());
         }
         if !pg_sys::IsUnderPostmaster {

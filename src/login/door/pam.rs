@@ -1,33 +1,39 @@
-//! The second door: a `pam` line in pg_hba.conf, `hostssl all +azure_ad_user all pam pamservice=azure_ad_auth`, and this very
-//! library as the module of that service.
+//! The second door: a `pam` line in pg_hba.conf,
+//! `hostssl all +azure_ad_user all pam pamservice=azure_ad_auth`, and this very library as the
+//! module of that service.
 //!
-//! No `trust` is in sight: without the library there is nothing that could say yes. What opens this door is that libpam, asked for
-//! a file that the process has loaded, gets the one that is loaded, with all its state. A copy that libpam has loaded by itself
-//! has none: it was not loaded by the postmaster, and admits nobody.
+//! No line says `trust`: without the library there is nothing that could accept a client. The door
+//! works because libpam, asked for a file that the process has loaded, gets the one that is loaded,
+//! with all its state. A copy that libpam has loaded by itself has none: it was not loaded by the
+//! postmaster, and accepts no client.
 //!
-//! Called by libpam, which knows neither PostgreSQL's errors nor Rust's: neither passes through it. What went wrong is held
-//! back, and said by the hook.
+//! Called by libpam, which knows neither PostgreSQL's errors nor Rust's: neither passes through it.
+//! An error is held back, and the hook raises it.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use entra::Code;
 
-use crate::login::decision::{self, Objection};
-use crate::login::{Door, Refused, Sent, Visitor, attempt, attend};
+use crate::login::authenticate::authenticate;
+use crate::login::decision;
+use crate::login::door::Door;
+use crate::login::outcome::{Received, Refused, Rejection};
+use crate::login::request::{LoginRequest, attempt};
+use crate::pg::connection::{Connection, Method};
 use crate::pg::library;
-use crate::pg::pam::{self, Handle, Silence};
-use crate::pg::wire::{Connection, Method};
+use crate::pg::pam::{self, Handle, NoAnswer};
 use crate::report::{self, Denial};
 
-/// Leaves other modules of PAM what is theirs. In the postmaster only, while it loads its libraries.
-pub(crate) fn stand_aside() {
+/// Hides this library's entries for libpam from other modules of PAM. In the postmaster only, while
+/// it loads its libraries.
+pub(crate) fn conceal_entries() {
     if let Err(problem) = pam::conceal() {
         report::warn_of_pam(problem);
     }
 }
 
-/// Asks for the token and judges it (pam_sm_authenticate(3)).
+/// Asks for the token and authenticates the client with it (pam_sm_authenticate(3)).
 #[unsafe(no_mangle)]
 #[expect(unsafe_code, reason = "called by libpam, by name")]
 extern "C" fn pam_sm_authenticate(
@@ -36,20 +42,20 @@ extern "C" fn pam_sm_authenticate(
     _count: c_int,
     _arguments: *const *const c_char,
 ) -> c_int {
-    fenced(|| {
-        let Some(connection) = visited() else { return pam::AUTHINFO_UNAVAIL };
+    catch_panics(|| {
+        let Some(connection) = connection() else { return pam::AUTHINFO_UNAVAIL };
         let attempt = attempt(connection, Door::Pam);
-        let judge = || attend(&Visitor::of(connection), |_| ask(&attempt.role, handle));
-        decision::reach(Door::Pam, &attempt, judge, |verdict| match verdict {
+        let run = || authenticate(&LoginRequest::of(connection), |_| ask(&attempt.role, handle));
+        decision::record(Door::Pam, &attempt, run, |decision| match decision {
             Ok(_) => pam::SUCCESS,
-            Err(Objection::Refused(Refused::HungUp)) => pam::CONV_ERR,
-            Err(Objection::Refused(_)) => pam::AUTH_ERR,
-            Err(Objection::Failed(_)) => pam::SYSTEM_ERR,
+            Err(Rejection::Refused(Refused::HungUp)) => pam::CONV_ERR,
+            Err(Rejection::Refused(_)) => pam::AUTH_ERR,
+            Err(Rejection::Failed(_)) => pam::SYSTEM_ERR,
         })
     })
 }
 
-/// Whether [`pam_sm_authenticate`] has let this very connection in (pam_sm_acct_mgmt(3)).
+/// Answers whether [`pam_sm_authenticate`] has accepted this very connection (pam_sm_acct_mgmt(3)).
 #[unsafe(no_mangle)]
 #[expect(unsafe_code, reason = "called by libpam, by name")]
 extern "C" fn pam_sm_acct_mgmt(
@@ -58,10 +64,10 @@ extern "C" fn pam_sm_acct_mgmt(
     _count: c_int,
     _arguments: *const *const c_char,
 ) -> c_int {
-    fenced(|| if_admitted(pam::AUTH_ERR))
+    catch_panics(|| success_if_accepted(pam::AUTH_ERR))
 }
 
-/// There are no credentials to set; the answer is that of [`pam_sm_acct_mgmt`] (pam_sm_setcred(3)).
+/// Answers as [`pam_sm_acct_mgmt`] does: there are no credentials to set (pam_sm_setcred(3)).
 #[unsafe(no_mangle)]
 #[expect(unsafe_code, reason = "called by libpam, by name")]
 extern "C" fn pam_sm_setcred(
@@ -70,7 +76,7 @@ extern "C" fn pam_sm_setcred(
     _count: c_int,
     _arguments: *const *const c_char,
 ) -> c_int {
-    fenced(|| if_admitted(pam::CRED_UNAVAIL))
+    catch_panics(|| success_if_accepted(pam::CRED_UNAVAIL))
 }
 
 /// Defines an entry for which there is nothing to do here.
@@ -91,33 +97,33 @@ macro_rules! no_service {
 }
 no_service!(pam_sm_open_session, pam_sm_close_session, pam_sm_chauthtok);
 
-fn if_admitted(otherwise: c_int) -> c_int {
-    match visited() {
+fn success_if_accepted(otherwise: c_int) -> c_int {
+    match connection() {
         None => pam::AUTHINFO_UNAVAIL,
-        Some(_) if decision::is_admitted_by(Door::Pam) => pam::SUCCESS,
+        Some(_) if decision::is_accepted_by(Door::Pam) => pam::SUCCESS,
         Some(_) => otherwise,
     }
 }
 
-/// The connection whose client is being authenticated by PAM; none in any other program or at any other time, and none in a
-/// library that the postmaster has not loaded.
-fn visited() -> Option<Connection> {
+/// Returns the connection whose client PAM authenticates; none in any other program or at any other
+/// time, and none in a library that the postmaster has not loaded.
+fn connection() -> Option<Connection> {
     if !library::is_this_file() {
         return None;
     }
     Connection::being_authenticated().filter(|connection| connection.method() == Method::Pam)
 }
 
-fn ask(role: &str, handle: *mut Handle) -> Result<Sent, Refused> {
-    pam::ask_for_token(handle).map(Sent::now).map_err(|silence| match silence {
-        Silence::HungUp => Refused::HungUp,
-        Silence::NoConversation => {
+fn ask(role: &str, handle: *mut Handle) -> Result<Received, Refused> {
+    pam::ask_for_token(handle).map(Received::now).map_err(|problem| match problem {
+        NoAnswer::HungUp => Refused::HungUp,
+        NoAnswer::NoConversation => {
             let problem = "PAM has no conversation to ask by".to_owned();
             Denial::new(Code::Internal, role, vec![("problem", problem)]).into()
         }
     })
 }
 
-fn fenced(act: impl FnOnce() -> c_int) -> c_int {
+fn catch_panics(act: impl FnOnce() -> c_int) -> c_int {
     catch_unwind(AssertUnwindSafe(act)).unwrap_or(pam::SYSTEM_ERR)
 }

@@ -1,29 +1,25 @@
-//! The first door: a `trust` line in pg_hba.conf, `hostssl all +azure_ad_user all trust`, behind which the hook itself asks for
-//! the token, as a password in clear text over TLS.
+//! The first door: a `trust` line in pg_hba.conf, `hostssl all +azure_ad_user all trust`, behind
+//! which the hook itself asks for the token, as a password in clear text over TLS.
 
-use crate::login::{Refused, Sent, hook};
-use crate::pg::wire::{Connection, Reply, STATUS_ERROR};
-use crate::{catalog, report};
+use crate::catalog;
+use crate::login::outcome::{Received, Refused};
+use crate::pg::connection::Connection;
+use crate::pg::wire::{self, Reply};
 
-/// Asks for the token. What core would not take for a password is refused in core's words, here and now.
-pub(in crate::login) fn ask(connection: Connection) -> Result<Sent, Refused> {
-    match connection.ask_for_token(rehearse) {
-        Reply::Token(token) => Ok(Sent::now(token)),
+/// Asks for the token.
+pub(in crate::login) fn ask(connection: Connection) -> Result<Received, Refused> {
+    match wire::ask_for_token(connection, rehearse) {
+        Reply::Token(token) => Ok(Received::now(token)),
         Reply::HungUp => Err(Refused::HungUp),
-        Reply::WrongType(found) => {
-            hook::call_previous(connection, STATUS_ERROR);
-            report::refuse_message_type(found)
-        }
-        Reply::WrongLength => {
-            hook::call_previous(connection, STATUS_ERROR);
-            report::refuse_message_length()
-        }
+        Reply::WrongType(found) => Err(Refused::MessageType(found)),
+        Reply::WrongLength => Err(Refused::MessageLength),
     }
 }
 
-/// Done while the client answers, who would otherwise wait for it afterwards: a process that has just begun gets its code and
-/// the catalogs' pages one by one, as it first comes by them. So it judges a token that is known to be good, and looks where it
-/// will look. Nothing of this counts; for the client's token all is done anew.
+/// Done while the client answers, who would otherwise wait for it afterwards: a process that has
+/// just begun gets its code and the catalogs' pages one by one, when it first uses them. So it
+/// verifies a token that is known to be good, and reads what it will read. None of the results
+/// count; for the client's token everything is done anew.
 fn rehearse() {
     let _ = entra::rehearse();
     let _ = catalog::revocations();

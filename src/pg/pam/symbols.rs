@@ -1,15 +1,18 @@
-//! Keeps our entries for libpam out of the way of other modules of PAM.
+//! Hides this library's entries for libpam from other modules of PAM.
 //!
-//! PostgreSQL loads a library into the global scope of the process. There `pam_sm_authenticate` and its like come before
-//! everybody's of the same name, and a module that calls one of its own through the table of its calls to other libraries
-//! (pam_access, pam_succeed_if, pam_listfile and more do) would call ours: a rule about accounts would be asked of us instead, in
-//! services we have nothing to do with.
+//! PostgreSQL loads a library into the global scope of the process. There `pam_sm_authenticate` and
+//! its like come before those of every other library, and a module that calls one of its own
+//! through the table of its calls to other libraries (pam_access, pam_succeed_if, pam_listfile and
+//! more do) would call this library's: a rule about accounts would be asked of this library
+//! instead, in services that have nothing to do with it.
 //!
-//! ELF has a kind of symbol that dlsym() finds, as libpam looks for its entries, and a call through a procedure linkage table does
-//! not: one that is undefined and has a value all the same (System V ABI, AMD64 supplement, "Function Addresses"; glibc and musl heed
-//! it on every architecture). That is how distributions build such modules; one built with -fno-plt, or which takes its own
-//! function's address, would still find ours. No linker makes one in a library, so the entries are made such where this library lies in memory, before
-//! any backend is forked. Nobody else's memory is touched.
+//! ELF has a kind of symbol that dlsym() finds, as libpam looks for its entries, and a call through
+//! a procedure linkage table does not: one that is undefined and has a value all the same (System V
+//! ABI, AMD64 supplement, "Function Addresses"; glibc and musl heed it on every architecture). That
+//! is how distributions build such modules; one built with -fno-plt, or which takes its own
+//! function's address, would still find this library's. No linker makes one in a library, so the
+//! entries are made such in the memory of this library, before any backend is forked. No other
+//! library's memory is written to.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::mem::size_of;
@@ -17,7 +20,7 @@ use std::ops::Range;
 
 use libc::{Elf64_Ehdr, Elf64_Phdr, Elf64_Sym};
 
-/// What libpam looks for.
+/// How the names of the entries begin that libpam looks for.
 const PREFIX: &[u8] = b"pam_sm_";
 
 const SHN_UNDEF: u16 = 0;
@@ -34,17 +37,17 @@ struct Dyn {
     value: u64,
 }
 
-/// Where the symbols of this library are.
+/// The table of this library's symbols.
 struct Table {
     symbols: *mut Elf64_Sym,
     names: *const c_char,
     count: usize,
 }
 
-/// Makes the entries such. In the postmaster only, while it loads its libraries.
+/// Hides the entries. In the postmaster only, while it loads its libraries.
 ///
 /// # Errors
-/// Why they stay as they are.
+/// Says why they stay visible.
 pub(crate) fn conceal() -> Result<(), &'static str> {
     let base = base().ok_or("the library does not find itself in memory")?;
     let table = table(base)?;
@@ -60,7 +63,7 @@ pub(crate) fn conceal() -> Result<(), &'static str> {
     if concealed == 0 { Err("the library has no entries for PAM") } else { Ok(()) }
 }
 
-/// Where this library begins in memory.
+/// Returns where this library begins in memory.
 #[expect(unsafe_code, reason = "asks the dynamic linker")]
 fn base() -> Option<usize> {
     // SAFETY: an address within this library, and a structure to fill.
@@ -71,11 +74,11 @@ fn base() -> Option<usize> {
     }
 }
 
-/// The segments, as the program headers list them.
+/// Returns the segments, as the program headers list them.
 #[expect(unsafe_code, reason = "reads this library's own image")]
 fn segments(base: usize) -> &'static [Elf64_Phdr] {
-    // SAFETY: a loaded object begins with its ELF header, and the program headers are loaded with it, as the dynamic linker needs
-    // them; the library is never unloaded.
+    // SAFETY: a loaded object begins with its ELF header, and the program headers are loaded with
+    // it, as the dynamic linker needs them; the library is never unloaded.
     unsafe {
         let header = &*(base as *const Elf64_Ehdr);
         let place = base + usize::try_from(header.e_phoff).unwrap_or(0);
@@ -114,14 +117,15 @@ fn table(base: usize) -> Result<Table, &'static str> {
     Ok(Table { symbols, names, count: unsafe { count_of(hash) } })
 }
 
-/// How many symbols there are: one more than the last one in the last chain of the hash table, which is the only place that says.
+/// Returns how many symbols there are: one more than the last one in the last chain of the hash
+/// table, which is the only place that says.
 ///
 /// # Safety
 /// A table of DT_GNU_HASH.
 #[expect(unsafe_code, reason = "reads this library's own image")]
 unsafe fn count_of(hash: *const u32) -> usize {
-    // SAFETY: four words; a filter of 64-bit words; the buckets, each the first symbol of a chain; the chains, one word for each
-    // symbol from `first` on, odd for the last of a chain.
+    // SAFETY: four words; a filter of 64-bit words; the buckets, each the first symbol of a chain;
+    // the chains, one word for each symbol from `first` on, odd for the last of a chain.
     unsafe {
         let [buckets, first, filter] = [*hash, *hash.add(1), *hash.add(2)].map(|word| word as usize);
         let bucket = hash.add(4 + filter * 2);
@@ -144,7 +148,7 @@ impl Table {
         start..start + self.count * size_of::<Elf64_Sym>()
     }
 
-    /// How many entries there were. The table can be written to.
+    /// Hides the entries, and returns how many there were. The table must be writable.
     fn conceal(&self) -> usize {
         let mut concealed = 0;
         for n in 0..self.count {
@@ -171,7 +175,8 @@ fn pages_of(range: &Range<usize>) -> Range<usize> {
 
 #[expect(unsafe_code, reason = "asks the kernel")]
 fn protect(pages: &Range<usize>, how: i32) -> Result<(), &'static str> {
-    // SAFETY: pages of one segment of this library, which is for reading only and in use by one thread.
+    // SAFETY: pages of one segment of this library, which is for reading only and in use by one
+    // thread.
     let result = unsafe { libc::mprotect(pages.start as *mut c_void, pages.len(), how) };
     if result == 0 { Ok(()) } else { Err("the kernel does not allow it") }
 }
