@@ -51,9 +51,10 @@ pub struct Misconfigured {
     pub problem: String,
 }
 
+/// Shows the setting by its full name.
 impl fmt::Display for Misconfigured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.setting, self.problem)
+        write!(f, "azure_ad_auth.{} {}", self.setting, self.problem)
     }
 }
 
@@ -437,7 +438,7 @@ mod tests {
             for all in [bad.to_owned(), format!("api://good, {bad}")] {
                 let doubts = doubts(&all, "");
                 assert!(
-                    doubts.starts_with("audience has an item that no token carries, "),
+                    doubts.starts_with("azure_ad_auth.audience has an item that no token carries, "),
                     "{all}: {doubts}"
                 );
                 assert!(doubts.contains(why) && !doubts.contains('\n'), "{all}: {doubts}");
@@ -451,7 +452,7 @@ mod tests {
         ] {
             let doubts = doubts("api://db", bad);
             assert!(
-                doubts.starts_with("required_permission has an item") && doubts.contains(why),
+                doubts.starts_with("azure_ad_auth.required_permission has an item") && doubts.contains(why),
                 "{doubts}"
             );
         }
