@@ -1,8 +1,8 @@
 //! Which connections an earlier line of pg_hba.conf takes from a later one: PostgreSQL stops at the
 //! first line that matches.
 //!
-//! None of it is certain: pg_hba_file_rules does not show quotes, and a quoted `"all"` is a name. So
-//! a dangerous `trust` line stays dangerous, whatever is above it.
+//! None of it is certain: pg_hba_file_rules does not show quotes, and a quoted `"all"` is a name.
+//! So a dangerous `trust` line stays dangerous, whatever is above it.
 
 use std::collections::BTreeSet;
 
