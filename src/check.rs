@@ -1,9 +1,14 @@
-//! What an administrator should look at: settings, pg_hba.conf, roles.
+//! What an administrator should look at: settings and configuration files, keys, roles,
+//! pg_hba.conf. Changes nothing and asks nobody outside. `sql.rs` has the SQL functions.
 
+mod config_files;
 mod configuration;
 mod files;
-mod finding;
 mod hba;
 mod keys;
-mod libraries;
+mod library;
+mod pam_files;
+mod policy;
+mod role_findings;
 mod roles;
+mod sql;

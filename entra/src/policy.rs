@@ -61,9 +61,10 @@ pub struct Misconfigured {
     pub problem: String,
 }
 
+/// Shows the setting by its full name.
 impl fmt::Display for Misconfigured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.setting, self.problem)
+        write!(f, "azure_ad_auth.{} {}", self.setting, self.problem)
     }
 }
 

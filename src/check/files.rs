@@ -1,133 +1,42 @@
-//! What stands in the configuration files, and is not what the server goes by.
+//! Lines of configuration files that the server does not follow, or will not at its next start.
 //!
-//! A value that a reload refuses stays in the file, and the server goes on with the one it had. At its next start it has none,
-//! and every Azure AD login is refused, or the server does not start at all. PostgreSQL shows the files in `pg_file_settings`,
-//! with what it thinks of them; what it leaves to us, our own parsers say.
+//! A value that a reload refuses stays in the file, and the server keeps the value that it had. At
+//! its next start it has none, and then every Azure AD login is refused, or the server does not
+//! start. PostgreSQL says which lines it refuses; what it accepts for us, our own checks refuse.
 
 use std::collections::BTreeMap;
 
 use entra::Untrusted;
+use hba::Finding;
 
-use crate::check::finding::Finding;
-use crate::check::libraries;
-use crate::keys as key_room;
-use crate::pg::hex_text::{plain, raw};
-use crate::pg::spi::{as_superuser, query};
+use crate::check::config_files::Entry;
 use crate::settings::{self, PREFIX};
 
-/// What ALTER SYSTEM writes.
-const AUTO_FILE: &str = "postgresql.auto.conf";
 const TOPIC: &str = "configuration files";
 
-/// A line of a configuration file.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Entry {
-    pub(crate) file: String,
-    pub(crate) number: i32,
-    /// In small letters. None: the line, or the file, cannot be read.
-    pub(crate) name: Option<String>,
-    pub(crate) value: Option<String>,
-    /// What PostgreSQL thinks of it.
-    pub(crate) error: Option<String>,
-    /// It is a setting that a restart changes, and nothing else does. PostgreSQL calls that an error, too.
-    pub(crate) waits_for_restart: bool,
-}
-
-impl Entry {
-    pub(crate) fn is_for(&self, name: &str) -> bool {
-        self.name.as_deref() == Some(name)
-    }
-
-    /// How a finding names it.
-    pub(crate) fn place(&self) -> String {
-        if self.file.is_empty() {
-            "a configuration file".to_owned()
-        } else {
-            format!("line {} of {}", self.number, self.file)
-        }
-    }
-
-    /// Its name without our prefix, if it has it.
-    fn own_name(&self) -> Option<&str> {
-        self.name.as_deref()?.strip_prefix(PREFIX)?.strip_prefix('.')
-    }
-
-    /// Whether it is a setting of PostgreSQL's own, a bad value of which keeps the server from starting.
-    fn stops_the_server(&self) -> bool {
-        let is_core = self.name.as_ref().is_some_and(|name| !name.contains('.'));
-        is_core && !self.waits_for_restart && !self.is_for(libraries::PARAMETER)
-    }
-
-    /// Whether the line, or the file, cannot be read. PostgreSQL has a row without a name for a setting, too, that was taken out
-    /// of the files and needs a restart.
-    pub(crate) fn is_unreadable(&self) -> bool {
-        let error = self.error.as_deref().filter(|_| self.name.is_none());
-        error.is_some_and(|error| !error.starts_with("parameter \""))
-    }
-
-    /// How to get rid of it.
-    fn advice(&self) -> String {
-        match &self.name {
-            Some(name) if self.file.ends_with(AUTO_FILE) => {
-                format!("ALTER SYSTEM RESET {name}; SELECT pg_reload_conf();")
-            }
-            _ => "Mend or remove the line, and reload the configuration.".to_owned(),
-        }
-    }
-}
-
-/// All lines of all files, in the order in which the server reads them: of two for one setting the later counts.
-pub(crate) fn entries() -> Vec<Entry> {
-    let text = format!(
-        "SELECT {}, f.sourceline, {}, {}, {}, s.context = 'postmaster' \
-         FROM pg_file_settings f LEFT JOIN pg_settings s ON lower(s.name COLLATE \"C\") = lower(f.name COLLATE \"C\") \
-         ORDER BY f.seqno",
-        raw("f.sourcefile"),
-        raw("lower(f.name COLLATE \"C\")"),
-        raw("f.setting"),
-        raw("f.error")
-    );
-    as_superuser(|| {
-        query(&text, &[], |row| {
-            let text = |column| row.get::<String>(column).ok().flatten().map(|raw| plain(&raw));
-            Entry {
-                file: text(1).unwrap_or_default(),
-                number: row.get(2).ok().flatten().unwrap_or_default(),
-                name: text(3),
-                value: text(4),
-                error: text(5),
-                waits_for_restart: row.get(6).ok().flatten().unwrap_or_default(),
-            }
-        })
-    })
-}
-
-/// What is wrong with them.
-pub(crate) fn findings(entries: &[Entry]) -> Vec<Finding> {
-    let found = judge(entries, key_room::unknown_setting().is_some());
+/// Returns what is wrong with the lines.
+pub(crate) fn check(entries: &[Entry]) -> Vec<Finding> {
+    let found = problems(entries, crate::keys::unknown_setting().is_some());
     if found.is_empty() {
-        return vec![Finding::ok(
-            TOPIC,
-            "they have no value that the next start of the server would stumble over",
-        )];
+        return vec![Finding::ok(TOPIC, "they have no value that the server would refuse at its next start")];
     }
     found
 }
 
-/// `unknown_is_said`: that there is an unknown name of ours has been said already.
-fn judge(entries: &[Entry], unknown_is_said: bool) -> Vec<Finding> {
+/// Returns the problems. `unknown_is_said`: another finding names the unknown setting already.
+fn problems(entries: &[Entry], unknown_is_said: bool) -> Vec<Finding> {
     let named = entries.iter().enumerate().filter_map(|(place, entry)| Some((entry.name.as_deref()?, place)));
-    // Of several the last.
+    // Of several lines for one setting the last counts.
     let last: BTreeMap<_, _> = named.collect();
     let counts = |place: usize, entry: &Entry| match &entry.name {
         Some(name) => last.get(name.as_str()) == Some(&place),
         None => true,
     };
     let counted = entries.iter().enumerate().filter(|(place, entry)| counts(*place, entry));
-    counted.filter_map(|(_, entry)| finding(entry, unknown_is_said)).collect()
+    counted.filter_map(|(_, entry)| problem(entry, unknown_is_said)).collect()
 }
 
-fn finding(entry: &Entry, unknown_is_said: bool) -> Option<Finding> {
+fn problem(entry: &Entry, unknown_is_said: bool) -> Option<Finding> {
     let own = entry.own_name();
     if let Some(own) = own.filter(|own| settings::is_known(own)) {
         return wrong_value(entry, own);
@@ -156,23 +65,23 @@ fn finding(entry: &Entry, unknown_is_said: bool) -> Option<Finding> {
     Some(found.advice(entry.advice()))
 }
 
-/// PostgreSQL does not know the name before it loads libraries.
+/// Returns that a line has a setting that PostgreSQL does not know before it loads libraries.
 fn not_for_files(entry: &Entry) -> Finding {
     let name = settings::NAME_FOR_SESSIONS;
     let text = format!(
-        "{}: {name} cannot stand in a configuration file, and the server will not start again",
+        "{}: {name} is not allowed in a configuration file, and the server will not start again",
         entry.place()
     );
     Finding::danger(TOPIC, text)
         .advice(format!("Remove the line. For roles or a database: ALTER ROLE ALL SET {name} = off;"))
 }
 
-/// A value of one of our settings that does not parse.
+/// Returns that a value of one of our settings does not parse.
 fn wrong_value(entry: &Entry, own: &str) -> Option<Finding> {
     let value = entry.value.as_deref().unwrap_or_default();
     let problem = settings::problem_of(own, value);
     let problem = problem.or_else(|| entry.error.is_some().then(|| "is not valid".to_owned()))?;
-    // It is looked at when keys are fetched, and by no login.
+    // The file is read when keys are fetched, and by no login.
     let consequence = if own == "ca_file" && value.trim().starts_with('/') {
         "no signing keys can be fetched with it"
     } else {
@@ -182,7 +91,8 @@ fn wrong_value(entry: &Entry, own: &str) -> Option<Finding> {
     Some(Finding::danger(TOPIC, text).advice(entry.advice()))
 }
 
-/// A value as it may be shown: what may be a secret is not. Addresses can have passwords and keys in them.
+/// Returns a value as it may be shown, without what may be a secret: an address can have a password
+/// or a key in it.
 fn shown(own: &str, value: &str) -> String {
     let is_address = ["authority_url", "key_source", "issuers"].contains(&own);
     if own == "https_proxy" || is_address && value.contains(['@', '?']) {
@@ -193,7 +103,7 @@ fn shown(own: &str, value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, judge};
+    use super::{Entry, problems};
 
     fn entry(name: &str, value: &str, error: Option<&str>) -> Entry {
         Entry {
@@ -207,7 +117,7 @@ mod tests {
     }
 
     fn said(entries: &[Entry]) -> Vec<String> {
-        judge(entries, false)
+        problems(entries, false)
             .into_iter()
             .map(|found| format!("{} {}", found.level.as_str(), found.message))
             .collect()
@@ -247,7 +157,7 @@ mod tests {
                 "aad_validate_oids_in_tenant",
                 "off",
                 None,
-                "danger line 7 of /data/postgresql.conf: aad_validate_oids_in_tenant cannot stand",
+                "danger line 7 of /data/postgresql.conf: aad_validate_oids_in_tenant is not allowed",
             ),
             (
                 "work_mem",

@@ -1,97 +1,87 @@
-//! `check_hba()`: what the lines of pg_hba.conf do to Azure AD roles, and what is wrong with them.
+//! What the lines of pg_hba.conf do to Azure AD roles.
 //!
-//! This file collects facts; what they mean is judged below it, by code that knows no PostgreSQL.
+//! This file collects facts. The crate `hba`, which knows no PostgreSQL, says what they mean.
 
-mod line;
-mod not_preloaded;
-mod oauth;
-mod pam;
-mod pam_syntax;
-mod shadowing;
-mod verdicts;
+use std::collections::BTreeSet;
 
-#[cfg(test)]
-mod tests;
-
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-
+use ::hba::{
+    Facts, Finding, Level, Matched, MatchedRoles, Place, Rule, Server, TOPIC, Verdict, is_looked_up,
+    pam_service,
+};
 use pgrx::prelude::*;
 
-use crate::check::hba::line::{Reach, Reaches, Rule, is_looked_up};
-use crate::check::hba::pam::Service;
-pub(crate) use crate::check::hba::verdicts::Row;
-pub(crate) use crate::check::hba::verdicts::Verdict;
-use crate::check::hba::verdicts::{Facts, Server};
+use crate::check::pam_files;
 use crate::link::rights;
-use crate::pg::error::{Result, or_raise};
+use crate::pg::error::Result;
+use crate::pg::file::leads_to_library;
 use crate::pg::hex_text::{bytes, plain, raw, raw_list};
 use crate::pg::library::{self, Preloaded};
 use crate::pg::spi::{as_superuser, query};
-use crate::pg::text::{self, Text};
+use crate::pg::text;
 use crate::settings;
 
-/// Where libpam looks, in its order.
-const PAM_FOLDERS: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
-/// More than anybody writes there.
-const MAX_PAM_BYTES: u64 = 65_536;
+const ADVICE: &str = "SELECT * FROM azure_ad_auth.check_hba();";
 
-/// Every line of pg_hba.conf that an Azure AD role can match, or that is open to a role once it is unlinked, with a verdict.
-///
-/// A line with an error has nothing but the error, and is there because the whole file is not used for it.
-#[pg_extern(sql = false)]
-fn check_hba() -> TableIterator<
-    'static,
-    (
-        name!(file_name, Text),
-        name!(line, i32),
-        name!(door, Option<Text>),
-        name!(verdict, &'static str),
-        name!(reason, Text),
-    ),
-> {
-    let rows = or_raise(rows()).into_iter().map(|row| {
-        let door = row.door.as_deref().map(Text::shown);
-        (Text::shown(&row.file), row.number, door, row.verdict.as_str(), Text::shown(&row.reason))
-    });
-    TableIterator::new(rows.collect::<Vec<_>>())
+/// Returns what `check_configuration()` says about the lines.
+pub(crate) fn check() -> Vec<Finding> {
+    let verdicts = match verdicts() {
+        Ok(verdicts) => verdicts,
+        // The file of the library was replaced. There is a finding about that.
+        Err(fault) => {
+            let text = format!("its lines cannot be checked: {}", fault.message());
+            return vec![Finding::notice(TOPIC, text).advice(ADVICE)];
+        }
+    };
+    if !verdicts.iter().any(Verdict::is_door) {
+        return vec![
+            Finding::danger(TOPIC, "no line lets Azure AD roles in with a token")
+                .advice("See \"Which door?\" in docs/doors.md."),
+        ];
+    }
+    let wrong: Vec<_> = verdicts
+        .into_iter()
+        .filter(|verdict| verdict.finding.level > Level::Ok)
+        .map(|Verdict { place, finding, .. }| {
+            Finding { message: format!("{place}: {}", finding.message), ..finding }.advice(ADVICE)
+        })
+        .collect();
+    if wrong.is_empty() { vec![Finding::ok(TOPIC, "its lines are as they should be")] } else { wrong }
 }
 
-/// The same, for whoever looks at everything.
-pub(crate) fn rows() -> Result<Vec<Row>> {
-    facts().map(|facts| verdicts::judge(&facts))
+/// Returns a verdict on each line that matters.
+pub(crate) fn verdicts() -> Result<Vec<Verdict>> {
+    facts().map(|facts| ::hba::verdicts(&facts))
 }
 
 fn facts() -> Result<Facts> {
     let server = server()?;
     let caller = rights::user();
-    let (rules, reaches, (shows_errors, has_replication_database)) = as_superuser(|| {
+    let (rules, matched, (shows_errors, has_replication_database)) = as_superuser(|| {
         let (rules, users): (Vec<_>, Vec<_>) = rules().into_iter().unzip();
         let users: BTreeSet<_> =
             users.into_iter().flatten().filter(|raw| is_looked_up(&plain(raw))).collect();
-        (rules, reaches(users.into_iter().collect()), circumstances(caller))
+        (rules, matched(users.into_iter().collect()), circumstances(caller))
     });
     let module = library::path().unwrap_or_default();
-    let services: BTreeSet<_> = rules.iter().filter_map(verdicts::pam_service).map(str::to_owned).collect();
-    let pam: BTreeMap<_, _> =
-        services.into_iter().map(|name| (name.clone(), service(&name, &module))).collect();
+    let services: BTreeSet<_> = rules.iter().filter_map(pam_service).map(str::to_owned).collect();
+    let pam = services.into_iter().map(|name| (name.clone(), pam_files::service(&name, &module))).collect();
     let validators = rules.iter().filter_map(|rule| rule.option("validator"));
-    let own_validators = validators.filter(|name| leads_to(name, &module)).map(str::to_owned).collect();
-    Ok(Facts { rules, reaches, has_replication_database, server, pam, own_validators, shows_errors })
+    let own_validators =
+        validators.filter(|name| leads_to_library(name, &module)).map(str::to_owned).collect();
+    Ok(Facts { rules, matched, has_replication_database, server, pam, own_validators, shows_errors })
 }
 
-/// Settings are defined only where this very library was preloaded.
+/// Returns what is known about the server. Settings are defined only where this very library was
+/// preloaded.
 fn server() -> Result<Server> {
     if library::status() == Preloaded::No {
         return Ok(Server::NotPreloaded);
     }
     library::require()?;
-    let policy = settings::rules().map(|rules| rules.policy);
+    let policy = settings::rules().map(|rules| (*rules.policy).clone());
     Ok(Server::Preloaded {
         require_tls: settings::require_tls(),
-        policy: policy.map_err(|fault| format!("{}.{fault}", settings::PREFIX)),
+        policy: policy.map_err(|fault| fault.to_string()),
     })
 }
 
@@ -99,14 +89,15 @@ fn plain_list(raw: Option<String>) -> Vec<String> {
     raw.map(|list| list.split(',').map(plain).collect()).unwrap_or_default()
 }
 
-/// The names of roles.
+/// Returns names of roles.
 fn name_list(raw: Option<String>) -> Vec<String> {
     raw.map(|list| list.split(',').map(|name| text::decode(&bytes(name))).collect()).unwrap_or_default()
 }
 
-/// The file as it stands, which need not be what the server uses. With the raw user list of each line.
+/// Returns the lines of the file as it is, each with its raw user list. The server uses the file as
+/// it was when it was last loaded.
 ///
-/// 15 has no `include`, and so names no file.
+/// PostgreSQL 15 has no `include`, and so shows no file.
 fn rules() -> Vec<(Rule, Vec<String>)> {
     let file = if cfg!(feature = "pg15") { "current_setting('hba_file')" } else { "file_name" };
     let list = |column| format!("(SELECT {} FROM unnest({column}) item)", raw_list("item"));
@@ -124,8 +115,10 @@ fn rules() -> Vec<(Rule, Vec<String>)> {
         let text = |column| row.get::<String>(column).ok().flatten();
         let users = text(5).map(|list| list.split(',').map(str::to_owned).collect());
         let rule = Rule {
-            file: text(1).map(|raw| plain(&raw)).unwrap_or_default(),
-            number: row.get(2).ok().flatten().unwrap_or_default(),
+            place: Place {
+                file: text(1).map(|raw| plain(&raw)).unwrap_or_default(),
+                number: row.get(2).ok().flatten().unwrap_or_default(),
+            },
             connection: text(3).unwrap_or_default(),
             databases: plain_list(text(4)),
             users: plain_list(text(5)),
@@ -139,10 +132,11 @@ fn rules() -> Vec<(Rule, Vec<String>)> {
     })
 }
 
-/// Which roles the items of user lists match, as the server matches them: members are so by any grant
-/// (`is_member_of_role_nosuper`), and from 16 on what begins with a slash is a regular expression. The two roles that stand
-/// for all are none that log in. Whether an item is the name of a role that cannot be linked: see `link::check_linkable`.
-fn reaches(items: Vec<String>) -> Reaches {
+/// Returns the roles that the items of user lists match, as the server matches them: a role is a
+/// member by any grant (`is_member_of_role_nosuper`), and from PostgreSQL 16 on an item that begins
+/// with a slash is a regular expression. The marker roles do not count, since nobody logs in as one
+/// of them. `link::check_linkable` has the rule for roles that cannot be linked.
+fn matched(items: Vec<String>) -> MatchedRoles {
     let has_patterns = cfg!(not(feature = "pg15"));
     let text = format!(
         "WITH RECURSIVE azure(id) AS ( \
@@ -171,13 +165,14 @@ fn reaches(items: Vec<String>) -> Reaches {
     let rows = query(&text, &[items.into(), has_patterns.into()], |row| {
         let text = |column| row.get::<String>(column).ok().flatten();
         let unlinkable = row.get::<bool>(4).ok().flatten().unwrap_or_default();
-        let reach = Reach { azure: name_list(text(2)), local: name_list(text(3)), unlinkable };
-        (plain(&text(1).unwrap_or_default()), reach)
+        let matched = Matched { azure: name_list(text(2)), local: name_list(text(3)), unlinkable };
+        (plain(&text(1).unwrap_or_default()), matched)
     });
     rows.into_iter().collect()
 }
 
-/// Whether the caller could ask PostgreSQL as well, and whether a database is named replication.
+/// Returns whether the caller may read pg_hba_file_rules, and whether a database is called
+/// replication.
 fn circumstances(caller: pg_sys::Oid) -> (bool, bool) {
     let text = "SELECT has_function_privilege($1, 'pg_catalog.pg_hba_file_rules()', 'EXECUTE'), \
                 EXISTS (SELECT FROM pg_database WHERE datname = 'replication')";
@@ -186,41 +181,4 @@ fn circumstances(caller: pg_sys::Oid) -> (bool, bool) {
         (is(1), is(2))
     });
     rows.into_iter().next().unwrap_or_default()
-}
-
-/// Whether two paths lead to one file, as PostgreSQL and the dynamic linker tell.
-fn is_same_file(one: &str, other: &str) -> bool {
-    let place = |path: &str| Path::new(path).metadata().ok().map(|file| (file.dev(), file.ino()));
-    place(one).is_some_and(|found| Some(found) == place(other))
-}
-
-/// Whether PostgreSQL, asked for a library by this path, takes the file `module`: it adds the suffix where there is no such file
-/// (`expand_dynamic_library_name`, dfmgr.c).
-fn leads_to(path: &str, module: &str) -> bool {
-    let with_suffix = format!("{path}.so");
-    let found = if Path::new(path).is_file() { path } else { &with_suffix };
-    path.starts_with('/') && (found == module || is_same_file(found, module))
-}
-
-/// What libpam would do, which runs in a backend and so may read as much as this.
-fn service(name: &str, module: &str) -> Service {
-    let file = pam::file_name(name).and_then(|name| {
-        PAM_FOLDERS.iter().find_map(|folder| {
-            let path = format!("{folder}/{name}");
-            read(Path::new(&path)).map(|content| (path, content))
-        })
-    });
-    let Some((path, content)) = file else { return pam::missing(name, module) };
-    let is_same = |other: &str| other.starts_with('/') && is_same_file(other, module);
-    pam::judge(&path, &content, module, &is_same)
-}
-
-fn read(path: &Path) -> Option<String> {
-    // Never a pipe, which would keep the session waiting.
-    if !path.metadata().ok()?.is_file() {
-        return None;
-    }
-    let mut content = Vec::new();
-    std::fs::File::open(path).ok()?.take(MAX_PAM_BYTES).read_to_end(&mut content).ok()?;
-    Some(String::from_utf8_lossy(&content).into_owned())
 }

@@ -1,5 +1,5 @@
-//! What is wrong with roles, for whoever looks after the server. Statements see to it that nothing is; a superuser who insists, and
-//! servers that were without the library for a while, are another matter.
+//! What is wrong with roles. Statements keep roles as they should be; a superuser can still change
+//! them, and so can a server that runs without the library for a while.
 
 use pgrx::prelude::*;
 
@@ -11,28 +11,28 @@ use crate::pg::spi::{as_superuser, query};
 /// What is wrong with a role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Defect {
-    /// Linked, and nothing keeps it out where the library is not loaded.
+    /// Linked, without a guard: nothing refuses it where the library is not loaded.
     Unguarded,
-    /// Linked, with a guard that keeps libraries from it: one of the first kind.
+    /// Linked, with a guard of an earlier version or an incomplete one.
     OldGuard,
-    /// Linked, and there is a password.
+    /// Linked, and has a password.
     Password,
     /// Linked, and a superuser, REPLICATION or BYPASSRLS role.
     Privileged,
     /// Linked, and without LOGIN.
     NoLogin,
-    /// A member of one of the two roles, and not linked.
+    /// A member of one of the marker roles, and not linked.
     Unlinked,
-    /// Made by an administrator before PostgreSQL 16, and not given to all administrators since.
+    /// Created by an administrator before PostgreSQL 16, and not granted to all of them since.
     NotHandedOver,
 }
 
-/// The roles with a defect, by name.
+/// Returns the roles with a defect, by name.
 pub(crate) fn defects() -> Vec<(Defect, Role)> {
     let mut found: Vec<_> = as_superuser(|| {
         LINKED_DEFECTS.iter().flat_map(|(defect, condition)| with(*defect, condition)).collect()
     });
-    // What a label says is for us to read.
+    // Only this library can tell whether a label links a role.
     found.retain(|(_, role): &(Defect, Role)| catalog::is_linked(role.id));
     found.extend(guard_defects());
     found.extend(as_superuser(unlinked_members));
@@ -41,7 +41,7 @@ pub(crate) fn defects() -> Vec<(Defect, Role)> {
     found
 }
 
-/// Each with its condition on a row of pg_authid.
+/// Defects that a row of pg_authid shows, each with its condition.
 const LINKED_DEFECTS: [(Defect, &str); 3] = [
     (Defect::Password, "r.rolpassword IS NOT NULL"),
     (Defect::Privileged, "r.rolsuper OR r.rolreplication OR r.rolbypassrls"),
@@ -57,7 +57,7 @@ fn with(defect: Defect, condition: &str) -> Vec<(Defect, Role)> {
     roles(&text).into_iter().map(|role| (defect, role)).collect()
 }
 
-/// By the same rule as `repair()`: what this finds, that sets.
+/// Returns the roles whose guard `repair()` would set, by the same rule.
 fn guard_defects() -> Vec<(Defect, Role)> {
     let guards = guard::guards();
     let defect = |role: Role| match guards.get(&role.id.to_u32()) {
@@ -69,7 +69,8 @@ fn guard_defects() -> Vec<(Defect, Role)> {
     linked.filter_map(defect).collect()
 }
 
-/// Members of members, too: `+azure_ad_user` in pg_hba.conf matches them all.
+/// Returns members of the marker roles that are not linked, members of members too:
+/// `+azure_ad_user` in pg_hba.conf matches them all.
 fn unlinked_members() -> Vec<(Defect, Role)> {
     let members = roles(
         "WITH RECURSIVE below(id) AS ( \
@@ -86,19 +87,20 @@ fn roles(text: &str) -> Vec<Role> {
     ids.into_iter().flatten().filter_map(catalog::role_of).collect()
 }
 
-/// A role that may grant another, which administrators manage, and is no administrator.
+/// A role that may grant another role, which administrators manage, without being an
+/// administrator.
 pub(crate) struct Granter {
-    /// Its name.
+    /// The name of the role.
     pub(crate) role: String,
-    /// The name of the other one.
+    /// The name of the other role.
     pub(crate) granted: String,
-    /// Whether the other one is linked.
+    /// Whether the other role is linked.
     pub(crate) is_link: bool,
     /// The statement that ends this.
     pub(crate) revocation: String,
 }
 
-/// Roles that may grant what administrators manage, and are none.
+/// Returns the roles that may grant what administrators manage, without being administrators.
 pub(crate) fn granters() -> Vec<Granter> {
     let pairs = as_superuser(demotion::granters).into_iter();
     let granters = pairs.map(|(role, granted)| Granter {
@@ -108,10 +110,4 @@ pub(crate) fn granters() -> Vec<Granter> {
         revocation: advice::revocation_of_admin_option(&granted, &role),
     });
     granters.collect()
-}
-
-/// The version that CREATE or ALTER EXTENSION has left in this database; none: the extension is not there.
-pub(crate) fn extension_version() -> Option<String> {
-    let text = "SELECT extversion FROM pg_extension WHERE extname = 'azure_ad_auth'";
-    as_superuser(|| query(text, &[], |row| row.get::<String>(1).ok().flatten())).into_iter().flatten().next()
 }

@@ -19,8 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(45);
 fn refresh_keys() -> i32 {
     or_raise((|| {
         library::require()?;
-        settings::key_origin()
-            .map_err(|fault| Fault::prerequisite(format!("{}.{fault}", settings::PREFIX)))?;
+        settings::key_origin().map_err(|fault| Fault::prerequisite(fault.to_string()))?;
         let count = crate::keys::refresh(PATIENCE).map_err(|problem| {
             Fault::new(PgSqlErrorCode::ERRCODE_IO_ERROR, "the signing keys could not be fetched")
                 .detail(problem)

@@ -135,7 +135,7 @@ impl Worker {
         }
         let origin = settings::key_origin();
         if let Err(fault) = &origin {
-            log(&format!("no keys are fetched: {}.{fault}", settings::PREFIX));
+            log(&format!("no keys are fetched: {fault}"));
         }
         let origin = origin.ok();
         let dropped = self.origin != origin;

@@ -1,36 +1,30 @@
-//! What a role that is unlinked leaves behind in pg_hba.conf.
+//! The `trust` lines of pg_hba.conf that match a role when it is unlinked.
 //!
-//! As long as a role is linked, a `trust` line lets nobody in as it without a token. Once it is not, the line does what it says.
-//! So whoever unlinks a role is told of the lines that match it.
+//! As long as a role is linked, a `trust` line lets nobody in as it without a token. Once it is not
+//! linked, the line lets anyone in. So the user who unlinks a role is told which lines match it.
 //!
-//! The file is read as it stands, by PostgreSQL's own reader, which says where a line is and what is in it. What the server uses
-//! is the file as it was when it was last loaded; the warning says so. Reading it must not keep a role from being unlinked: it
-//! happens in a subtransaction, and not at all where the file is none that is read at once. Then the warning is that nobody knows.
+//! PostgreSQL's own reader reads the file as it is now. The server uses the file as it was when it
+//! was last loaded; the warning says so. Reading it must not keep a role from being unlinked: it
+//! happens in a subtransaction, and not at all if the file is not a regular file or is very long.
+//! The warning then says that the lines are unknown.
 
-use std::panic::AssertUnwindSafe;
 use std::path::Path;
 
-use pgrx::PgTryBuilder;
-use pgrx::prelude::*;
+use hba::{Place, first_few};
 
 use crate::catalog::Role;
 use crate::pg::error::warning;
 use crate::pg::hex_text::{bytes, plain, raw};
 use crate::pg::spi::{query, quoted};
+use crate::pg::subtransaction::or_take_back;
 
-/// More is not read here: twenty thousand lines take less than a tenth of a second.
+/// A longer file is not read here. Twenty thousand lines take less than a tenth of a second.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// How many lines are named.
 const LINES_SHOWN: usize = 5;
 
-/// A line of pg_hba.conf, or of a file that it includes.
-struct Place {
-    file: String,
-    number: i32,
-}
-
-/// Says in a WARNING which `trust` lines let everybody in as a role from now on. Only within `as_superuser`, once the role is
-/// unlinked.
+/// Says in a WARNING which `trust` lines let anyone in as a role from now on. Called within
+/// `as_superuser` only, once the role is unlinked.
 pub(crate) fn warn_of(role: &Role) {
     if !role.can_login {
         return;
@@ -58,21 +52,15 @@ pub(crate) fn warn_of(role: &Role) {
     }
 }
 
-/// Files by their last name only: whoever unlinks a role need not be somebody who may know where the server's files are.
+/// Lists the lines. Files are named without their folders: the user who unlinks a role need not be
+/// one who may know where the server has its files.
 fn listed(lines: &[Place]) -> String {
     let name = |file: &str| file.rsplit('/').next().unwrap_or_default().to_owned();
-    let mut places: Vec<_> = lines
-        .iter()
-        .take(LINES_SHOWN)
-        .map(|place| format!("line {} of {}", place.number, name(&place.file)))
-        .collect();
-    if lines.len() > LINES_SHOWN {
-        places.push(format!("{} others", lines.len() - LINES_SHOWN));
-    }
-    places.join(", ")
+    let places = lines.iter().map(|place| Place { file: name(&place.file), ..*place }.to_string());
+    first_few(places, LINES_SHOWN).join(", ")
 }
 
-/// None: the file could not be searched.
+/// Returns the lines that match a role, or none if the file could not be searched.
 fn lines_for(role: &Role) -> Option<Vec<Place>> {
     or_take_back(|| {
         let file = query(&format!("SELECT {}", raw("current_setting('hba_file')")), &[], |row| {
@@ -84,11 +72,12 @@ fn lines_for(role: &Role) -> Option<Vec<Place>> {
     })
 }
 
-/// The `trust` lines that match a role, as PostgreSQL matches them: by name, through a group, by a regular expression from 16 on.
-/// What it has no rights to, replication, does not count, unless a database has that name.
+/// Returns the `trust` lines that match a role, as PostgreSQL matches them: by name, as a member of
+/// a group, from PostgreSQL 16 on by a regular expression. Lines for replication do not count,
+/// because the role has no right to that, unless a database has that name.
 fn trust_lines(role: &Role) -> Vec<Place> {
     let has_patterns = cfg!(not(feature = "pg15"));
-    // 15 has no include, and so names no file.
+    // PostgreSQL 15 has no include, and so shows no file.
     let file = if has_patterns { "file_name" } else { "current_setting('hba_file')" };
     let text = format!(
         "WITH RECURSIVE above(id) AS ( \
@@ -111,37 +100,4 @@ fn trust_lines(role: &Role) -> Vec<Place> {
         file: row.get::<String>(1).ok().flatten().map(|raw| plain(&raw)).unwrap_or_default(),
         number: row.get(2).ok().flatten().unwrap_or_default(),
     })
-}
-
-/// Runs `act`, which only reads, in a subtransaction of its own, which is taken back if it ends in an error; none, then. A
-/// statement that is cancelled, or whose server is shutting down, ends all the same.
-#[expect(unsafe_code, reason = "no safe wrapper")]
-fn or_take_back<T>(act: impl FnOnce() -> Option<T>) -> Option<T> {
-    // SAFETY: within a transaction, as every statement is. A subtransaction has its own memory and owner of resources; both are
-    // put back to those of the statement (as PL/pgSQL does for a block with EXCEPTION). Taking it back pops the snapshot, too.
-    unsafe {
-        let (memory, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
-        pg_sys::BeginInternalSubTransaction(std::ptr::null());
-        pg_sys::MemoryContextSwitchTo(memory);
-        // The statement's own snapshot is from before it unlinked the role.
-        pg_sys::CommandCounterIncrement();
-        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
-        let result = PgTryBuilder::new(AssertUnwindSafe(|| Ok(act())))
-            .catch_when(PgSqlErrorCode::ERRCODE_QUERY_CANCELED, |end| end.rethrow())
-            .catch_when(PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN, |end| end.rethrow())
-            .catch_when(PgSqlErrorCode::ERRCODE_CRASH_SHUTDOWN, |end| end.rethrow())
-            .catch_rust_panic(|fault| fault.rethrow())
-            .catch_others(|_| Err(()))
-            .execute();
-        if result.is_ok() {
-            pg_sys::PopActiveSnapshot();
-            pg_sys::ReleaseCurrentSubTransaction();
-        } else {
-            pg_sys::MemoryContextSwitchTo(memory);
-            pg_sys::RollbackAndReleaseCurrentSubTransaction();
-        }
-        pg_sys::MemoryContextSwitchTo(memory);
-        pg_sys::CurrentResourceOwner = owner;
-        result.ok().flatten()
-    }
 }

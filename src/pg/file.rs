@@ -1,11 +1,11 @@
-//! Reading files that somebody else may have put there: bounded, and without waiting.
+//! Reading files that other users may have put there: bounded, and without waiting.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// How a text in UTF-8 may begin, and does where Windows has written it.
+/// The byte order mark with which a text in UTF-8 may begin, as programs of Windows write it.
 const UTF8_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Reads at most `limit` bytes of a regular file. `flags` are further ones of open(2).
@@ -20,10 +20,25 @@ pub(crate) fn read(path: impl AsRef<Path>, limit: u64, flags: i32) -> io::Result
     Ok(content)
 }
 
-/// A text without the mark of its byte order, which means nothing in UTF-8.
+/// Returns whether two paths lead to one file, as PostgreSQL and the dynamic linker decide it.
+pub(crate) fn is_same_file(one: &str, other: &str) -> bool {
+    let identity = |path: &str| Path::new(path).metadata().ok().map(|file| (file.dev(), file.ino()));
+    identity(one).is_some_and(|found| Some(found) == identity(other))
+}
+
+/// Returns whether PostgreSQL, asked for a library by this path, loads the file `library`. It adds
+/// the suffix if there is no such file (`expand_dynamic_library_name`, dfmgr.c).
+pub(crate) fn leads_to_library(path: &str, library: &str) -> bool {
+    let with_suffix = format!("{path}.so");
+    let found = if Path::new(path).is_file() { path } else { &with_suffix };
+    path.starts_with('/') && (found == library || is_same_file(found, library))
+}
+
+/// Returns a text without its byte order mark, which means nothing in UTF-8.
 ///
 /// # Errors
-/// The text is in UTF-16, as Windows writes it unless told otherwise. Its mark says so, or a zero in its first character.
+/// The text is in UTF-16, which programs of Windows write unless told otherwise. Its mark says so,
+/// or a zero in its first character.
 pub(crate) fn without_mark(text: &[u8]) -> Result<&[u8], &'static str> {
     match text {
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [0, _, ..] | [_, 0, ..] => {
@@ -46,7 +61,7 @@ mod tests {
             (b"\xEF\xBB\xBF{}", Ok(b"{}")),
             (b"\xEF\xBB\xBF", Ok(b"")),
             (b"\xEF\xBB", Ok(b"\xEF\xBB")),
-            // Once is a mark; twice is not.
+            // A second mark is part of the text.
             (b"\xEF\xBB\xBF\xEF\xBB\xBF{}", Ok(b"\xEF\xBB\xBF{}")),
         ] {
             assert_eq!(without_mark(text), expected);

@@ -1,19 +1,19 @@
-//! The file of extra trust anchors, which is looked at twice: when the setting changes, and by every fetch.
+//! The file of extra trust anchors. It is read when the setting changes, and by every fetch.
 
 use ureq::tls::{Certificate, PemItem, parse_pem};
 
 use crate::pg::file;
 
-/// Largest file of trust anchors. The system's have about 220 KiB.
+/// What is read of the file at most. That of the system has about 220 KiB.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// How a certificate begins that is not wrapped up as PEM: as a long sequence (DER).
+/// The beginning of a certificate that is not in PEM: a long sequence (DER).
 const DER: &[u8] = &[0x30, 0x82];
 
-/// The certificates in a PEM file; at least one.
+/// Returns the certificates in a PEM file, at least one.
 ///
 /// # Errors
-/// Why they cannot be used, in words.
+/// Why they cannot be used.
 pub(crate) fn anchors_in(path: &str) -> Result<Vec<Certificate<'static>>, String> {
     let content = file::read(path, MAX_FILE_BYTES, 0).map_err(|fault| fault.to_string())?;
     if content.starts_with(DER) {

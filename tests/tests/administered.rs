@@ -243,7 +243,7 @@ fn check_configuration_names_who_may_grant_a_linked_role() {
     assert_eq!(found(), "", "an administrator may anyway");
     run(&mut admin, "GRANT ann TO ben WITH ADMIN OPTION");
     let found = found();
-    let expected = "warning: role \"ben\" may grant role \"ann\", whose ADMIN option it has, and is no Azure AD administrator";
+    let expected = "warning: role \"ben\" has the ADMIN option on role \"ann\" and can grant it, but is not an Azure AD administrator";
     assert!(found.starts_with(expected), "{found}");
     let advice = found.rsplit_once("administrator ").expect("what to do").1;
     cluster.sql(advice);

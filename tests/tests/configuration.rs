@@ -55,7 +55,7 @@ fn what_is_wrong_with_settings() {
             "audience",
             shared,
             format!(
-                "notice audience: tokens for {shared} are accepted; that resource is Azure's own databases' too"
+                "notice audience: tokens for {shared} are accepted; Azure's own databases use that resource as well"
             ),
         ),
         (
@@ -68,14 +68,14 @@ fn what_is_wrong_with_settings() {
         (
             "require_tls",
             "off",
-            "danger encryption: tokens are taken in clear as well: azure_ad_auth.require_tls is off"
+            "danger encryption: tokens are also accepted over unencrypted connections: azure_ad_auth.require_tls is off"
                 .to_owned(),
         ),
         (
             "tenant_id",
             OTHER_TENANT,
             format!(
-                "danger administrators: every Azure AD login is refused: the administrators are of tenant {TENANT}, and azure_ad_auth.tenant_id is another"
+                "danger administrators: every Azure AD login is refused: the administrators belong to tenant {TENANT}, and azure_ad_auth.tenant_id names another one"
             ),
         ),
     ] {
@@ -88,7 +88,7 @@ fn what_is_wrong_with_settings() {
     }
     cluster.set("ssl", "off");
     assert!(wrong(&cluster).contains(
-        &"warning encryption: TLS is off: tokens are taken over Unix-domain sockets only".to_owned()
+        &"warning encryption: TLS is off: tokens are accepted over Unix-domain sockets only".to_owned()
     ));
 }
 
@@ -120,9 +120,9 @@ fn what_is_wrong_with_roles() {
             "warning roles: role \"bob\" is linked and has a password",
             "danger roles: role \"cleo\" is linked and is a superuser, replication or BYPASSRLS role",
             "notice roles: role \"dan\" is linked and is not permitted to log in",
-            "danger roles: role \"eve\" is an Azure AD role without a link, directly or as a member of one",
+            "danger roles: role \"eve\" is a member of azure_ad_user or azure_ad_admin, directly or indirectly, and is not linked",
             "danger roles: role \"fay\" has no guard: on a server without azure_ad_auth a trust line lets everybody in as it",
-            "danger roles: role \"stray\" is an Azure AD role without a link, directly or as a member of one",
+            "danger roles: role \"stray\" is a member of azure_ad_user or azure_ad_admin, directly or indirectly, and is not linked",
         ]
     );
 }
@@ -137,7 +137,7 @@ fn what_is_wrong_with_keys_and_clocks() {
     let ahead = |found: &String| {
         let seconds = found
             .strip_prefix("warning clock: at the last fetch the provider's clock was ")
-            .and_then(|rest| rest.strip_suffix(" s ahead of ours"));
+            .and_then(|rest| rest.strip_suffix(" s ahead of this server's"));
         seconds
             .and_then(|seconds| seconds.parse().ok())
             .is_some_and(|seconds: i64| (500..=601).contains(&seconds))
@@ -152,7 +152,7 @@ fn what_is_wrong_with_keys_and_clocks() {
             .any(|line| line.starts_with("warning keys: fetching the signing keys fails: "))
     );
     cluster.set("azure_ad_auth.key_max_age", "1s");
-    let refused = "danger keys: every Azure AD login is refused for want of signing keys: ";
+    let refused = "danger keys: every Azure AD login is refused because no signing keys can be used: ";
     assert!(eventually(|| wrong(&cluster)
         .iter()
         .any(|line| line.starts_with(refused) && line.contains("status 500"))));
@@ -231,6 +231,6 @@ fn what_is_wrong_with_lines_and_the_library() {
     cluster.configure(&Setup { preload: Some(String::new()), hba: Door::hba("trust"), ..Setup::default() });
     cluster.start();
     assert!(wrong(&cluster).contains(
-        &"danger library: the server has not loaded azure_ad_auth: nobody logs in with a token".to_owned()
+        &"danger library: the server has not loaded azure_ad_auth: nobody can log in with a token".to_owned()
     ));
 }

@@ -367,7 +367,7 @@ fn a_library_replaced_under_a_running_server() {
         .sql("SELECT level || ' ' || topic || ': ' || message FROM azure_ad_auth.check_configuration()");
     let warning = "warning library: the file of azure_ad_auth was replaced after the server started";
     assert!(
-        said.contains(warning) && said.contains("notice pg_hba.conf: its lines cannot be looked at"),
+        said.contains(warning) && said.contains("notice pg_hba.conf: its lines cannot be checked"),
         "{said}"
     );
 }

@@ -208,8 +208,8 @@ fn said_of(cluster: &Cluster, role: &str) -> String {
     ))
 }
 
-const OLD_GUARD: &str =
-    "has a guard of an earlier version, or a part of one: it keeps libraries from the role that others load";
+const OLD_GUARD: &str = "has a guard of an earlier version, or an incomplete one, which keeps its sessions from loading \
+    libraries that other sessions load";
 
 #[test]
 fn guards_of_the_first_kind_are_renewed_by_repair() {

@@ -58,7 +58,7 @@ fn lines_are_matched_to_roles() {
     for (lines, expected) in [
         ("", &[][..]),
         ("local all bob,+outer_circle,azure_ad_user,nobody,+nobody scram-sha-256", &[]),
-        ("local all bob,nobody trust", &[("2|trust|danger", "as \"bob\" or \"nobody\", a role")]),
+        ("local all bob,nobody trust", &[("2|trust|danger", "as local role \"bob\" or \"nobody\" without")]),
         ("local all +outer_circle,azure_ad_user trust", &[("2|trust|danger", UNLINKED)]),
         ("local all azure_ad_user,postgres,pg_monitor trust", &[]),
         ("local replication all trust", &[]),
@@ -66,11 +66,11 @@ fn lines_are_matched_to_roles() {
         ("local all +azure_ad_admin trust", &[("2|trust|ok", "")]),
         ("local all +readers trust", &[("2|trust|danger", UNLINKED)]),
         ("local all \"Zoë@contoso.example\",ann trust", &[("2|trust|danger", UNLINKED)]),
-        ("local all +mixed trust", &[("2|trust|danger", "as \"bob\", a role")]),
-        ("local all ann,nobody trust", &[("2|trust|danger", "as \"nobody\", a role")]),
+        ("local all +mixed trust", &[("2|trust|danger", "as local role \"bob\" without")]),
+        ("local all ann,nobody trust", &[("2|trust|danger", "as local role \"nobody\" without")]),
         ("local all all trust", &[("2|trust|danger", "superusers included")]),
         ("local all all peer", &[("2|peer|warning", "peer never admits an access token")]),
-        ("host all +azure_ad_user all trust", &[("2|trust|warning", "require_tls has such logins refused")]),
+        ("host all +azure_ad_user all trust", &[("2|trust|warning", "require_tls refuses such logins")]),
         (
             "hostssl all +azure_ad_user all trust\nhost all all all scram-sha-256",
             &[("2|trust|ok", ""), ("3|scram-sha-256|ok", "only without TLS")],
@@ -93,7 +93,7 @@ fn lines_are_matched_to_roles() {
     // A person's name, and somebody else's.
     let pattern = "local all /@contoso\\.example$ trust\nlocal all /^b trust";
     let since_16 = cluster.workshop.installation.major >= 16;
-    let others = if since_16 { "as \"bob\", a role" } else { UNLINKED };
+    let others = if since_16 { "as local role \"bob\" without" } else { UNLINKED };
     check(&cluster, pattern, &[("2|trust|danger", UNLINKED), ("3|trust|danger", others)]);
 }
 
@@ -105,7 +105,7 @@ fn a_trust_line_is_as_dangerous_before_a_role_is_unlinked_as_after() {
     check(&cluster, line, &[("2|trust|danger", UNLINKED)]);
     let warned = cluster.sql_as("postgres", "SELECT azure_ad_auth.drop_principal('ann')").stderr;
     assert!(warned.contains("a \"trust\" line lets everybody in as role \"ann\""), "{warned}");
-    check(&cluster, line, &[("2|trust|danger", "as \"ann\", a role")]);
+    check(&cluster, line, &[("2|trust|danger", "as local role \"ann\" without")]);
     cluster.reload();
     assert!(cluster.sql_as("ann", "SELECT 1").success, "anybody is ann");
 }
@@ -150,7 +150,7 @@ fn settings_and_rights_matter() {
             .sql(&format!("SET ROLE {role}; SELECT reason FROM azure_ad_auth.check_hba() WHERE door IS NULL"))
     };
     assert!(reason("postgres").contains("hunter2"));
-    let kept = "PostgreSQL cannot read this line (why, pg_hba_file_rules tells a superuser)";
+    let kept = "PostgreSQL cannot read this line (a superuser sees the reason in pg_hba_file_rules)";
     assert!(reason("watcher").contains(kept) && !reason("watcher").contains("hunter2"));
     cluster.sql("GRANT EXECUTE ON FUNCTION pg_catalog.pg_hba_file_rules() TO watcher");
     assert!(reason("watcher").contains("hunter2"));
@@ -242,11 +242,11 @@ fn pam_files_are_read() {
         (both.clone(), "ok", "log in here with an access token"),
         (format!("auth sufficient {module}\naccount required {module}"), "danger", "write \"auth required /"),
         (format!("auth required {alias}\naccount required {alias}"), "warning", "would load a second copy"),
-        (format!("{both}@include common-auth"), "warning", "asks other modules too"),
+        (format!("{both}@include common-auth"), "warning", "has other modules as well"),
         (
             format!("auth sufficient pam_permit.so\naccount sufficient pam_permit.so\n{both}"),
             "warning",
-            "asks other",
+            "has other modules",
         ),
         ("auth required pam_unix.so".to_owned(), "danger", "which does not name azure_ad_auth"),
     ] {
@@ -260,7 +260,11 @@ fn pam_files_are_read() {
         &line("aada-none"),
         &[("2|pam|danger", "there is no /etc/pam.d/aada-none that the server can")],
     );
-    check(&cluster, &line("../pam.d/other"), &[("2|pam|danger", "is no name of a file in /etc/pam.d")]);
+    check(
+        &cluster,
+        &line("../pam.d/other"),
+        &[("2|pam|danger", "cannot be the name of a file in /etc/pam.d")],
+    );
     for nameless in ["", " pamservice=\"\""] {
         let line = format!("hostssl all all all pam{nameless}");
         check(&cluster, &line, &[("2|pam|danger", "there is no /etc/pam.d/postgresql")]);
@@ -334,7 +338,7 @@ fn oauth_lines_fit_the_policy() {
         (
             format!("issuer=https://login.example {scope} map=m"),
             "warning",
-            "its issuer https://login.example is none",
+            "does not accept its issuer https://login.example",
         ),
         (
             format!("{issuer} scope=openid map=m"),
@@ -359,7 +363,7 @@ fn oauth_lines_fit_the_policy() {
         check(&cluster, &line(&good), &[(&format!("2|oauth|{verdict}"), reason)]);
     }
     cluster.set("oauth_validator_libraries", "another");
-    check(&cluster, &line(&good), &[("2|oauth|warning", "the validator another judges")]);
+    check(&cluster, &line(&good), &[("2|oauth|warning", "the validator another verifies")]);
     cluster.sql("ALTER SYSTEM SET oauth_validator_libraries = azure_ad_auth, another");
     cluster.set("azure_ad_auth.audience", "");
     let validator = format!("{good} validator=azure_ad_auth");

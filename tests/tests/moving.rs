@@ -297,12 +297,12 @@ fn check_wants_the_library(new: &Cluster, upgrade: &impl Fn(&[&str]) -> (bool, S
 const TO_REPAIR: &str = "SELECT level || ' ' || message FROM azure_ad_auth.check_configuration() \
     WHERE topic = 'roles' AND what_to_do LIKE '%repair()%' ORDER BY message";
 
-const OLD_GUARD_OF_ROBOT: &str = "warning role \"robot\" has a guard of an earlier version, or a part of one: it keeps \
-    libraries from the role that others load";
+const OLD_GUARD_OF_ROBOT: &str = "warning role \"robot\" has a guard of an earlier version, or an incomplete one, \
+    which keeps its sessions from loading libraries that other sessions load";
 
 fn not_handed_over(role: &str) -> String {
     format!(
-        "notice role \"{role}\" was made by an Azure AD administrator elsewhere, on Azure or before PostgreSQL 16, and administrators here cannot \
+        "notice role \"{role}\" was created by an Azure AD administrator elsewhere, on Azure or before PostgreSQL 16, and administrators here cannot \
          manage it yet"
     )
 }

@@ -67,7 +67,7 @@ fn a_value_that_a_reload_refuses_is_named_before_it_closes_every_login() {
         let start =
             format!("danger configuration files: line {line} of {path}: azure_ad_auth.{name} {problem}");
         assert!(found.len() == 1 && found[0].starts_with(&start), "{name}: {found:?}\n{start}");
-        let end = ": after the next restart every Azure AD login will be refused -> Mend or remove the line, and reload \
+        let end = ": after the next restart every Azure AD login will be refused -> Correct or remove the line, and reload \
                    the configuration.";
         assert!(found[0].ends_with(end) && !found[0].contains("hunter2"), "{found:?}");
         assert_eq!(login(&cluster), Outcome::Ready, "until then: {}", ours(&cluster.log()));
@@ -126,12 +126,12 @@ fn a_line_with_which_the_server_does_not_start_is_named_before() {
         (
             format!("{name} = off"),
             format!(
-                "{name} cannot stand in a configuration file, and the server will not start again -> Remove the line. "
+                "{name} is not allowed in a configuration file, and the server will not start again -> Remove the line. "
             ),
         ),
         (
             "work_mem lots of it".to_owned(),
-            "syntax error: the server will not start again -> Mend".to_owned(),
+            "syntax error: the server will not start again -> Correct".to_owned(),
         ),
     ] {
         let mark = cluster.log_mark();
@@ -164,7 +164,7 @@ fn a_line_with_which_the_server_does_not_start_is_named_before() {
 #[test]
 fn a_server_that_will_not_load_the_library_again() {
     let (cluster, _provider) = sound_scene("");
-    let said = "danger library: after the next restart nobody logs in with a token, and guards alone keep others out: ";
+    let said = "danger library: after the next restart nobody can log in with a token, and linked roles are protected by their guards only: ";
     let (line, before) = add(&cluster, "shared_preload_libraries = 'auth_delay'");
     let place = format!("line {line} of {}/postgresql.conf", cluster.data().display());
     let found = wrong(&cluster);
@@ -237,8 +237,8 @@ fn a_library_that_is_preloaded_after_ours_and_wants_to_hear_of_logins() {
     let (cluster, _provider) = sound_scene("");
     let said = |name: &str| {
         format!(
-            "notice libraries: {name} is named after azure_ad_auth in shared_preload_libraries, and never hears of a refused Azure \
-             AD login -> Name azure_ad_auth last in shared_preload_libraries, and restart the server."
+            "notice libraries: {name} is named after azure_ad_auth in shared_preload_libraries, so its authentication hook is not \
+             called for a refused Azure AD login -> Name azure_ad_auth last in shared_preload_libraries, and restart the server."
         )
     };
     let file = cluster.data().join("postgresql.conf");

@@ -119,7 +119,10 @@ fn items_that_no_token_carries_are_reported() {
     ] {
         for all in [bad.to_owned(), format!("api://good, {bad}")] {
             let doubts = doubts(&all, "");
-            assert!(doubts.starts_with("audience has an item that no token carries, "), "{all}: {doubts}");
+            assert!(
+                doubts.starts_with("azure_ad_auth.audience has an item that no token carries, "),
+                "{all}: {doubts}"
+            );
             assert!(doubts.contains(why) && !doubts.contains('\n'), "{all}: {doubts}");
         }
     }
@@ -130,7 +133,10 @@ fn items_that_no_token_carries_are_reported() {
         ("access;", "neither quotes"),
     ] {
         let doubts = doubts("api://db", bad);
-        assert!(doubts.starts_with("required_permission has an item") && doubts.contains(why), "{doubts}");
+        assert!(
+            doubts.starts_with("azure_ad_auth.required_permission has an item") && doubts.contains(why),
+            "{doubts}"
+        );
     }
 }
 

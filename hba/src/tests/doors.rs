@@ -1,7 +1,7 @@
 //! The methods, on servers with the library and without.
 
-use crate::check::hba::tests::{check, check_on, facts, preloaded};
-use crate::check::hba::verdicts::{Facts, Server, judge};
+use super::{check, check_on, facts, preloaded, rows_of};
+use crate::{Facts, Server};
 
 #[test]
 fn methods_that_admit_no_token() {
@@ -54,7 +54,8 @@ fn pam() {
         ("open", "ann", "danger"),
         ("open", "+readers", "danger"),
     ] {
-        let reason = if verdict == "danger" { "that let local roles in" } else { "asks other modules too" };
+        let reason =
+            if verdict == "danger" { "that let local roles in" } else { "has other modules as well" };
         let line = format!("hostssl all {users} all pam pamservice={service}");
         check(&line, &[(&format!("1 {verdict}"), reason)]);
     }
@@ -83,36 +84,36 @@ fn oauth_and_what_cannot_be_read() {
     );
     let text = "! no such method: hunter2\nlocal all +azure_ad_user trust";
     check(text, &[("1 warning", "(no such method: hunter2)"), ("2 ok", "")]);
-    let rows = judge(&Facts { shows_errors: false, ..facts(text, preloaded(true)) });
+    let rows = rows_of(&Facts { shows_errors: false, ..facts(text, preloaded(true)) });
     assert!(!rows[0].reason.contains("hunter2"), "{rows:?}");
-    assert!(rows[0].reason.contains("pg_hba_file_rules tells a superuser"), "{rows:?}");
+    assert!(rows[0].reason.contains("a superuser sees the reason in pg_hba_file_rules"), "{rows:?}");
     assert_eq!(rows[0].door, None);
 }
 
 #[test]
 fn nothing_of_the_library_is_there() {
     for (line, verdict, reason) in [
-        ("+azure_ad_user all trust", "danger", "nobody asks for a token here, and only the guard"),
+        ("+azure_ad_user all trust", "danger", "no token is asked for here, and only the guard"),
         ("+azure_ad_user all pam pamservice=ours", "warning", "it admits nobody"),
         (
             "+azure_ad_user all pam pamservice=strict",
             "danger",
-            "other modules in /etc/pam.d/strict decide may be all",
+            "other modules in /etc/pam.d/strict may decide alone",
         ),
         (
             "+azure_ad_user all pam pamservice=open",
             "danger",
-            "other modules in /etc/pam.d/open decide may be all",
+            "other modules in /etc/pam.d/open may decide alone",
         ),
         ("+azure_ad_user all pam pamservice=none", "danger", "missing"),
         ("all all pam", "danger", "nothing refuses Azure AD roles that pam by /etc/pam.d/postgresql"),
         ("+azure_ad_user all oauth validator=azure_ad_auth", "warning", "it admits nobody"),
         ("+azure_ad_user all oauth validator=/here/ours", "warning", "it admits nobody"),
-        ("+azure_ad_user all oauth validator=other", "danger", "what the validator other decides is all"),
+        ("+azure_ad_user all oauth validator=other", "danger", "the validator other alone decides"),
         (
             "+azure_ad_user all oauth validator=/x/azure_ad_auth",
             "danger",
-            "the validator /x/azure_ad_auth decides",
+            "the validator /x/azure_ad_auth alone decides",
         ),
         (
             "all all cert",

@@ -4,19 +4,19 @@ mod doors;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::check::hba::line::{Reach, Rule};
-use crate::check::hba::pam::{Others, Service, Stack};
-use crate::check::hba::verdicts::{Facts, Finding, Server, judge};
+use crate::{Facts, Finding, Matched, Others, Place, Rule, Server, Service, Stack, TOPIC, Verdict, verdicts};
 
-/// Reads lines as the server does, if they are simple, and like it forgets the quotes. `ann` and `admin` are Azure AD roles, `bob` and `postgres` are none.
+/// Reads simple lines as the server does, which forgets quotes. `ann` and `admin` are Azure AD
+/// roles, `bob` and `postgres` are not.
 fn rules(text: &str) -> Vec<Rule> {
     let list = |field: Option<&str>| {
         field.unwrap_or_default().split(',').map(|item| item.replace('"', "")).collect()
     };
     let rule = |(number, line): (usize, &str)| {
         let number = i32::try_from(number + 1).expect("a number");
+        let place = Place { file: "f".to_owned(), number };
         if let Some(error) = line.strip_prefix("! ") {
-            return Rule { number, error: Some(error.to_owned()), file: "f".to_owned(), ..Rule::default() };
+            return Rule { place, error: Some(error.to_owned()), ..Rule::default() };
         }
         let mut fields = line.split_whitespace();
         let connection = fields.next().expect("a type").to_owned();
@@ -27,8 +27,7 @@ fn rules(text: &str) -> Vec<Rule> {
             _ => (fields.next().map(str::to_owned), fields.next().map(str::to_owned)),
         };
         Rule {
-            file: "f".to_owned(),
-            number,
+            place,
             connection,
             databases,
             users,
@@ -49,7 +48,7 @@ fn service(name: &str, others: Others) -> Service {
 
 fn facts(text: &str, server: Server) -> Facts {
     let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-    let reaches = [
+    let matched = [
         ("+azure_ad_admin", &["admin"][..], &[][..]),
         ("+readers", &["ann"], &[]),
         ("+mixed", &["ann"], &["bob"]),
@@ -63,15 +62,15 @@ fn facts(text: &str, server: Server) -> Facts {
         ("ours", service("ours", Others::None)),
         ("strict", service("strict", Others::Refuse)),
         ("open", service("open", Others::Admit)),
-        ("none", Service::Missing(Finding::danger("missing"))),
+        ("none", Service::Missing(Finding::danger(TOPIC, "missing"))),
         ("postgresql", Service::Foreign("/etc/pam.d/postgresql".to_owned())),
     ];
     Facts {
         rules: rules(text),
-        reaches: reaches
+        matched: matched
             .map(|(item, azure, local)| {
                 let unlinkable = item == "postgres";
-                (item.to_owned(), Reach { azure: names(azure), local: names(local), unlinkable })
+                (item.to_owned(), Matched { azure: names(azure), local: names(local), unlinkable })
             })
             .into(),
         server,
@@ -82,10 +81,30 @@ fn facts(text: &str, server: Server) -> Facts {
     }
 }
 
-/// Expects a row for each of these, `number verdict` and a piece of the reason, and no others.
+/// The verdict on a line as tests compare it.
+#[derive(Debug)]
+struct Row {
+    number: i32,
+    level: &'static str,
+    reason: String,
+    door: Option<String>,
+}
+
+/// Returns the verdicts on the lines of a file.
+fn rows_of(facts: &Facts) -> Vec<Row> {
+    let row = |verdict: Verdict| Row {
+        number: verdict.place.number,
+        level: verdict.finding.level.as_str(),
+        reason: verdict.finding.message,
+        door: verdict.door,
+    };
+    verdicts(facts).into_iter().map(row).collect()
+}
+
+/// Expects a row for each of these, `number level` and a piece of the reason, and no others.
 fn check_on(server: Server, text: &str, expected: &[(&str, &str)]) {
-    let rows = judge(&facts(text, server));
-    let short: Vec<_> = rows.iter().map(|row| format!("{} {}", row.number, row.verdict.as_str())).collect();
+    let rows = rows_of(&facts(text, server));
+    let short: Vec<_> = rows.iter().map(|row| format!("{} {}", row.number, row.level)).collect();
     let wanted: Vec<_> = expected.iter().map(|(row, _)| (*row).to_owned()).collect();
     assert_eq!(short, wanted, "{text}\n{rows:#?}");
     for (row, (_, reason)) in rows.iter().zip(expected) {
@@ -137,7 +156,8 @@ fn lines_that_no_azure_role_matches_are_left_out() {
     }
 }
 
-/// Unlinking takes a role off the lines for the two groups, and off no others. So it does not matter who is on them today.
+/// Unlinking a role takes it off the lines for the two marker roles, and off no others. So it does
+/// not matter which roles match the line today.
 #[test]
 fn a_trust_line_for_anyone_else_is_open_to_who_is_unlinked() {
     for users in ["+readers", "ann,admin", "/^a", "+azure_ad_user,+readers", "+azure_ad_user,ann", "+nobody"]
@@ -148,17 +168,17 @@ fn a_trust_line_for_anyone_else_is_open_to_who_is_unlinked() {
         }
     }
     for (users, whom) in [
-        ("bob", "as \"bob\", a role"),
-        ("nobody", "as \"nobody\", a role"),
-        ("+mixed,postgres", "as \"bob\" or \"postgres\", a role"),
-        ("bob,c,d,e,f", "as \"bob\" or \"c\" or \"d\" or 2 others, a role"),
+        ("bob", "as local role \"bob\" without"),
+        ("nobody", "as local role \"nobody\" without"),
+        ("+mixed,postgres", "as local role \"bob\" or \"postgres\" without"),
+        ("bob,c,d,e,f", "as local role \"bob\" or \"c\" or \"d\" or 2 others without"),
     ] {
         check(&format!("local all {users} trust"), &[("1 danger", whom)]);
     }
     // The same list behind a method that asks.
     for method in ["pam pamservice=ours", "pam pamservice=strict"] {
-        let rows = judge(&facts(&format!("local all +readers {method}"), preloaded(true)));
-        assert_ne!(rows[0].verdict.as_str(), "danger", "{rows:?}");
+        let rows = rows_of(&facts(&format!("local all +readers {method}"), preloaded(true)));
+        assert_ne!(rows[0].level, "danger", "{rows:?}");
     }
 }
 
@@ -167,9 +187,9 @@ fn trust_is_for_azure_roles_alone() {
     for (users, verdict, reason) in [
         ("all", "danger", "as any local role"),
         ("+azure_ad_user,all", "danger", "as any local role"),
-        ("+azure_ad_user,postgres", "danger", "as \"postgres\", a role"),
-        ("+azure_ad_user,nobody", "danger", "as \"nobody\", a role"),
-        ("+mixed", "danger", "as \"bob\", a role"),
+        ("+azure_ad_user,postgres", "danger", "as local role \"postgres\" without"),
+        ("+azure_ad_user,nobody", "danger", "as local role \"nobody\" without"),
+        ("+mixed", "danger", "as local role \"bob\" without"),
         ("+azure_ad_admin", "ok", ""),
         ("+azure_ad_admin,+azure_ad_user", "ok", ""),
     ] {
@@ -198,9 +218,9 @@ fn a_dangerous_trust_line_stays_so() {
                  host all all 11.0.0.0 255.0.0.0 trust\nhost all ann,bob 11.0.0.0 255.0.0.0 trust"
             );
             for server in [preloaded(true), Server::NotPreloaded] {
-                let rows = judge(&facts(&text, server));
+                let rows = rows_of(&facts(&text, server));
                 for row in &rows[2..] {
-                    assert_eq!(row.verdict.as_str(), "danger", "{text}\n{row:?}");
+                    assert_eq!(row.level, "danger", "{text}\n{row:?}");
                     assert!(!row.reason.contains("above"), "{row:?}");
                 }
                 assert!(rows[2].reason.contains(reason), "{text}\n{:?}", rows[2]);
@@ -213,8 +233,8 @@ fn a_dangerous_trust_line_stays_so() {
 fn the_word_replication_may_be_a_name() {
     let text = "local replication all md5\nlocal \"replication\" all trust";
     check(text, &[]);
-    let rows = judge(&Facts { has_replication_database: true, ..facts(text, preloaded(true)) });
-    let short: Vec<_> = rows.iter().map(|row| (row.number, row.verdict.as_str())).collect();
+    let rows = rows_of(&Facts { has_replication_database: true, ..facts(text, preloaded(true)) });
+    let short: Vec<_> = rows.iter().map(|row| (row.number, row.level)).collect();
     assert_eq!(short, [(1, "warning"), (2, "danger")], "{rows:?}");
     assert!(rows[1].reason.starts_with("if \"replication\" is in quotes here"), "{rows:?}");
     assert!(!rows[1].reason.contains("earlier line"), "{rows:?}");
@@ -224,7 +244,7 @@ fn the_word_replication_may_be_a_name() {
 fn tokens_do_not_travel_in_clear() {
     for connection in ["host", "hostnossl", "hostgssenc", "hostnogssenc"] {
         let line = format!("{connection} all +azure_ad_user all trust");
-        check(&line, &[("1 warning", "require_tls has such logins refused")]);
+        check(&line, &[("1 warning", "require_tls refuses such logins")]);
         check_on(preloaded(false), &line, &[("1 danger", "require_tls off they are accepted")]);
     }
     let rejected = "hostnossl all +azure_ad_user all reject\nhost all +azure_ad_user all trust";
@@ -260,9 +280,9 @@ fn who_comes_first_shadows() {
         ("host all ann,admin,+azure_ad_admin all md5", "ok"),
         ("host all all 10.1.0.0 255.255.0.0 md5", "ok"),
     ] {
-        let rows = judge(&facts(&format!("{first}\n{door}"), preloaded(true)));
+        let rows = rows_of(&facts(&format!("{first}\n{door}"), preloaded(true)));
         let row = rows.last().expect("a row");
-        assert_eq!((row.number, row.verdict.as_str()), (2, verdict), "{first}: {row:?}");
+        assert_eq!((row.number, row.level), (2, verdict), "{first}: {row:?}");
         assert_eq!(row.reason.contains("because line 1 of f matches first"), verdict == "warning", "{row:?}");
     }
     check(

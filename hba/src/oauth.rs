@@ -1,31 +1,33 @@
-//! What is wrong with an `oauth` line: whether this library judges the tokens it asks clients for.
+//! What is wrong with an `oauth` line: whether this library verifies the tokens that it asks for.
 
 use std::collections::BTreeSet;
 
 use entra::Policy;
 
-use crate::check::hba::line::Rule;
-use crate::check::hba::verdicts::Finding;
+use crate::finding::Finding;
+use crate::line::Rule;
+use crate::place::TOPIC;
 
-/// As a validator is named.
+/// The name of this library, as a validator.
 const LIBRARY: &str = "azure_ad_auth";
 
-/// Who judges the tokens of a line.
+/// The library that verifies the tokens of a line.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Validator<'a> {
+pub(crate) enum Validator<'a> {
     /// This very library.
     Ours,
     /// Another file of its name.
     Copy(&'a str),
+    /// Another library.
     Other(&'a str),
 }
 
-/// The validator that a line names; PostgreSQL fills in that of a line that names none. `own`: paths that lead to the file which
-/// is loaded.
-pub(super) fn validator<'a>(rule: &'a Rule, own: &BTreeSet<String>) -> Validator<'a> {
+/// Returns the validator that a line names. PostgreSQL fills it in where a line names none. `own`:
+/// paths that lead to the loaded file.
+pub(crate) fn validator<'a>(rule: &'a Rule, own: &BTreeSet<String>) -> Validator<'a> {
     let named = rule.option("validator").unwrap_or_default();
     let path = named.strip_suffix(".so").unwrap_or(named);
-    // $libdir before a mere name stands for nothing (load_external_function, dfmgr.c).
+    // $libdir before a mere name means nothing (load_external_function, dfmgr.c).
     if path.strip_prefix("$libdir/").unwrap_or(path) == LIBRARY || own.contains(named) {
         Validator::Ours
     } else if path.rsplit('/').next() == Some(LIBRARY) {
@@ -35,20 +37,19 @@ pub(super) fn validator<'a>(rule: &'a Rule, own: &BTreeSet<String>) -> Validator
     }
 }
 
-/// The findings, where the library is preloaded.
-pub(super) fn findings(rule: &Rule, own: &BTreeSet<String>, policy: &Result<Policy, String>) -> Vec<Finding> {
-    let mut findings: Vec<_> =
-        [stranger(rule, own), identity(rule)].into_iter().flatten().map(Finding::warning).collect();
+/// Returns what is wrong with a line where the library is preloaded.
+pub(crate) fn problems(rule: &Rule, own: &BTreeSet<String>, policy: &Result<Policy, String>) -> Vec<Finding> {
+    let mut reasons: Vec<_> = [foreign_validator(rule, own), identity(rule)].into_iter().flatten().collect();
     match policy {
-        Ok(policy) => findings.extend(advertised(rule, policy).map(Finding::warning)),
-        Err(fault) => findings.push(Finding::warning(format!(
-            "every login is refused as not_configured, because {fault}: mend that setting"
-        ))),
+        Ok(policy) => reasons.extend(advertised(rule, policy)),
+        Err(fault) => reasons
+            .push(format!("every login is refused as not_configured, because {fault}: correct that setting")),
     }
-    findings
+    reasons.into_iter().map(|reason| Finding::warning(TOPIC, reason)).collect()
 }
 
-fn stranger(rule: &Rule, own: &BTreeSet<String>) -> Option<String> {
+/// Says that another library verifies the tokens.
+fn foreign_validator(rule: &Rule, own: &BTreeSet<String>) -> Option<String> {
     let advice = "put azure_ad_auth into oauth_validator_libraries and write validator=azure_ad_auth";
     match validator(rule, own) {
         Validator::Ours => None,
@@ -57,28 +58,29 @@ fn stranger(rule: &Rule, own: &BTreeSet<String>) -> Option<String> {
              loaded: {advice}"
         )),
         Validator::Other(name) => Some(format!(
-            "the validator {name} judges the tokens, not azure_ad_auth, and linked roles are refused: {advice}"
+            "the validator {name} verifies the tokens instead of azure_ad_auth, and linked roles are refused: {advice}"
         )),
     }
 }
 
+/// Says that PostgreSQL would compare the object id in the token with the name of the role.
 fn identity(rule: &Rule) -> Option<String> {
     let delegated = rule.option("delegate_ident_mapping").is_some_and(|value| ["1", "true"].contains(&value));
     (!delegated && rule.option("map").is_none()).then(|| {
-        "it admits nobody, because identities are object ids and never names of roles: write delegate_ident_mapping=1, \
-         or map= with a map from object ids to roles"
+        "it admits nobody, because the identity in a token is an object id and never the name of a role: write \
+         delegate_ident_mapping=1, or map= with a map from object ids to roles"
             .to_owned()
     })
 }
 
-/// What clients are told that does not fit.
-fn advertised<'a>(rule: &'a Rule, policy: &Policy) -> impl Iterator<Item = String> + use<'a> {
+/// Says which values that clients are told do not fit the settings.
+fn advertised(rule: &Rule, policy: &Policy) -> Vec<String> {
     let value = |name| rule.option(name).unwrap_or_default();
     let (issuer, scope) = (value("issuer"), value("scope"));
     let issuer = (!policy.fits_advertised_issuer(issuer)).then(|| {
         format!(
-            "it admits nobody, because its issuer {issuer} is none that azure_ad_auth accepts: name the tenant's, or \
-             set azure_ad_auth.issuers"
+            "it admits nobody, because azure_ad_auth does not accept its issuer {issuer}: name the tenant's, or set \
+             azure_ad_auth.issuers"
         )
     });
     let scope = (!policy.fits_advertised_scope(scope)).then(|| {
@@ -87,7 +89,7 @@ fn advertised<'a>(rule: &'a Rule, policy: &Policy) -> impl Iterator<Item = Strin
              azure_ad_auth.audience, as in api://.../.default"
         )
     });
-    [issuer, scope].into_iter().flatten()
+    [issuer, scope].into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -96,8 +98,8 @@ mod tests {
 
     use entra::{Policy, RawPolicy};
 
-    use super::super::line::Rule;
-    use super::{Validator, findings, validator};
+    use super::{Validator, problems, validator};
+    use crate::line::Rule;
 
     const ISSUER: &str = "issuer=https://login.microsoftonline.com/11111111-aaaa-bbbb-cccc-000000000001/v2.0";
     const SCOPE: &str = "scope=api://postgres/.default";
@@ -109,8 +111,8 @@ mod tests {
     }
 
     fn reasons(options: &[&str], policy: &Result<Policy, String>) -> String {
-        let findings = findings(&rule(options), &BTreeSet::new(), policy);
-        let reasons: Vec<_> = findings.into_iter().map(|finding| finding.reason).collect();
+        let problems = problems(&rule(options), &BTreeSet::new(), policy);
+        let reasons: Vec<_> = problems.into_iter().map(|problem| problem.message).collect();
         reasons.join("; ")
     }
 
@@ -123,10 +125,13 @@ mod tests {
             assert_eq!(reasons(good, &policy), "", "{good:?}");
         }
         for (options, expected) in [
-            (&[ISSUER, SCOPE, OURS][..], "never names of roles"),
-            (&["issuer=https://login.example", SCOPE, DELEGATED, OURS], "its issuer https://login.example"),
+            (&[ISSUER, SCOPE, OURS][..], "never the name of a role"),
+            (
+                &["issuer=https://login.example", SCOPE, DELEGATED, OURS],
+                "does not accept its issuer https://login.example",
+            ),
             (&[ISSUER, "scope=openid", DELEGATED, OURS], "its scope openid"),
-            (&[ISSUER, SCOPE, DELEGATED, "validator=other"], "the validator other judges"),
+            (&[ISSUER, SCOPE, DELEGATED, "validator=other"], "the validator other verifies"),
             (&[ISSUER, SCOPE, DELEGATED, "validator=/x/azure_ad_auth"], "/x/azure_ad_auth is another copy"),
         ] {
             let reasons = reasons(options, &policy);

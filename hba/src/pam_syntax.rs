@@ -1,30 +1,30 @@
 //! The lines of a file of /etc/pam.d (pam.conf(5)).
 
-/// Which of libpam's questions a line of the file is for. The server asks no other.
+/// The question of libpam that a line of the file is for. The server asks these two only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Question {
+pub(crate) enum Question {
     Auth,
     Account,
-    /// `@include`: for all of them.
+    /// `@include`: for both.
     Every,
 }
 
 /// A line of the file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) question: Question,
-    /// Begins with a dash: libpam passes over a module that is not there.
-    pub(super) optional_file: bool,
-    pub(super) weight: Weight,
-    pub(super) module: String,
+pub(crate) struct Entry {
+    pub(crate) question: Question,
+    /// Whether it begins with a dash: libpam then skips a module whose file is missing.
+    pub(crate) optional_file: bool,
+    pub(crate) weight: Weight,
+    pub(crate) module: String,
 }
 
-/// What an entry's answer does to those of the others.
+/// What the answer of an entry does to the answers of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Weight {
-    /// Without its success nobody is let in.
+pub(crate) enum Weight {
+    /// Without its success no login succeeds.
     Required,
-    /// It can have libpam pass over entries below it.
+    /// It can make libpam skip entries below it.
     Skips,
     /// It can make libpam forget the entries above it.
     Forgets,
@@ -32,17 +32,18 @@ pub(super) enum Weight {
 }
 
 impl Entry {
-    pub(super) fn is_for(&self, question: Question) -> bool {
+    /// Returns whether it is for a question.
+    pub(crate) fn is_for(&self, question: Question) -> bool {
         [question, Question::Every].contains(&self.question)
     }
 }
 
-/// The lines that bear on a login.
-pub(super) fn entries(content: &str) -> Vec<Entry> {
+/// Returns the lines that concern a login.
+pub(crate) fn entries(content: &str) -> Vec<Entry> {
     logical_lines(content).iter().filter_map(|line| entry(line)).collect()
 }
 
-/// A comment ends a line, a backslash at its end goes on with the next.
+/// Returns the lines without comments. A backslash at the end of a line joins it with the next.
 fn logical_lines(content: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut open = String::new();
@@ -79,7 +80,7 @@ fn entry(line: &str) -> Option<Entry> {
     Some(Entry { question, optional_file: kind != first, weight, module })
 }
 
-/// The next field; one in square brackets may have blanks.
+/// Takes the next field. A field in square brackets may have blanks.
 fn field<'a>(rest: &mut &'a str) -> Option<&'a str> {
     let text = rest.trim_start();
     let end = match text.strip_prefix('[') {
@@ -91,12 +92,12 @@ fn field<'a>(rest: &mut &'a str) -> Option<&'a str> {
     (!field.is_empty()).then_some(field)
 }
 
-/// What a control means: a word, or pairs in brackets.
+/// Returns what a control means, which is a word, or pairs in brackets.
 fn weight(control: &str) -> Weight {
     let Some(pairs) = control.strip_prefix('[').and_then(|inside| inside.strip_suffix(']')) else {
         return match control.to_ascii_lowercase().as_str() {
             "required" | "requisite" => Weight::Required,
-            // What is included may be sufficient.
+            // The included file may have sufficient entries.
             "sufficient" | "include" => Weight::Skips,
             _ => Weight::Other,
         };
@@ -113,7 +114,8 @@ fn weight(control: &str) -> Weight {
     }
 }
 
-/// Whether the pairs let nobody in without the module: what the two words stand for, or stricter.
+/// Returns whether no login succeeds without the module: the pairs say what `required` or
+/// `requisite` stand for, or are stricter.
 fn is_required(pairs: &str) -> bool {
     let mut falls_through = false;
     let fits = pairs.split_whitespace().all(|pair| match pair.split_once('=') {

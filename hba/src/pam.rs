@@ -1,65 +1,83 @@
-//! What a file of /etc/pam.d makes of the line that names it: whether this library alone decides.
+//! What the file of a PAM service means for the line that names it: whether this library alone
+//! decides.
 
-use crate::check::hba::pam_syntax::{Entry, Question, Weight, entries};
-use crate::check::hba::verdicts::Finding;
+use crate::finding::Finding;
+use crate::line::Rule;
+use crate::pam_syntax::{Entry, Question, Weight, entries};
+use crate::place::TOPIC;
 
+/// The PAM service of a line that names none.
+const DEFAULT_SERVICE: &str = "postgresql";
 /// The library, as a PAM module is named.
 const FILE_NAME: &str = "azure_ad_auth.so";
 /// What libpam falls back to.
 const FALLBACK: &str = "other";
 
-/// What a service is worth.
+/// What a PAM service does with a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Service {
-    /// libpam finds no file of its name.
+pub enum Service {
+    /// libpam finds no file with its name.
     Missing(Finding),
-    /// Others decide, who know no tokens. With the file.
+    /// Other modules decide, which know no tokens. With the file.
     Foreign(String),
-    /// This library is asked.
+    /// This library is among its modules.
     Ours(Stack),
 }
 
 /// The modules of a service, one of which is this library.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stack {
-    pub(super) file: String,
-    /// What is wrong with how it names the library.
-    pub(super) findings: Vec<Finding>,
-    pub(super) others: Others,
+pub struct Stack {
+    /// The file.
+    pub file: String,
+    /// What is wrong with the lines that name this library.
+    pub findings: Vec<Finding>,
+    /// What the other modules can do.
+    pub others: Others,
 }
 
 /// The other modules of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Others {
+pub enum Others {
     /// There are none.
     None,
-    /// They can refuse; nobody gets in without this library.
+    /// They can refuse a login, and cannot accept one without this library.
     Refuse,
-    /// They can let somebody in without it.
+    /// They can accept a login without this library.
     Admit,
 }
 
-/// The file that libpam looks for, in any of its folders; none: a name that no file can have.
-pub(crate) fn file_name(service: &str) -> Option<String> {
+/// Returns the PAM service that a line names, if its method is PAM.
+#[must_use]
+pub fn pam_service(rule: &Rule) -> Option<&str> {
+    let named = rule.option("pamservice").filter(|name| !name.is_empty());
+    (rule.method == "pam").then(|| named.unwrap_or(DEFAULT_SERVICE))
+}
+
+/// Returns the name of the file that libpam looks for in its folders, or none if no file can have
+/// the name.
+#[must_use]
+pub fn file_name(service: &str) -> Option<String> {
     // libpam writes names in lower case.
     let name = service.to_ascii_lowercase();
     (!name.is_empty() && !name.contains(['/', '\0']) && !name.contains("..")).then_some(name)
 }
 
-/// A service without a file.
-pub(crate) fn missing(service: &str, module: &str) -> Service {
-    Service::Missing(Finding::danger(match file_name(service) {
-        None => format!("\"{service}\" is no name of a file in /etc/pam.d: name another service"),
+/// Returns a service that has no file.
+#[must_use]
+pub fn missing(service: &str, module: &str) -> Service {
+    let reason = match file_name(service) {
+        None => format!("\"{service}\" cannot be the name of a file in /etc/pam.d: name another service"),
         Some(name) => format!(
-            "there is no /etc/pam.d/{name} that the server can read, so libpam falls back to the service \
-             \"{FALLBACK}\", whatever that admits: create it with the two lines \"auth required {module}\" and \
+            "there is no /etc/pam.d/{name} that the server can read, so libpam uses the service \
+             \"{FALLBACK}\" instead: create the file with the two lines \"auth required {module}\" and \
              \"account required {module}\""
         ),
-    }))
+    };
+    Service::Missing(Finding::danger(TOPIC, reason))
 }
 
-/// What is said in a file. `is_same`: whether another path leads to the file `module`.
-pub(crate) fn judge(file: &str, content: &str, module: &str, is_same: &dyn Fn(&str) -> bool) -> Service {
+/// Returns what a file says. `is_same`: whether another path leads to the file `module`.
+pub fn read_service(file: &str, content: &str, module: &str, is_same: &dyn Fn(&str) -> bool) -> Service {
     let is_ours = |entry: &Entry| {
         entry.module == module || entry.module.rsplit('/').next() == Some(FILE_NAME) || is_same(&entry.module)
     };
@@ -84,7 +102,7 @@ pub(crate) fn judge(file: &str, content: &str, module: &str, is_same: &dyn Fn(&s
     Service::Ours(Stack { file: file.to_owned(), findings, others })
 }
 
-/// Whether the answer to a question can be yes although this library says no.
+/// Returns whether the modules can answer a question with yes although this library says no.
 fn can_do_without(entries: &[(bool, Entry)], question: Question) -> bool {
     let mut needs_ours = false;
     for (is_ours, entry) in entries.iter().filter(|(_, entry)| entry.is_for(question)) {
@@ -98,55 +116,57 @@ fn can_do_without(entries: &[(bool, Entry)], question: Question) -> bool {
     !needs_ours
 }
 
+/// Returns that an answer of this library does not decide a question.
 fn not_left_to(ours: &[&Entry], question: Question, word: &str, file: &str, module: &str) -> Option<Finding> {
     let asked = || ours.iter().filter(|entry| entry.question == question);
     if asked().any(|entry| entry.weight == Weight::Required) {
         return None;
     }
-    let reason = format!("{file} does not leave {word} to azure_ad_auth: write \"{word} required {module}\"");
-    // A stack that lacks the second question alone has asked for the token.
+    let reason =
+        format!("azure_ad_auth does not decide about {word} in {file}: write \"{word} required {module}\"");
+    // A file that lacks account alone has still had the token asked for.
     let lacks_account = question == Question::Account && asked().next().is_none();
-    Some(if lacks_account { Finding::warning(reason) } else { Finding::danger(reason) })
+    Some(if lacks_account { Finding::warning(TOPIC, reason) } else { Finding::danger(TOPIC, reason) })
 }
 
+/// Returns what is wrong with the way the file names this library.
 fn misnamed(ours: &[&Entry], file: &str, module: &str) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if let Some(other) = ours.iter().find(|entry| entry.module != module) {
-        findings.push(Finding::warning(format!(
+    let other_path = ours.iter().find(|entry| entry.module != module).map(|entry| {
+        format!(
             "{file} names the library as {}, and after an upgrade of the package libpam would load a second copy, \
              which refuses everyone: write exactly {module}",
-            other.module
-        )));
-    }
-    if ours.iter().any(|entry| entry.optional_file) {
-        findings.push(Finding::warning(format!(
-            "{file} has a dash before auth or account, so libpam passes over azure_ad_auth when its file is missing: \
+            entry.module
+        )
+    });
+    let dash = ours.iter().any(|entry| entry.optional_file).then(|| {
+        format!(
+            "{file} has a dash before auth or account, so libpam skips azure_ad_auth when its file is missing: \
              remove the dash"
-        )));
-    }
-    findings
+        )
+    });
+    [other_path, dash].into_iter().flatten().map(|reason| Finding::warning(TOPIC, reason)).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::judgement::Verdict;
-    use super::{Others, Service, Stack, file_name, judge, missing};
+    use super::{Others, Service, Stack, file_name, missing, read_service};
+    use crate::finding::Level;
 
     const MODULE: &str = "/usr/lib/postgresql/15/lib/azure_ad_auth.so";
 
-    /// What a file is; none: others decide. `M` is the module.
+    /// Returns the modules of a file, or none if only other modules decide. `M` is the module.
     fn stack(content: &str) -> Option<Stack> {
         let same = |path: &str| path == "/alias/to-it.so";
-        match judge("/etc/pam.d/x", &content.replace('M', MODULE), MODULE, &same) {
+        match read_service("/etc/pam.d/x", &content.replace('M', MODULE), MODULE, &same) {
             Service::Ours(stack) => Some(stack),
             Service::Foreign(_) => None,
             Service::Missing(finding) => panic!("{finding:?}"),
         }
     }
 
-    /// The verdicts of a file's findings.
-    fn verdicts(content: &str) -> Option<Vec<Verdict>> {
-        Some(stack(content)?.findings.iter().map(|finding| finding.verdict).collect())
+    /// Returns how grave the findings about a file are.
+    fn levels(content: &str) -> Option<Vec<Level>> {
+        Some(stack(content)?.findings.iter().map(|finding| finding.level).collect())
     }
 
     #[test]
@@ -157,13 +177,13 @@ mod tests {
             "auth \\\n  required \\\nM\naccount required M",
             "auth [success=ok new_authtok_reqd=ok ignore=ignore default=die] M\naccount [success=ok default=bad] M",
         ] {
-            assert_eq!(verdicts(content), Some(vec![]), "{content}");
+            assert_eq!(levels(content), Some(vec![]), "{content}");
         }
     }
 
     #[test]
     fn a_stack_that_leaves_something_to_others() {
-        use Verdict::{Danger, Warning};
+        use Level::{Danger, Warning};
         for (content, expected) in [
             ("auth required M", vec![Warning]),
             ("account required M", vec![Danger]),
@@ -180,7 +200,7 @@ mod tests {
             ("auth required M # \\\naccount required M", vec![]),
             ("# auth required M \\\nauth required M", vec![Warning]),
         ] {
-            assert_eq!(verdicts(content), Some(expected), "{content}");
+            assert_eq!(levels(content), Some(expected), "{content}");
         }
     }
 
@@ -220,7 +240,7 @@ mod tests {
             "# auth required M",
             "session required M",
         ] {
-            assert_eq!(verdicts(content), None, "{content}");
+            assert_eq!(levels(content), None, "{content}");
         }
     }
 

@@ -1,0 +1,33 @@
+//! The words that settings can be.
+
+use pgrx::PostgresGucEnum;
+
+/// The national cloud of the tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
+pub(super) enum Cloud {
+    #[name = c"public"]
+    Public,
+    #[name = c"usgov"]
+    UsGov,
+    #[name = c"china"]
+    China,
+}
+
+impl From<Cloud> for entra::Cloud {
+    fn from(cloud: Cloud) -> Self {
+        match cloud {
+            Cloud::Public => Self::Public,
+            Cloud::UsGov => Self::UsGov,
+            Cloud::China => Self::China,
+        }
+    }
+}
+
+/// What becomes of a session whose token has expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
+pub(super) enum SessionExpiry {
+    #[name = c"off"]
+    Off,
+    #[name = c"terminate"]
+    Terminate,
+}

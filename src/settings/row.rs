@@ -1,0 +1,330 @@
+//! What a row of the table of settings is made of, and what happens when its value changes.
+
+use std::cell::RefCell;
+use std::ffi::CString;
+use std::ops::RangeInclusive;
+
+use pgrx::guc::GucEnum;
+use pgrx::{GucContext, GucFlags, GucSetting};
+
+use crate::pg::guc::{self, Description};
+
+/// Returns what is wrong with a text.
+pub(super) type Check = fn(&str) -> Result<(), String>;
+
+/// A kind of setting. Has the place where PostgreSQL keeps the value for SHOW.
+pub(crate) trait Kind: 'static {
+    /// The value as PostgreSQL hands it over.
+    type Given: ?Sized;
+    /// The value as it is kept.
+    type Value: Clone + PartialEq;
+
+    /// Returns the value of a server that does not set it.
+    fn default(&self) -> Self::Value;
+
+    /// Returns what is kept of a value.
+    fn kept(&self, value: &Self::Given) -> Self::Value;
+
+    /// Returns what is wrong with a text. PostgreSQL itself checks what is not text.
+    fn check_text(&self, _text: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Returns what is wrong with a value.
+    fn check(&self, _value: &Self::Given) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Defines the setting. Returns whether PostgreSQL has replaced the value that is written for
+    /// it, which is not valid.
+    fn define<S: Setting<Kind = Self>>(&'static self) -> bool;
+}
+
+/// A text. Blanks around it do not count.
+pub(super) struct Text {
+    storage: GucSetting<Option<CString>>,
+    check: Check,
+    flags: GucFlags,
+}
+
+impl Text {
+    /// Returns a text with what tells whether it parses.
+    pub(super) const fn checked_by(check: Check) -> Self {
+        Self { storage: GucSetting::<Option<CString>>::new(Some(c"")), check, flags: GucFlags::empty() }
+    }
+
+    /// Shows the value to superusers only.
+    pub(super) const fn for_superusers(self) -> Self {
+        Self { flags: GucFlags::SUPERUSER_ONLY, ..self }
+    }
+}
+
+impl Kind for Text {
+    type Given = str;
+    type Value = String;
+
+    fn default(&self) -> String {
+        String::new()
+    }
+
+    fn kept(&self, value: &str) -> String {
+        value.trim().to_owned()
+    }
+
+    fn check_text(&self, text: &str) -> Result<(), String> {
+        (self.check)(text.trim())
+    }
+
+    fn check(&self, value: &str) -> Result<(), String> {
+        self.check_text(value)
+    }
+
+    /// A bad text stays in force at server start: parsing it gives the fault.
+    fn define<S: Setting<Kind = Self>>(&'static self) -> bool {
+        guc::define_text::<S>(&S::DESCRIPTION, &self.storage, GucContext::Sighup, self.flags);
+        false
+    }
+}
+
+/// A number with a unit.
+pub(super) struct Number {
+    storage: GucSetting<i32>,
+    default: i32,
+    range: RangeInclusive<i32>,
+    unit: GucFlags,
+}
+
+impl Number {
+    /// Returns a duration in seconds.
+    pub(super) const fn seconds(default: i32, range: RangeInclusive<i32>) -> Self {
+        Self { storage: GucSetting::<i32>::new(default), default, range, unit: GucFlags::UNIT_S }
+    }
+
+    /// Returns a duration in milliseconds.
+    pub(super) const fn milliseconds(default: i32, range: RangeInclusive<i32>) -> Self {
+        Self { storage: GucSetting::<i32>::new(default), default, range, unit: GucFlags::UNIT_MS }
+    }
+}
+
+impl Kind for Number {
+    type Given = i32;
+    type Value = i32;
+
+    fn default(&self) -> i32 {
+        self.default
+    }
+
+    fn kept(&self, value: &i32) -> i32 {
+        *value
+    }
+
+    fn define<S: Setting<Kind = Self>>(&'static self) -> bool {
+        guc::has_bad_value_once_defined(S::DESCRIPTION.name, || {
+            guc::define_number::<S>(
+                &S::DESCRIPTION,
+                &self.storage,
+                &self.range,
+                GucContext::Sighup,
+                self.unit,
+            );
+        })
+    }
+}
+
+/// On or off.
+pub(super) struct Flag {
+    storage: GucSetting<bool>,
+    default: bool,
+}
+
+impl Flag {
+    /// Returns a flag.
+    pub(super) const fn new(default: bool) -> Self {
+        Self { storage: GucSetting::<bool>::new(default), default }
+    }
+}
+
+impl Kind for Flag {
+    type Given = bool;
+    type Value = bool;
+
+    fn default(&self) -> bool {
+        self.default
+    }
+
+    fn kept(&self, value: &bool) -> bool {
+        *value
+    }
+
+    fn define<S: Setting<Kind = Self>>(&'static self) -> bool {
+        guc::has_bad_value_once_defined(S::DESCRIPTION.name, || {
+            guc::define_flag::<S>(&S::DESCRIPTION, &self.storage, GucContext::Sighup, GucFlags::empty());
+        })
+    }
+}
+
+/// A word of a list.
+pub(super) struct Choice<E: GucEnum> {
+    storage: GucSetting<E>,
+    default: E,
+}
+
+impl<E: GucEnum> Choice<E> {
+    /// Returns a choice.
+    pub(super) const fn new(default: E) -> Self {
+        Self { storage: GucSetting::<E>::new(default), default }
+    }
+}
+
+impl<E: GucEnum + PartialEq + 'static> Kind for Choice<E> {
+    type Given = E;
+    type Value = E;
+
+    fn default(&self) -> E {
+        self.default
+    }
+
+    fn kept(&self, value: &E) -> E {
+        *value
+    }
+
+    fn define<S: Setting<Kind = Self>>(&'static self) -> bool {
+        guc::has_bad_value_once_defined(S::DESCRIPTION.name, || {
+            guc::define_word::<E, S>(&S::DESCRIPTION, &self.storage, GucContext::Sighup, GucFlags::empty());
+        })
+    }
+}
+
+/// A row of the table, as a type, because guc.c does not say which setting it calls a hook for.
+pub(crate) trait Setting: 'static {
+    /// Its kind.
+    type Kind: Kind;
+    /// The name without the prefix.
+    const NAME: &'static str;
+    /// What pg_settings shows.
+    const DESCRIPTION: Description;
+
+    /// Returns its kind.
+    fn kind() -> &'static Self::Kind;
+
+    /// Keeps a value that is in force from now on.
+    fn keep(value: <Self::Kind as Kind>::Value);
+}
+
+impl<S: Setting> guc::Hooks for S {
+    type Value = <S::Kind as Kind>::Given;
+
+    /// Refuses a bad value at reload and by ALTER SYSTEM. Lets it stand at server start, and in a
+    /// parallel worker, which takes over what its leader has, whatever has become of a file since.
+    fn check(value: &Self::Value, _is_from_file: bool) -> Result<(), String> {
+        if guc::is_server_starting() || guc::is_parallel_worker_starting() {
+            return Ok(());
+        }
+        S::kind().check(value).map_err(|problem| format!("The value {problem}."))
+    }
+
+    /// A value that is set after server start corrects whatever was wrong with the setting then.
+    fn assign(value: &Self::Value) {
+        if !guc::is_server_starting() {
+            BAD_AT_START.with_borrow_mut(|names| names.retain(|name| *name != S::NAME));
+        }
+        S::keep(S::kind().kept(value));
+    }
+}
+
+thread_local! {
+    /// The settings whose value at server start was not valid, so that PostgreSQL has put the
+    /// default in its place. Every process inherits them from the postmaster.
+    static BAD_AT_START: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Returns a setting whose value at server start was not valid and has not been set since.
+pub(super) fn bad_at_start() -> Option<&'static str> {
+    BAD_AT_START.with_borrow(|names| names.first().copied())
+}
+
+/// A row of the table, as a value.
+pub(super) struct Definition {
+    /// The name without the prefix.
+    pub(super) name: &'static str,
+    /// Defines the setting.
+    pub(super) define: fn(),
+    /// Returns what is wrong with a text.
+    pub(super) check_text: Check,
+}
+
+impl Definition {
+    /// Returns the row of a setting.
+    pub(super) const fn of<S: Setting>() -> Self {
+        Self { name: S::NAME, define: define::<S>, check_text: |text| S::kind().check_text(text) }
+    }
+}
+
+fn define<S: Setting>() {
+    if S::kind().define::<S>() {
+        BAD_AT_START.with_borrow_mut(|names| names.push(S::NAME));
+    }
+}
+
+/// Makes a table of settings: of each row `name: kind = definition, short, long;` a field of
+/// `Values`, and an item of `DEFINITIONS`. `kept_in` is a thread-local `RefCell<Values>`, `then` is called
+/// with it whenever a value has changed.
+macro_rules! settings {
+    (kept_in $values:ident; then $then:path;
+     $($name:ident: $kind:ty = $definition:expr, $short:expr, $long:expr;)*) => {
+        struct Kinds {
+            $($name: $kind,)*
+        }
+
+        static KINDS: Kinds = Kinds { $($name: $definition,)* };
+
+        /// The values in force.
+        pub(super) struct Values {
+            $(pub(super) $name: <$kind as $crate::settings::row::Kind>::Value,)*
+        }
+
+        impl Default for Values {
+            fn default() -> Self {
+                use $crate::settings::row::Kind;
+                Self { $($name: KINDS.$name.default(),)* }
+            }
+        }
+
+        /// The settings, in the order in which they are defined.
+        static DEFINITIONS: &[$crate::settings::row::Definition] = &[$({
+            enum This {}
+
+            impl $crate::settings::row::Setting for This {
+                type Kind = $kind;
+                const NAME: &'static str = stringify!($name);
+                const DESCRIPTION: $crate::pg::guc::Description = $crate::pg::guc::Description {
+                    name: match std::ffi::CStr::from_bytes_with_nul(
+                        concat!("azure_ad_auth.", stringify!($name), "\0").as_bytes(),
+                    ) {
+                        Ok(name) => name,
+                        Err(_) => c"",
+                    },
+                    short: $short,
+                    long: $long,
+                };
+
+                fn kind() -> &'static $kind {
+                    &KINDS.$name
+                }
+
+                fn keep(value: <$kind as $crate::settings::row::Kind>::Value) {
+                    let is_new = $values.with_borrow_mut(|values| {
+                        let is_new = values.$name != value;
+                        values.$name = value;
+                        is_new
+                    });
+                    if is_new {
+                        $values.with_borrow(|values| $then(values));
+                    }
+                }
+            }
+            $crate::settings::row::Definition::of::<This>()
+        },)*];
+    };
+}
+pub(super) use settings;
