@@ -10,15 +10,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use trial::client::{PsqlOutput, psql_with};
-use trial::cluster::{Cluster, Setup, Workshop};
-use trial::door::Door;
-use trial::idp::Provider;
-use trial::issuer::{
+use testbed::client::{PsqlOutput, psql_with};
+use testbed::cluster::{Cluster, Setup, Workshop};
+use testbed::door::Door;
+use testbed::idp::Provider;
+use testbed::issuer::{
     APPLICATION, AUDIENCE, GROUP, OTHER_TENANT, PERSON, Signer, TENANT, app_v2, unix_now, user_v1, user_v2,
     with,
 };
-use trial::pam;
+use testbed::pam;
 
 /// The administrator's object id.
 const ADMIN: &str = "66666666-aaaa-bbbb-cccc-000000000006";

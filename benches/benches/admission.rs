@@ -5,7 +5,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use entra::{Cloud, Key, KeyLookup, Label, Policy, Principal, RawPolicy, Revocations, Unverified, verify};
 use serde_json::json;
-use trial::issuer::{AUDIENCE, KEY_ISSUER, PERSON, Signer, TENANT, unix_now, user_v1, with};
+use testbed::issuer::{AUDIENCE, KEY_ISSUER, PERSON, Signer, TENANT, unix_now, user_v1, with};
 
 struct OneKey(Key);
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use trial::client::{Asked, Outcome};
-use trial::cluster::{Cluster, Installation, Setup, Workshop};
-use trial::door::Door;
-use trial::idp::Provider;
-use trial::issuer::{PERSON, Signer, unix_now, user_v1};
+use testbed::client::{Asked, Outcome};
+use testbed::cluster::{Cluster, Installation, Setup, Workshop};
+use testbed::door::Door;
+use testbed::idp::Provider;
+use testbed::issuer::{PERSON, Signer, unix_now, user_v1};
 
 use crate::logins::{Kind, hba};
 

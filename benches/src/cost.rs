@@ -1,6 +1,6 @@
 //! What one login costs, one at a time.
 
-use trial::door::Door;
+use testbed::door::Door;
 
 use crate::logins::{Kind, Logins, median};
 use crate::roles::{FEW, MANY};

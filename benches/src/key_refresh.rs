@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use trial::client::Outcome;
-use trial::cluster::eventually;
-use trial::door::Door;
-use trial::idp::{Manners, Provider};
-use trial::issuer::{Signer, unix_now, user_v1};
+use testbed::client::Outcome;
+use testbed::cluster::eventually;
+use testbed::door::Door;
+use testbed::idp::{Manners, Provider};
+use testbed::issuer::{Signer, unix_now, user_v1};
 
 use crate::logins::{Kind, Logins, median};
 

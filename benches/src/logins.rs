@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
-use trial::client::{Asked, Outcome, RawClient};
-use trial::cluster::{Cluster, Installation};
-use trial::door::Door;
+use testbed::client::{Asked, Outcome, RawClient};
+use testbed::cluster::{Cluster, Installation};
+use testbed::door::Door;
 
 /// The password of the role that has one.
 pub(crate) const SECRET: &str = "correct horse battery staple";

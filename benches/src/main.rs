@@ -6,29 +6,29 @@
 
 #![allow(clippy::print_stdout, reason = "a report")]
 
-mod against;
+mod compare;
 mod cost;
 mod decision;
+mod key_refresh;
 mod logins;
 mod rates;
 mod reaper;
 mod roles;
-mod weather;
 
 use std::sync::Arc;
 
-use trial::cluster::{Cluster, Setup, Workshop};
-use trial::door::Door;
-use trial::idp::Provider;
-use trial::issuer::{PERSON, Signer, unix_now, user_v1};
-use trial::pam::{self, Service};
+use testbed::cluster::{Cluster, Setup, Workshop};
+use testbed::door::Door;
+use testbed::idp::Provider;
+use testbed::issuer::{PERSON, Signer, unix_now, user_v1};
+use testbed::pam::{self, Service};
 
 use cost::Medians;
 use logins::{Kind, Logins, SECRET, hba};
 
 fn main() {
     match std::env::var("AGAINST") {
-        Ok(other) if !other.is_empty() => against::report(&other),
+        Ok(other) if !other.is_empty() => compare::report(&other),
         _ => {
             report();
             reaper::report();
@@ -67,10 +67,10 @@ fn report() {
     cost::report(&logins, &few);
     decision::report(&cluster, &key);
     rates::report(&logins, roles::FEW);
-    weather::report(&logins, &provider);
+    key_refresh::report(&logins, &provider);
     roles::link(&cluster, roles::FEW - 3..=roles::MANY - 4);
     let many = Medians::measure(&logins);
     cost::report_growth(&few, &many);
     rates::report(&logins, roles::MANY);
-    weather::report_refused(&logins);
+    key_refresh::report_refused(&logins);
 }

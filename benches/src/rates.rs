@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Instant;
 
-use trial::client::Outcome;
+use testbed::client::Outcome;
 
 use crate::logins::{Kind, Logins};
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use trial::client::{Outcome, RawClient};
-use trial::cluster::{Cluster, Setup, Workshop};
-use trial::door::Door;
-use trial::idp::Provider;
-use trial::issuer::{PERSON, Signer, unix_now, user_v1};
+use testbed::client::{Outcome, RawClient};
+use testbed::cluster::{Cluster, Setup, Workshop};
+use testbed::door::Door;
+use testbed::idp::Provider;
+use testbed::issuer::{PERSON, Signer, unix_now, user_v1};
 
 /// Sessions that it looks at, each of a role of its own, which is what costs most.
 const SESSIONS: usize = 1_000;

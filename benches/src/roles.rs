@@ -2,8 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use trial::cluster::Cluster;
-use trial::issuer::TENANT;
+use testbed::cluster::Cluster;
+use testbed::issuer::TENANT;
 
 /// Linked roles on a small server, the administrator and the one that logs in among them.
 pub(crate) const FEW: usize = 10;

@@ -4,72 +4,95 @@
 
 #![allow(missing_docs, reason = "a test's name says what it pins")]
 
-mod administered;
-mod administrators;
-mod admissions;
-mod azure;
-mod chain;
-mod configuration;
-mod crash;
-mod crowds;
-mod documents;
-mod doors;
-mod encodings;
-mod ending;
-mod entitlement;
-mod errors;
-mod expiry;
-mod explain;
-mod guard;
-mod guard_libraries;
-mod hba;
-mod hints;
-mod invariant;
-mod keys;
-mod labels;
-mod left_open;
-mod library;
-mod links;
-mod memberships;
-mod moving;
-mod next_start;
-mod oauth;
-mod outage;
-mod pam;
-mod pooled;
-mod prepared;
-mod prompt;
-mod proxy;
-mod refusals;
-mod remembered;
-mod revocation;
-mod seal;
-mod server_refusals;
-mod sessions;
-mod settings;
-mod sizes;
-mod slips;
-mod snapshot;
-mod standby;
-mod startup;
-mod stat;
-mod statements;
-mod status;
-mod storms;
-mod terms;
-mod tokens;
-mod turns;
-mod waiting;
-mod way_back;
+mod check {
+    pub(crate) mod after_restart;
+    pub(crate) mod common_mistakes;
+    pub(crate) mod configuration;
+    pub(crate) mod hba;
+}
+
+mod keys {
+    pub(crate) mod fetching;
+    pub(crate) mod key_wait;
+    pub(crate) mod outage;
+    pub(crate) mod proxy;
+    pub(crate) mod snapshot;
+    pub(crate) mod status;
+}
+
+mod link {
+    pub(crate) mod administrator_limits;
+    pub(crate) mod administrators;
+    pub(crate) mod authorization;
+    pub(crate) mod concurrency;
+    pub(crate) mod dump_restore;
+    pub(crate) mod linking;
+    pub(crate) mod prepared_transactions;
+    pub(crate) mod privilege_escalation;
+    pub(crate) mod revocation;
+    pub(crate) mod revocations_outlive_role;
+    pub(crate) mod two_labels;
+    pub(crate) mod unlink_notices;
+}
+
+mod login {
+    pub(crate) mod admission;
+    pub(crate) mod doors;
+    pub(crate) mod explain_token;
+    pub(crate) mod first_connection;
+    pub(crate) mod guard;
+    pub(crate) mod guard_libraries;
+    pub(crate) mod login_load;
+    pub(crate) mod membership_changes;
+    pub(crate) mod oauth;
+    pub(crate) mod other_hooks;
+    pub(crate) mod pam;
+    pub(crate) mod password_prompt;
+    pub(crate) mod seal;
+    pub(crate) mod server_refusals;
+    pub(crate) mod startup_seal;
+    pub(crate) mod superuser_recovery;
+    pub(crate) mod token_format;
+    pub(crate) mod token_refusals;
+}
+
+mod server {
+    pub(crate) mod documents;
+    pub(crate) mod encodings;
+    pub(crate) mod library;
+    pub(crate) mod settings;
+    pub(crate) mod size_limits;
+    pub(crate) mod standby;
+}
+
+mod sessions {
+    pub(crate) mod changed_link;
+    pub(crate) mod ending;
+    pub(crate) mod expiry;
+    pub(crate) mod lifetime;
+    pub(crate) mod many_sessions;
+    pub(crate) mod pgbouncer;
+}
+
+mod stat {
+    pub(crate) mod counters;
+}
+
+mod statement {
+    pub(crate) mod azure_scripts;
+    pub(crate) mod core_errors;
+    pub(crate) mod create_role;
+    pub(crate) mod hints;
+}
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::sync::{Arc, LazyLock};
 
-use trial::cluster::{Cluster, Setup, Workshop};
-use trial::door::Door;
-use trial::idp::Provider;
-use trial::issuer::Signer;
+use testbed::cluster::{Cluster, Setup, Workshop};
+use testbed::door::Door;
+use testbed::idp::Provider;
+use testbed::issuer::Signer;
 
 /// One for all tests of a run; removed when the process ends.
 static WORKSHOP: LazyLock<Arc<Workshop>> = LazyLock::new(|| {

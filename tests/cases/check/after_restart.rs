@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use trial::client::Outcome;
-use trial::cluster::{Cluster, Setup, eventually};
-use trial::expect::ours;
-use trial::idp::Provider;
-use trial::issuer::*;
+use testbed::client::Outcome;
+use testbed::cluster::{Cluster, Setup, eventually};
+use testbed::expect::ours;
+use testbed::idp::Provider;
+use testbed::issuer::*;
 
 use crate::{KEY, link, neighbour, scene_with};
 
@@ -97,7 +97,7 @@ fn what_was_written_by_alter_system_and_what_a_later_line_sets_right() {
     let (cluster, _provider) = sound_scene("");
     let ca_file = cluster.path("own.pem");
     fs::copy(cluster.workshop.ca_file(), &ca_file).expect("a copy");
-    trial::scratch::give(&ca_file);
+    testbed::scratch::give(&ca_file);
     cluster.set("azure_ad_auth.ca_file", &ca_file.display().to_string());
     assert_eq!(wrong(&cluster), [""; 0]);
     fs::remove_file(&ca_file).expect("no file");

@@ -4,11 +4,11 @@ use std::fs;
 use std::sync::Arc;
 
 use serde_json::json;
-use trial::ca::{Authority, Identity};
-use trial::client::Outcome;
-use trial::cluster::{Cluster, Setup, eventually};
-use trial::idp::Provider;
-use trial::issuer::*;
+use testbed::ca::{Authority, Identity};
+use testbed::client::Outcome;
+use testbed::cluster::{Cluster, Setup, eventually};
+use testbed::idp::Provider;
+use testbed::issuer::*;
 
 use crate::{KEY, WORKSHOP, link, scene};
 

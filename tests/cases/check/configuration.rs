@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use trial::client::Outcome;
-use trial::cluster::{Cluster, Setup, eventually};
-use trial::door::Door;
-use trial::idp::{Manners, Provider};
-use trial::issuer::*;
+use testbed::client::Outcome;
+use testbed::cluster::{Cluster, Setup, eventually};
+use testbed::door::Door;
+use testbed::idp::{Manners, Provider};
+use testbed::issuer::*;
 
 use crate::{KEY, WORKSHOP, link, scene_with, tamper};
 

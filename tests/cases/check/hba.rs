@@ -3,12 +3,12 @@
 
 use std::process::Command;
 
-use trial::client::Outcome;
-use trial::cluster::{Cluster, Setup};
-use trial::issuer::*;
-use trial::pam::Service;
+use testbed::client::Outcome;
+use testbed::cluster::{Cluster, Setup};
+use testbed::issuer::*;
+use testbed::pam::Service;
 
-use crate::links::{ADMIN, fails};
+use crate::link::linking::{ADMIN, fails};
 use crate::{link, scene};
 
 /// By this line the tests get in. No Azure AD role can match it.
@@ -43,7 +43,7 @@ fn check(cluster: &Cluster, lines: &str, expected: &[Expected<'_>]) {
 }
 
 /// A server with Azure AD roles: an administrator, two people, one of them in a group of local roles.
-fn stage() -> (Cluster, trial::idp::Provider) {
+fn stage() -> (Cluster, testbed::idp::Provider) {
     let (cluster, provider) = scene("");
     link(&cluster, "ann", PERSON, "user");
     link(&cluster, "Zoë@contoso.example", ADMIN, "user");

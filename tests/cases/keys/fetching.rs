@@ -6,11 +6,11 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
-use trial::client::Outcome;
-use trial::cluster::{Cluster, eventually};
-use trial::expect::{admitted, ours};
-use trial::idp::{Manners, Provider};
-use trial::issuer::*;
+use testbed::client::Outcome;
+use testbed::cluster::{Cluster, eventually};
+use testbed::expect::{admitted, ours};
+use testbed::idp::{Manners, Provider};
+use testbed::issuer::*;
 
 use crate::{KEY, NEW_KEY, WORKSHOP, at_every_door, link, scene};
 
@@ -247,7 +247,7 @@ fn another_tenants_keys_are_unusable_at_once() {
 fn a_login_in_flight_never_mixes_two_authorities() {
     let (cluster, _provider) = scene("");
     link(&cluster, "ann", PERSON, "user");
-    let mut at_the_prompt = [(); 2].map(|()| crate::prompt::at_the_prompt(&cluster, "ann"));
+    let mut at_the_prompt = [(); 2].map(|()| crate::login::password_prompt::at_the_prompt(&cluster, "ann"));
     // Another authority, which has the old key and a new one.
     let other = Provider::start(&WORKSHOP.authority, vec![Arc::clone(&KEY), Arc::clone(&NEW_KEY)], 0);
     cluster.set("azure_ad_auth.authority_url", &other.url());

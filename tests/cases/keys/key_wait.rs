@@ -6,14 +6,14 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
-use trial::client::{Asked, Outcome, RawClient};
-use trial::cluster::{Cluster, eventually};
-use trial::expect::{Refusal, admitted, check_refusal, lacks_token, ours};
-use trial::idp::{Manners, Provider};
-use trial::issuer::*;
+use testbed::client::{Asked, Outcome, RawClient};
+use testbed::cluster::{Cluster, eventually};
+use testbed::expect::{Refusal, admitted, check_refusal, lacks_token, ours};
+use testbed::idp::{Manners, Provider};
+use testbed::issuer::*;
 
-use crate::keys::{UNVERIFIED, message, signal_worker, try_login};
-use crate::prompt::at_the_prompt;
+use crate::keys::fetching::{UNVERIFIED, message, signal_worker, try_login};
+use crate::login::password_prompt::at_the_prompt;
 use crate::{KEY, NEW_KEY, at_every_door, link, scene};
 
 /// A client whose token is of a key that is being fetched. The provider hangs.
@@ -254,5 +254,5 @@ fn only_a_token_that_would_open_the_role_causes_a_fetch() {
 
 /// What has been asked of the provider, and how often a login has waited.
 fn counts(cluster: &Cluster, provider: &Provider) -> (usize, u64) {
-    (provider.requests(), crate::keys::waits(cluster))
+    (provider.requests(), crate::keys::fetching::waits(cluster))
 }

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use entra::Snapshot;
 use serde_json::json;
-use trial::client::Outcome;
-use trial::cluster::{Cluster, Setup, eventually, free_port};
-use trial::expect::admitted;
-use trial::idp::{Manners, Provider};
-use trial::issuer::*;
+use testbed::client::Outcome;
+use testbed::cluster::{Cluster, Setup, eventually, free_port};
+use testbed::expect::admitted;
+use testbed::idp::{Manners, Provider};
+use testbed::issuer::*;
 
-use crate::keys::{UNAVAILABLE, message, message_or_ready, try_login};
+use crate::keys::fetching::{UNAVAILABLE, message, message_or_ready, try_login};
 use crate::{KEY, NEW_KEY, WORKSHOP, link, scene};
 
 #[test]
@@ -90,7 +90,7 @@ fn a_certificate_that_has_become_bad_costs_no_login_while_the_keys_last() {
     let (cluster, provider) = scene("");
     link(&cluster, "ann", PERSON, "user");
     let authority = &WORKSHOP.authority;
-    let stranger = trial::ca::Authority::new("Somebody else");
+    let stranger = testbed::ca::Authority::new("Somebody else");
     for (identity, said) in [
         (authority.expired_identity(), "invalid peer certificate: certificate expired"),
         (authority.identity_of_another_host(), "invalid peer certificate: certificate not valid for name"),
@@ -168,7 +168,7 @@ fn keys_are_used_until_they_are_too_old_and_never_get_so_while_the_provider_is_w
 
 #[test]
 fn a_certificate_of_nobodys() {
-    let stranger = trial::ca::Authority::new("Somebody else");
+    let stranger = testbed::ca::Authority::new("Somebody else");
     let provider = Provider::start(&stranger, vec![Arc::clone(&KEY)], 0);
     let settings = format!("azure_ad_auth.authority_url = '{}'", provider.url());
     let cluster = Cluster::new(&WORKSHOP, &Setup { settings, ..Setup::default() });

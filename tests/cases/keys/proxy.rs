@@ -3,13 +3,13 @@
 use std::fs;
 use std::sync::Arc;
 
-use trial::cluster::{Cluster, Setup, eventually, free_port};
-use trial::expect::{Refusal, admitted, ours, refused};
-use trial::idp::{Manners, Provider};
-use trial::issuer::*;
-use trial::proxy::Proxy;
+use testbed::cluster::{Cluster, Setup, eventually, free_port};
+use testbed::expect::{Refusal, admitted, ours, refused};
+use testbed::idp::{Manners, Provider};
+use testbed::issuer::*;
+use testbed::proxy::Proxy;
 
-use crate::keys::UNAVAILABLE;
+use crate::keys::fetching::UNAVAILABLE;
 use crate::{KEY, NEW_KEY, WORKSHOP, link, provider, scene};
 /// A server that fetches its keys through a proxy on `port`, as `reader`; not waiting for them.
 fn behind_a_proxy(provider: &Provider, port: u16, password: &str) -> Cluster {
@@ -88,7 +88,7 @@ fn the_environments_proxy_and_authorities_are_not_looked_at() {
         pg_ctl.env(name, &dead);
     }
     // Whoever it names is no authority of ours.
-    let stranger = trial::ca::Authority::new("Somebody else");
+    let stranger = testbed::ca::Authority::new("Somebody else");
     let file = cluster.folder().write("stranger.pem", stranger.pem());
     pg_ctl.env("SSL_CERT_FILE", &file);
     pg_ctl.args(["start", "-w", "-s", "-D"]).arg(cluster.data()).arg("-l").arg(cluster.path("log"));

@@ -8,14 +8,14 @@ use std::thread;
 
 use entra::Snapshot;
 use serde_json::json;
-use trial::client::Outcome;
-use trial::cluster::{Cluster, eventually};
-use trial::expect::ours;
-use trial::idp::{Manners, Provider};
-use trial::issuer::*;
-use trial::scratch::give;
+use testbed::client::Outcome;
+use testbed::cluster::{Cluster, eventually};
+use testbed::expect::ours;
+use testbed::idp::{Manners, Provider};
+use testbed::issuer::*;
+use testbed::scratch::give;
 
-use crate::keys::{UNAVAILABLE, UNVERIFIED, message, process, signal, signal_worker, try_login};
+use crate::keys::fetching::{UNAVAILABLE, UNVERIFIED, message, process, signal, signal_worker, try_login};
 use crate::{KEY, NEW_KEY, link, scene};
 
 /// Nobody is to be refused because a busy machine is slow.

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use trial::client::Outcome;
-use trial::cluster::{Cluster, eventually};
-use trial::expect::ours;
-use trial::idp::Manners;
-use trial::issuer::*;
+use testbed::client::Outcome;
+use testbed::cluster::{Cluster, eventually};
+use testbed::expect::ours;
+use testbed::idp::Manners;
+use testbed::issuer::*;
 
-use crate::keys::{UNVERIFIED, WORKER, message, process, signal_worker, try_login};
+use crate::keys::fetching::{UNVERIFIED, WORKER, message, process, signal_worker, try_login};
 use crate::{KEY, NEW_KEY, WORKSHOP, link, scene};
 
 fn status(cluster: &Cluster, columns: &str) -> String {

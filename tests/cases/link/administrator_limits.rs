@@ -2,11 +2,11 @@
 
 use std::thread;
 
-use trial::client::RawClient;
-use trial::cluster::{Cluster, eventually};
-use trial::issuer::*;
+use testbed::client::RawClient;
+use testbed::cluster::{Cluster, eventually};
+use testbed::issuer::*;
 
-use crate::links::{ADMIN, SECOND_ADMIN, session};
+use crate::link::linking::{ADMIN, SECOND_ADMIN, session};
 use crate::scene;
 
 fn run(client: &mut RawClient, statement: &str) {

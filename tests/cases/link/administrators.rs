@@ -1,10 +1,10 @@
 //! What an administrator may do who is no superuser, and what nobody else may.
 
-use trial::client::Outcome;
-use trial::expect::admitted;
-use trial::issuer::*;
+use testbed::client::Outcome;
+use testbed::expect::admitted;
+use testbed::issuer::*;
 
-use crate::links::{ADMIN, LINKED, SECOND_ADMIN, UNLINKED, denied, facts, session, token_of};
+use crate::link::linking::{ADMIN, LINKED, SECOND_ADMIN, UNLINKED, denied, facts, session, token_of};
 use crate::{KEY, link, scene};
 
 #[test]

@@ -1,11 +1,11 @@
 //! Who may link which role, by whichever words and ways.
 
-use trial::client::{Outcome, RawClient};
-use trial::cluster::Cluster;
-use trial::expect::admitted;
-use trial::issuer::*;
+use testbed::client::{Outcome, RawClient};
+use testbed::cluster::Cluster;
+use testbed::expect::admitted;
+use testbed::issuer::*;
 
-use crate::links::{
+use crate::link::linking::{
     ADMIN, ADMINISTRATOR, LINKED, SECOND_ADMIN, UNLINKED, denied, facts, fails, session, token_of,
 };
 use crate::{at_every_door, link, scene, tamper};
@@ -217,7 +217,7 @@ fn an_administrator_does_it_in_every_dialect() {
         ] {
             let result = second.query(statement);
             assert!(result.is_ok(), "{statement}: {result:?}");
-            assert!(!trial::expect::ours(&cluster.log()).contains("WARNING"), "{statement}");
+            assert!(!testbed::expect::ours(&cluster.log()).contains("WARNING"), "{statement}");
         }
     });
 }

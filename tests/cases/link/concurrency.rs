@@ -2,12 +2,12 @@
 
 use std::thread;
 
-use trial::client::{Asked, Outcome, RawClient, ServerError};
-use trial::cluster::{Cluster, eventually};
-use trial::expect::{admitted, ours};
-use trial::issuer::*;
+use testbed::client::{Asked, Outcome, RawClient, ServerError};
+use testbed::cluster::{Cluster, eventually};
+use testbed::expect::{admitted, ours};
+use testbed::issuer::*;
 
-use crate::links::{ADMIN, LINKED, SECOND_ADMIN, UNLINKED, facts, session, token_of};
+use crate::link::linking::{ADMIN, LINKED, SECOND_ADMIN, UNLINKED, facts, session, token_of};
 use crate::{KEY, link, scene};
 
 /// A role is whole, linked or not: never something in between.

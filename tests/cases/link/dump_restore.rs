@@ -4,13 +4,13 @@ use std::fs;
 use std::io::Write as _;
 use std::sync::Arc;
 
-use trial::client::{Outcome, PsqlOutput, RawClient};
-use trial::cluster::{Cluster, Installation, Setup, Workshop, eventually, free_port};
-use trial::expect::admitted;
-use trial::idp::Provider;
-use trial::issuer::*;
+use testbed::client::{Outcome, PsqlOutput, RawClient};
+use testbed::cluster::{Cluster, Installation, Setup, Workshop, eventually, free_port};
+use testbed::expect::admitted;
+use testbed::idp::Provider;
+use testbed::issuer::*;
 
-use crate::links::{ADMIN, SECOND_ADMIN, session};
+use crate::link::linking::{ADMIN, SECOND_ADMIN, session};
 use crate::{KEY, WORKSHOP, link, provider, scene, tamper};
 
 /// Everything that links, and that follows from a link, as text.

@@ -1,10 +1,10 @@
 //! Linking and unlinking: what the functions and labels do, and who may call them.
 
 use serde_json::json;
-use trial::client::{Asked, Outcome, RawClient};
-use trial::cluster::{Cluster, Setup};
-use trial::expect::{Refusal, admitted, check_refusal};
-use trial::issuer::*;
+use testbed::client::{Asked, Outcome, RawClient};
+use testbed::cluster::{Cluster, Setup};
+use testbed::expect::{Refusal, admitted, check_refusal};
+use testbed::issuer::*;
 
 use crate::{KEY, WORKSHOP, link, scene, tamper};
 

@@ -1,12 +1,12 @@
 //! Tokens taken back in a transaction that is prepared, and decided later.
 
 use serde_json::json;
-use trial::cluster::Cluster;
-use trial::expect::admitted;
-use trial::issuer::*;
+use testbed::cluster::Cluster;
+use testbed::expect::admitted;
+use testbed::issuer::*;
 
-use crate::revocation::{SKEW, fresh, revoked};
-use crate::sessions::{ENDED, end_of, enter, value};
+use crate::link::revocation::{SKEW, fresh, revoked};
+use crate::sessions::lifetime::{ENDED, end_of, enter, value};
 use crate::{KEY, link, scene};
 
 const OTHER_PERSON: &str = "22222222-aaaa-bbbb-cccc-000000000088";

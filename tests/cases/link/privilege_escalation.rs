@@ -1,10 +1,10 @@
 //! What makes the guard sound, against whoever would break it: by a chain of roles, from another session, or in time.
 
-use trial::client::{RawClient, ServerError};
-use trial::cluster::Cluster;
-use trial::issuer::*;
+use testbed::client::{RawClient, ServerError};
+use testbed::cluster::Cluster;
+use testbed::issuer::*;
 
-use crate::links::{ADMIN, SECOND_ADMIN, session};
+use crate::link::linking::{ADMIN, SECOND_ADMIN, session};
 use crate::{NO_REAPER, link, scene};
 
 fn run(client: &mut RawClient, statement: &str) {
@@ -26,7 +26,7 @@ fn meanwhile(
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| waiting.query(statement));
         let blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted";
-        assert!(trial::cluster::eventually(|| cluster.sql(blocked) == "1"), "{statement} does not wait");
+        assert!(testbed::cluster::eventually(|| cluster.sql(blocked) == "1"), "{statement} does not wait");
         release();
         waiter.join().expect("a thread")
     })

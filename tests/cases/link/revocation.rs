@@ -4,14 +4,14 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use trial::client::{Outcome, RawClient};
-use trial::cluster::Cluster;
-use trial::door::Door;
-use trial::expect::admitted;
-use trial::issuer::*;
+use testbed::client::{Outcome, RawClient};
+use testbed::cluster::Cluster;
+use testbed::door::Door;
+use testbed::expect::admitted;
+use testbed::issuer::*;
 
-use crate::links::token_of;
-use crate::sessions::{ENDED, end_of, enter, value};
+use crate::link::linking::token_of;
+use crate::sessions::lifetime::{ENDED, end_of, enter, value};
 use crate::{KEY, NO_REAPER, at_every_door, link, scene, scene_at, tamper};
 
 /// Claims of a token that was issued so many seconds ago, or will be.

@@ -1,11 +1,11 @@
 //! What is revoked is not forgotten with the role that remembers it.
 
-use trial::client::Outcome;
-use trial::cluster::Cluster;
-use trial::expect::admitted;
-use trial::issuer::*;
+use testbed::client::Outcome;
+use testbed::cluster::Cluster;
+use testbed::expect::admitted;
+use testbed::issuer::*;
 
-use crate::links::token_of;
+use crate::link::linking::token_of;
 use crate::{KEY, link, scene, tamper};
 
 const ADMIN: &str = "66666666-aaaa-bbbb-cccc-000000000006";
@@ -101,7 +101,7 @@ fn nobody_drops_it_while_an_object_is_being_revoked() {
         std::thread::scope(|scope| {
             let drop = scope.spawn(|| dropping.query(LOSSES[1]));
             let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted";
-            assert!(trial::cluster::eventually(|| cluster.sql(waits) != "0" || drop.is_finished()));
+            assert!(testbed::cluster::eventually(|| cluster.sql(waits) != "0" || drop.is_finished()));
             assert!(revoking.query("COMMIT").is_ok());
             let error = drop.join().expect("a thread").expect_err("it was dropped");
             assert!(error.message.contains("while access tokens are revoked"), "{}", error.message);

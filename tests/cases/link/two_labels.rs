@@ -1,10 +1,10 @@
 //! The two labels of a role: the one that somebody writes stays as it is written; what is found out stands in the other.
 
-use trial::cluster::Cluster;
-use trial::expect::{Refusal, admitted, refused};
-use trial::issuer::*;
+use testbed::cluster::Cluster;
+use testbed::expect::{Refusal, admitted, refused};
+use testbed::issuer::*;
 
-use crate::links::{ADMIN, LINKED, SECOND_ADMIN, UNLINKED, facts, labels, session, token_of};
+use crate::link::linking::{ADMIN, LINKED, SECOND_ADMIN, UNLINKED, facts, labels, session, token_of};
 use crate::{KEY, at_every_door, link, scene};
 
 /// A label by the statement that tools use.
@@ -27,7 +27,7 @@ fn internal(cluster: &Cluster, role: &str) -> String {
 /// Expects a token to be refused because it was issued before the role's tokens were revoked.
 fn revoked(cluster: &Cluster, role: &str, token: &str) {
     let outcome = cluster.login(role, token);
-    let trial::client::Outcome::Refused(error) = outcome else { panic!("{outcome:?}") };
+    let testbed::client::Outcome::Refused(error) = outcome else { panic!("{outcome:?}") };
     assert!(error.message.ends_with(&format!("are no longer accepted for role \"{role}\"")), "{error:?}");
 }
 

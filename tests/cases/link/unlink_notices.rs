@@ -3,9 +3,9 @@
 
 use std::fs;
 
-use trial::client::Outcome;
-use trial::cluster::{Cluster, Setup};
-use trial::issuer::*;
+use testbed::client::Outcome;
+use testbed::cluster::{Cluster, Setup};
+use testbed::issuer::*;
 
 use crate::{KEY, link, scene, scene_with};
 

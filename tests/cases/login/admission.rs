@@ -1,12 +1,12 @@
 //! Who gets in, and what is said about it.
 
 use serde_json::{Value, json};
-use trial::client::Outcome;
-use trial::cluster::Cluster;
-use trial::door::Door;
-use trial::expect::{Refusal, admitted, ours, place, refused, without_sessions};
-use trial::idp::{Manners, Provider};
-use trial::issuer::*;
+use testbed::client::Outcome;
+use testbed::cluster::Cluster;
+use testbed::door::Door;
+use testbed::expect::{Refusal, admitted, ours, place, refused, without_sessions};
+use testbed::idp::{Manners, Provider};
+use testbed::issuer::*;
 
 use crate::{KEY, at_every_door, link, scene};
 

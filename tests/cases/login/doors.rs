@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use trial::client::Outcome;
-use trial::cluster::{Installation, Setup};
-use trial::door::Door;
-use trial::issuer::*;
-use trial::pam::{self, Service};
+use testbed::client::Outcome;
+use testbed::cluster::{Installation, Setup};
+use testbed::door::Door;
+use testbed::issuer::*;
+use testbed::pam::{self, Service};
 
 use crate::{KEY, WORKSHOP, at_every_door, link};
 

@@ -1,13 +1,13 @@
 //! explain_token(): what it says is what a login gets, and nobody learns the token from it.
 
 use serde_json::{Value, json};
-use trial::client::{Outcome, RawClient};
-use trial::cluster::Cluster;
-use trial::door::Door;
-use trial::idp::Manners;
-use trial::issuer::*;
+use testbed::client::{Outcome, RawClient};
+use testbed::cluster::Cluster;
+use testbed::door::Door;
+use testbed::idp::Manners;
+use testbed::issuer::*;
 
-use crate::links::{ADMIN, denied, session, token_of};
+use crate::link::linking::{ADMIN, denied, session, token_of};
 use crate::{KEY, LOUD, NEW_KEY, at_every_door, link, scene, tamper};
 
 const CALL: &str =
@@ -134,7 +134,7 @@ fn it_says_of_a_token_what_a_login_gets() {
             let of_roles = ["oid_mismatch", "wrong_kind", "not_a_member", "groups_overage", "mfa_required"];
             let expected = if of_roles.contains(&expected) { "admitted" } else { expected };
             assert_eq!(code_of(&rows), expected, "{rows:#?}");
-            trial::expect::lacks_token(&cluster, &token);
+            testbed::expect::lacks_token(&cluster, &token);
         }
         if door == Door::Password {
             agrees(&cluster, "ann", &"A".repeat(65_531), "invalid_format");

@@ -4,10 +4,10 @@
 
 use std::fs;
 
-use trial::client::{Asked, Outcome};
-use trial::cluster::{Cluster, Setup, eventually};
-use trial::idp::Manners;
-use trial::issuer::*;
+use testbed::client::{Asked, Outcome};
+use testbed::cluster::{Cluster, Setup, eventually};
+use testbed::idp::Manners;
+use testbed::issuer::*;
 
 use crate::{KEY, link, scene_with, tamper};
 
@@ -107,7 +107,7 @@ fn refused(outcome: Outcome, message: &str) {
 }
 
 /// A server on which every path can be taken.
-fn crossroads() -> (Cluster, trial::idp::Provider) {
+fn crossroads() -> (Cluster, testbed::idp::Provider) {
     // pg_ctl asks whether the server is up by a connection that is never authenticated.
     let hba = "local all postgres trust\nlocal all ann,heir peer map=anyone\nlocal all +azure_ad_user trust\n\
                host all +azure_ad_user 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 password\n";
@@ -196,7 +196,7 @@ fn a_worker_killed_restarts_the_server_and_logins_go_on() {
     let token = KEY.token(&user_v1(unix_now()));
     assert_eq!(cluster.login("ann", &token), Outcome::Ready);
     let mark = cluster.log_mark();
-    crate::keys::signal_worker(&cluster, libc::SIGKILL);
+    crate::keys::fetching::signal_worker(&cluster, libc::SIGKILL);
     cluster.await_log(mark, "was terminated by signal 9");
     cluster.await_log(mark, "database system is ready to accept connections");
     assert!(eventually(|| cluster.login("ann", &token) == Outcome::Ready));
@@ -210,8 +210,8 @@ fn a_backend_killed_at_the_prompt() {
     client.start(&[("user", "ann"), ("database", "postgres")]).expect("a connection");
     assert_eq!(client.asked(), Asked::Password);
     let mark = cluster.log_mark();
-    let pid = crate::keys::process(&cluster, "authentication").expect("a backend at the prompt");
-    crate::keys::signal(pid, libc::SIGKILL);
+    let pid = crate::keys::fetching::process(&cluster, "authentication").expect("a backend at the prompt");
+    crate::keys::fetching::signal(pid, libc::SIGKILL);
     cluster.await_log(mark, "database system is ready to accept connections");
     let token = KEY.token(&user_v1(unix_now()));
     assert!(eventually(|| cluster.login("ann", &token) == Outcome::Ready));

@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use trial::client::{Asked, Outcome, ServerError, psql};
-use trial::cluster::{Cluster, Setup};
-use trial::expect::ours;
-use trial::issuer::*;
+use testbed::client::{Asked, Outcome, ServerError, psql};
+use testbed::cluster::{Cluster, Setup};
+use testbed::expect::ours;
+use testbed::issuer::*;
 
 use crate::{KEY, WORKSHOP, link, scene};
 

@@ -3,12 +3,12 @@
 
 use std::fs;
 
-use trial::client::{Outcome, RawClient, ServerError};
-use trial::cluster::{Cluster, Setup, eventually};
-use trial::expect::admitted;
-use trial::issuer::*;
+use testbed::client::{Outcome, RawClient, ServerError};
+use testbed::cluster::{Cluster, Setup, eventually};
+use testbed::expect::admitted;
+use testbed::issuer::*;
 
-use crate::moving::restore;
+use crate::link::dump_restore::restore;
 use crate::{KEY, link, module, scene, tamper};
 
 /// The rows of a role: `database: setting`, in their order.
@@ -57,7 +57,7 @@ const PRESENT: &str = "SELECT concat_ws(' ', current_setting('session_preload_li
 /// A linked role, a local one, and a witness for each place where libraries can be set.
 struct Witnesses {
     cluster: Cluster,
-    _provider: trial::idp::Provider,
+    _provider: testbed::idp::Provider,
 }
 
 impl Witnesses {

@@ -7,13 +7,13 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::json;
-use trial::client::Outcome;
-use trial::cluster::{Cluster, Setup, eventually};
-use trial::expect::{lacks_token, ours};
-use trial::idp::{Manners, Provider};
-use trial::issuer::*;
+use testbed::client::Outcome;
+use testbed::cluster::{Cluster, Setup, eventually};
+use testbed::expect::{lacks_token, ours};
+use testbed::idp::{Manners, Provider};
+use testbed::issuer::*;
 
-use crate::keys::{UNVERIFIED, WORKER, message, process, signal, waits};
+use crate::keys::fetching::{UNVERIFIED, WORKER, message, process, signal, waits};
 use crate::{KEY, NEW_KEY, WORKSHOP, link, provider};
 
 /// Clients at a time, in a storm.

@@ -1,11 +1,11 @@
 //! What is granted and revoked while a client is at the prompt: the session has what holds when it
 //! begins.
 
-use trial::client::{Asked, Outcome, RawClient};
-use trial::cluster::{Cluster, Setup};
-use trial::issuer::*;
+use testbed::client::{Asked, Outcome, RawClient};
+use testbed::cluster::{Cluster, Setup};
+use testbed::issuer::*;
 
-use crate::prompt::at_the_prompt;
+use crate::login::password_prompt::at_the_prompt;
 use crate::{KEY, at_every_door, link, scene_with};
 
 /// How a role can be another one's: as a member, by its privileges, by SET ROLE. On 15 there is no

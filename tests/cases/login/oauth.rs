@@ -3,15 +3,15 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
-use trial::client::{Asked, Outcome, PsqlOutput, RawClient};
-use trial::cluster::{Cluster, Setup};
-use trial::door::Door;
-use trial::expect::{Refusal, admitted, check_refusal, lacks_token, ours};
-use trial::idp::Provider;
-use trial::issuer::*;
+use testbed::client::{Asked, Outcome, PsqlOutput, RawClient};
+use testbed::cluster::{Cluster, Setup};
+use testbed::door::Door;
+use testbed::expect::{Refusal, admitted, check_refusal, lacks_token, ours};
+use testbed::idp::Provider;
+use testbed::issuer::*;
 
-use crate::doors::flow_library;
-use crate::prompt::at_the_prompt;
+use crate::login::doors::flow_library;
+use crate::login::password_prompt::at_the_prompt;
 use crate::{KEY, WORKSHOP, at_doors, link, provider, scene_at};
 
 const SCOPE: &str = "api://postgres/access";

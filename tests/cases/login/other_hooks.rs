@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use trial::client::Outcome;
-use trial::cluster::{Cluster, Setup};
-use trial::issuer::*;
+use testbed::client::Outcome;
+use testbed::cluster::{Cluster, Setup};
+use testbed::issuer::*;
 
 use crate::{KEY, WORKSHOP, link, neighbour, provider};
 
 /// A server with other libraries before or after ours; `NEIGHBOUR` stands for the neighbour's path.
-fn server(libraries: &str, settings: &str) -> (Cluster, trial::idp::Provider) {
+fn server(libraries: &str, settings: &str) -> (Cluster, testbed::idp::Provider) {
     let provider = provider();
     let cluster = Cluster::new(&WORKSHOP, &Setup::default());
     let libraries = if libraries.contains("NEIGHBOUR") {

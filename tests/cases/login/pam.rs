@@ -3,13 +3,13 @@
 use std::fs;
 use std::process::Command;
 
-use trial::client::{Asked, Outcome};
-use trial::cluster::{Cluster, Setup};
-use trial::door::Door;
-use trial::expect::{Refusal, admitted, check_refusal, lacks_token, ours, refused};
-use trial::idp::Provider;
-use trial::issuer::*;
-use trial::pam::{self, Service};
+use testbed::client::{Asked, Outcome};
+use testbed::cluster::{Cluster, Setup};
+use testbed::door::Door;
+use testbed::expect::{Refusal, admitted, check_refusal, lacks_token, ours, refused};
+use testbed::idp::Provider;
+use testbed::issuer::*;
+use testbed::pam::{self, Service};
 
 use crate::{KEY, at_doors, link, scene_at};
 

@@ -1,10 +1,10 @@
 //! The prompt is a pause that the client controls: R8, R9, R11. By OAUTHBEARER it is the one after the server's offer.
 
-use trial::client::{Asked, Outcome, RawClient, psql};
-use trial::cluster::{Cluster, eventually};
-use trial::door::Door;
-use trial::expect::{Refusal, check_refusal, lacks_token, ours};
-use trial::issuer::*;
+use testbed::client::{Asked, Outcome, RawClient, psql};
+use testbed::cluster::{Cluster, eventually};
+use testbed::door::Door;
+use testbed::expect::{Refusal, check_refusal, lacks_token, ours};
+use testbed::issuer::*;
 
 use crate::{KEY, at_every_door, at_every_prompt, link};
 
@@ -177,7 +177,7 @@ fn r11_a_role_dropped_and_created_again_during_the_prompt() {
             return assert_eq!(outcome, Outcome::Ready);
         }
         check_refusal(&cluster, mark, "ann", &token, &outcome, &failed("not_linked", ANN, &["problem="]));
-        trial::expect::admitted(&cluster, "ann", &token);
+        testbed::expect::admitted(&cluster, "ann", &token);
     });
 }
 

@@ -2,13 +2,13 @@
 
 use std::fs;
 
-use trial::client::{Answer, Asked, Outcome, RawClient};
-use trial::cluster::{Cluster, Setup, eventually};
-use trial::door::Door;
-use trial::expect::{Refusal, check_refusal, lacks_token, ours};
-use trial::issuer::*;
+use testbed::client::{Answer, Asked, Outcome, RawClient};
+use testbed::cluster::{Cluster, Setup, eventually};
+use testbed::door::Door;
+use testbed::expect::{Refusal, check_refusal, lacks_token, ours};
+use testbed::issuer::*;
 
-use crate::prompt::at_the_prompt;
+use crate::login::password_prompt::at_the_prompt;
 use crate::{EVERY_DOOR, KEY, NO_REAPER, at_doors, at_every_door, link, neighbour, tamper};
 
 fn session(cluster: &Cluster, role: &str) -> RawClient {
@@ -143,7 +143,7 @@ fn dropping_a_principal_ends_its_sessions_after_commit() {
 }
 
 /// A server with the neighbour's hook installed after ours, so that it is called first.
-fn with_neighbour(door: Door, manners: &str) -> (Cluster, trial::idp::Provider) {
+fn with_neighbour(door: Door, manners: &str) -> (Cluster, testbed::idp::Provider) {
     let provider = crate::provider();
     let cluster = Cluster::at(door, &crate::WORKSHOP, &Setup::default());
     let file = cluster.path("wait").display().to_string();

@@ -2,15 +2,15 @@
 //! OAUTHBEARER it is there before anything can be decided.
 
 use serde_json::json;
-use trial::client::{Asked, Outcome, psql};
-use trial::cluster::{Cluster, Setup};
-use trial::door::Door;
-use trial::expect::{Refusal, check_log, check_refusal, refused};
-use trial::idp::Manners;
-use trial::issuer::*;
-use trial::pam::{self, Service};
+use testbed::client::{Asked, Outcome, psql};
+use testbed::cluster::{Cluster, Setup};
+use testbed::door::Door;
+use testbed::expect::{Refusal, check_log, check_refusal, refused};
+use testbed::idp::Manners;
+use testbed::issuer::*;
+use testbed::pam::{self, Service};
 
-use crate::explain::{code_of, explain};
+use crate::login::explain_token::{code_of, explain};
 use crate::{EVERY_DOOR, KEY, LOUD, at_doors, at_every_door, link, scene_with, scene_with_at, tamper};
 
 /// How a client comes.
@@ -115,7 +115,7 @@ fn r5_not_configured() {
             cluster.reload();
         }
         cluster.await_keys();
-        trial::expect::admitted(&cluster, "ann", &KEY.token(&user_v1(unix_now())));
+        testbed::expect::admitted(&cluster, "ann", &KEY.token(&user_v1(unix_now())));
     });
 }
 
@@ -130,7 +130,7 @@ fn r6_no_admin() {
             refused_before_prompt(&cluster, Route::Tls, role, &no_admin);
         }
         cluster.sql("SELECT azure_ad_auth.set_admin('admin', '66666666-aaaa-bbbb-cccc-000000000006')");
-        trial::expect::admitted(&cluster, "ann", &KEY.token(&user_v1(unix_now())));
+        testbed::expect::admitted(&cluster, "ann", &KEY.token(&user_v1(unix_now())));
         cluster.sql("DROP ROLE admin");
         refused_before_prompt(&cluster, Route::Tls, "ann", &no_admin);
     });
@@ -297,7 +297,7 @@ fn a_fault_of_ours() {
              OUT expected text, OUT found text) RETURNS SETOF record LANGUAGE c AS '{copy}', 'explain_token_wrapper'"
         ));
         assert_eq!(code_of(&explain(&cluster, Some("ann"), &token)), "internal");
-        trial::expect::lacks_token(&cluster, &token);
+        testbed::expect::lacks_token(&cluster, &token);
         // The server has gone on, and others log in.
         let good = KEY.token(&user_v1(unix_now()));
         assert_eq!(cluster.login("ann", &good), Outcome::Ready);

@@ -5,14 +5,14 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use trial::client::{Asked, Outcome, RawClient, ServerError};
-use trial::cluster::{Cluster, Setup};
-use trial::door::Door;
-use trial::expect::{lacks_token, ours};
-use trial::idp::Provider;
-use trial::issuer::*;
+use testbed::client::{Asked, Outcome, RawClient, ServerError};
+use testbed::cluster::{Cluster, Setup};
+use testbed::door::Door;
+use testbed::expect::{lacks_token, ours};
+use testbed::idp::Provider;
+use testbed::issuer::*;
 
-use crate::crash::{Birth, renew};
+use crate::login::first_connection::{Birth, renew};
 use crate::{EVERY_DOOR, KEY, at_doors, link, neighbour, scene_with_at};
 
 /// What a client may ask for at its start: a session, a walsender of a database, a walsender of
@@ -243,7 +243,7 @@ fn behind_trust_a_name_that_is_no_roles_is_refused() {
         fs::remove_file(&first).expect("the file");
         // Either we have refused it, or the neighbour waits once more.
         let over = || login.is_finished() || cluster.log_since(mark).contains("neighbour: role=ann status=0");
-        assert!(trial::cluster::eventually(over));
+        assert!(testbed::cluster::eventually(over));
         run(&mut postgres, &["ALTER ROLE boss RENAME TO ann"]);
         fs::remove_file(&second).expect("the file");
         login.join().expect("a thread")

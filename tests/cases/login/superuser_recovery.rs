@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use trial::client::{Outcome, RawClient};
-use trial::cluster::{Cluster, Setup};
-use trial::expect::ours;
-use trial::idp::Provider;
-use trial::issuer::*;
+use testbed::client::{Outcome, RawClient};
+use testbed::cluster::{Cluster, Setup};
+use testbed::expect::ours;
+use testbed::idp::Provider;
+use testbed::issuer::*;
 
 use crate::{KEY, link, scene_with};
 

@@ -2,13 +2,13 @@
 //! what is judged is what it should be; and that nothing else about it matters.
 
 use serde_json::{Value, json};
-use trial::door::Door;
-use trial::expect::{Refusal, admitted, refused};
-use trial::idp::Manners;
-use trial::issuer::*;
+use testbed::door::Door;
+use testbed::expect::{Refusal, admitted, refused};
+use testbed::idp::Manners;
+use testbed::issuer::*;
 
-use crate::explain::{code_of, explain};
-use crate::sessions::{enter, value};
+use crate::login::explain_token::{code_of, explain};
+use crate::sessions::lifetime::{enter, value};
 use crate::{KEY, NEW_KEY, at_every_door, at_every_prompt, link, scene};
 
 /// A refusal without a hint.
@@ -183,7 +183,7 @@ fn a_key_listed_again_and_an_entry_that_cannot_be_read_cost_no_login() {
     drop(enter(&cluster, "ann", &user_v1(unix_now())));
 }
 
-fn enter_with_new_key(cluster: &trial::cluster::Cluster) -> trial::client::RawClient {
+fn enter_with_new_key(cluster: &testbed::cluster::Cluster) -> testbed::client::RawClient {
     let mut client = cluster.client();
     client.login(&[("user", "ann"), ("database", "postgres")], &NEW_KEY.token(&user_v1(unix_now())));
     client

@@ -2,12 +2,12 @@
 
 use aws_lc_rs::hmac;
 use serde_json::{Value, json};
-use trial::client::Outcome;
-use trial::cluster::Cluster;
-use trial::door::Door;
-use trial::expect::{Refusal, refused};
-use trial::idp::Provider;
-use trial::issuer::*;
+use testbed::client::Outcome;
+use testbed::cluster::Cluster;
+use testbed::door::Door;
+use testbed::expect::{Refusal, refused};
+use testbed::idp::Provider;
+use testbed::issuer::*;
 
 use crate::{KEY, NEW_KEY, at_every_door, link};
 
@@ -42,7 +42,7 @@ fn malformed(cluster: &Cluster, token: &str) {
         }
         other => panic!("{other:?}"),
     }
-    trial::expect::lacks_token(cluster, token);
+    testbed::expect::lacks_token(cluster, token);
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn invalid_format() {
         let mark = cluster.log_mark();
         let outcome = cluster.login("ann", "");
         let message = text("1 part instead of 3, ", "");
-        trial::expect::check_refusal(
+        testbed::expect::check_refusal(
             &cluster,
             mark,
             "ann",
@@ -273,7 +273,7 @@ fn the_issuer_of_the_key() {
     with_ann("", |_, cluster, provider| {
         let personal = "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0";
         let body = json!({"keys": [with(KEY.jwk(), "issuer", json!(personal))]}).to_string();
-        provider.behave(trial::idp::Manners::Body(body));
+        provider.behave(testbed::idp::Manners::Body(body));
         cluster.sql("SELECT azure_ad_auth.refresh_keys()");
         let found = format!("found={personal}");
         let facts = ["of=key", found.as_str()];
@@ -335,8 +335,8 @@ fn client_not_allowed_and_permission_missing() {
     with_ann(&settings, |_, cluster, _provider| {
         link(&cluster, "robot", APPLICATION, "service");
         let claims = with(user_v2(unix_now()), "scp", json!("Other Db.Login"));
-        trial::expect::admitted(&cluster, "ann", &KEY.token(&claims));
-        trial::expect::admitted(&cluster, "robot", &KEY.token(&app_v2(unix_now())));
+        testbed::expect::admitted(&cluster, "ann", &KEY.token(&claims));
+        testbed::expect::admitted(&cluster, "robot", &KEY.token(&app_v2(unix_now())));
         let message = "the access token was issued to an application that may not connect";
         for (client, fact) in
             [(json!(PERSON), format!("found={PERSON}")), (Value::Null, "found=none".to_owned())]
@@ -393,7 +393,7 @@ fn token_revoked() {
             &plain("token_revoked", &message, &[&issued, &since]),
         );
         let fresh = with(user_v1(now), "iat", json!(not_before));
-        trial::expect::admitted(&cluster, "ann", &KEY.token(&fresh));
+        testbed::expect::admitted(&cluster, "ann", &KEY.token(&fresh));
     });
 }
 

@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use entra::{Code, State};
 use serde_json::json;
-use trial::cluster::{Cluster, Setup};
-use trial::door::Door;
-use trial::idp::Provider;
-use trial::issuer::*;
-use trial::pam::Service;
-use trial::scratch::Folder;
+use testbed::cluster::{Cluster, Setup};
+use testbed::door::Door;
+use testbed::idp::Provider;
+use testbed::issuer::*;
+use testbed::pam::Service;
+use testbed::scratch::Folder;
 
 use crate::{EVERY_DOOR, KEY, WORKSHOP, has, provider};
 
@@ -392,7 +392,7 @@ fn queries(file: &str) -> Vec<Query> {
 fn a_monitor_can_run_the_queries_for_postgres_exporter() {
     let (cluster, _provider) = crate::scene("");
     crate::link(&cluster, "ann", PERSON, "user");
-    let _session = crate::sessions::enter(&cluster, "ann", &user_v1(unix_now()));
+    let _session = crate::sessions::lifetime::enter(&cluster, "ann", &user_v1(unix_now()));
     cluster.sql("CREATE ROLE metrics; GRANT pg_monitor TO metrics");
     let queries = queries(&document("docs/postgres_exporter.yml"));
     assert_eq!(queries.len(), 6);
@@ -403,7 +403,7 @@ fn a_monitor_can_run_the_queries_for_postgres_exporter() {
             cluster.port
         );
         let psql = cluster.workshop.installation.program("psql");
-        let output = trial::client::psql_with(&psql, &["-A"], &connection, None, &text);
+        let output = testbed::client::psql_with(&psql, &["-A"], &connection, None, &text);
         assert!(output.success, "{name}: {}", output.stderr);
         let mut rows = output.stdout.lines();
         assert_eq!(

@@ -1,11 +1,11 @@
 //! Databases of other encodings than UTF-8: what tokens said, and roles whose names are in whatever encoding.
 
 use serde_json::{Value, json};
-use trial::client::{Outcome, RawClient};
-use trial::cluster::Cluster;
-use trial::issuer::*;
+use testbed::client::{Outcome, RawClient};
+use testbed::cluster::Cluster;
+use testbed::issuer::*;
 
-use crate::sessions::value;
+use crate::sessions::lifetime::value;
 use crate::{KEY, link, scene};
 
 /// One database of each encoding that is treated in a way of its own.
@@ -41,7 +41,7 @@ fn enter(cluster: &Cluster, role: &[u8], database: &str, claims: &Value) -> RawC
     let parameters: [(&str, &[u8]); 3] =
         [("user", role), ("database", database.as_bytes()), ("client_encoding", b"UTF8")];
     let outcome = session.login(&parameters, &KEY.token(claims));
-    assert_eq!(outcome, Outcome::Ready, "{database}: {}", trial::expect::ours(&cluster.log()));
+    assert_eq!(outcome, Outcome::Ready, "{database}: {}", testbed::expect::ours(&cluster.log()));
     session
 }
 

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use trial::cluster::Installation;
-use trial::scratch::Folder;
+use testbed::cluster::Installation;
+use testbed::scratch::Folder;
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()

@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use trial::client::{Asked, Outcome};
-use trial::cluster::{Cluster, Setup, eventually};
-use trial::expect::{Refusal, check_refusal, lacks_token, ours};
-use trial::issuer::*;
+use testbed::client::{Asked, Outcome};
+use testbed::cluster::{Cluster, Setup, eventually};
+use testbed::expect::{Refusal, check_refusal, lacks_token, ours};
+use testbed::issuer::*;
 
 use crate::{KEY, link, scene};
 

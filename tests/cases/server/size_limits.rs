@@ -5,12 +5,12 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::thread;
 
-use trial::client::{RawClient, psql_with};
-use trial::cluster::{Cluster, Setup, eventually};
-use trial::issuer::*;
-use trial::scratch::server_ids;
+use testbed::client::{RawClient, psql_with};
+use testbed::cluster::{Cluster, Setup, eventually};
+use testbed::issuer::*;
+use testbed::scratch::server_ids;
 
-use crate::sessions::{enter, value};
+use crate::sessions::lifetime::{enter, value};
 use crate::{link, module, scene, scene_with};
 
 /// So that a log of statements of megabytes is not what is tested.
@@ -45,7 +45,7 @@ fn survives(cluster: &Cluster, statement: &str, log_in: impl Fn() -> RawClient) 
         let mut session = log_in();
         limit(&mut session, megabytes);
         if let Err(error) = session.query(statement) {
-            let log = trial::expect::ours(&cluster.log());
+            let log = testbed::expect::ours(&cluster.log());
             assert_eq!(error.severity, "ERROR", "{shown} within {megabytes} MB: {error:?}\n{log}");
         }
         assert_eq!(value(&mut session, "SELECT 1"), "1", "{shown} within {megabytes} MB");
@@ -198,7 +198,7 @@ fn no_text_costs_the_square_of_its_length() {
         let mut ann = cluster.client();
         let token = crate::KEY.token(&user_v1(unix_now()));
         let outcome = ann.login(&[("user", "ann"), ("database", name)], &token);
-        assert_eq!(outcome, trial::client::Outcome::Ready);
+        assert_eq!(outcome, testbed::client::Outcome::Ready);
         // By bytes: in SQL_ASCII none of them is a character of ours.
         let odd = if name == "bytes" {
             "convert_from(decode(repeat('ff', 65530), 'hex'), 'SQL_ASCII')"

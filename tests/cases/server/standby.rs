@@ -1,9 +1,9 @@
 //! What a standby, and a read-only transaction, says to whoever would change something.
 
-use trial::cluster::{Cluster, eventually};
-use trial::issuer::*;
+use testbed::cluster::{Cluster, eventually};
+use testbed::issuer::*;
 
-use crate::links::{ADMIN, session};
+use crate::link::linking::{ADMIN, session};
 use crate::{link, scene};
 
 /// Each with its own name in messages.

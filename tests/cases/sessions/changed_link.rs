@@ -1,15 +1,15 @@
 //! Terms of a link that change while sessions are open, and times and places that nobody may overdo.
 
 use serde_json::json;
-use trial::client::Outcome;
-use trial::cluster::Cluster;
-use trial::door::Door;
-use trial::expect::admitted;
-use trial::issuer::*;
+use testbed::client::Outcome;
+use testbed::cluster::Cluster;
+use testbed::door::Door;
+use testbed::expect::admitted;
+use testbed::issuer::*;
 
-use crate::links::token_of;
-use crate::revocation::{SKEW, revoked};
-use crate::sessions::{ENDED, end_of, enter, value};
+use crate::link::linking::token_of;
+use crate::link::revocation::{SKEW, revoked};
+use crate::sessions::lifetime::{ENDED, end_of, enter, value};
 use crate::{KEY, NO_REAPER, at_every_door, link, scene, scene_at, tamper};
 
 const ADMIN: &str = "66666666-aaaa-bbbb-cccc-000000000006";

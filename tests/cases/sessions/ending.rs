@@ -1,10 +1,10 @@
 //! What ends logins only, and what ends nothing.
 
-use trial::client::Outcome;
-use trial::expect::admitted;
-use trial::issuer::*;
+use testbed::client::Outcome;
+use testbed::expect::admitted;
+use testbed::issuer::*;
 
-use crate::sessions::{enter, value};
+use crate::sessions::lifetime::{enter, value};
 use crate::{KEY, at_every_door, link};
 
 #[test]

@@ -1,11 +1,11 @@
 //! Sessions that end with their tokens, whatever they are at.
 
 use serde_json::{Value, json};
-use trial::client::RawClient;
-use trial::cluster::{Cluster, eventually};
-use trial::issuer::*;
+use testbed::client::RawClient;
+use testbed::cluster::{Cluster, eventually};
+use testbed::issuer::*;
 
-use crate::sessions::{ENDED, count, end_of, enter, value};
+use crate::sessions::lifetime::{ENDED, count, end_of, enter, value};
 use crate::{at_every_door, link, scene};
 
 /// Claims of a token that expires in so many seconds.

@@ -3,9 +3,9 @@
 use std::thread;
 
 use serde_json::json;
-use trial::client::{Outcome, RawClient};
-use trial::cluster::{Cluster, eventually};
-use trial::issuer::*;
+use testbed::client::{Outcome, RawClient};
+use testbed::cluster::{Cluster, eventually};
+use testbed::issuer::*;
 
 use crate::{KEY, at_every_door, link, scene};
 
@@ -101,7 +101,7 @@ fn lines_of_the_log_join_with_all_others_of_the_session() {
         let mut ann = enter(&cluster, "ann", &user_v1(unix_now()));
         assert_eq!(value(&mut ann, "SELECT 1"), "1");
         assert!(matches!(cluster.login("ann", "no-token"), Outcome::Refused(_)));
-        let place = trial::expect::place(door);
+        let place = testbed::expect::place(door);
         for (verdict, count) in [("accepted role=ann ", 1), ("refused code=invalid_format role=ann ", 1)] {
             let log = cluster.log_since(mark);
             let lines: Vec<_> = log
@@ -255,7 +255,7 @@ fn only_processes_of_this_server_are_ended() {
     let numbers: Vec<u32> = gone.iter_mut().map(number).collect();
     drop(gone);
     assert!(eventually(|| count(&cluster) == "0"));
-    let mut stranger = trial::scratch::process_with_id(&numbers);
+    let mut stranger = testbed::scratch::process_with_id(&numbers);
     cluster.sql("SELECT azure_ad_auth.drop_principal('ann')");
     cluster.sql("SELECT pg_sleep(0.5)");
     assert_eq!(stranger.try_wait().expect("a process"), None, "somebody else's process was ended");

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use serde_json::{Value, json};
-use trial::client::{Outcome, RawClient};
-use trial::cluster::{Cluster, eventually};
-use trial::issuer::*;
+use testbed::client::{Outcome, RawClient};
+use testbed::cluster::{Cluster, eventually};
+use testbed::issuer::*;
 
-use crate::expiry::{UNTIL_TOLD, end_together, ended_in_time, short_lived};
-use crate::keys::signal;
-use crate::sessions::{count, enter, value};
+use crate::keys::fetching::signal;
+use crate::sessions::expiry::{UNTIL_TOLD, end_together, ended_in_time, short_lived};
+use crate::sessions::lifetime::{count, enter, value};
 use crate::{KEY, link, scene};
 
 /// A log that does not grow with every statement.

@@ -1,13 +1,13 @@
 //! Behind PgBouncer, which logs in once and lets many clients take turns.
 
 use serde_json::json;
-use trial::client::{Outcome, RawClient};
-use trial::cluster::{Cluster, eventually};
-use trial::issuer::*;
-use trial::pooler::Pooler;
+use testbed::client::{Outcome, RawClient};
+use testbed::cluster::{Cluster, eventually};
+use testbed::issuer::*;
+use testbed::pooler::Pooler;
 
-use crate::documents::shown_file;
-use crate::sessions::{count, value};
+use crate::server::documents::shown_file;
+use crate::sessions::lifetime::{count, value};
 use crate::{KEY, at_every_prompt, link};
 
 const ROLE: &str = "ann@contoso.example";

@@ -4,15 +4,15 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use trial::client::{Outcome, RawClient};
-use trial::cluster::{Cluster, eventually};
-use trial::door::Door;
-use trial::idp::Manners;
-use trial::issuer::*;
+use testbed::client::{Outcome, RawClient};
+use testbed::cluster::{Cluster, eventually};
+use testbed::door::Door;
+use testbed::idp::Manners;
+use testbed::issuer::*;
 
-use crate::keys::{UNVERIFIED, message, try_login};
-use crate::prompt::at_the_prompt;
-use crate::sessions::{enter, value};
+use crate::keys::fetching::{UNVERIFIED, message, try_login};
+use crate::login::password_prompt::at_the_prompt;
+use crate::sessions::lifetime::{enter, value};
 use crate::{KEY, NEW_KEY, at_every_door, link, scene, tamper};
 
 /// What is not zero, but for times.

@@ -1,10 +1,10 @@
 //! Scripts written for Azure Database for PostgreSQL.
 
-use trial::cluster::Cluster;
-use trial::expect::admitted;
-use trial::issuer::*;
+use testbed::cluster::Cluster;
+use testbed::expect::admitted;
+use testbed::issuer::*;
 
-use crate::links::{ADMIN, ADMINISTRATOR, SECOND_ADMIN, facts, session, token_of};
+use crate::link::linking::{ADMIN, ADMINISTRATOR, SECOND_ADMIN, facts, session, token_of};
 use crate::{KEY, scene};
 
 /// The text of a script.

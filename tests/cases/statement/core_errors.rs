@@ -1,6 +1,6 @@
 //! Errors of PostgreSQL's reach clients whole, though statements pass through our hooks.
 
-use trial::cluster::Cluster;
+use testbed::cluster::Cluster;
 
 use crate::scene;
 
@@ -63,7 +63,7 @@ fn statements_that_fail_leave_nothing_behind() {
             assert!(session.query("GRANT azure_ad_user TO no_such_role").is_err());
             assert!(session.query("CREATE ROLE postgres").is_err());
         }
-        crate::sessions::value(&mut session, held).parse::<i64>().expect("a number")
+        crate::sessions::lifetime::value(&mut session, held).parse::<i64>().expect("a number")
     };
     let before = fail(50);
     assert!(fail(500) < before + 10_000);

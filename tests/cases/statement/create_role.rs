@@ -1,11 +1,11 @@
 //! Statements that link and unlink, in the words of Azure's Single Server.
 
-use trial::client::Outcome;
-use trial::cluster::Cluster;
-use trial::expect::{admitted, ours};
-use trial::issuer::*;
+use testbed::client::Outcome;
+use testbed::cluster::Cluster;
+use testbed::expect::{admitted, ours};
+use testbed::issuer::*;
 
-use crate::links::{ADMIN, ADMINISTRATOR, LINKED, UNLINKED, facts, fails, labels, session, token_of};
+use crate::link::linking::{ADMIN, ADMINISTRATOR, LINKED, UNLINKED, facts, fails, labels, session, token_of};
 use crate::{link, scene};
 
 /// A statement that links a role to an object, as Microsoft's own tools send it.
@@ -270,7 +270,7 @@ fn revoke_unlinks() {
             "{statement}"
         );
         assert_eq!(labels(&cluster, "ann"), "");
-        let ended = trial::cluster::eventually(|| open.query("SELECT 1").is_err());
+        let ended = testbed::cluster::eventually(|| open.query("SELECT 1").is_err());
         assert!(ended, "the session goes on");
         let both = n == 3;
         assert_eq!(labels(&cluster, "other").is_empty(), both);
@@ -383,10 +383,10 @@ fn the_setting_of_single_server() {
 
 #[test]
 fn other_hooks_see_the_statements() {
-    let (cluster, _provider) = crate::scene_with(trial::cluster::Setup {
+    let (cluster, _provider) = crate::scene_with(testbed::cluster::Setup {
         preload: Some("pg_stat_statements, azure_ad_auth".to_owned()),
         settings: "pg_stat_statements.track_utility = on".to_owned(),
-        ..trial::cluster::Setup::default()
+        ..testbed::cluster::Setup::default()
     });
     cluster.sql("CREATE EXTENSION pg_stat_statements");
     cluster.sql(&create("ann", PERSON));

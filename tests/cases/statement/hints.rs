@@ -1,10 +1,10 @@
 //! A hint that is a statement is run where it is given, and does what it promises.
 
-use trial::client::RawClient;
-use trial::cluster::{Cluster, Setup};
-use trial::issuer::*;
+use testbed::client::RawClient;
+use testbed::cluster::{Cluster, Setup};
+use testbed::issuer::*;
 
-use crate::links::{ADMIN, SECOND_ADMIN};
+use crate::link::linking::{ADMIN, SECOND_ADMIN};
 use crate::{WORKSHOP, scene};
 
 /// What follows once a hint has been followed.
