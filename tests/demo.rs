@@ -11,17 +11,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use testbed::client::{PsqlOutput, psql_with};
-use testbed::cluster::{Cluster, Setup, Workshop};
+use testbed::cluster::Cluster;
 use testbed::door::Door;
 use testbed::idp::Provider;
+use testbed::installation::Installation;
 use testbed::issuer::{
     APPLICATION, AUDIENCE, GROUP, OTHER_TENANT, PERSON, Signer, TENANT, app_v2, unix_now, user_v1, user_v2,
     with,
 };
 use testbed::pam;
-
-/// The administrator's object id.
-const ADMIN: &str = "66666666-aaaa-bbbb-cccc-000000000006";
+use testbed::scene::{ADMIN, Scene};
+use testbed::template::Template;
 
 /// The lines of pg_hba.conf, with the door's method.
 fn hba(clause: &str) -> String {
@@ -68,21 +68,20 @@ fn main() {
 
 impl Story {
     fn set_the_scene(door: Door) -> Self {
-        let workshop = Arc::new(Workshop::new());
-        assert!(Door::all(&workshop.installation).contains(&door), "this PostgreSQL was built without PAM");
+        let template = Arc::new(Template::new(Installation::chosen()));
+        assert!(Door::all(&template.installation).contains(&door), "this PostgreSQL was built without PAM");
         let key = Arc::new(Signer::new("Signing-Key-1"));
-        let provider = Provider::start(&workshop.authority, vec![Arc::clone(&key)], 0);
-        let settings = format!(
-            "azure_ad_auth.authority_url = '{}'\nlog_min_messages = warning\nlog_statement = none\nlog_line_prefix = ''\n",
-            provider.url()
-        );
-        let setup = Setup { settings, ..Setup::default() };
-        let cluster = Cluster::at(door, &workshop, &setup);
+        let provider = Provider::start(&template.authority, vec![Arc::clone(&key)], 0);
+        let cluster = Scene::from_template(&template)
+            .door(door)
+            .keys_from(&provider)
+            .settings("log_min_messages = warning\nlog_statement = none\nlog_line_prefix = ''")
+            .create();
         let hba = hba(&cluster.clause());
         cluster.change_hba(&hba);
         cluster.start();
         heading("A scratch server with TLS, and an identity provider that signs tokens as Azure AD does");
-        println!("PostgreSQL {} on port {}", cluster.workshop.installation.major, cluster.port);
+        println!("PostgreSQL {} on port {}", cluster.major(), cluster.port);
         println!("identity provider: {}, tenant {TENANT}\n", provider.url());
         println!("postgresql.conf:");
         for line in [
@@ -97,7 +96,7 @@ impl Story {
         hba.lines().for_each(|line| println!("    {line}"));
         if let Some(service) = cluster.service() {
             println!("{}:", service.path().display());
-            pam::lines(&workshop.installation).lines().for_each(|line| println!("    {line}"));
+            pam::lines(cluster.installation()).lines().for_each(|line| println!("    {line}"));
         }
         Self { cluster, provider, key }
     }
@@ -177,7 +176,7 @@ impl Story {
             self.cluster.folder().path().display(),
             self.cluster.port
         );
-        let program = self.cluster.workshop.installation.program("psql");
+        let program = self.cluster.installation().program("psql");
         let output = psql_with(&program, &[], &connection, None, command);
         show(&output);
         assert!(output.success, "the superuser could not: {command}");
@@ -206,7 +205,7 @@ impl Story {
             "$ PGPASSWORD=$(cat {token}.token) psql \"host=… sslmode=verify-full user='{role}'\" -c \"{command}\""
         );
         let token = std::fs::read_to_string(self.cluster.path(&format!("{token}.token"))).unwrap_or_default();
-        let program = self.cluster.workshop.installation.program("psql");
+        let program = self.cluster.installation().program("psql");
         let output = psql_with(&program, &[], &self.connection(role), Some(&token), command);
         show(&output);
         output.success

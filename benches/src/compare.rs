@@ -1,78 +1,84 @@
-//! Two builds of the library side by side: each in an installation of PostgreSQL of its own and a server of its own, which clients
-//! log in to in turn. What one costs more than the other is far less than what a login varies by, so there are many.
+//! Two builds of the library side by side: each in an installation of PostgreSQL and a server of its
+//! own, to which clients log in in turn. The difference is far less than the variation of a login, so
+//! there are many logins.
 
 use std::fs;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use testbed::client::{Asked, Outcome};
-use testbed::cluster::{Cluster, Installation, Setup, Workshop};
+use testbed::client::{AuthRequest, Outcome};
+use testbed::cluster::Cluster;
 use testbed::door::Door;
 use testbed::idp::Provider;
-use testbed::issuer::{PERSON, Signer, unix_now, user_v1};
+use testbed::installation::Installation;
+use testbed::issuer::{PERSON, unix_now, user_v1};
+use testbed::scene::{KEY, Scene};
+use testbed::template::Template;
 
 use crate::logins::{Kind, hba};
 
-/// Logins of each kind at each server, in so many goes.
+/// Logins of each kind at each server in one round.
 const LOGINS: usize = 500;
-const GOES: usize = 10;
+const ROUNDS: usize = 10;
 
-/// The first ones warm caches that a server in use has warm.
+/// The first logins fill the caches that are full in a server in use.
 const WARM_UP: usize = 50;
 
-/// By the door that every server and every build has; `trust` shows what else there is between the two.
+/// A login by the door that every server and every build has. `trust` shows the other differences
+/// between the two.
 const TOKEN: Kind = Kind::Token(Door::Password);
 
-/// What may have been added to an admission, in microseconds.
+/// How much longer an admission may take, in microseconds.
 const BUDGET: f64 = 20.0;
 
 /// The unit of times in `/proc/…/stat`, in milliseconds, on every Linux.
 const TICK: f64 = 10.0;
 
-/// A server with one of the two.
+/// A server with one of the two builds.
 struct Side {
     cluster: Cluster,
     _provider: Provider,
 }
 
 impl Side {
-    fn new(installation: Installation, key: &Arc<Signer>) -> Self {
-        let workshop = Arc::new(Workshop::of(installation));
-        let provider = Provider::start(&workshop.authority, vec![Arc::clone(key)], 0);
+    fn new(installation: Installation) -> Self {
+        let template = Arc::new(Template::new(installation));
         let settings =
             "autovacuum = off\nlog_min_messages = warning\nlog_statement = none\nlog_connections = off\n";
-        let setup =
-            Setup { settings: settings.to_owned(), hba: hba(&[Kind::Trust, TOKEN], "none"), preload: None };
-        let cluster = Cluster::running_at(Door::Password, &workshop, &provider, setup);
+        let scene =
+            Scene::from_template(&template).settings(settings).hba(hba(&[Kind::Trust, TOKEN], "none"));
+        let (cluster, provider) = scene.start();
         cluster.sql(&format!("CREATE ROLE {} LOGIN", Kind::Trust.role()));
         let role = TOKEN.role();
         cluster.sql(&format!("SELECT azure_ad_auth.create_principal('{role}', '{PERSON}', 'user')"));
         Self { cluster, _provider: provider }
     }
 
-    /// Logs in, and out. In milliseconds, the time until the client is ready for queries, and that since it was asked for its token.
+    /// Logs in and out. Returns the time in milliseconds until the client is ready for queries: from the
+    /// beginning, and from the request for its token.
     fn timed(&self, kind: Kind, token: &str) -> [f64; 2] {
         let begin = Instant::now();
         let mut client = self.cluster.client();
         client.start(&[("user", kind.role()), ("database", "postgres")]).expect("a connection");
-        let asked = client.asked();
+        let request = client.auth_request();
         let middle = Instant::now();
-        let outcome = match asked {
-            Asked::Password => client.answer(token),
-            Asked::Nothing(outcome) => outcome,
-            asked => panic!("the server asks for something else: {asked:?}"),
+        let outcome = match request {
+            AuthRequest::Password => client.answer(token),
+            AuthRequest::Finished(outcome) => outcome,
+            request => panic!("the server asks for something else: {request:?}"),
         };
         let times = [begin.elapsed(), middle.elapsed()];
         assert_eq!(outcome, Outcome::Ready);
         times.map(|time| time.as_secs_f64() * 1_000.0)
     }
 
-    /// Milliseconds that processes of the server have been running, of those that have ended.
+    /// Returns the milliseconds for which those processes of the server ran that have ended.
     fn on_core(&self) -> f64 {
         let text =
             fs::read_to_string(format!("/proc/{}/stat", self.cluster.pid())).expect("a running server");
-        // cutime and cstime, the 16th and 17th field (proc(5)); the second one ends with the only parenthesis.
+        // cutime and cstime are the 16th and the 17th field (proc(5)). The second field ends with the only
+        // parenthesis.
         let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
         let ticks = fields.skip(13).take(2).map(|field| field.parse::<u32>().expect("ticks"));
         ticks.map(f64::from).sum::<f64>() * TICK
@@ -88,12 +94,12 @@ struct Costs {
 }
 
 impl Costs {
-    /// One go of logins, in turn.
+    /// Adds one round of logins, at the two servers in turn.
     fn add(&mut self, sides: &[Side; 2], kind: Kind, token: &str) {
         let before = on_cores(sides);
         for round in 0..LOGINS {
             let (mut whole, mut from_token) = ([0.0; 2], [0.0; 2]);
-            // A backend ends while the next one begins; so each comes after each as often.
+            // A backend ends while the next one begins, so each side comes first equally often.
             for place in [round % 2, 1 - round % 2] {
                 [whole[place], from_token[place]] = sides[place].timed(kind, token);
             }
@@ -113,7 +119,7 @@ impl Costs {
 }
 
 fn on_cores(sides: &[Side; 2]) -> [f64; 2] {
-    // The last process ends after its client has gone.
+    // The last process ends after its client has disconnected.
     sleep(Duration::from_millis(200));
     sides.each_ref().map(Side::on_core)
 }
@@ -123,17 +129,16 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// The medians of pairs at each side, and that of what the second one is more, which is what noise disturbs least.
+/// Returns the median of each side, and the median of the differences, which noise disturbs least.
 fn medians(pairs: &[[f64; 2]]) -> [f64; 3] {
     let of = |what: fn(&[f64; 2]) -> f64| median(pairs.iter().map(what).collect());
     [of(|pair| pair[0]), of(|pair| pair[1]), of(|pair| pair[1] - pair[0])]
 }
 
-/// Compares the chosen installation's library with another one's.
+/// Compares the library of the chosen installation with that of another one.
 pub(crate) fn report(other: &str) {
-    let key = Arc::new(Signer::new("key-1"));
-    let token = key.token(&user_v1(unix_now()));
-    let sides = [Installation::of(other), Installation::chosen()].map(|side| Side::new(side, &key));
+    let token = KEY.token(&user_v1(unix_now()));
+    let sides = [Installation::of(other), Installation::chosen()].map(Side::new);
     let (mut trusted, mut tokens) = (Costs::default(), Costs::default());
     for _ in 0..WARM_UP {
         for side in &sides {
@@ -141,13 +146,13 @@ pub(crate) fn report(other: &str) {
             side.timed(TOKEN, &token);
         }
     }
-    for _ in 0..GOES {
+    for _ in 0..ROUNDS {
         trusted.add(&sides, Kind::Trust, &token);
         tokens.add(&sides, TOKEN, &token);
     }
     println!(
         "\n{} logins of each kind in turn at each of two servers, TLS on loopback, a token of {} bytes\n",
-        LOGINS * GOES,
+        LOGINS * ROUNDS,
         token.len()
     );
     println!("| | the other library, ms | this one, ms | more, µs |");
@@ -163,12 +168,12 @@ pub(crate) fn report(other: &str) {
     row("`trust`, the server's time on a core, means", mean(trusted.on_core_each()));
     row("token, the server's time on a core, means", mean(tokens.on_core_each()));
     let verdict = if more <= BUDGET { "held" } else { "MISSED" };
-    // How far the goes lie apart says what the verdict is worth.
-    let goes = tokens.from_token.chunks(LOGINS).map(|go| medians(go)[2] * 1_000.0);
+    // The spread of the rounds shows how reliable the verdict is.
+    let rounds = tokens.from_token.chunks(LOGINS).map(|round| medians(round)[2] * 1_000.0);
     let (least, most) =
-        goes.fold((f64::MAX, f64::MIN), |(least, most), more| (least.min(more), most.max(more)));
+        rounds.fold((f64::MAX, f64::MIN), |(least, most), more| (least.min(more), most.max(more)));
     println!(
         "\nbudget: an admission takes at most {BUDGET} µs longer: {verdict}, {more:+.0}, between {least:+.0} and {most:+.0} in \
-         {GOES} goes"
+         {ROUNDS} rounds"
     );
 }

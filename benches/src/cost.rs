@@ -17,7 +17,7 @@ pub(crate) struct Medians(Vec<(Kind, f64)>);
 impl Medians {
     /// Of logins in turn.
     pub(crate) fn measure(logins: &Logins<'_>) -> Self {
-        let kinds = Kind::all(&logins.cluster.workshop.installation);
+        let kinds = Kind::all(logins.cluster.installation());
         let mut times = vec![Vec::new(); kinds.len()];
         for round in 0..LOGINS + WARM_UP {
             // A backend ends while the next one begins; so each kind comes after each other one as often.
@@ -57,7 +57,7 @@ pub(crate) fn report(logins: &Logins<'_>, medians: &Medians) {
     let (trust, scram) = (medians.of(Kind::Trust), medians.of(Kind::Scram));
     println!(
         "\nPostgreSQL {}, {LOGINS} logins of each kind in turn, TLS on loopback, a token of {} bytes, medians\n",
-        logins.cluster.workshop.installation.major,
+        logins.cluster.installation().major,
         logins.token.len()
     );
     println!("| login by | ms | more than `trust`, ms | of SCRAM |");

@@ -1,29 +1,30 @@
-//! What a login costs, and whether one is lost, while something goes on with the keys.
+//! What a login costs, and whether any is refused, while keys are fetched.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use testbed::client::Outcome;
-use testbed::cluster::eventually;
 use testbed::door::Door;
-use testbed::idp::{Manners, Provider};
+use testbed::idp::{Behavior, Provider};
 use testbed::issuer::{Signer, unix_now, user_v1};
+use testbed::waits::eventually;
 
 use crate::logins::{Kind, Logins, median};
 
-/// Logins of each kind in each weather.
+/// Logins of each kind in each situation.
 const LOGINS: usize = 300;
 
-/// By the door that every server has.
+/// A login by the door that every server has.
 const TOKEN: Kind = Kind::Token(Door::Password);
 
 /// Logins while keys are fetched.
-const CROWD: usize = 8_000;
+const MANY_LOGINS: usize = 8_000;
 
-/// How many at a time.
+/// Clients at a time.
 const THREADS: usize = 4;
 
-/// Medians of logins by `trust` and by a token in turn, in each weather: what a token costs more is ours.
+/// Prints the medians of logins by `trust` and by a token, in turn, in each situation. The difference is
+/// the cost of this library.
 pub(crate) fn report(logins: &Logins<'_>, provider: &Provider) {
     println!("\n{LOGINS} logins of each kind in turn, medians, while …\n");
     println!("| … | `trust`, ms | token, ms | more, ms |");
@@ -32,37 +33,37 @@ pub(crate) fn report(logins: &Logins<'_>, provider: &Provider) {
     row(logins, "nothing goes on");
     cluster.set("azure_ad_auth.key_refresh_interval", "1s");
     row(logins, "keys are fetched every second");
-    provider.behave(Manners::Hang);
+    provider.behave(Behavior::Hang);
     assert!(eventually(|| cluster.sql("SELECT fetching FROM azure_ad_auth.key_status") == "t"));
     row(logins, "a fetch hangs");
-    provider.behave(Manners::Status(503, ""));
+    provider.behave(Behavior::Status(503, ""));
     assert!(eventually(|| cluster.sql("SELECT state FROM azure_ad_auth.key_status") == "failing"));
     row(logins, "fetching fails every second");
-    provider.behave(Manners::Good);
+    provider.behave(Behavior::Good);
     cluster.sql("ALTER SYSTEM RESET azure_ad_auth.key_refresh_interval");
     cluster.reload();
-    in_a_storm(logins);
+    under_attack(logins);
 }
 
-/// A client beside logs in with an unknown key, again and again.
-fn in_a_storm(logins: &Logins<'_>) {
+/// Another client logs in again and again with a token of an unknown key.
+fn under_attack(logins: &Logins<'_>) {
     let unknown = Signer::new("key-2").token(&user_v1(unix_now()));
-    let storm = Logins { token: &unknown, ..*logins };
+    let attack = Logins { token: &unknown, ..*logins };
     let (done, before) = (AtomicBool::new(false), fetches(logins));
     let refused = thread::scope(|scope| {
         let attacker = scope.spawn(|| {
             let mut refused = 0_u64;
             while !done.load(Ordering::SeqCst) {
-                assert_ne!(storm.once(TOKEN), Outcome::Ready);
+                assert_ne!(attack.once(TOKEN), Outcome::Ready);
                 refused += 1;
             }
             refused
         });
-        row(logins, "one client storms with an unknown key");
+        row(logins, "another client tries tokens of an unknown key");
         done.store(true, Ordering::SeqCst);
         attacker.join().expect("a thread")
     });
-    println!("\nthe storm: {refused} refused, {} fetches", fetches(logins) - before);
+    println!("\nthe other client: {refused} refused, {} fetches", fetches(logins) - before);
 }
 
 fn fetches(logins: &Logins<'_>) -> u64 {
@@ -79,14 +80,14 @@ fn row(logins: &Logins<'_>, name: &str) {
     println!("| {name} | {trust:.2} | {token:.2} | {:+.2} |", token - trust);
 }
 
-/// Many logins while the keys are fetched every second: how many of them are refused.
+/// Prints how many of many logins are refused while the keys are fetched every second.
 pub(crate) fn report_refused(logins: &Logins<'_>) {
     logins.cluster.set("azure_ad_auth.key_refresh_interval", "1s");
-    let each = CROWD / THREADS;
+    let each = MANY_LOGINS / THREADS;
     let refused: usize = thread::scope(|scope| {
         let login = || (0..each).filter(|_| logins.once(TOKEN) != Outcome::Ready).count();
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(login)).collect();
         threads.into_iter().map(|thread| thread.join().expect("a thread")).sum()
     });
-    println!("\n{CROWD} logins while keys are fetched every second: {refused} refused");
+    println!("\n{MANY_LOGINS} logins while keys are fetched every second: {refused} refused");
 }

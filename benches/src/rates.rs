@@ -15,7 +15,7 @@ const LOGINS: usize = 640;
 
 pub(crate) fn report(logins: &Logins<'_>, roles: usize) {
     println!("\nlogins per second with {roles} linked roles, {LOGINS} each\n");
-    let kinds = Kind::all(&logins.cluster.workshop.installation);
+    let kinds = Kind::all(logins.cluster.installation());
     let row = |first: &str, cells: Vec<String>| println!("| {first} | {} |", cells.join(" | "));
     row("clients", kinds.iter().map(|kind| kind.name().to_owned()).collect());
     row("---", kinds.iter().map(|_| "---".to_owned()).collect());

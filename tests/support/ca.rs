@@ -25,7 +25,7 @@ pub struct Identity {
 }
 
 impl Authority {
-    /// A new one.
+    /// Makes an authority.
     pub fn new(name: &str) -> Self {
         let mut parameters = CertificateParams::new(Vec::new()).expect("no names");
         parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
@@ -36,22 +36,22 @@ impl Authority {
         Self { issuer: Issuer::new(parameters, key), certificate }
     }
 
-    /// The authority's own certificate.
+    /// Returns the authority's own certificate.
     pub fn pem(&self) -> String {
         self.certificate.pem()
     }
 
-    /// A certificate for `localhost`, `db.example.com` and 127.0.0.1.
+    /// Makes a certificate for `localhost`, `db.example.com` and 127.0.0.1.
     pub fn identity(&self) -> Identity {
         self.sign(parameters(true))
     }
 
-    /// One that is not for 127.0.0.1.
+    /// Makes a certificate that is not for 127.0.0.1.
     pub fn identity_of_another_host(&self) -> Identity {
         self.sign(parameters(false))
     }
 
-    /// One whose time is over.
+    /// Makes a certificate that has expired.
     pub fn expired_identity(&self) -> Identity {
         let mut parameters = parameters(true);
         parameters.not_before = date_time_ymd(2020, 1, 1);
@@ -71,7 +71,7 @@ impl Authority {
         }
     }
 
-    /// A client that trusts this authority and no other.
+    /// Returns the configuration of a client that trusts this authority and no other.
     pub fn client(&self) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.der().clone()).expect("a certificate");
@@ -85,7 +85,7 @@ impl Authority {
     }
 }
 
-/// For `localhost`, `db.example.com` and, if so wished, 127.0.0.1.
+/// Returns parameters for `localhost`, `db.example.com` and, if `loopback` is set, 127.0.0.1.
 fn parameters(loopback: bool) -> CertificateParams {
     let names = vec!["localhost".to_owned(), "db.example.com".to_owned()];
     let mut parameters = CertificateParams::new(names).expect("a host name");
@@ -96,7 +96,8 @@ fn parameters(loopback: bool) -> CertificateParams {
 }
 
 impl Identity {
-    /// One that nobody but itself has signed. `is_ca`: as `openssl req -x509` makes it, unless it is told CA:FALSE.
+    /// Makes a self-signed certificate. With `is_ca` it is as `openssl req -x509` makes it, unless told
+    /// CA:FALSE.
     pub fn self_signed(is_ca: bool) -> Self {
         let mut parameters = parameters(true);
         let constraints = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -111,12 +112,12 @@ impl Identity {
         }
     }
 
-    /// The certificate as bytes (DER).
+    /// Returns the certificate as DER.
     pub fn certificate_der(&self) -> &[u8] {
         &self.certificate
     }
 
-    /// A server that shows this certificate.
+    /// Returns the configuration of a server that presents this certificate.
     pub fn server(&self) -> Arc<ServerConfig> {
         let config =
             ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))

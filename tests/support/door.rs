@@ -1,7 +1,8 @@
-//! The doors: which lines of pg_hba.conf lead to azure_ad_auth, and how a client is asked for its token there.
+//! The doors: which lines of pg_hba.conf lead to azure_ad_auth, and how the server asks for a token
+//! there.
 
-use crate::client::Asked;
-use crate::cluster::Installation;
+use crate::client::AuthRequest;
+use crate::installation::Installation;
 use crate::issuer::TENANT;
 
 /// A way for a token to reach the server.
@@ -16,14 +17,14 @@ pub enum Door {
 }
 
 impl Door {
-    /// Those an installation has.
+    /// Returns the doors that an installation has.
     pub fn all(installation: &Installation) -> Vec<Self> {
         let pam = installation.pg_config("--configure").contains("--with-pam");
         let doors = [(Self::Password, true), (Self::Pam, pam), (Self::OAuth, installation.major >= 18)];
         doors.into_iter().filter(|(_, there)| *there).map(|(door, _)| door).collect()
     }
 
-    /// As the log calls it.
+    /// Returns its name in the log.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Password => "password",
@@ -32,7 +33,7 @@ impl Door {
         }
     }
 
-    /// The method of its lines in pg_hba.conf.
+    /// Returns the method of its lines in pg_hba.conf.
     pub const fn method(self) -> &'static str {
         match self {
             Self::Password => "trust",
@@ -41,15 +42,16 @@ impl Door {
         }
     }
 
-    /// How it asks for a token.
-    pub const fn asks(self) -> Asked {
+    /// Returns how it asks for a token.
+    pub const fn auth_request(self) -> AuthRequest {
         match self {
-            Self::Password | Self::Pam => Asked::Password,
-            Self::OAuth => Asked::Bearer,
+            Self::Password | Self::Pam => AuthRequest::Password,
+            Self::OAuth => AuthRequest::Bearer,
         }
     }
 
-    /// The longest token that its message can hold: 65,535 bytes with their length, less what surrounds the token.
+    /// Returns the length of the longest token that its message can hold: 65,535 bytes with their
+    /// length, less what surrounds the token.
     pub const fn longest_token(self) -> usize {
         match self {
             Self::Password | Self::Pam => 65_530,
@@ -57,7 +59,7 @@ impl Door {
         }
     }
 
-    /// The method and its options, as a line of pg_hba.conf ends. Only PAM has a service.
+    /// Returns the method and its options, as a line of pg_hba.conf ends. Only PAM has a service.
     pub fn clause(self, service: &str) -> String {
         match self {
             Self::Password => "trust".to_owned(),
@@ -69,7 +71,8 @@ impl Door {
         }
     }
 
-    /// What pg_hba.conf has, with `clause` for Azure AD roles: encrypted and not, and passwords for others.
+    /// Returns a pg_hba.conf with `clause` for Azure AD roles, encrypted or not, and passwords for
+    /// others.
     pub fn hba(clause: &str) -> String {
         format!(
             "local all,replication postgres trust\n\
@@ -79,7 +82,7 @@ impl Door {
         )
     }
 
-    /// What postgresql.conf has for it.
+    /// Returns what postgresql.conf needs for it.
     pub const fn settings(self) -> &'static str {
         match self {
             Self::Password | Self::Pam => "",

@@ -1,10 +1,11 @@
-//! Three-sided expectations: what the client reads, what the log has, what the log lacks.
+//! Expectations of three sides: what the client reads, what the log contains, and what it must not
+//! contain.
 
 use crate::client::{Outcome, ServerError};
 use crate::cluster::Cluster;
 use crate::door::Door;
 
-/// What a refused client is told and what the administrator finds.
+/// What a refused client reads, and what an administrator finds in the log.
 #[derive(Debug, Clone, Copy)]
 pub struct Refusal<'t> {
     /// The stable code.
@@ -15,11 +16,25 @@ pub struct Refusal<'t> {
     pub message: &'t str,
     /// The client's hint, whole.
     pub hint: Option<&'t str>,
-    /// What the log line has besides the code and the role: `name=value`.
+    /// What the line of the log contains besides the code and the role: `name=value`.
     pub facts: &'t [&'t str],
 }
 
-/// Logs in by the raw client and by psql, and expects both to be refused alike. By OAUTHBEARER psql takes no token from outside.
+impl<'t> Refusal<'t> {
+    /// Returns a refusal as most tokens get it: SQLSTATE 28P01 (invalid_password), without a hint.
+    pub const fn sqlstate_28p01(code: &'t str, message: &'t str, facts: &'t [&'t str]) -> Self {
+        Self { code, sqlstate: "28P01", message, hint: None, facts }
+    }
+
+    /// Returns a refusal that does not depend on the token: SQLSTATE 28000
+    /// (invalid_authorization_specification), without a hint.
+    pub const fn sqlstate_28000(code: &'t str, message: &'t str, facts: &'t [&'t str]) -> Self {
+        Self { code, sqlstate: "28000", message, hint: None, facts }
+    }
+}
+
+/// Logs in by the raw client and by psql, and expects both to be refused in the same way. By
+/// OAUTHBEARER psql cannot be given a token.
 pub fn refused(cluster: &Cluster, role: &str, token: &str, expected: &Refusal<'_>) {
     let mark = cluster.log_mark();
     let outcome = cluster.login(role, token);
@@ -29,7 +44,7 @@ pub fn refused(cluster: &Cluster, role: &str, token: &str, expected: &Refusal<'_
     }
     let mark = cluster.log_mark();
     let output = cluster.psql(role, token, "SELECT 1");
-    assert!(!output.success, "psql was let in as {role}");
+    assert!(!output.success, "psql was admitted as {role}");
     assert!(output.stderr.contains(&format!("FATAL:  {}", expected.message)), "{}", output.stderr);
     if let Some(hint) = expected.hint {
         assert!(output.stderr.contains(&format!("HINT:  {hint}")), "{}", output.stderr);
@@ -53,24 +68,30 @@ pub fn check_refusal(
         detail: None,
         hint: expected.hint.map(str::to_owned),
     });
-    assert_eq!(*outcome, wanted, "code {}; the log has:\n{}", expected.code, ours(&cluster.log_since(mark)));
+    assert_eq!(
+        *outcome,
+        wanted,
+        "code {}; the log has:\n{}",
+        expected.code,
+        without_debug(&cluster.log_since(mark))
+    );
     check_log(cluster, mark, role, token, expected);
 }
 
-/// Expects the log from `mark` on to have the line of a refusal at the cluster's door, and nowhere the token. Facts with a
-/// method are about another one than the door's.
+/// Expects the log after `mark` to contain the line of a refusal at the cluster's door, and the token
+/// nowhere. If a fact names a method, the line is about that method and not about the door's.
 pub fn check_log(cluster: &Cluster, mark: usize, role: &str, token: &str, expected: &Refusal<'_>) {
     let log = cluster.log_since(mark);
     let code = format!("refused code={} ", expected.code);
-    let line = ours(&log)
+    let line = without_debug(&log)
         .lines()
         .find(|line| line.contains("azure_ad_auth: ") && line.contains(&code))
         .map(str::to_owned);
-    let line = line.unwrap_or_else(|| panic!("no line with{code} in the log:\n{}", ours(&log)));
+    let line = line.unwrap_or_else(|| panic!("no line with{code} in the log:\n{}", without_debug(&log)));
     let shown: String = role.chars().flat_map(char::escape_debug).collect();
     assert!(line.contains(&shown), "no role {shown}: {line}");
     if !expected.facts.iter().any(|fact| fact.starts_with("method=")) {
-        let place = place(cluster.door);
+        let place = door_and_method(cluster.door);
         assert!(line.contains(&format!(" {place}")), "no {place}: {line}");
     }
     for fact in expected.facts {
@@ -79,13 +100,13 @@ pub fn check_log(cluster: &Cluster, mark: usize, role: &str, token: &str, expect
     lacks_token(cluster, token);
 }
 
-/// Where a login was tried, as lines of the log say it.
-pub fn place(door: Door) -> String {
+/// Returns the door and the method of a login as lines of the log have them.
+pub fn door_and_method(door: Door) -> String {
     format!("door={} method={}", door.name(), door.method())
 }
 
-/// Lines of the log without the ids of sessions, which nobody can know before.
-pub fn without_sessions(log: &str) -> String {
+/// Returns lines of the log without the ids of sessions, which are different in each run.
+pub fn without_session_ids(log: &str) -> String {
     let mut parts = log.split(" session=");
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -94,12 +115,13 @@ pub fn without_sessions(log: &str) -> String {
     text
 }
 
-/// Expects no piece of a token's signature, and no claims of it, anywhere in the log.
+/// Expects the log to contain no piece of a token: neither of its claims nor of its signature.
 pub fn lacks_token(cluster: &Cluster, token: &str) {
     const LENGTH: usize = 24;
     let log = cluster.log();
     let encodes = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
-    // Where a piece of base64url can be: little of the log, and a long token has thousands of pieces.
+    // Only long words can contain a piece of base64url. Searching them alone saves time, because a long
+    // token has thousands of pieces.
     let words: Vec<_> = log.split(|c| !encodes(c)).filter(|word| word.len() >= LENGTH).collect();
     let words = words.join(" ");
     for part in token.split('.').filter(|part| part.len() >= LENGTH) {
@@ -113,12 +135,13 @@ pub fn lacks_token(cluster: &Cluster, token: &str) {
     assert!(token.len() < 6 || !log.contains(token), "the token is in the log");
 }
 
-/// Logs in by the raw client and by psql, and expects both to be let in. By OAUTHBEARER psql takes no token from outside.
+/// Logs in by the raw client and by psql, and expects both to be admitted. By OAUTHBEARER psql cannot
+/// be given a token.
 pub fn admitted(cluster: &Cluster, role: &str, token: &str) {
     let mark = cluster.log_mark();
     let mut client = cluster.client();
     let outcome = client.login(&[("user", role), ("database", "postgres")], token);
-    assert_eq!(outcome, Outcome::Ready, "{}", ours(&cluster.log_since(mark)));
+    assert_eq!(outcome, Outcome::Ready, "{}", without_debug(&cluster.log_since(mark)));
     assert_eq!(client.query("SELECT session_user").as_deref(), Ok(&[Some(role.to_owned())][..]));
     drop(client);
     if cluster.door != Door::OAuth {
@@ -129,8 +152,8 @@ pub fn admitted(cluster: &Cluster, role: &str, token: &str) {
     lacks_token(cluster, token);
 }
 
-/// The lines of a log that are about logins, without the debugging ones.
-pub fn ours(log: &str) -> String {
+/// Returns the lines of a log without the debugging ones.
+pub fn without_debug(log: &str) -> String {
     let lines: Vec<_> = log
         .lines()
         .filter(|line| {

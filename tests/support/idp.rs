@@ -1,38 +1,47 @@
-//! A local identity provider: HTTPS, the document shapes of Entra, and bad manners on demand.
+//! A local identity provider: HTTPS, documents of the shapes of Entra, and faulty behavior on demand.
+
+mod device_flow;
+mod http;
+mod keys;
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use serde_json::{Value, json};
 
 use crate::ca::{Authority, Identity};
-use crate::issuer::{OTHER_TENANT, Signer, TENANT, unix_now, with};
+use crate::issuer::{Signer, TENANT};
+use crate::listener::{Bound, Listener};
+
+use http::{read_request, response};
+
+pub use device_flow::DeviceFlow;
+pub(crate) use http::read_head;
 
 /// How the provider answers a request for keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Manners {
-    /// As Entra does.
+pub enum Behavior {
+    /// Answers as Entra does.
     Good,
-    /// Good, but only after a while.
+    /// Answers as Entra does, after a delay.
     Slow(Duration),
-    /// Takes the request and never answers.
+    /// Reads the request and never answers.
     Hang,
-    /// A status, with further header lines.
+    /// Answers with a status and further header lines.
     Status(u16, &'static str),
-    /// This body, whatever it is.
+    /// Answers with this body.
     Body(String),
     /// Announces more than it sends.
     Cut,
     /// Hangs up before the TLS handshake.
     HangUp,
-    /// Takes the connection and neither reads nor says anything.
+    /// Accepts the connection and neither reads nor writes.
     Silent,
-    /// Answers in clear where a TLS handshake is expected.
+    /// Answers in clear text where a TLS handshake is expected.
     Plain,
     /// Sends its body a byte at a time, and never ends.
     Drip,
@@ -40,24 +49,12 @@ pub enum Manners {
     EndlessHead,
 }
 
-/// What has come of acquiring a token by the device flow (RFC 8628).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DeviceFlow {
-    /// The client that began it last.
-    pub client: String,
-    /// The scope it asked for.
-    pub scope: String,
-    /// How often it has asked whether the user has signed in.
-    pub polls: usize,
-    token: String,
-}
-
 struct State {
     /// By how many seconds its clock is ahead.
     clock_ahead: AtomicI64,
     port: u16,
     device_flow: Mutex<DeviceFlow>,
-    manners: Mutex<Manners>,
+    behavior: Mutex<Behavior>,
     tls: Mutex<Arc<ServerConfig>>,
     keys: Mutex<Vec<Arc<Signer>>>,
     requests: AtomicUsize,
@@ -67,83 +64,74 @@ struct State {
 /// A running provider. Stops when dropped.
 pub struct Provider {
     state: Arc<State>,
-    port: u16,
+    listener: Listener,
 }
 
 impl Provider {
-    /// Starts one on a free port of 127.0.0.1, or on a given one.
+    /// Starts a provider on a port of 127.0.0.1, or on a free one if `port` is 0.
     pub fn start(authority: &Authority, keys: Vec<Arc<Signer>>, port: u16) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", port)).expect("a port");
-        let port = listener.local_addr().expect("an address").port();
+        let bound = Bound::new(port);
         let state = Arc::new(State {
             clock_ahead: AtomicI64::new(0),
-            port,
+            port: bound.port(),
             device_flow: Mutex::default(),
-            manners: Mutex::new(Manners::Good),
+            behavior: Mutex::new(Behavior::Good),
             tls: Mutex::new(authority.identity().server()),
             keys: Mutex::new(keys),
             requests: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
         });
         let shared = Arc::clone(&state);
-        thread::spawn(move || {
-            for connection in listener.incoming().flatten() {
-                if shared.stopped.load(Ordering::SeqCst) {
-                    return;
-                }
-                let shared = Arc::clone(&shared);
-                thread::spawn(move || serve(connection, &shared));
-            }
-        });
-        Self { state, port }
+        let listener = bound.serve(move |connection| serve(connection, &shared));
+        Self { state, listener }
     }
 
-    /// Its address, as a setting takes it.
+    /// Returns its address, as a setting takes it.
     pub fn url(&self) -> String {
-        url(self.port)
+        url(self.port())
     }
 
-    /// The issuer that its discovery document names.
+    /// Returns the issuer that its discovery document names.
     pub fn issuer(&self) -> String {
-        issuer(self.port)
+        issuer(self.port())
     }
 
-    /// The access token that a device flow ends with from now on.
+    /// Sets the access token with which device flows end from now on.
     pub fn grant(&self, token: &str) {
         token.clone_into(&mut lock(&self.state.device_flow).token);
     }
 
-    /// Has its clock be ahead of the machine's by so many seconds.
+    /// Sets its clock ahead of the machine's by so many seconds.
     pub fn set_clock_ahead(&self, seconds: i64) {
         self.state.clock_ahead.store(seconds, Ordering::SeqCst);
     }
 
-    /// How the last device flow has gone.
+    /// Returns the state of the last device flow.
     pub fn device_flow(&self) -> DeviceFlow {
         lock(&self.state.device_flow).clone()
     }
 
-    /// Its port.
+    /// Returns its port.
     pub const fn port(&self) -> u16 {
-        self.port
+        self.listener.port()
     }
 
-    /// How many requests for keys it has seen.
+    /// Returns how many requests for keys it has received.
     pub fn requests(&self) -> usize {
         self.state.requests.load(Ordering::SeqCst)
     }
 
     /// Changes how it answers from now on.
-    pub fn behave(&self, manners: Manners) {
-        *lock(&self.state.manners) = manners;
+    pub fn behave(&self, behavior: Behavior) {
+        *lock(&self.state.behavior) = behavior;
     }
 
-    /// Changes the certificate it shows from now on.
-    pub fn show(&self, identity: &Identity) {
+    /// Changes the certificate that it presents from now on.
+    pub fn present(&self, identity: &Identity) {
         *lock(&self.state.tls) = identity.server();
     }
 
-    /// Changes the keys it publishes from now on.
+    /// Changes the keys that it publishes from now on.
     pub fn publish(&self, keys: Vec<Arc<Signer>>) {
         *lock(&self.state.keys) = keys;
     }
@@ -152,8 +140,6 @@ impl Provider {
 impl Drop for Provider {
     fn drop(&mut self) {
         self.state.stopped.store(true, Ordering::SeqCst);
-        // So that the listening thread looks.
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
 }
 
@@ -170,35 +156,37 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn serve(mut connection: TcpStream, state: &State) {
-    let _ = connection.set_read_timeout(Some(Duration::from_mins(1)));
-    if *lock(&state.manners) == Manners::Silent {
+    let behavior = lock(&state.behavior).clone();
+    if [Behavior::Silent, Behavior::HangUp, Behavior::Plain].contains(&behavior) {
         state.requests.fetch_add(1, Ordering::SeqCst);
-        return detain(&mut connection, &Manners::Silent, state);
     }
-    if *lock(&state.manners) == Manners::HangUp {
-        state.requests.fetch_add(1, Ordering::SeqCst);
-        return;
+    match behavior {
+        Behavior::Silent => detain(&mut connection, &Behavior::Silent, state),
+        Behavior::HangUp => {}
+        Behavior::Plain => {
+            // What the client sent is read first, or closing would reset the connection before the
+            // client has read the answer.
+            let _ = connection.read(&mut [0; 4_096]);
+            let _ = connection.write_all(response(400, "", "no TLS here").as_bytes());
+        }
+        _ => serve_tls(connection, state),
     }
-    if *lock(&state.manners) == Manners::Plain {
-        state.requests.fetch_add(1, Ordering::SeqCst);
-        // What the client said first is read, or closing would reset the connection before the answer is.
-        let _ = connection.read(&mut [0; 4_096]);
-        let _ = connection.write_all(response(400, "", "no TLS here").as_bytes());
-        return;
-    }
+}
+
+fn serve_tls(connection: TcpStream, state: &State) {
     let tls = Arc::clone(&lock(&state.tls));
     let Ok(session) = ServerConnection::new(tls) else { return };
     let mut stream = StreamOwned::new(session, connection);
     while let Some((path, form)) = read_request(&mut stream) {
-        let manners = lock(&state.manners).clone();
+        let behavior = lock(&state.behavior).clone();
         let answer = if path.contains("/discovery/") || path.contains("/keys") {
             state.requests.fetch_add(1, Ordering::SeqCst);
-            answer_for_keys(&manners, &path, state)
+            keys::answer_for_keys(&behavior, &path, state)
         } else {
-            Some(answer_to_client(&path, &form, state))
+            Some(device_flow::answer_to_client(&path, &form, state))
         };
         let Some(answer) = answer else {
-            return detain(&mut stream, &manners, state);
+            return detain(&mut stream, &behavior, state);
         };
         if stream.write_all(answer.as_bytes()).and_then(|()| stream.flush()).is_err() {
             return;
@@ -211,155 +199,19 @@ fn serve(mut connection: TcpStream, state: &State) {
     }
 }
 
-/// Sends nothing, or never enough, until these are no longer the provider's manners or the client is gone.
-fn detain(stream: &mut impl Write, manners: &Manners, state: &State) {
-    let (opening, more) = match manners {
-        Manners::Drip => ("HTTP/1.1 200 Whatever\r\ncontent-length: 1000000\r\n\r\n{", " ".to_owned()),
-        Manners::EndlessHead => ("HTTP/1.1 200 Whatever\r\nx-endless: ", "x".repeat(1_024)),
+/// Sends nothing, or never enough, until the provider's behavior changes or the client is gone.
+fn detain(stream: &mut impl Write, behavior: &Behavior, state: &State) {
+    let (opening, more) = match behavior {
+        Behavior::Drip => ("HTTP/1.1 200 Whatever\r\ncontent-length: 1000000\r\n\r\n{", " ".to_owned()),
+        Behavior::EndlessHead => ("HTTP/1.1 200 Whatever\r\nx-endless: ", "x".repeat(1_024)),
         _ => ("", String::new()),
     };
     let mut next = opening;
-    while !state.stopped.load(Ordering::SeqCst) && *lock(&state.manners) == *manners {
+    while !state.stopped.load(Ordering::SeqCst) && *lock(&state.behavior) == *behavior {
         if stream.write_all(next.as_bytes()).and_then(|()| stream.flush()).is_err() {
             return;
         }
         next = &more;
         thread::sleep(Duration::from_millis(20));
     }
-}
-
-/// The path and the body of the next request; none when the client is done.
-fn read_request(stream: &mut impl Read) -> Option<(String, String)> {
-    let head = read_head(stream)?;
-    let path = head.split(' ').nth(1)?.to_owned();
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
-    });
-    let mut body = vec![0; length.unwrap_or(0)];
-    stream.read_exact(&mut body).ok()?;
-    Some((path, String::from_utf8_lossy(&body).into_owned()))
-}
-
-/// The head of the next request; none when the client is done.
-pub(crate) fn read_head(stream: &mut impl Read) -> Option<String> {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        if head.len() > 16_384 || stream.read(&mut byte).ok()? == 0 {
-            return None;
-        }
-        head.push(byte[0]);
-    }
-    Some(String::from_utf8_lossy(&head).into_owned())
-}
-
-fn answer_for_keys(manners: &Manners, path: &str, state: &State) -> Option<String> {
-    match manners {
-        Manners::Hang | Manners::Silent | Manners::Drip | Manners::EndlessHead => None,
-        Manners::Slow(delay) => {
-            thread::sleep(*delay);
-            Some(key_document(path, state))
-        }
-        Manners::Good | Manners::HangUp | Manners::Plain => Some(key_document(path, state)),
-        Manners::Status(status, lines) => Some(response(*status, lines, "{\"error\":\"no\"}")),
-        Manners::Body(body) => Some(response(200, "", body)),
-        Manners::Cut => {
-            let whole = key_document(path, state);
-            let cut = whole.get(..whole.len() - 40).unwrap_or_default().to_owned();
-            Some(cut.replacen("\r\n", "\r\nconnection: close\r\n", 1))
-        }
-    }
-}
-
-/// The keys of the tenant. Version 1.0 documents do not say which issuer a key is for.
-fn key_document(path: &str, state: &State) -> String {
-    let known = [TENANT, OTHER_TENANT].iter().any(|tenant| path.starts_with(&format!("/{tenant}/")));
-    if !known && path != "/keys" {
-        return response(400, "", "{\"error\":\"invalid_tenant\"}");
-    }
-    let v2 = path.contains("/v2.0/");
-    let keys: Vec<Value> = lock(&state.keys)
-        .iter()
-        .map(|key| if v2 { key.jwk() } else { with(key.jwk(), "issuer", Value::Null) })
-        .collect();
-    let ahead = state.clock_ahead.load(Ordering::SeqCst);
-    let time = UNIX_EPOCH + Duration::from_secs((unix_now() + ahead).unsigned_abs());
-    let date = format!("date: {}\r\n", httpdate::fmt_http_date(time));
-    response(200, &date, &json!({ "keys": keys }).to_string())
-}
-
-const DEVICE_CODE: &str = "device-code-1";
-const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
-
-/// What a client that acquires a token is answered: OpenID Connect Discovery 1.0, then RFC 8628.
-fn answer_to_client(path: &str, form: &str, state: &State) -> String {
-    let base = format!("{}/{TENANT}", url(state.port));
-    let Some(path) = path.strip_prefix(&format!("/{TENANT}")) else { return response(404, "", "{}") };
-    let field = |name: &str| {
-        let mut fields = form.split('&').filter_map(|field| field.split_once('='));
-        fields.find(|(found, _)| *found == name).map(|(_, value)| decoded(value)).unwrap_or_default()
-    };
-    let refusal = |error: &str| response(400, "", &json!({ "error": error }).to_string());
-    let mut flow = lock(&state.device_flow);
-    let body = match path {
-        "/v2.0/.well-known/openid-configuration" => json!({
-            "issuer": issuer(state.port),
-            "token_endpoint": format!("{base}/oauth2/v2.0/token"),
-            "device_authorization_endpoint": format!("{base}/oauth2/v2.0/devicecode"),
-            "jwks_uri": format!("{base}/discovery/v2.0/keys"),
-            "grant_types_supported": ["authorization_code", DEVICE_GRANT],
-            "response_types_supported": ["code"],
-        }),
-        "/oauth2/v2.0/devicecode" => {
-            let token = std::mem::take(&mut flow.token);
-            *flow = DeviceFlow { client: field("client_id"), scope: field("scope"), polls: 0, token };
-            json!({
-                "device_code": DEVICE_CODE, "user_code": "ABCD1234",
-                "verification_uri": format!("{base}/devicelogin"), "interval": 1, "expires_in": 900,
-                "message": "sign in",
-            })
-        }
-        "/oauth2/v2.0/token" => {
-            let expected = [DEVICE_GRANT, DEVICE_CODE, &flow.client];
-            if ["grant_type", "device_code", "client_id"].map(field) != expected || flow.client.is_empty() {
-                return refusal("invalid_grant");
-            }
-            flow.polls += 1;
-            if flow.polls == 1 {
-                return refusal("authorization_pending");
-            }
-            json!({
-                "token_type": "Bearer", "scope": flow.scope, "expires_in": 3_600, "access_token": flow.token,
-            })
-        }
-        _ => return response(404, "", "{}"),
-    };
-    response(200, "", &body.to_string())
-}
-
-/// A value of a form as it was before it was encoded.
-fn decoded(value: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = value.as_bytes();
-    while let Some((first, more)) = rest.split_first() {
-        let code =
-            more.get(..2).and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
-        let (byte, taken) = match (first, code) {
-            (b'%', Some(byte)) => (byte, 3),
-            (b'+', _) => (b' ', 1),
-            _ => (*first, 1),
-        };
-        bytes.push(byte);
-        rest = rest.get(taken..).unwrap_or_default();
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn response(status: u16, lines: &str, body: &str) -> String {
-    format!(
-        "HTTP/1.1 {status} Whatever\r\n{lines}content-type: application/json; charset=utf-8\r\n\
-         content-length: {}\r\n\r\n{body}",
-        body.len()
-    )
 }

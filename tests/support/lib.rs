@@ -1,8 +1,9 @@
-//! What the tests, the demo and the benchmarks of azure_ad_auth stand on: scratch servers, a local identity provider, and
-//! clients that say exactly what they heard.
+//! The test bed of azure_ad_auth: scratch servers, a local identity provider, and clients that show
+//! exactly what a server sends. The tests, the demo and the benchmarks use it.
 //!
-//! Everything here is real: servers started from their own binaries, TLS with certificates made for the occasion, keys and
-//! tokens of the shapes Entra issues. Everything listens on 127.0.0.1 and is stopped by whoever started it.
+//! Everything here is real: servers started from their own binaries, TLS with certificates made for
+//! the run, keys and tokens of the shapes Entra issues. Everything listens on 127.0.0.1, and is stopped
+//! when its value is dropped.
 
 #![allow(
     clippy::missing_panics_doc,
@@ -17,9 +18,16 @@ pub mod cluster;
 pub mod door;
 pub mod expect;
 pub mod idp;
+pub mod installation;
 pub mod pam;
 pub mod pooler;
+pub mod port;
 pub mod proxy;
+pub mod scene;
 pub mod scratch;
+pub mod template;
+pub mod waits;
+
+mod listener;
 
 pub use issuer;

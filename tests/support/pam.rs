@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::cluster::Installation;
+use crate::installation::Installation;
 use crate::scratch::server_ids;
 
 /// A service with a name of its own. Its file is removed when dropped.
@@ -16,21 +16,21 @@ pub struct Service {
 }
 
 impl Service {
-    /// Writes one.
+    /// Writes the file of a service.
     pub fn new(content: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let service = Self { name: format!("azure_ad_auth-trial-{}-{number}", std::process::id()) };
+        let service = Self { name: format!("azure_ad_auth-test-{}-{number}", std::process::id()) };
         write(&service.path(), content).expect("a file in /etc/pam.d");
         service
     }
 
-    /// As `pamservice` in pg_hba.conf takes it.
+    /// Returns its name, as the option `pamservice` in pg_hba.conf takes it.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its file.
+    /// Returns the path of its file.
     pub fn path(&self) -> PathBuf {
         Path::new("/etc/pam.d").join(&self.name)
     }
@@ -57,12 +57,12 @@ fn write(path: &Path, content: &str) -> io::Result<()> {
     if tee.wait()?.success() { Ok(()) } else { Err(io::Error::other("sudo tee")) }
 }
 
-/// The two lines that make the library of an installation the module of a service.
+/// Returns the two lines that make the library of an installation the module of a service.
 pub fn lines(installation: &Installation) -> String {
     lines_of(&format!("{}/azure_ad_auth.so", installation.pg_config("--pkglibdir")))
 }
 
-/// The same with any module.
+/// Does the same with any module.
 pub fn lines_of(module: &str) -> String {
     format!("auth required {module}\naccount required {module}\n")
 }

@@ -1,4 +1,4 @@
-//! PgBouncer, by which clients take turns at one connection to a server.
+//! PgBouncer, through which clients share connections to a server.
 
 use std::fs;
 use std::io;
@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use crate::client::RawClient;
-use crate::cluster::{eventually, free_port};
+use crate::port::free_port;
 use crate::scratch::{Folder, server_ids};
+use crate::waits::eventually;
 
 /// A running PgBouncer. Ended when dropped.
 pub struct Pooler {
@@ -44,7 +45,7 @@ impl Pooler {
         }
     }
 
-    /// A client of it.
+    /// Connects a client to it.
     ///
     /// # Errors
     /// When it cannot be reached.
@@ -52,7 +53,7 @@ impl Pooler {
         RawClient::tcp(self.port, None)
     }
 
-    /// What it has logged.
+    /// Returns its log.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
@@ -65,7 +66,7 @@ impl Drop for Pooler {
     }
 }
 
-/// Where it is, which need not be on one's path.
+/// Returns the path of the program, which may be in a folder of system programs.
 fn program() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
@@ -73,7 +74,7 @@ fn program() -> PathBuf {
     programs.find(|program| program.is_file()).expect("PgBouncer is missing: apt-get install pgbouncer")
 }
 
-/// Anybody may come, and is given up soon.
+/// Writes a configuration by which every client is served, and none waits for long.
 fn write(folder: &Folder, port: u16, configuration: &str) {
     let log = folder.path().join("log");
     let configuration = format!(

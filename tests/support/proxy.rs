@@ -1,83 +1,59 @@
 //! A forward proxy on 127.0.0.1: CONNECT (RFC 9110 section 9.3.6), and a password if one is wanted.
 
 use std::io::{self, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::idp::read_head;
+use crate::listener::{Bound, Listener};
 
 struct State {
-    /// The line a client must send; none: anyone is served.
+    /// The line that a client must send; none if every client is served.
     authorization: Option<String>,
     requests: AtomicUsize,
     tunnels: AtomicUsize,
-    stopped: AtomicBool,
 }
 
 /// A running proxy. Takes no more connections when dropped.
 pub struct Proxy {
     state: Arc<State>,
-    port: u16,
+    listener: Listener,
 }
 
 impl Proxy {
-    /// Starts one that serves anyone, or only who brings `user:password`.
+    /// Starts a proxy that serves every client, or only those that send `user:password`.
     pub fn start(credentials: Option<&str>) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-        let port = listener.local_addr().expect("an address").port();
         let authorization = credentials
             .map(|credentials| format!("Proxy-Authorization: Basic {}", STANDARD.encode(credentials)));
-        let state = Arc::new(State {
-            authorization,
-            requests: AtomicUsize::new(0),
-            tunnels: AtomicUsize::new(0),
-            stopped: AtomicBool::new(false),
-        });
+        let state =
+            Arc::new(State { authorization, requests: AtomicUsize::new(0), tunnels: AtomicUsize::new(0) });
         let shared = Arc::clone(&state);
-        thread::spawn(move || {
-            for connection in listener.incoming().flatten() {
-                if shared.stopped.load(Ordering::SeqCst) {
-                    return;
-                }
-                let shared = Arc::clone(&shared);
-                thread::spawn(move || serve(connection, &shared));
-            }
-        });
-        Self { state, port }
+        let listener = Bound::new(0).serve(move |client| serve(client, &shared));
+        Self { state, listener }
     }
 
-    /// Its port.
+    /// Returns its port.
     pub const fn port(&self) -> u16 {
-        self.port
+        self.listener.port()
     }
 
-    /// How many requests it has seen, served or not.
+    /// Returns how many requests it has received, served or not.
     pub fn requests(&self) -> usize {
         self.state.requests.load(Ordering::SeqCst)
     }
 
-    /// How many tunnels it has opened.
+    /// Returns how many tunnels it has opened.
     pub fn tunnels(&self) -> usize {
         self.state.tunnels.load(Ordering::SeqCst)
     }
 }
 
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.state.stopped.store(true, Ordering::SeqCst);
-        // So that the listening thread looks.
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
-    }
-}
-
 fn serve(mut client: TcpStream, state: &State) {
-    let _ = client.set_read_timeout(Some(Duration::from_mins(1)));
     let Some(head) = read_head(&mut client) else { return };
     state.requests.fetch_add(1, Ordering::SeqCst);
     let (answer, target) = match destination(&head, state) {
@@ -91,14 +67,14 @@ fn serve(mut client: TcpStream, state: &State) {
     }
 }
 
-/// A connection to where the client wants to go, or the status and head lines of a refusal.
+/// Connects to where the client wants to go, or returns the status and the head of a refusal.
 fn destination(head: &str, state: &State) -> Result<TcpStream, &'static str> {
     let (request, lines) = head.split_once("\r\n").unwrap_or_default();
     let admitted =
         state.authorization.as_ref().is_none_or(|wanted| lines.split("\r\n").any(|line| line == wanted));
     if !admitted {
         return Err("407 Proxy Authentication Required\r\n\
-                    proxy-authenticate: Basic realm=\"trial\"\r\ncontent-length: 0\r\n\r\n");
+                    proxy-authenticate: Basic realm=\"test\"\r\ncontent-length: 0\r\n\r\n");
     }
     let target = request.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next());
     let target = target.ok_or("405 Method Not Allowed\r\ncontent-length: 0\r\n\r\n")?;

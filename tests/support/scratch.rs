@@ -1,4 +1,4 @@
-//! Folders that the server's user may use and that are gone afterwards.
+//! Folders that the server's user may use and that are removed when dropped.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -8,10 +8,10 @@ use std::process::{Child, Command};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// PostgreSQL refuses root; then its servers run as this user.
+/// PostgreSQL does not run as root. If the tests do, its servers run as this user.
 const SERVER_USER: &str = "postgres";
 
-/// User and group ids of the server's user, when we are root.
+/// Returns the user and group ids of the server's user, if the tests run as root.
 pub fn server_ids() -> Option<(u32, u32)> {
     static IDS: LazyLock<Option<(u32, u32)>> = LazyLock::new(|| {
         #[expect(unsafe_code, reason = "std does not know the user id")]
@@ -34,34 +34,34 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes one. Its path is short enough for a socket within.
+    /// Makes a folder. Its path is short enough for a socket within.
     pub fn new(name: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("aada-{name}-{}-{number}", std::process::id()));
         fs::create_dir_all(&path).expect("a scratch folder");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its permissions");
-        give(&path);
+        give_to_server(&path);
         Self { path }
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes a file the server can read and nobody else.
+    /// Writes a file that only the server's user can read.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path.join(name);
         fs::write(&path, content).expect("a scratch file");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("its permissions");
-        give(&path);
+        give_to_server(&path);
         path
     }
 }
 
-/// Makes a path the server's.
-pub fn give(path: &Path) {
+/// Makes the server's user the owner of a path.
+pub fn give_to_server(path: &Path) {
     if let Some((user, group)) = server_ids() {
         chown(path, Some(user), Some(group)).expect("chown");
     }
@@ -73,8 +73,9 @@ impl Drop for Folder {
     }
 }
 
-/// A process of the server's user that leads a group of its own and has one of these numbers, which were free lately. Asks the kernel
-/// to go on numbering there, as root can; an ordinary user starts processes until one has such a number.
+/// Starts a process of the server's user that leads a process group and has one of these ids, which
+/// have become free lately. Root can ask the kernel to go on numbering there; an ordinary user starts
+/// processes until one has such an id.
 pub fn process_with_id(wanted: &[u32]) -> Child {
     for next in wanted.iter().cycle().take(100_000) {
         let _ = fs::write("/proc/sys/kernel/ns_last_pid", (next - 1).to_string());

@@ -1,24 +1,18 @@
-//! What is fine now and will not be after the next start of the server: `check_configuration()` says it before.
+//! What works now and will not work after the next start of the server: `check_configuration()` says so
+//! before.
 
 use std::fs;
 
 use testbed::client::Outcome;
-use testbed::cluster::{Cluster, Setup, eventually};
-use testbed::expect::ours;
-use testbed::idp::Provider;
-use testbed::issuer::*;
+use testbed::cluster::Cluster;
+use testbed::expect::without_debug;
+use testbed::scene::KEY;
+use testbed::scratch::give_to_server;
+use testbed::waits::eventually;
 
-use crate::{KEY, link, neighbour, scene_with};
-
-/// What a pg_hba.conf is like with which nothing is wrong.
-const SOUND: &str = "local all postgres trust\nlocal all +azure_ad_user trust\nhostssl all +azure_ad_user 127.0.0.1/32 trust\n";
-
-fn sound_scene(settings: &str) -> (Cluster, Provider) {
-    let setup = Setup { hba: SOUND.to_owned(), settings: settings.to_owned(), ..Setup::default() };
-    let (cluster, provider) = scene_with(setup);
-    link(&cluster, "ann", PERSON, "user");
-    (cluster, provider)
-}
+use crate::common::check::sound_scene;
+use crate::common::login::valid_token;
+use crate::common::server::neighbour;
 
 /// Everything that is not `ok`: level, topic, message, what to do.
 fn wrong(cluster: &Cluster) -> Vec<String> {
@@ -28,7 +22,7 @@ fn wrong(cluster: &Cluster) -> Vec<String> {
 }
 
 fn login(cluster: &Cluster) -> Outcome {
-    cluster.login("ann", &KEY.token(&user_v1(unix_now())))
+    cluster.login("ann", &valid_token())
 }
 
 /// Adds a line to postgresql.conf, and has it read. Its number, and the content before.
@@ -70,7 +64,7 @@ fn a_value_that_a_reload_refuses_is_named_before_it_closes_every_login() {
         let end = ": after the next restart every Azure AD login will be refused -> Mend or remove the line, and reload \
                    the configuration.";
         assert!(found[0].ends_with(end) && !found[0].contains("hunter2"), "{found:?}");
-        assert_eq!(login(&cluster), Outcome::Ready, "until then: {}", ours(&cluster.log()));
+        assert_eq!(login(&cluster), Outcome::Ready, "until then: {}", without_debug(&cluster.log()));
         if name == "clock_skew" {
             cluster.restart();
             cluster.await_keys();
@@ -96,8 +90,8 @@ fn a_value_that_a_reload_refuses_is_named_before_it_closes_every_login() {
 fn what_was_written_by_alter_system_and_what_a_later_line_sets_right() {
     let (cluster, _provider) = sound_scene("");
     let ca_file = cluster.path("own.pem");
-    fs::copy(cluster.workshop.ca_file(), &ca_file).expect("a copy");
-    testbed::scratch::give(&ca_file);
+    fs::copy(cluster.template.ca_file(), &ca_file).expect("a copy");
+    give_to_server(&ca_file);
     cluster.set("azure_ad_auth.ca_file", &ca_file.display().to_string());
     assert_eq!(wrong(&cluster), [""; 0]);
     fs::remove_file(&ca_file).expect("no file");

@@ -1,16 +1,18 @@
-//! What people slip on when they write a setting or a file: taken as it is meant, or named.
+//! Mistakes that are common in settings and files: the value is understood, or the mistake is named.
 
 use std::fs;
 use std::sync::Arc;
 
-use serde_json::json;
 use testbed::ca::{Authority, Identity};
 use testbed::client::Outcome;
-use testbed::cluster::{Cluster, Setup, eventually};
+use testbed::cluster::Cluster;
 use testbed::idp::Provider;
-use testbed::issuer::*;
+use testbed::issuer::{AUDIENCE, PERSON, unix_now, user_v2, with};
+use testbed::scene::{KEY, Scene};
+use testbed::waits::eventually;
 
-use crate::{KEY, WORKSHOP, link, scene};
+use crate::common::statements::link;
+use serde_json::json;
 
 fn login(cluster: &Cluster, audience: &str) -> Outcome {
     cluster.login("ann", &KEY.token(&with(user_v2(unix_now()), "aud", audience.into())))
@@ -24,7 +26,7 @@ fn said(cluster: &Cluster, topic: &str) -> String {
 
 #[test]
 fn a_client_id_is_an_id_in_whatever_case_it_is_written() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     let small = "7abcdef7-aaaa-bbbb-cccc-000000000007";
     for written in [small.to_uppercase(), format!("api://{}", small.to_uppercase())] {
@@ -44,7 +46,7 @@ fn a_client_id_is_an_id_in_whatever_case_it_is_written() {
 
 #[test]
 fn an_audience_that_no_token_carries_is_a_warning() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     for (setting, value, why) in [
         ("audience", "api://postgres/.default", "/.default is part of a scope"),
         ("audience", "\"api://postgres\"", "neither quotes nor ; nor brackets"),
@@ -69,7 +71,7 @@ fn utf16(text: &str) -> Vec<u8> {
 
 #[test]
 fn files_as_windows_writes_them_are_taken_or_named() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     let document = json!({"keys": [KEY.jwk()]}).to_string();
     let marked = [b"\xEF\xBB\xBF", document.as_bytes()].concat();
@@ -84,7 +86,7 @@ fn files_as_windows_writes_them_are_taken_or_named() {
     assert!(!refused.success && refused.stderr.contains(&named), "{}", refused.stderr);
     cluster.await_log(mark, &named);
     // The file of certificates, too.
-    let authority = cluster.workshop.authority.pem();
+    let authority = cluster.template.authority.pem();
     let identity = Identity::self_signed(true);
     let marked = [b"\xEF\xBB\xBF", authority.as_bytes()].concat();
     let set = |content: &[u8]| {
@@ -112,13 +114,13 @@ fn a_certificate_that_signed_itself() {
     let stranger = Authority::new("Somebody else");
     let provider = Provider::start(&stranger, vec![Arc::clone(&KEY)], 0);
     let settings = format!("azure_ad_auth.authority_url = '{}'", provider.url());
-    let cluster = Cluster::new(&WORKSHOP, &Setup { settings, ..Setup::default() });
+    let cluster = Scene::new().settings(settings).create();
     cluster.start();
-    cluster.found();
+    cluster.create_extension();
     cluster.await_log(0, "UnknownIssuer (nobody who is trusted here has signed it: add its authority's certificate to azure_ad_auth.ca_file)");
     for is_ca in [true, false] {
         let own = Identity::self_signed(is_ca);
-        provider.show(&own);
+        provider.present(&own);
         let file = cluster.folder().write("own.pem", &own.certificate_pem);
         let mark = cluster.log_mark();
         cluster.set("azure_ad_auth.ca_file", &file.display().to_string());

@@ -1,23 +1,18 @@
-//! `check_configuration()`: what is said of a server that is as it should be, and of each thing that is not.
+//! `check_configuration()`: what it says of a sound server, and of each fault.
 
 use std::fs;
 
 use testbed::client::Outcome;
-use testbed::cluster::{Cluster, Setup, eventually};
+use testbed::cluster::{Cluster, Configuration};
 use testbed::door::Door;
-use testbed::idp::{Manners, Provider};
-use testbed::issuer::*;
+use testbed::idp::Behavior;
+use testbed::issuer::{APPLICATION, OTHER_TENANT, PERSON, TENANT};
+use testbed::scene::{Scene, provider};
+use testbed::waits::eventually;
 
-use crate::{KEY, WORKSHOP, link, scene_with, tamper};
-
-/// What a pg_hba.conf is like with which nothing is wrong.
-const SOUND: &str = "local all postgres trust\nlocal all +azure_ad_user trust\nhostssl all +azure_ad_user 127.0.0.1/32 trust\n";
-
-fn sound_scene() -> (Cluster, Provider) {
-    let (cluster, provider) = scene_with(Setup { hba: SOUND.to_owned(), ..Setup::default() });
-    link(&cluster, "ann", PERSON, "user");
-    (cluster, provider)
-}
+use crate::common::check::sound_scene;
+use crate::common::login::valid_token;
+use crate::common::statements::{link, tamper};
 
 /// Everything that is not `ok`: level, topic, message.
 fn wrong(cluster: &Cluster) -> Vec<String> {
@@ -27,7 +22,7 @@ fn wrong(cluster: &Cluster) -> Vec<String> {
 
 #[test]
 fn a_server_that_is_as_it_should_be() {
-    let (cluster, _provider) = sound_scene();
+    let (cluster, _provider) = sound_scene("");
     assert_eq!(wrong(&cluster), [""; 0]);
     assert_eq!(
         cluster.sql("SELECT string_agg(topic, ', ') FROM azure_ad_auth.check_configuration()"),
@@ -43,7 +38,7 @@ fn a_server_that_is_as_it_should_be() {
 
 #[test]
 fn what_is_wrong_with_settings() {
-    let (cluster, _provider) = sound_scene();
+    let (cluster, _provider) = sound_scene("");
     let shared = "https://ossrdbms-aad.database.windows.net";
     for (setting, value, expected) in [
         (
@@ -94,7 +89,7 @@ fn what_is_wrong_with_settings() {
 
 #[test]
 fn what_is_wrong_with_roles() {
-    let (cluster, _provider) = sound_scene();
+    let (cluster, _provider) = sound_scene("");
     for (role, object) in [("bob", PERSON), ("cleo", PERSON), ("dan", PERSON), ("eve", PERSON)] {
         link(&cluster, role, object, "user");
     }
@@ -129,7 +124,7 @@ fn what_is_wrong_with_roles() {
 
 #[test]
 fn what_is_wrong_with_keys_and_clocks() {
-    let (cluster, provider) = sound_scene();
+    let (cluster, provider) = sound_scene("");
     provider.set_clock_ahead(600);
     cluster.sql("SELECT azure_ad_auth.refresh_keys()");
     let found = wrong(&cluster);
@@ -144,7 +139,7 @@ fn what_is_wrong_with_keys_and_clocks() {
     };
     assert!(found.len() == 1 && found.iter().all(ahead), "{found:?}");
     provider.set_clock_ahead(0);
-    provider.behave(Manners::Status(500, ""));
+    provider.behave(Behavior::Status(500, ""));
     assert!(!cluster.sql_as("postgres", "SELECT azure_ad_auth.refresh_keys()").success);
     assert!(
         wrong(&cluster)
@@ -160,7 +155,7 @@ fn what_is_wrong_with_keys_and_clocks() {
 
 #[test]
 fn what_is_wrong_with_revocations() {
-    let (cluster, _provider) = sound_scene();
+    let (cluster, _provider) = sound_scene("");
     cluster.sql(&format!("SELECT azure_ad_auth.revoke_principal('{APPLICATION}')"));
     assert_eq!(wrong(&cluster), [""; 0]);
     tamper(&cluster, "UPDATE pg_shseclabel SET label = 'x' WHERE objoid = 'azure_ad_user'::regrole");
@@ -170,22 +165,22 @@ fn what_is_wrong_with_revocations() {
             "danger revocations: every Azure AD login is refused: the label of role \"azure_ad_user\" cannot be read"
         ]
     );
-    assert!(matches!(cluster.login("ann", &KEY.token(&user_v1(unix_now()))), Outcome::Refused(_)));
+    assert!(matches!(cluster.login("ann", &valid_token()), Outcome::Refused(_)));
     let what_to_do = "SELECT what_to_do FROM azure_ad_auth.check_configuration() WHERE topic = 'revocations'";
     let what_to_do = cluster.sql(what_to_do);
     cluster.sql(what_to_do.split(';').next().expect("a statement"));
     assert_eq!(wrong(&cluster), [""; 0]);
-    assert_eq!(cluster.login("ann", &KEY.token(&user_v1(unix_now()))), Outcome::Ready);
+    assert_eq!(cluster.login("ann", &valid_token()), Outcome::Ready);
 }
 
 #[test]
 fn a_library_that_was_replaced_in_its_place() {
-    let provider = crate::provider();
-    let cluster = Cluster::new(&WORKSHOP, &Setup::default());
+    let provider = provider();
+    let cluster = Scene::new().create();
     let library = cluster.path("azure_ad_auth.so");
     fs::copy(cluster.sql_library(), &library).expect("a copy of the library");
     let settings = format!("azure_ad_auth.authority_url = '{}'", provider.url());
-    cluster.configure(&Setup { settings, preload: Some(library.display().to_string()), ..Setup::default() });
+    cluster.configure(&Configuration::new().settings(settings).preload(library.display().to_string()));
     cluster.start();
     // The function of the library that the server has loaded, by the name it was loaded by.
     cluster.sql(&format!(
@@ -215,7 +210,7 @@ fn a_library_that_was_replaced_in_its_place() {
 
 #[test]
 fn what_is_wrong_with_lines_and_the_library() {
-    let (cluster, _provider) = sound_scene();
+    let (cluster, _provider) = sound_scene("");
     cluster.change_hba("local all all trust\nhost all all 127.0.0.1/32 password\n");
     let found = wrong(&cluster);
     assert!(found.iter().any(|line| line.starts_with("danger pg_hba.conf: line 1 of ")), "{found:?}");
@@ -228,7 +223,7 @@ fn what_is_wrong_with_lines_and_the_library() {
         assert_eq!(cluster.sql_as("postgres", &query).success, may, "{role}");
     }
     cluster.stop("fast");
-    cluster.configure(&Setup { preload: Some(String::new()), hba: Door::hba("trust"), ..Setup::default() });
+    cluster.configure(&Configuration::new().preload("").hba(Door::hba("trust")));
     cluster.start();
     assert!(wrong(&cluster).contains(
         &"danger library: the server has not loaded azure_ad_auth: nobody logs in with a token".to_owned()

@@ -1,71 +1,27 @@
-//! What check_hba() says of pg_hba.conf. How lines are judged is pinned in src/hba/tests.rs; here it is that the servers'
-//! own facts arrive there: lines, roles, settings, PAM files.
-
-use std::process::Command;
+//! check_hba(): the server's own lines, roles and settings. The rules by which lines are judged are tested
+//! where they are written.
 
 use testbed::client::Outcome;
-use testbed::cluster::{Cluster, Setup};
-use testbed::issuer::*;
-use testbed::pam::Service;
+use testbed::cluster::Configuration;
+use testbed::issuer::{AUDIENCE, TENANT};
 
-use crate::link::linking::{ADMIN, fails};
-use crate::{link, scene};
-
-/// By this line the tests get in. No Azure AD role can match it.
-const OURS: &str = "local all,replication postgres trust\n";
-
-/// Of a `trust` line on which everybody is linked.
-const UNLINKED: &str = "a role that is unlinked stays on this line";
-
-/// A row that is expected: `line|door|verdict`, and a piece of the reason.
-type Expected<'a> = (&'a str, &'a str);
-
-fn write(cluster: &Cluster, lines: &str) {
-    cluster.folder().write("data/pg_hba.conf", format!("{OURS}{lines}\n"));
-}
-
-fn rows(cluster: &Cluster, columns: &str) -> Vec<String> {
-    let rows = cluster.sql(&format!("SELECT {columns} FROM azure_ad_auth.check_hba()"));
-    rows.lines().map(str::to_owned).collect()
-}
-
-/// Writes the file, and expects these rows and no others.
-fn check(cluster: &Cluster, lines: &str, expected: &[Expected<'_>]) {
-    write(cluster, lines);
-    let rows = rows(cluster, "line, door, verdict, reason");
-    assert_eq!(rows.len(), expected.len(), "{lines}\n{rows:#?}");
-    for (row, (start, reason)) in rows.iter().zip(expected) {
-        assert!(
-            row.starts_with(&format!("{start}|")) && row.contains(reason),
-            "{lines}\n{row}\n{start} … {reason}"
-        );
-    }
-}
-
-/// A server with Azure AD roles: an administrator, two people, one of them in a group of local roles.
-fn stage() -> (Cluster, testbed::idp::Provider) {
-    let (cluster, provider) = scene("");
-    link(&cluster, "ann", PERSON, "user");
-    link(&cluster, "Zoë@contoso.example", ADMIN, "user");
-    cluster.sql("CREATE ROLE bob LOGIN; CREATE ROLE readers; GRANT readers TO ann; CREATE ROLE outer_circle");
-    cluster.sql("GRANT readers TO outer_circle; CREATE ROLE mixed; GRANT mixed TO bob, readers");
-    (cluster, provider)
-}
+use crate::common::hba::{STAYS_ON_LINE, TESTS_LINE, elsewhere, expect_hba, hba_rows, hba_scene, write_hba};
+use crate::common::statements::fails;
 
 #[test]
 fn lines_are_matched_to_roles() {
-    let (cluster, _provider) = stage();
+    let (cluster, _provider) = hba_scene();
     for (lines, expected) in [
         ("", &[][..]),
         ("local all bob,+outer_circle,azure_ad_user,nobody,+nobody scram-sha-256", &[]),
         ("local all bob,nobody trust", &[("2|trust|danger", "as \"bob\" or \"nobody\", a role")]),
-        ("local all +outer_circle,azure_ad_user trust", &[("2|trust|danger", UNLINKED)]),
+        ("local all +outer_circle,azure_ad_user trust", &[("2|trust|danger", STAYS_ON_LINE)]),
         ("local all azure_ad_user,postgres,pg_monitor trust", &[]),
         ("local replication all trust", &[]),
         ("local all +azure_ad_user trust", &[("2|trust|ok", "log in here with an access token")]),
         ("local all +azure_ad_admin trust", &[("2|trust|ok", "")]),
-        ("local all +readers trust", &[("2|trust|danger", UNLINKED)]),
-        ("local all \"Zoë@contoso.example\",ann trust", &[("2|trust|danger", UNLINKED)]),
+        ("local all +readers trust", &[("2|trust|danger", STAYS_ON_LINE)]),
+        ("local all \"Zoë@contoso.example\",ann trust", &[("2|trust|danger", STAYS_ON_LINE)]),
         ("local all +mixed trust", &[("2|trust|danger", "as \"bob\", a role")]),
         ("local all ann,nobody trust", &[("2|trust|danger", "as \"nobody\", a role")]),
         ("local all all trust", &[("2|trust|danger", "superusers included")]),
@@ -88,39 +44,39 @@ fn lines_are_matched_to_roles() {
         ),
         ("local all ann no_such_method", &[("2||warning", "PostgreSQL cannot read this line")]),
     ] {
-        check(&cluster, lines, expected);
+        expect_hba(&cluster, lines, expected);
     }
     // A person's name, and somebody else's.
     let pattern = "local all /@contoso\\.example$ trust\nlocal all /^b trust";
-    let since_16 = cluster.workshop.installation.major >= 16;
-    let others = if since_16 { "as \"bob\", a role" } else { UNLINKED };
-    check(&cluster, pattern, &[("2|trust|danger", UNLINKED), ("3|trust|danger", others)]);
+    let since_16 = cluster.major() >= 16;
+    let others = if since_16 { "as \"bob\", a role" } else { STAYS_ON_LINE };
+    expect_hba(&cluster, pattern, &[("2|trust|danger", STAYS_ON_LINE), ("3|trust|danger", others)]);
 }
 
 /// The verdict is about the line, and so it stays the same when the role is unlinked.
 #[test]
 fn a_trust_line_is_as_dangerous_before_a_role_is_unlinked_as_after() {
-    let (cluster, _provider) = stage();
+    let (cluster, _provider) = hba_scene();
     let line = "local all +readers,ann trust";
-    check(&cluster, line, &[("2|trust|danger", UNLINKED)]);
+    expect_hba(&cluster, line, &[("2|trust|danger", STAYS_ON_LINE)]);
     let warned = cluster.sql_as("postgres", "SELECT azure_ad_auth.drop_principal('ann')").stderr;
     assert!(warned.contains("a \"trust\" line lets everybody in as role \"ann\""), "{warned}");
-    check(&cluster, line, &[("2|trust|danger", "as \"ann\", a role")]);
+    expect_hba(&cluster, line, &[("2|trust|danger", "as \"ann\", a role")]);
     cluster.reload();
     assert!(cluster.sql_as("ann", "SELECT 1").success, "anybody is ann");
 }
 
 #[test]
 fn methods_that_pass_tokens_on_are_dangerous_where_linked_roles_come() {
-    let (cluster, _provider) = stage();
-    check(
+    let (cluster, _provider) = hba_scene();
+    expect_hba(
         &cluster,
         "host all +readers all radius radiusservers=127.0.0.1 radiussecrets=hunter2",
         &[("2|radius|danger", "radius passes it on to the RADIUS server")],
     );
-    let rows = rows(&cluster, "reason");
+    let rows = hba_rows(&cluster, "reason");
     assert!(!rows[0].contains("hunter2") && !rows[0].contains("127.0.0.1"), "{rows:?}");
-    check(
+    expect_hba(
         &cluster,
         "hostssl all +azure_ad_user all trust\n\
          hostssl all all all radius radiusservers=127.0.0.1 radiussecrets=hunter2",
@@ -130,21 +86,21 @@ fn methods_that_pass_tokens_on_are_dangerous_where_linked_roles_come() {
 
 #[test]
 fn settings_and_rights_matter() {
-    let (cluster, _provider) = stage();
+    let (cluster, _provider) = hba_scene();
     cluster.set("azure_ad_auth.require_tls", "off");
-    check(
+    expect_hba(
         &cluster,
         "host all +azure_ad_user all trust",
         &[("2|trust|danger", "require_tls off they are accepted")],
     );
     let file = cluster.data().join("pg_hba.conf").display().to_string();
-    assert_eq!(rows(&cluster, "file_name"), [file]);
+    assert_eq!(hba_rows(&cluster, "file_name"), [file]);
     // Monitoring may ask, and sees what it could not read itself.
     cluster.sql("CREATE ROLE watcher LOGIN IN ROLE pg_monitor; CREATE ROLE local_role LOGIN");
     let ask = |role: &str| format!("SET ROLE {role}; SELECT line, verdict FROM azure_ad_auth.check_hba()");
     assert!(cluster.sql(&ask("watcher")).ends_with("2|danger"));
     // But not what PostgreSQL would not tell it: a line that cannot be read may have a secret in it.
-    write(&cluster, "host all all 127.0.0.1/32 scram-sha-256 hunter2");
+    write_hba(&cluster, "host all all 127.0.0.1/32 scram-sha-256 hunter2");
     let reason = |role: &str| {
         cluster
             .sql(&format!("SET ROLE {role}; SELECT reason FROM azure_ad_auth.check_hba() WHERE door IS NULL"))
@@ -154,15 +110,15 @@ fn settings_and_rights_matter() {
     assert!(reason("watcher").contains(kept) && !reason("watcher").contains("hunter2"));
     cluster.sql("GRANT EXECUTE ON FUNCTION pg_catalog.pg_hba_file_rules() TO watcher");
     assert!(reason("watcher").contains("hunter2"));
-    fails(&cluster, &ask("local_role"), "permission denied for function check_hba", "");
-    fails(&cluster, &ask("ann"), "permission denied for function check_hba", "");
-    fails(&cluster, &ask("admin"), "permission denied for function check_hba", "");
+    fails(&cluster, &ask("local_role"), "42501", "permission denied for function check_hba", "");
+    fails(&cluster, &ask("ann"), "42501", "permission denied for function check_hba", "");
+    fails(&cluster, &ask("admin"), "42501", "permission denied for function check_hba", "");
 }
 
 /// Names of roles are the whole server's, and so may be in another encoding than the database's.
 #[test]
 fn every_database_sees_the_same() {
-    let (cluster, _provider) = stage();
+    let (cluster, _provider) = hba_scene();
     cluster.sql("CREATE DATABASE latin ENCODING LATIN1 TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'");
     let session = || {
         let mut client = cluster.socket_client();
@@ -178,7 +134,7 @@ fn every_database_sees_the_same() {
     cluster.sql("GRANT mixed TO \"Zoë@contoso.example\"");
     let lines =
         "local all \"Zoë@contoso.example\",zoë trust\nlocal all +mixed trust\nlocal all ann,\"Jürgen\" peer";
-    write(&cluster, lines);
+    write_hba(&cluster, lines);
     let ask = "SELECT string_agg(line || door || verdict, ' ') FROM azure_ad_auth.check_hba()";
     let here = cluster.sql(ask);
     assert_eq!(here, "2trustdanger 3trustdanger 4peerok");
@@ -187,11 +143,11 @@ fn every_database_sees_the_same() {
 
 #[test]
 fn a_server_without_the_library() {
-    let (cluster, _provider) = stage();
+    let (cluster, _provider) = hba_scene();
     cluster.stop("fast");
-    cluster.configure(&Setup { preload: Some(String::new()), hba: OURS.to_owned(), ..Setup::default() });
+    cluster.configure(&Configuration::new().preload("").hba(TESTS_LINE));
     cluster.start();
-    check(
+    expect_hba(
         &cluster,
         "hostssl all +azure_ad_user all trust\nhost all all all password",
         &[
@@ -203,14 +159,14 @@ fn a_server_without_the_library() {
 
 #[test]
 fn included_files_have_their_say() {
-    let (cluster, _provider) = stage();
-    if cluster.workshop.installation.major < 16 {
+    let (cluster, _provider) = hba_scene();
+    if cluster.major() < 16 {
         return;
     }
     let folder = cluster.data().display().to_string();
     cluster.folder().write("data/more.conf", "# a comment\nhost all all all md5\n");
-    write(&cluster, "include more.conf\nhostssl all +azure_ad_user all trust\ninclude gone.conf");
-    let rows = rows(&cluster, "file_name, line, door, verdict, reason");
+    write_hba(&cluster, "include more.conf\nhostssl all +azure_ad_user all trust\ninclude gone.conf");
+    let rows = hba_rows(&cluster, "file_name, line, door, verdict, reason");
     assert!(rows[0].starts_with(&format!("{folder}/more.conf|2|md5|warning|")), "{rows:#?}");
     let shadowed = format!("because line 2 of {folder}/more.conf matches first: move this line above it");
     assert!(rows[1].starts_with(&format!("{folder}/pg_hba.conf|3|trust|warning|")), "{rows:#?}");
@@ -219,95 +175,13 @@ fn included_files_have_their_say() {
     assert_eq!(rows.len(), 3, "{rows:#?}");
 }
 
-/// Whether the server was built with PAM.
-fn has_pam(cluster: &Cluster) -> bool {
-    let mut pg_config = Command::new(cluster.workshop.installation.program("pg_config"));
-    let output = pg_config.arg("--configure").output().expect("pg_config");
-    String::from_utf8_lossy(&output.stdout).contains("--with-pam")
-}
-
-#[test]
-fn pam_files_are_read() {
-    let (cluster, _provider) = stage();
-    let line = |service: &str| format!("hostssl all +azure_ad_user all pam pamservice={service}");
-    if !has_pam(&cluster) {
-        return check(&cluster, &line("x"), &[("2||warning", "cannot read this line")]);
-    }
-    let module = cluster.sql_library().display().to_string();
-    let alias = cluster.path("to-it.so");
-    std::os::unix::fs::symlink(&module, &alias).expect("a link");
-    let alias = alias.display();
-    let both = format!("auth required {module}\naccount required {module}\n");
-    for (content, verdict, reason) in [
-        (both.clone(), "ok", "log in here with an access token"),
-        (format!("auth sufficient {module}\naccount required {module}"), "danger", "write \"auth required /"),
-        (format!("auth required {alias}\naccount required {alias}"), "warning", "would load a second copy"),
-        (format!("{both}@include common-auth"), "warning", "asks other modules too"),
-        (
-            format!("auth sufficient pam_permit.so\naccount sufficient pam_permit.so\n{both}"),
-            "warning",
-            "asks other",
-        ),
-        ("auth required pam_unix.so".to_owned(), "danger", "which does not name azure_ad_auth"),
-    ] {
-        let service = Service::new(&content);
-        check(&cluster, &line(service.name()), &[(&format!("2|pam|{verdict}"), reason)]);
-        // libpam knows it by this name, too.
-        check(&cluster, &line(&service.name().to_uppercase()), &[(&format!("2|pam|{verdict}"), reason)]);
-    }
-    check(
-        &cluster,
-        &line("aada-none"),
-        &[("2|pam|danger", "there is no /etc/pam.d/aada-none that the server can")],
-    );
-    check(&cluster, &line("../pam.d/other"), &[("2|pam|danger", "is no name of a file in /etc/pam.d")]);
-    for nameless in ["", " pamservice=\"\""] {
-        let line = format!("hostssl all all all pam{nameless}");
-        check(&cluster, &line, &[("2|pam|danger", "there is no /etc/pam.d/postgresql")]);
-    }
-    let service = Service::new(&both);
-    cluster.stop("fast");
-    cluster.configure(&Setup { preload: Some(String::new()), hba: OURS.to_owned(), ..Setup::default() });
-    cluster.start();
-    check(
-        &cluster,
-        &line(service.name()),
-        &[("2|pam|warning", "it admits nobody, because azure_ad_auth is not in")],
-    );
-}
-
-/// A path under which the server can find the library, and which is another than pg_config's.
-fn elsewhere(cluster: &Cluster) -> String {
-    let folder = cluster.path("elsewhere");
-    std::fs::create_dir(&folder).expect("a folder");
-    let path = folder.join("azure_ad_auth.so");
-    std::os::unix::fs::symlink(cluster.sql_library(), &path).expect("a link");
-    path.display().to_string()
-}
-
-#[test]
-fn the_module_is_named_as_the_server_found_it() {
-    let (cluster, _provider) = stage();
-    let path = elsewhere(&cluster);
-    let folder = path.trim_end_matches("/azure_ad_auth.so");
-    cluster.stop("fast");
-    let settings = format!("dynamic_library_path = '{folder}:$libdir'");
-    cluster.configure(&Setup { settings, hba: OURS.to_owned(), ..Setup::default() });
-    cluster.start();
-    if has_pam(&cluster) {
-        let reason = format!("\"auth required {path}\" and \"account required {path}\"");
-        let line = "hostssl all +azure_ad_user all pam pamservice=aada-none";
-        check(&cluster, line, &[("2|pam|danger", &reason)]);
-    }
-}
-
 #[test]
 fn a_database_named_replication_counts() {
-    let (cluster, _provider) = stage();
+    let (cluster, _provider) = hba_scene();
     let line = "local \"replication\" all trust";
-    check(&cluster, line, &[]);
+    expect_hba(&cluster, line, &[]);
     cluster.sql("CREATE DATABASE replication");
-    check(
+    expect_hba(
         &cluster,
         line,
         &[("2|trust|danger", "is in quotes here, and so names the database: everyone gets in")],
@@ -316,14 +190,14 @@ fn a_database_named_replication_counts() {
 
 #[test]
 fn oauth_lines_fit_the_policy() {
-    let (cluster, _provider) = stage();
+    let (cluster, _provider) = hba_scene();
     let issuer = format!("issuer=https://login.microsoftonline.com/{TENANT}/v2.0");
     let scope = format!("scope=\"openid {AUDIENCE}/.default\"");
     let line = |options: &str| format!("hostssl all +azure_ad_user all oauth {options}");
     let good = format!("{issuer} {scope} delegate_ident_mapping=1");
     // Before 18 there is no such method; on 18 none without a validator.
-    check(&cluster, &line(&good), &[("2||warning", "PostgreSQL cannot read this line")]);
-    if cluster.workshop.installation.major < 18 {
+    expect_hba(&cluster, &line(&good), &[("2||warning", "PostgreSQL cannot read this line")]);
+    if cluster.major() < 18 {
         return;
     }
     cluster.set("oauth_validator_libraries", "azure_ad_auth");
@@ -342,7 +216,7 @@ fn oauth_lines_fit_the_policy() {
             "its scope openid leads to tokens for another resource",
         ),
     ] {
-        check(&cluster, &line(&options), &[(&format!("2|oauth|{verdict}"), reason)]);
+        expect_hba(&cluster, &line(&options), &[(&format!("2|oauth|{verdict}"), reason)]);
     }
     let file = cluster.sql_library().display().to_string();
     let alias = elsewhere(&cluster);
@@ -356,19 +230,23 @@ fn oauth_lines_fit_the_policy() {
         (&copy, "warning", "is another copy of azure_ad_auth than the one the server has loaded"),
     ] {
         cluster.set("oauth_validator_libraries", name);
-        check(&cluster, &line(&good), &[(&format!("2|oauth|{verdict}"), reason)]);
+        expect_hba(&cluster, &line(&good), &[(&format!("2|oauth|{verdict}"), reason)]);
     }
     cluster.set("oauth_validator_libraries", "another");
-    check(&cluster, &line(&good), &[("2|oauth|warning", "the validator another judges")]);
+    expect_hba(&cluster, &line(&good), &[("2|oauth|warning", "the validator another judges")]);
     cluster.sql("ALTER SYSTEM SET oauth_validator_libraries = azure_ad_auth, another");
     cluster.set("azure_ad_auth.audience", "");
     let validator = format!("{good} validator=azure_ad_auth");
-    check(&cluster, &line(&validator), &[("2|oauth|warning", "because azure_ad_auth.audience is not set")]);
+    expect_hba(
+        &cluster,
+        &line(&validator),
+        &[("2|oauth|warning", "because azure_ad_auth.audience is not set")],
+    );
     cluster.stop("fast");
     let settings = "oauth_validator_libraries = 'azure_ad_auth'".to_owned();
-    cluster.configure(&Setup { settings, preload: Some(String::new()), hba: OURS.to_owned() });
+    cluster.configure(&Configuration::new().settings(settings).preload("").hba(TESTS_LINE));
     cluster.start();
-    check(
+    expect_hba(
         &cluster,
         &line(&validator),
         &[("2|oauth|warning", "it admits nobody, because azure_ad_auth is not in")],

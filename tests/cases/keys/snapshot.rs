@@ -1,44 +1,46 @@
 //! The keys outlive the server: a file in the data directory, for a start during an outage.
 
-use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
+use std::{fs, thread};
 
 use entra::Snapshot;
-use serde_json::json;
 use testbed::client::Outcome;
-use testbed::cluster::{Cluster, eventually};
-use testbed::expect::ours;
-use testbed::idp::{Manners, Provider};
-use testbed::issuer::*;
-use testbed::scratch::give;
+use testbed::cluster::Cluster;
+use testbed::expect::without_debug;
+use testbed::idp::{Behavior, Provider};
+use testbed::issuer::{PERSON, Signer, unix_now, with};
+use testbed::scene::{KEY, NEW_KEY, Scene};
+use testbed::scratch::give_to_server;
+use testbed::waits::eventually;
 
-use crate::keys::fetching::{UNAVAILABLE, UNVERIFIED, message, process, signal, signal_worker, try_login};
-use crate::{KEY, NEW_KEY, link, scene};
+use crate::common::login::{UNAVAILABLE, UNVERIFIED, login_with_key, refusal_message, valid_token};
+use crate::common::server::{process, signal, signal_worker};
+use crate::common::statements::link;
+use serde_json::json;
 
 /// Nobody is to be refused because a busy machine is slow.
 const PATIENT: &str = "azure_ad_auth.unknown_key_wait = 20s";
 
 fn with_ann(settings: &str) -> (Cluster, Provider) {
-    let (cluster, provider) = scene(settings);
+    let (cluster, provider) = Scene::new().settings(settings).start();
     link(&cluster, "ann", PERSON, "user");
     assert!(eventually(|| cluster.key_snapshot().exists()));
     (cluster, provider)
 }
 
 fn outage(provider: &Provider) {
-    provider.behave(Manners::Status(503, ""));
+    provider.behave(Behavior::Status(503, ""));
 }
 
 /// Many logins at once, as after a restart, all of which are to get in.
 fn crowd(cluster: &Cluster, key: &Signer) {
     let outcomes: Vec<_> = thread::scope(|scope| {
-        let logins: Vec<_> = (0..16).map(|_| scope.spawn(|| try_login(cluster, key))).collect();
+        let logins: Vec<_> = (0..16).map(|_| scope.spawn(|| login_with_key(cluster, key))).collect();
         logins.into_iter().map(|login| login.join().expect("a thread")).collect()
     });
-    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Ready), "{}", ours(&cluster.log()));
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Ready), "{}", without_debug(&cluster.log()));
 }
 
 /// The snapshot as it is.
@@ -66,7 +68,7 @@ fn a_restart_during_an_outage_loses_no_login() {
         cluster.stop(mode);
         cluster.start();
         crowd(&cluster, &KEY);
-        let said = ours(&cluster.log_since(mark));
+        let said = without_debug(&cluster.log_since(mark));
         assert!(said.contains("1 signing keys, fetched "), "{said}");
         cluster.await_log(mark, "fetching the signing keys failed");
         assert_eq!(seen(&cluster), before, "they are as old as they were");
@@ -83,7 +85,7 @@ fn a_crash_during_an_outage_loses_the_sessions_and_no_login_after_it() {
     for round in 0..4 {
         let mut session = cluster.client();
         let parameters = [("user", "ann"), ("database", "postgres")];
-        assert_eq!(session.login(&parameters, &KEY.token(&user_v1(unix_now()))), Outcome::Ready);
+        assert_eq!(session.login(&parameters, &valid_token()), Outcome::Ready);
         let mark = cluster.log_mark();
         if round % 2 == 0 {
             signal_worker(&cluster, libc::SIGKILL);
@@ -106,9 +108,9 @@ fn a_key_that_was_withdrawn_does_not_come_back() {
     // Where initdb lets the group read, for backups, it may read this too.
     fs::set_permissions(cluster.data(), fs::Permissions::from_mode(0o750)).expect("a folder");
     cluster.restart();
-    assert!(eventually(|| try_login(&cluster, &NEW_KEY) == Outcome::Ready));
-    assert_eq!(message(try_login(&cluster, &KEY)), UNVERIFIED);
-    provider.behave(Manners::Good);
+    assert!(eventually(|| login_with_key(&cluster, &NEW_KEY) == Outcome::Ready));
+    assert_eq!(refusal_message(login_with_key(&cluster, &KEY)), UNVERIFIED);
+    provider.behave(Behavior::Good);
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
     let mode = fs::metadata(cluster.key_snapshot()).expect("a snapshot").permissions().mode();
     assert_eq!(mode & 0o777, 0o640);
@@ -123,10 +125,10 @@ fn restored_keys_are_not_used_beyond_their_age() {
     snapshot.fetched_at -= 20 * 3_600;
     fs::write(cluster.key_snapshot(), snapshot.to_bytes()).expect("a snapshot");
     cluster.start();
-    assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+    assert_eq!(login_with_key(&cluster, &KEY), Outcome::Ready);
     cluster.set("azure_ad_auth.unknown_key_wait", "0");
     cluster.set("azure_ad_auth.key_max_age", "19h");
-    assert_eq!(message(try_login(&cluster, &KEY)), UNAVAILABLE);
+    assert_eq!(refusal_message(login_with_key(&cluster, &KEY)), UNAVAILABLE);
     assert_eq!(cluster.sql("SELECT state FROM azure_ad_auth.key_status"), "too old");
 }
 
@@ -157,13 +159,13 @@ fn what_is_not_a_good_snapshot_is_ignored_and_replaced() {
         cluster.start();
         cluster.await_log(mark, "fetching the signing keys failed");
         let line = format!("azure_ad_auth.keys is not used: {said}");
-        let log = ours(&cluster.log_since(mark));
+        let log = without_debug(&cluster.log_since(mark));
         assert_eq!(log.matches("azure_ad_auth.keys is not used: ").count(), 1, "{log}");
         assert!(log.contains(&line) || log.contains(said), "{said}: {log}");
-        assert_eq!(message(try_login(&cluster, &KEY)), UNAVAILABLE, "{said}");
-        provider.behave(Manners::Good);
+        assert_eq!(refusal_message(login_with_key(&cluster, &KEY)), UNAVAILABLE, "{said}");
+        provider.behave(Behavior::Good);
         assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
-        assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+        assert_eq!(login_with_key(&cluster, &KEY), Outcome::Ready);
         let replaced = || fs::read(cluster.key_snapshot()).is_ok_and(|bytes| Snapshot::parse(&bytes).is_ok());
         assert!(eventually(replaced), "{said}");
     }
@@ -184,11 +186,11 @@ fn what_is_no_file_is_not_read_and_costs_no_login() {
         let mark = cluster.log_mark();
         cluster.start();
         cluster.await_log(mark, "azure_ad_auth.keys is not used: ");
-        assert!(cluster.log_since(mark).contains(said), "{}", ours(&cluster.log_since(mark)));
-        assert_eq!(message(try_login(&cluster, &KEY)), UNAVAILABLE);
-        provider.behave(Manners::Good);
+        assert!(cluster.log_since(mark).contains(said), "{}", without_debug(&cluster.log_since(mark)));
+        assert_eq!(refusal_message(login_with_key(&cluster, &KEY)), UNAVAILABLE);
+        provider.behave(Behavior::Good);
         assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
-        assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+        assert_eq!(login_with_key(&cluster, &KEY), Outcome::Ready);
     }
     assert!(elsewhere.exists(), "a link is replaced, not followed");
 }
@@ -198,7 +200,7 @@ fn a_snapshot_that_cannot_be_written_is_told_once_and_keeps_no_key_that_was_with
     let (cluster, provider) = with_ann("");
     let unfinished = cluster.data().join("azure_ad_auth.keys.tmp");
     fs::create_dir(&unfinished).expect("a folder in the way");
-    give(&unfinished);
+    give_to_server(&unfinished);
     let mark = cluster.log_mark();
     for _ in 0..3 {
         assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
@@ -211,7 +213,7 @@ fn a_snapshot_that_cannot_be_written_is_told_once_and_keeps_no_key_that_was_with
     provider.publish(vec![Arc::clone(&NEW_KEY)]);
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
     assert!(!cluster.key_snapshot().exists(), "its key has been withdrawn");
-    assert_eq!(try_login(&cluster, &NEW_KEY), Outcome::Ready);
+    assert_eq!(login_with_key(&cluster, &NEW_KEY), Outcome::Ready);
     assert_eq!(cluster.log_since(mark).matches("cannot be written").count(), 1);
     fs::remove_dir(&unfinished).expect("the folder");
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
@@ -231,10 +233,10 @@ fn a_standby_made_during_an_outage_takes_tokens() {
     fs::write(&configuration, settings + &shared).expect("postgresql.conf");
     standby.start();
     assert_eq!(standby.sql("SELECT pg_is_in_recovery()"), "t");
-    assert!(eventually(|| try_login(&standby, &KEY) == Outcome::Ready));
+    assert!(eventually(|| login_with_key(&standby, &KEY) == Outcome::Ready));
     // It keeps one of its own.
     fs::remove_file(standby.key_snapshot()).expect("a snapshot");
-    provider.behave(Manners::Good);
+    provider.behave(Behavior::Good);
     assert!(eventually(|| standby.key_snapshot().exists()), "as soon as a fetch succeeds");
 }
 
@@ -245,8 +247,8 @@ fn a_mistaken_change_of_settings_during_an_outage_can_be_taken_back() {
     let mark = cluster.log_mark();
     cluster.set("azure_ad_auth.key_source", "https://127.0.0.1:1/keys");
     cluster.await_log(mark, "azure_ad_auth.keys is not used: its keys were fetched under other settings");
-    assert_eq!(message(try_login(&cluster, &KEY)), UNAVAILABLE);
+    assert_eq!(refusal_message(login_with_key(&cluster, &KEY)), UNAVAILABLE);
     cluster.sql("ALTER SYSTEM RESET azure_ad_auth.key_source");
     cluster.reload();
-    assert!(eventually(|| try_login(&cluster, &KEY) == Outcome::Ready));
+    assert!(eventually(|| login_with_key(&cluster, &KEY) == Outcome::Ready));
 }

@@ -1,15 +1,19 @@
-//! What the views say of the keys, and what the log says of fetching them.
+//! What the views and the log say of the keys.
 
 use std::sync::Arc;
 
 use testbed::client::Outcome;
-use testbed::cluster::{Cluster, eventually};
-use testbed::expect::ours;
-use testbed::idp::Manners;
-use testbed::issuer::*;
+use testbed::cluster::Cluster;
+use testbed::expect::without_debug;
+use testbed::idp::Behavior;
+use testbed::issuer::{PERSON, Signer, TENANT};
+use testbed::scene::{KEY, NEW_KEY, Scene};
+use testbed::template::Template;
+use testbed::waits::eventually;
 
-use crate::keys::fetching::{UNVERIFIED, WORKER, message, process, signal_worker, try_login};
-use crate::{KEY, NEW_KEY, WORKSHOP, link, scene};
+use crate::common::login::{UNVERIFIED, login_with_key, refusal_message};
+use crate::common::server::{WORKER, process, signal_worker};
+use crate::common::statements::link;
 
 fn status(cluster: &Cluster, columns: &str) -> String {
     cluster.sql(&format!("SELECT {columns} FROM azure_ad_auth.key_status"))
@@ -17,7 +21,7 @@ fn status(cluster: &Cluster, columns: &str) -> String {
 
 #[test]
 fn a_day_in_the_life_of_the_keys() {
-    let (cluster, provider) = scene("azure_ad_auth.unknown_key_wait = 20s");
+    let (cluster, provider) = Scene::new().settings("azure_ad_auth.unknown_key_wait = 20s").start();
     link(&cluster, "ann", PERSON, "user");
     let urls = ["v2.0/keys", "keys"].map(|path| format!("{}/{TENANT}/discovery/{path}", provider.url()));
     let columns = "source, state, fetching, keys, last_error IS NULL, failures, on_demand_fetches";
@@ -29,17 +33,17 @@ fn a_day_in_the_life_of_the_keys() {
     assert!(times.ends_with("|t"), "{times}");
     // A fetch for an unknown key, and one that fails.
     let fetches: u64 = status(&cluster, "fetches").parse().expect("a number");
-    assert_eq!(message(try_login(&cluster, &NEW_KEY)), UNVERIFIED);
-    provider.behave(Manners::Status(500, ""));
+    assert_eq!(refusal_message(login_with_key(&cluster, &NEW_KEY)), UNVERIFIED);
+    provider.behave(Behavior::Status(500, ""));
     assert!(!cluster.sql_as("postgres", "SELECT azure_ad_auth.refresh_keys()").success);
     let columns = "state, keys, last_error, failures > 0, on_demand_fetches";
     assert_eq!(status(&cluster, columns), format!("failing|1|{}: answered with status 500|t|1", urls[0]));
     assert!(status(&cluster, "fetches").parse::<u64>().expect("a number") >= fetches + 2);
     // One that hangs: it is what the operator knew before, and running.
-    provider.behave(Manners::Hang);
+    provider.behave(Behavior::Hang);
     cluster.sql("SELECT pg_reload_conf()");
     assert!(eventually(|| status(&cluster, "state, fetching, next_attempt IS NULL") == "failing|t|t"));
-    provider.behave(Manners::Good);
+    provider.behave(Behavior::Good);
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
     assert_eq!(status(&cluster, "state, last_error IS NULL"), "fresh|t");
     // The next is due ahead of expiry, however long the interval.
@@ -49,7 +53,7 @@ fn a_day_in_the_life_of_the_keys() {
     assert!(["00:00:04", "00:00:05", "00:00:06"].contains(&ahead.as_str()), "{ahead}");
     cluster.sql("ALTER SYSTEM RESET azure_ad_auth.key_max_age");
     // And one after a success.
-    provider.behave(Manners::Hang);
+    provider.behave(Behavior::Hang);
     cluster.sql("SELECT pg_reload_conf()");
     assert!(eventually(|| status(&cluster, "state, fetching") == "in flight|t"));
     // Another source: nothing of it yet.
@@ -61,7 +65,7 @@ fn a_day_in_the_life_of_the_keys() {
 
 #[test]
 fn the_worker_is_seen_to_come_and_go() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     let before: i32 = status(&cluster, "worker_pid").parse().expect("a process id");
     assert_eq!(Some(before), process(&cluster, WORKER));
     signal_worker(&cluster, libc::SIGTERM);
@@ -72,7 +76,7 @@ fn the_worker_is_seen_to_come_and_go() {
 
 #[test]
 fn a_key_has_been_seen_since_it_came_and_until_it_went() {
-    let (cluster, provider) = scene("");
+    let (cluster, provider) = Scene::new().start();
     let first = cluster.sql("SELECT first_seen FROM azure_ad_auth.signing_keys WHERE key_id = 'key-1'");
     cluster.sql("SELECT pg_sleep(1.1)");
     provider.publish(vec![Arc::clone(&KEY), Arc::clone(&NEW_KEY)]);
@@ -92,24 +96,24 @@ fn a_key_has_been_seen_since_it_came_and_until_it_went() {
 
 #[test]
 fn the_log_says_a_change_once() {
-    let (cluster, provider) = scene("azure_ad_auth.key_refresh_interval = 1s");
+    let (cluster, provider) = Scene::new().settings("azure_ad_auth.key_refresh_interval = 1s").start();
     link(&cluster, "ann", PERSON, "user");
     let mark = cluster.log_mark();
     let failures = || status(&cluster, "failures").parse::<u64>().expect("a number");
     let fail = |times| {
         let before = failures();
         assert!(eventually(|| failures() >= before + times));
-        assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+        assert_eq!(login_with_key(&cluster, &KEY), Outcome::Ready);
     };
     for code in [500, 404, 500, 404] {
-        provider.behave(Manners::Status(code, ""));
+        provider.behave(Behavior::Status(code, ""));
         fail(2);
     }
-    provider.behave(Manners::Good);
+    provider.behave(Behavior::Good);
     // What is said of a certificate has the time in it, another one each time.
-    provider.show(&WORKSHOP.authority.expired_identity());
+    provider.present(&Template::shared().authority.expired_identity());
     fail(4);
-    provider.show(&WORKSHOP.authority.identity());
+    provider.present(&Template::shared().authority.identity());
     let fetches = || status(&cluster, "fetches - failures").parse::<u64>().expect("a number");
     let before = fetches();
     assert!(eventually(|| fetches() >= before + 3));
@@ -119,6 +123,6 @@ fn the_log_says_a_change_once() {
         lines.filter(|line| line.contains(what)).count()
     };
     let said = ["answered with status 500", "answered with status 404", "certificate expired", ""].map(said);
-    assert_eq!(said, [1, 1, 1, 3], "{}", ours(&log));
+    assert_eq!(said, [1, 1, 1, 3], "{}", without_debug(&log));
     assert_eq!(log.matches("1 signing keys are at hand").count(), 1);
 }

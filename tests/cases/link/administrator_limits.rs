@@ -1,18 +1,16 @@
-//! What an administrator may not rebind he may not reach by a statement either, on every version.
+//! What an administrator may not link to another object it may not get at by a statement either, on every
+//! version.
 
 use std::thread;
 
 use testbed::client::RawClient;
-use testbed::cluster::{Cluster, eventually};
-use testbed::issuer::*;
+use testbed::cluster::Cluster;
+use testbed::issuer::{APPLICATION, GROUP, PERSON};
+use testbed::scene::{ADMIN, Scene};
+use testbed::waits::eventually;
 
-use crate::link::linking::{ADMIN, SECOND_ADMIN, session};
-use crate::scene;
-
-fn run(client: &mut RawClient, statement: &str) {
-    let result = client.query(statement);
-    assert!(result.is_ok(), "{statement}: {result:?}");
-}
+use crate::common::login::token_of;
+use crate::common::statements::{SECOND_ADMIN, link, run};
 
 fn refused(client: &mut RawClient, statement: &str) {
     let fault = client.query(statement).expect_err(statement);
@@ -21,7 +19,7 @@ fn refused(client: &mut RawClient, statement: &str) {
 
 /// `ann` and `ben` are linked, `team` and `crew` are not; an administrator has made all of them.
 fn made_by_an_administrator(cluster: &Cluster) -> RawClient {
-    let mut admin = session(cluster, "admin", ADMIN);
+    let mut admin = cluster.session("admin", &token_of(ADMIN));
     for (role, object) in [("ann", PERSON), ("ben", APPLICATION)] {
         run(&mut admin, &format!("SELECT azure_ad_auth.create_principal('{role}', '{object}', 'user')"));
     }
@@ -70,8 +68,8 @@ fn ways_to(role: &str, is_linked: bool, major: u32) -> Vec<String> {
 
 #[test]
 fn an_administrator_does_not_reach_what_a_superuser_has_granted() {
-    let (cluster, _provider) = scene("");
-    let major = cluster.workshop.installation.major;
+    let (cluster, _provider) = Scene::new().start();
+    let major = cluster.major();
     let mut admin = made_by_an_administrator(&cluster);
     // As long as they hold nothing of others', they are the administrators' own.
     for (role, is_linked) in [("ann", true), ("team", false)] {
@@ -123,9 +121,9 @@ fn an_administrator_does_not_reach_what_a_superuser_has_granted() {
 /// administrator unlinks it: what a linked role may be given, one that is none may not.
 #[test]
 fn what_is_harmless_for_a_linked_role_is_judged_again_when_it_is_unlinked_meanwhile() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     let mut admin = made_by_an_administrator(&cluster);
-    let mut second = session(&cluster, "admin", ADMIN);
+    let mut second = cluster.session("admin", &token_of(ADMIN));
     cluster.sql("CREATE ROLE finance; GRANT finance TO ann");
     let mut holder = cluster.superuser();
     run(&mut holder, "BEGIN");
@@ -146,7 +144,7 @@ fn what_is_harmless_for_a_linked_role_is_judged_again_when_it_is_unlinked_meanwh
 /// A superuser's statement is a superuser's, and other roles with CREATEROLE go by PostgreSQL's own rules.
 #[test]
 fn the_rule_is_for_administrators() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     let mut admin = made_by_an_administrator(&cluster);
     cluster.sql("CREATE ROLE finance; GRANT finance TO team");
     refused(&mut admin, "GRANT team TO admin");
@@ -158,14 +156,14 @@ fn the_rule_is_for_administrators() {
 
 #[test]
 fn an_administrator_adds_no_row_between_the_two_roles() {
-    let (cluster, _provider) = scene("");
-    let mut admin = session(&cluster, "admin", ADMIN);
+    let (cluster, _provider) = Scene::new().start();
+    let mut admin = cluster.session("admin", &token_of(ADMIN));
     let rows = "SELECT string_agg(grantor::regrole || ' ' || admin_option, ', ') FROM pg_auth_members \
                 WHERE roleid = 'azure_ad_user'::regrole AND member = 'azure_ad_admin'::regrole";
     assert_eq!(cluster.sql(rows), "postgres true");
     let _ = admin.query("GRANT azure_ad_user TO azure_ad_admin");
     assert_eq!(cluster.sql(rows), "postgres true");
-    if cluster.workshop.installation.major >= 16 {
+    if cluster.major() >= 16 {
         cluster.sql("GRANT azure_ad_user TO azure_ad_admin GRANTED BY azure_ad_admin");
         assert_eq!(cluster.sql(rows), "postgres true");
     }
@@ -174,10 +172,10 @@ fn an_administrator_adds_no_row_between_the_two_roles() {
 /// What others are members of by the one who goes stays theirs.
 #[test]
 fn who_administers_no_more_loses_what_administrators_gave_him_and_is_told_of_the_rest() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     let mut admin = made_by_an_administrator(&cluster);
     cluster.sql(&format!("SELECT azure_ad_auth.create_principal('deputy', '{SECOND_ADMIN}', 'user', true)"));
-    let mut deputy = session(&cluster, "deputy", SECOND_ADMIN);
+    let mut deputy = cluster.session("deputy", &token_of(SECOND_ADMIN));
     for statement in [
         "GRANT ann TO deputy WITH ADMIN OPTION",
         "GRANT team TO deputy WITH ADMIN OPTION",
@@ -215,7 +213,7 @@ fn who_administers_no_more_loses_what_administrators_gave_him_and_is_told_of_the
         };
         let linked = cluster.sql("SELECT count(*) FROM azure_ad_auth.principals WHERE role_name = 'deputy'");
         cluster.sql(&again(if linked == "1" { "update" } else { "create" }));
-        let mut deputy = session(&cluster, "deputy", SECOND_ADMIN);
+        let mut deputy = cluster.session("deputy", &token_of(SECOND_ADMIN));
         run(&mut deputy, "GRANT ann TO deputy WITH ADMIN OPTION");
         let output = cluster.sql_as("postgres", &end);
         assert!(output.success, "{end}: {}", output.stderr);
@@ -225,13 +223,13 @@ fn who_administers_no_more_loses_what_administrators_gave_him_and_is_told_of_the
 
 /// A linked role of a superuser's making, and a membership in it by a superuser's grant.
 fn link_ours(cluster: &Cluster) {
-    crate::link(cluster, "group_of_theirs", GROUP, "group");
+    link(cluster, "group_of_theirs", GROUP, "group");
     cluster.sql("GRANT group_of_theirs TO deputy");
 }
 
 #[test]
 fn check_configuration_names_who_may_grant_a_linked_role() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     let mut admin = made_by_an_administrator(&cluster);
     let found = || {
         cluster.sql(

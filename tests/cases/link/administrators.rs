@@ -1,19 +1,21 @@
-//! What an administrator may do who is no superuser, and what nobody else may.
+//! What an administrator may do who is not a superuser, and what other roles may not.
 
 use testbed::client::Outcome;
 use testbed::expect::admitted;
-use testbed::issuer::*;
+use testbed::issuer::{APPLICATION, GROUP, OTHER_TENANT, PERSON, app_v2, unix_now};
+use testbed::scene::{ADMIN, KEY, Scene};
 
-use crate::link::linking::{ADMIN, LINKED, SECOND_ADMIN, UNLINKED, denied, facts, session, token_of};
-use crate::{KEY, link, scene};
+use crate::common::login::token_of;
+use crate::common::role_state::RoleState;
+use crate::common::statements::{SECOND_ADMIN, denied, link};
 
 #[test]
 fn an_administrator_who_logged_in_with_a_token() {
-    let (cluster, _provider) = scene("");
-    let mut admin = session(&cluster, "admin", ADMIN);
+    let (cluster, _provider) = Scene::new().start();
+    let mut admin = cluster.session("admin", &token_of(ADMIN));
     let create = |role: &str| format!("SELECT azure_ad_auth.create_principal('{role}', '{PERSON}', 'user')");
     assert!(admin.query(&create("ann")).is_ok());
-    assert_eq!(facts(&cluster, "ann"), LINKED);
+    assert_eq!(RoleState::of(&cluster, "ann"), RoleState::linked());
     admitted(&cluster, "ann", &token_of(PERSON));
     assert!(admin.query(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}')")).is_ok());
     assert!(admin.query("SELECT azure_ad_auth.drop_principal('ann')").is_ok());
@@ -27,7 +29,7 @@ fn an_administrator_who_logged_in_with_a_token() {
             ))
             .is_ok()
     );
-    let mut second = session(&cluster, "admin2", SECOND_ADMIN);
+    let mut second = cluster.session("admin2", &token_of(SECOND_ADMIN));
     assert!(second.query(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}')")).is_ok());
     assert!(second.query("SELECT azure_ad_auth.drop_principal('ann')").is_ok());
     let rename = second.query("DROP ROLE ann");
@@ -36,14 +38,14 @@ fn an_administrator_who_logged_in_with_a_token() {
 
 #[test]
 fn a_new_administrator_manages_what_the_old_one_made() {
-    let (cluster, _provider) = scene("");
-    let mut old = session(&cluster, "admin", ADMIN);
+    let (cluster, _provider) = Scene::new().start();
+    let mut old = cluster.session("admin", &token_of(ADMIN));
     let create = format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')");
     for statement in [&create, "CREATE ROLE team", "GRANT team TO ann"] {
         assert!(old.query(statement).is_ok(), "{statement}");
     }
     cluster.sql(&format!("SELECT azure_ad_auth.set_admin('admin2', '{SECOND_ADMIN}')"));
-    let mut new = session(&cluster, "admin2", SECOND_ADMIN);
+    let mut new = cluster.session("admin2", &token_of(SECOND_ADMIN));
     for statement in [
         &format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}')"),
         "REVOKE team FROM ann",
@@ -58,12 +60,12 @@ fn a_new_administrator_manages_what_the_old_one_made() {
 
 #[test]
 fn what_an_administrator_makes_belongs_to_all_administrators() {
-    let (cluster, _provider) = scene("");
-    let mut admin = session(&cluster, "admin", ADMIN);
+    let (cluster, _provider) = Scene::new().start();
+    let mut admin = cluster.session("admin", &token_of(ADMIN));
     let create = format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')");
     assert!(admin.query(&create).is_ok());
     // Before 16 CREATEROLE is enough, and nobody becomes a member.
-    let (columns, expected) = if cluster.workshop.installation.major >= 16 {
+    let (columns, expected) = if cluster.major() >= 16 {
         ("member::regrole, admin_option, inherit_option, set_option", "azure_ad_admin t f f")
     } else {
         ("member::regrole, admin_option", "")
@@ -78,21 +80,21 @@ fn what_an_administrator_makes_belongs_to_all_administrators() {
 
 #[test]
 fn a_member_of_an_administrator_group() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     cluster.sql(&format!("SELECT azure_ad_auth.set_admin('dbas', '{GROUP}', 'group')"));
     // The token of a person whose groups have the administrators' among them.
-    let mut member = session(&cluster, "dbas", PERSON);
+    let mut member = cluster.session("dbas", &token_of(PERSON));
     let create = format!("SELECT azure_ad_auth.create_principal('ben', '{APPLICATION}', 'user')");
     assert_eq!(member.query(&create), Ok(vec![Some("Created role for \"ben\"".to_owned())]));
-    assert_eq!(facts(&cluster, "ben"), LINKED);
+    assert_eq!(RoleState::of(&cluster, "ben"), RoleState::linked());
     admitted(&cluster, "ben", &token_of(APPLICATION));
     assert!(member.query("SELECT azure_ad_auth.drop_principal('ben')").is_ok());
-    assert_eq!(facts(&cluster, "ben"), UNLINKED);
+    assert_eq!(RoleState::of(&cluster, "ben"), RoleState::unlinked());
 }
 
 #[test]
 fn an_application_that_administers() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     cluster.sql(&format!("SELECT azure_ad_auth.set_admin('pipeline', '{APPLICATION}', 'service')"));
     let mut client = cluster.client();
     let outcome =
@@ -111,8 +113,8 @@ fn an_application_that_administers() {
 /// From 16 on a role that administrators have made is given to all of them by ADMIN, but not what superusers have made more of.
 #[test]
 fn what_superusers_have_given_more_is_not_handed_to_administrators() {
-    let (cluster, _provider) = scene("");
-    if cluster.workshop.installation.major < 16 {
+    let (cluster, _provider) = Scene::new().start();
+    if cluster.major() < 16 {
         return;
     }
     let theirs = |role: &str| {
@@ -140,7 +142,7 @@ fn what_superusers_have_given_more_is_not_handed_to_administrators() {
     cluster.sql("SELECT azure_ad_auth.repair()");
     assert_eq!(roles.map(theirs), [true; 5]);
     // An administrator that one of them has made, and a superuser has given more to and demotes.
-    let mut admin = session(&cluster, "admin", ADMIN);
+    let mut admin = cluster.session("admin", &token_of(ADMIN));
     for (role, given) in [("more", true), ("no_more", false)] {
         let create =
             format!("SELECT azure_ad_auth.create_principal('{role}', '{SECOND_ADMIN}', 'user', true)");
@@ -157,13 +159,13 @@ fn what_superusers_have_given_more_is_not_handed_to_administrators() {
 
 #[test]
 fn what_an_administrator_may_not() {
-    let (cluster, _provider) = scene("");
-    let mut admin = session(&cluster, "admin", ADMIN);
+    let (cluster, _provider) = Scene::new().start();
+    let mut admin = cluster.session("admin", &token_of(ADMIN));
     cluster.sql("CREATE ROLE local LOGIN; CREATE ROLE writer LOGIN; GRANT pg_write_all_data TO writer");
     cluster.sql(&format!("SELECT azure_ad_auth.create_principal('admin2', '{SECOND_ADMIN}', 'user', true)"));
     let create = |role: &str| format!("SELECT azure_ad_auth.create_principal('{role}', '{ADMIN}', 'user')");
     let change = |role: &str| format!("permission denied to change the link of role \"{role}\"");
-    if cluster.workshop.installation.major >= 16 {
+    if cluster.major() >= 16 {
         denied(&mut admin, &create("local"), &change("local"), "and the ADMIN option on it");
         cluster.sql("GRANT writer TO admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE");
     } else {
@@ -199,14 +201,19 @@ fn what_an_administrator_may_not() {
 
 #[test]
 fn everybody_else_is_refused() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     cluster.sql("CREATE ROLE local LOGIN CREATEROLE PASSWORD 'secret'; CREATE ROLE victim LOGIN");
     cluster.sql("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA azure_ad_auth TO PUBLIC; GRANT USAGE ON SCHEMA azure_ad_auth TO PUBLIC");
     let create = format!("SELECT azure_ad_auth.create_principal('victim', '{PERSON}', 'user')");
     let denied_text = "permission denied to administer Azure AD roles";
     // A plain Azure AD user, with a token; a CREATEROLE role, with a password.
-    denied(&mut session(&cluster, "ann", PERSON), &create, denied_text, "members of role \"azure_ad_admin\"");
+    denied(
+        &mut cluster.session("ann", &token_of(PERSON)),
+        &create,
+        denied_text,
+        "members of role \"azure_ad_admin\"",
+    );
     let mut local = cluster.client();
     assert_eq!(local.login(&[("user", "local"), ("database", "postgres")], "secret"), Outcome::Ready);
     denied(&mut local, &create, denied_text, "members of role \"azure_ad_admin\"");
@@ -221,7 +228,7 @@ fn everybody_else_is_refused() {
         output.stderr
     );
     // An administrator's function, run within a restricted operation (an index expression), in a session with a token.
-    let mut admin = session(&cluster, "admin", ADMIN);
+    let mut admin = cluster.session("admin", &token_of(ADMIN));
     cluster.sql("CREATE SCHEMA his AUTHORIZATION admin");
     for statement in [
         format!(
@@ -239,5 +246,5 @@ fn everybody_else_is_refused() {
         Some("It cannot be done within a security-restricted operation."),
         "{error:?}"
     );
-    assert_eq!(facts(&cluster, "victim"), UNLINKED);
+    assert_eq!(RoleState::of(&cluster, "victim"), RoleState::unlinked());
 }

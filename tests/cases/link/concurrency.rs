@@ -1,20 +1,24 @@
-//! Several sessions at once: what links and unlinks takes turns, and nobody waits in a circle.
+//! Several sessions at once: they wait for each other when they link and unlink, without deadlocks.
 
 use std::thread;
 
-use testbed::client::{Asked, Outcome, RawClient, ServerError};
-use testbed::cluster::{Cluster, eventually};
-use testbed::expect::{admitted, ours};
-use testbed::issuer::*;
+use testbed::client::{AuthRequest, Outcome};
+use testbed::cluster::Cluster;
+use testbed::expect::{admitted, without_debug};
+use testbed::issuer::{APPLICATION, PERSON, TENANT};
+use testbed::scene::{ADMIN, Scene};
+use testbed::waits::eventually;
 
-use crate::link::linking::{ADMIN, LINKED, SECOND_ADMIN, UNLINKED, facts, session, token_of};
-use crate::{KEY, link, scene};
+use crate::common::locks::waits_until;
+use crate::common::login::{token_of, valid_token};
+use crate::common::role_state::RoleState;
+use crate::common::statements::{SECOND_ADMIN, link, run};
 
 /// A role is whole, linked or not: never something in between.
 fn is_whole(cluster: &Cluster, role: &str) -> bool {
-    let facts = facts(cluster, role);
+    let state = RoleState::of(cluster, role);
     let labels = cluster.sql(&format!("SELECT count(*) FROM pg_shseclabel WHERE objoid = '{role}'::regrole"));
-    (facts == LINKED && labels == "1") || (facts == UNLINKED && labels == "0")
+    (state == RoleState::linked() && labels == "1") || (state == RoleState::unlinked() && labels == "0")
 }
 
 /// Four sessions run the same statements, each from another one on; an error must be one of those expected.
@@ -38,7 +42,7 @@ fn at_once(cluster: &Cluster, statements: &[String], count: usize, expected: &[&
 
 #[test]
 fn sessions_that_link_and_unlink_one_role_leave_it_whole() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     cluster.sql("CREATE ROLE ann LOGIN");
     let label = format!(
         "SECURITY LABEL FOR pgaadauth ON ROLE ann IS 'aadauth,oid={PERSON},type=user,tenant_id={TENANT}'"
@@ -55,8 +59,8 @@ fn sessions_that_link_and_unlink_one_role_leave_it_whole() {
     // Only for want of what another session has just done, or undone.
     let expected = ["is not linked to a directory object", "is already linked"];
     at_once(&cluster, &statements, 140, &expected);
-    assert!(is_whole(&cluster, "ann"), "{}", facts(&cluster, "ann"));
-    assert!(!ours(&cluster.log()).contains("deadlock"), "{}", ours(&cluster.log()));
+    assert!(is_whole(&cluster, "ann"), "{:?}", RoleState::of(&cluster, "ann"));
+    assert!(!without_debug(&cluster.log()).contains("deadlock"), "{}", without_debug(&cluster.log()));
     cluster.sql("SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL");
     link(&cluster, "ann", PERSON, "user");
     admitted(&cluster, "ann", &token_of(PERSON));
@@ -64,7 +68,7 @@ fn sessions_that_link_and_unlink_one_role_leave_it_whole() {
 
 #[test]
 fn a_role_is_created_by_two_sessions_of_which_one_has_set_the_administrator() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     let create = format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')");
     let (mut one, mut two) = (cluster.superuser(), cluster.superuser());
     assert!(one.query("BEGIN").is_ok());
@@ -79,28 +83,12 @@ fn a_role_is_created_by_two_sessions_of_which_one_has_set_the_administrator() {
         let second = waiter.join().expect("a thread");
         assert!(second.is_ok(), "{second:?}");
     });
-    assert!(is_whole(&cluster, "ann"), "{}", facts(&cluster, "ann"));
-}
-
-/// Runs a statement that is to wait for what another session has done and not committed; what it comes to when that is.
-fn waiting_for(
-    cluster: &Cluster,
-    first: &mut RawClient,
-    mut second: RawClient,
-    statement: &str,
-) -> Result<Vec<Option<String>>, ServerError> {
-    thread::scope(|scope| {
-        let waiter = scope.spawn(|| second.query(statement));
-        let blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted";
-        assert!(eventually(|| cluster.sql(blocked) == "1"), "{statement} waits for nobody");
-        assert!(first.query("COMMIT").is_ok());
-        waiter.join().expect("a thread")
-    })
+    assert!(is_whole(&cluster, "ann"), "{:?}", RoleState::of(&cluster, "ann"));
 }
 
 #[test]
 fn who_loses_the_right_while_he_waits_has_lost_it() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     let set_admin =
         |role: &str, object: &str| format!("SELECT azure_ad_auth.set_admin('{role}', '{object}')");
     let create =
@@ -113,11 +101,11 @@ fn who_loses_the_right_while_he_waits_has_lost_it() {
         ("SELECT azure_ad_auth.remove_admin('admin')".to_owned(), everywhere),
     ] {
         cluster.sql(&set_admin("admin", ADMIN));
-        let (mut one, two) = (cluster.superuser(), session(&cluster, "admin", ADMIN));
+        let (mut one, two) = (cluster.superuser(), cluster.session("admin", &token_of(ADMIN)));
         for step in ["BEGIN", &taken_by] {
             assert!(one.query(step).is_ok(), "{step}");
         }
-        let outcome = waiting_for(&cluster, &mut one, two, &statement);
+        let outcome = waits_until(&cluster, two, &statement, || run(&mut one, "COMMIT"));
         let error = outcome.expect_err(&statement);
         assert_eq!(error.sqlstate, "42501", "{taken_by}; {statement}: {error:?}");
         assert_eq!(cluster.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'evil'"), "0");
@@ -127,44 +115,47 @@ fn who_loses_the_right_while_he_waits_has_lost_it() {
 
 #[test]
 fn a_name_that_changes_hands_meanwhile_links_nobody() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     cluster.sql("CREATE ROLE ann LOGIN; CREATE ROLE victim LOGIN PASSWORD 'secret'");
     let link = format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')");
     let mut one = cluster.superuser();
     for step in ["BEGIN", "ALTER ROLE ann RENAME TO eve", "ALTER ROLE victim RENAME TO ann"] {
         assert!(one.query(step).is_ok(), "{step}");
     }
-    let error = waiting_for(&cluster, &mut one, cluster.superuser(), &link).expect_err("linked");
+    let error =
+        waits_until(&cluster, cluster.superuser(), &link, || run(&mut one, "COMMIT")).expect_err("linked");
     assert_eq!(
         (error.sqlstate.as_str(), error.message.as_str()),
         ("55000", "role \"ann\" was concurrently renamed")
     );
-    assert_eq!(facts(&cluster, "eve"), UNLINKED);
+    assert_eq!(RoleState::of(&cluster, "eve"), RoleState::unlinked());
     assert_eq!(
-        facts(&cluster, "ann"),
-        UNLINKED.replace("|t|f|f|t", "|f|f|f|t"),
+        RoleState::of(&cluster, "ann"),
+        RoleState { has_password: true, ..RoleState::unlinked() },
         "the victim has its password"
     );
     // The other way round: who gives it another name waits for who links it.
     for step in ["BEGIN", &link] {
         assert!(one.query(step).is_ok(), "{step}");
     }
-    let outcome = waiting_for(&cluster, &mut one, cluster.superuser(), "ALTER ROLE ann RENAME TO victim");
+    let outcome = waits_until(&cluster, cluster.superuser(), "ALTER ROLE ann RENAME TO victim", || {
+        run(&mut one, "COMMIT")
+    });
     assert!(outcome.is_ok(), "{outcome:?}");
-    assert_eq!(facts(&cluster, "victim"), LINKED);
+    assert_eq!(RoleState::of(&cluster, "victim"), RoleState::linked());
     // Whoever may not rename it holds up nobody.
     cluster.sql("CREATE ROLE nopriv LOGIN; CREATE ROLE ben LOGIN");
     for step in ["BEGIN", &link.replace("ann", "ben")] {
         assert!(one.query(step).is_ok(), "{step}");
     }
-    let error = nobody(&cluster).query("ALTER ROLE ben RENAME TO x").expect_err("renamed");
+    let error = cluster.acting_as("nopriv").query("ALTER ROLE ben RENAME TO x").expect_err("renamed");
     assert_eq!(error.sqlstate, "42501", "{error:?}");
     assert!(one.query("COMMIT").is_ok());
 }
 
 #[test]
 fn who_comes_second_sees_what_the_first_has_done() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     cluster.sql("CREATE ROLE ann LOGIN");
     let by_function =
         |object: &str| format!("SELECT azure_ad_auth.create_principal('ann', '{object}', 'user')");
@@ -195,7 +186,7 @@ fn who_comes_second_sees_what_the_first_has_done() {
         assert!(one.query("BEGIN").is_ok());
         let result = one.query(&first);
         assert!(result.is_ok(), "{first}: {result:?}");
-        match (waiting_for(&cluster, &mut one, two, &second), error) {
+        match (waits_until(&cluster, two, &second, || run(&mut one, "COMMIT")), error) {
             (Ok(_), None) => {}
             (Err(found), Some(expected)) => {
                 assert!(found.message.starts_with(expected), "{second}: {found:?}");
@@ -207,7 +198,7 @@ fn who_comes_second_sees_what_the_first_has_done() {
 
 #[test]
 fn administrators_come_and_go_without_a_circle() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     let admin2 = format!("SELECT azure_ad_auth.create_principal('admin2', '{SECOND_ADMIN}', 'user', true)");
     cluster.sql(&admin2);
     let statements = [
@@ -226,7 +217,7 @@ fn administrators_come_and_go_without_a_circle() {
         ),
     ];
     at_once(&cluster, &statements, 84, &["is not an Azure AD administrator"]);
-    assert!(!ours(&cluster.log()).contains("deadlock"), "{}", ours(&cluster.log()));
+    assert!(!without_debug(&cluster.log()).contains("deadlock"), "{}", without_debug(&cluster.log()));
     let association = "SELECT count(*) FROM pg_shseclabel WHERE objoid = 'azure_ad_admin'::regrole";
     let administrators = "SELECT count(*) > 0 FROM azure_ad_auth.principals WHERE is_admin";
     let is_there = |count: &str| if count == "1" { "t" } else { "f" };
@@ -235,7 +226,7 @@ fn administrators_come_and_go_without_a_circle() {
 
 #[test]
 fn a_role_dropped_during_its_login() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     for statement in
         ["DROP ROLE ann", "REVOKE azure_ad_user FROM ann", "DROP ROLE ann; CREATE ROLE ann LOGIN"]
     {
@@ -243,11 +234,11 @@ fn a_role_dropped_during_its_login() {
         link(&cluster, "ann", PERSON, "user");
         let mut client = cluster.client();
         client.start(&[("user", "ann"), ("database", "postgres")]).expect("a connection");
-        assert_eq!(client.asked(), Asked::Password);
+        assert_eq!(client.auth_request(), AuthRequest::Password);
         for part in statement.split("; ") {
             cluster.sql(part);
         }
-        let outcome = client.answer(&KEY.token(&user_v1(unix_now())));
+        let outcome = client.answer(&valid_token());
         let Outcome::Refused(error) = outcome else { panic!("{statement}: {outcome:?}") };
         assert_eq!(error.sqlstate, "28P01", "{statement}: {error:?}");
         assert_eq!(error.message, "Azure AD authentication failed for role \"ann\"", "{statement}");
@@ -256,7 +247,7 @@ fn a_role_dropped_during_its_login() {
 
 #[test]
 fn logins_while_a_role_comes_and_goes_end_one_way_or_the_other() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     let token = token_of(PERSON);
     thread::scope(|scope| {
         let cluster = &cluster;
@@ -288,158 +279,6 @@ fn logins_while_a_role_comes_and_goes_end_one_way_or_the_other() {
         }
         changes.join().expect("a thread");
     });
-    let log = ours(&cluster.log());
+    let log = without_debug(&cluster.log());
     assert!(!log.contains("PANIC") && !log.contains("code=internal"), "{log}");
-}
-
-#[test]
-fn ten_thousand_roles_in_one_transaction() {
-    let (cluster, _provider) =
-        scene("max_locks_per_transaction = 1024\nlog_min_messages = warning\nlog_statement = none");
-    let linked = "SELECT count(*) FROM azure_ad_auth.principals WHERE NOT is_admin";
-    let by_function = |from: u32, to: u32| {
-        format!(
-            "SELECT count(azure_ad_auth.create_principal('r' || n, '{PERSON}', 'user')) FROM generate_series({from}, {to}) n"
-        )
-    };
-    let by_statement = |from: u32, to: u32| {
-        format!(
-            "SET LOCAL aad_validate_oids_in_tenant = off; DO $$ BEGIN FOR n IN {from} .. {to} LOOP \
-             EXECUTE format('CREATE USER r%s PASSWORD ''{PERSON}'' IN ROLE azure_ad_user', n); END LOOP; END $$"
-        )
-    };
-    // Half of them an administrator makes, who is no superuser, and who from 16 on holds each.
-    let both = |from: u32| {
-        format!(
-            "BEGIN; {}; {}; COMMIT",
-            by_function(from, from + 2499),
-            by_statement(from + 2500, from + 4999)
-        )
-    };
-    let result = session(&cluster, "admin", ADMIN).query(&both(1));
-    assert!(result.is_ok(), "{result:?}");
-    cluster.sql(&both(5001));
-    assert_eq!(cluster.sql(linked), "10000");
-    let whole = "SELECT count(*) FROM pg_roles r JOIN pg_auth_members m ON m.member = r.oid AND m.roleid = 'azure_ad_user'::regrole \
-                 JOIN pg_db_role_setting s ON s.setrole = r.oid WHERE rolname ~ '^r' AND setconfig::text ~ 'azure_ad_auth'";
-    assert_eq!(cluster.sql(whole), "10000");
-    for role in ["r1", "r5000", "r5001", "r10000"] {
-        admitted(&cluster, role, &token_of(PERSON));
-    }
-    // What ends a link of one among so many.
-    let names = cluster.sql("SELECT string_agg('r' || n, ', ') FROM generate_series(4901, 5100) n");
-    cluster.sql(&format!("REVOKE azure_ad_user FROM {names}"));
-    assert_eq!(cluster.sql(linked), "9800");
-    assert_eq!(cluster.sql(whole), "9800");
-}
-
-/// A session of a role that has no rights, waiting for nobody.
-fn nobody(cluster: &Cluster) -> RawClient {
-    let mut client = cluster.superuser();
-    assert!(client.query("SET SESSION AUTHORIZATION nopriv").is_ok());
-    client
-}
-
-fn all_run(cluster: &Cluster, statements: &[&str]) {
-    let mut client = cluster.superuser();
-    assert!(client.query("SET lock_timeout = '20s'").is_ok());
-    for statement in statements {
-        let result = client.query(statement);
-        assert!(result.is_ok(), "{statement}: {result:?}");
-    }
-}
-
-#[test]
-fn who_has_no_right_to_what_he_asks_for_holds_up_nobody() {
-    let (cluster, _provider) = scene("");
-    cluster.sql("CREATE ROLE nopriv LOGIN; CREATE ROLE bystander; CREATE ROLE team");
-    link(&cluster, "ann", PERSON, "user");
-    let (mut first, mut second) = (nobody(&cluster), nobody(&cluster));
-    for statement in ["BEGIN", "ALTER ROLE nopriv SET work_mem = '1MB'"] {
-        assert!(first.query(statement).is_ok());
-    }
-    for statement in [
-        "REVOKE azure_ad_user FROM admin, bystander, ann, nopriv",
-        "GRANT azure_ad_user TO nopriv, ann",
-        "GRANT team, nopriv TO bystander, ann",
-        "SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL",
-        "DROP ROLE admin",
-    ] {
-        let error = second.query(statement).expect_err(statement);
-        assert_eq!(error.sqlstate, "42501", "{statement}: {error:?}");
-    }
-    all_run(
-        &cluster,
-        &[
-            &format!("SELECT azure_ad_auth.create_principal('new1', '{PERSON}', 'user')"),
-            "SELECT azure_ad_auth.remove_admin()",
-            "SELECT azure_ad_auth.drop_principal('ann')",
-            "GRANT team TO bystander",
-            "DROP ROLE bystander",
-        ],
-    );
-    assert!(first.query("COMMIT").is_ok());
-}
-
-#[test]
-fn nobody_keeps_himself_from_being_unlinked() {
-    let (cluster, _provider) = scene("");
-    cluster.sql("CREATE ROLE mine; CREATE ROLE owner LOGIN; GRANT mine TO owner WITH ADMIN OPTION");
-    link(&cluster, "evil", PERSON, "user");
-    link(&cluster, "victim", PERSON, "user");
-    let mut holders: Vec<_> = ["evil", "admin", "owner"]
-        .into_iter()
-        .map(|role| {
-            let mut client = cluster.superuser();
-            // As somebody whose first statement has been made: the seal asks for the token of the session's own role.
-            assert!(client.query(&format!("SET ROLE {role}")).is_ok());
-            assert!(client.query("BEGIN").is_ok());
-            client
-        })
-        .collect();
-    for (holder, statement) in holders.iter_mut().zip([
-        "ALTER ROLE evil SET work_mem = '1MB'",
-        "ALTER ROLE admin SET work_mem = '1MB'",
-        "GRANT mine TO victim",
-    ]) {
-        let result = holder.query(statement);
-        assert!(result.is_ok(), "{statement}: {result:?}");
-    }
-    // A link under way too; but from 16 on core lets one transaction at a time change who is in azure_ad_user.
-    let mut linking = cluster.superuser();
-    if cluster.workshop.installation.major < 16 {
-        for statement in
-            ["BEGIN", &format!("SELECT azure_ad_auth.create_principal('late', '{PERSON}', 'user')")]
-        {
-            assert!(linking.query(statement).is_ok());
-        }
-    }
-    let mut client = cluster.superuser();
-    assert!(client.query("SET lock_timeout = '20s'").is_ok());
-    for statement in ["SELECT azure_ad_auth.drop_principal('victim')", "SELECT azure_ad_auth.remove_admin()"]
-    {
-        let result = client.query(statement);
-        assert!(result.is_ok(), "{statement}: {result:?}");
-    }
-    // The row of its settings is one that core waits for; ending the session that holds it is what ends that.
-    let blocked =
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'ALTER ROLE evil%'";
-    cluster.sql(blocked);
-    assert!(client.query("REVOKE azure_ad_user FROM evil").is_ok());
-    assert!(linking.query("COMMIT").is_ok());
-}
-
-#[test]
-fn statements_about_local_roles_do_not_wait_for_each_other() {
-    let (cluster, _provider) = scene("");
-    cluster.sql("CREATE ROLE la; CREATE ROLE lb; CREATE ROLE lc; CREATE ROLE lr; CREATE ROLE ls");
-    let mut first = cluster.superuser();
-    for statement in ["BEGIN", "GRANT lr TO la", "GRANT lr TO lb", "ALTER ROLE lc CREATEDB"] {
-        assert!(first.query(statement).is_ok());
-    }
-    all_run(
-        &cluster,
-        &["GRANT la TO lc", "GRANT ls TO lb", "ALTER ROLE la CREATEDB", "ALTER ROLE lb SET work_mem = '1MB'"],
-    );
-    assert!(first.query("COMMIT").is_ok());
 }

@@ -1,13 +1,14 @@
-//! Tokens taken back in a transaction that is prepared, and decided later.
+//! Revocations in a prepared transaction.
 
-use serde_json::json;
 use testbed::cluster::Cluster;
 use testbed::expect::admitted;
-use testbed::issuer::*;
+use testbed::issuer::{PERSON, unix_now, user_v1, with};
+use testbed::scene::{KEY, Scene};
 
-use crate::link::revocation::{SKEW, fresh, revoked};
-use crate::sessions::lifetime::{ENDED, end_of, enter, value};
-use crate::{KEY, link, scene};
+use crate::common::login::{TERMINATED, end_of, value};
+use crate::common::revocation::{SKEW, fresh, revoked};
+use crate::common::statements::link;
+use serde_json::json;
 
 const OTHER_PERSON: &str = "22222222-aaaa-bbbb-cccc-000000000088";
 
@@ -21,17 +22,18 @@ fn prepare(cluster: &Cluster, call: &str) {
 
 #[test]
 fn tokens_count_until_what_takes_them_back_is_committed() {
-    let (cluster, _provider) = scene(&format!("{SKEW}\nmax_prepared_transactions = 1"));
+    let (cluster, _provider) =
+        Scene::new().settings(&format!("{SKEW}\nmax_prepared_transactions = 1")).start();
     for (role, object, call) in [
         ("ann", PERSON, "revoke_tokens('ann')".to_owned()),
         ("bob", OTHER_PERSON, format!("revoke_principal('{OTHER_PERSON}')")),
     ] {
         link(&cluster, role, object, "user");
         let claims = with(user_v1(unix_now()), "oid", json!(object));
-        let mut sessions = vec![enter(&cluster, role, &claims)];
+        let mut sessions = vec![cluster.session(role, &KEY.token(&claims))];
         for decision in ["ROLLBACK", "COMMIT"] {
             prepare(&cluster, &call);
-            sessions.push(enter(&cluster, role, &claims));
+            sessions.push(cluster.session(role, &KEY.token(&claims)));
             // Longer than a session stays that is to end.
             cluster.sql("SELECT pg_sleep(2.5)");
             for session in &mut sessions {
@@ -45,7 +47,7 @@ fn tokens_count_until_what_takes_them_back_is_committed() {
             }
         }
         for session in &mut sessions {
-            assert_eq!(end_of(session), ENDED, "{call}");
+            assert_eq!(end_of(session), TERMINATED, "{call}");
         }
         revoked(&cluster, role, &KEY.token(&claims));
         admitted(&cluster, role, &fresh(with(user_v1(unix_now()), "oid", json!(object))));

@@ -1,44 +1,25 @@
-//! What makes the guard sound, against whoever would break it: by a chain of roles, from another session, or in time.
+//! Attempts to make the guard ineffective: by a chain of roles, by the privileges of an administrator, or
+//! by changes of the catalogs.
 
 use testbed::client::{RawClient, ServerError};
-use testbed::cluster::Cluster;
-use testbed::issuer::*;
+use testbed::issuer::{APPLICATION, GROUP, PERSON, TENANT};
+use testbed::scene::{ADMIN, Scene};
 
-use crate::link::linking::{ADMIN, SECOND_ADMIN, session};
-use crate::{NO_REAPER, link, scene};
-
-fn run(client: &mut RawClient, statement: &str) {
-    let result = client.query(statement);
-    assert!(result.is_ok(), "{statement}: {result:?}");
-}
+use crate::common::login::token_of;
+use crate::common::server::NO_REAPER;
+use crate::common::statements::{SECOND_ADMIN, link, run, tamper};
 
 fn error(client: &mut RawClient, statement: &str) -> ServerError {
     client.query(statement).expect_err(statement)
 }
 
-/// Runs a statement in another session, which is to wait for a lock; meanwhile `release` is done.
-fn meanwhile(
-    cluster: &Cluster,
-    mut waiting: RawClient,
-    statement: &str,
-    release: impl FnOnce(),
-) -> Result<Vec<Option<String>>, ServerError> {
-    std::thread::scope(|scope| {
-        let waiter = scope.spawn(|| waiting.query(statement));
-        let blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted";
-        assert!(testbed::cluster::eventually(|| cluster.sql(blocked) == "1"), "{statement} does not wait");
-        release();
-        waiter.join().expect("a thread")
-    })
-}
-
 #[test]
 fn a_linked_role_reaches_nobody_who_could_lift_its_guard() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     cluster.sql("CREATE ROLE holder; CREATE ROLE team; GRANT team TO ann; CREATE ROLE local LOGIN");
     cluster.sql("GRANT SET ON PARAMETER session_preload_libraries TO holder");
-    let since_16 = cluster.workshop.installation.major >= 16;
+    let since_16 = cluster.major() >= 16;
     let unusable = if since_16 { " WITH INHERIT FALSE, SET FALSE" } else { "" };
     let refused = |statement: &str, top: &str| {
         let output = cluster.sql_as("postgres", statement);
@@ -82,7 +63,7 @@ fn a_linked_role_reaches_nobody_who_could_lift_its_guard() {
 
 #[test]
 fn a_snapshot_hides_no_member() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     cluster.sql("CREATE ROLE cand LOGIN");
     let mut first = cluster.superuser();
     run(&mut first, "BEGIN ISOLATION LEVEL REPEATABLE READ");
@@ -95,7 +76,7 @@ fn a_snapshot_hides_no_member() {
 
 #[test]
 fn statements_about_other_roles_wait_for_nobody() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     cluster.sql("CREATE ROLE a; CREATE ROLE b; CREATE ROLE c; CREATE ROLE d; CREATE ROLE x LOGIN; CREATE ROLE y LOGIN");
     let mut first = cluster.superuser();
     run(&mut first, "BEGIN");
@@ -119,10 +100,10 @@ fn statements_about_other_roles_wait_for_nobody() {
 
 #[test]
 fn what_was_broken_elsewhere_is_mended_step_by_step() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     cluster.sql("CREATE ROLE wheel SUPERUSER; CREATE ROLE other SUPERUSER");
-    let (oid, options) = if cluster.workshop.installation.major < 16 {
+    let (oid, options) = if cluster.major() < 16 {
         ("", "")
     } else {
         (
@@ -135,7 +116,7 @@ fn what_was_broken_elsewhere_is_mended_step_by_step() {
     } else {
         format!("({oid_expr})::oid, ", oid_expr = oid.trim_end_matches(", "))
     };
-    crate::tamper(
+    tamper(
         &cluster,
         &format!(
             "INSERT INTO pg_auth_members SELECT {cast}oid, 'ann'::regrole, 10, false{options} FROM pg_authid \
@@ -148,114 +129,9 @@ fn what_was_broken_elsewhere_is_mended_step_by_step() {
 }
 
 #[test]
-fn sessions_that_link_and_grant_take_turns() {
-    let (cluster, _provider) = scene("");
-    cluster.sql("CREATE ROLE cand LOGIN; CREATE ROLE local LOGIN");
-    link(&cluster, "team", GROUP, "group");
-    link(&cluster, "ann", PERSON, "user");
-    // A grant under way, and a link that it would break.
-    let mut first = cluster.superuser();
-    run(&mut first, "BEGIN");
-    run(&mut first, "GRANT cand TO local");
-    let statement = format!("SELECT azure_ad_auth.create_principal('cand', '{PERSON}', 'user')");
-    let outcome = meanwhile(&cluster, cluster.superuser(), &statement, || run(&mut first, "COMMIT"));
-    let message = "role \"cand\" cannot be linked because role \"local\" is a member of it";
-    assert_eq!(outcome.expect_err("linked").message, message);
-    // The other way round.
-    cluster.sql("REVOKE cand FROM local");
-    run(&mut first, "BEGIN");
-    run(&mut first, &statement);
-    let outcome =
-        meanwhile(&cluster, cluster.superuser(), "GRANT cand TO local", || run(&mut first, "COMMIT"));
-    let fault = outcome.expect_err("granted");
-    assert!(fault.message.starts_with("role \"local\" cannot be a member of role \"cand\""), "{fault:?}");
-    // A grant under way between two linked roles, of which one is unlinked.
-    run(&mut first, "BEGIN");
-    run(&mut first, "GRANT team TO ann");
-    let unlink = "SELECT azure_ad_auth.drop_principal('ann')";
-    let outcome = meanwhile(&cluster, cluster.superuser(), unlink, || run(&mut first, "COMMIT"));
-    let message = "role \"ann\" cannot be unlinked while it is a member of role \"team\"";
-    assert_eq!(outcome.expect_err("unlinked").message, message);
-    // A setting that comes while a role is being linked has the guard.
-    cluster.sql("CREATE ROLE late LOGIN");
-    run(&mut first, "BEGIN");
-    run(&mut first, &format!("SELECT azure_ad_auth.create_principal('late', '{PERSON}', 'user')"));
-    let set = "ALTER ROLE late IN DATABASE postgres SET session_preload_libraries = 'auto_explain'";
-    let outcome = meanwhile(&cluster, cluster.superuser(), set, || run(&mut first, "COMMIT"));
-    assert!(outcome.is_ok(), "{outcome:?}");
-    let guards = "SELECT count(*) FROM pg_db_role_setting WHERE setrole = 'late'::regrole AND setconfig::text ~ 'azure_ad_auth'";
-    assert_eq!(cluster.sql(guards), "2");
-}
-
-#[test]
-fn nobody_comes_to_reach_a_lifter_of_guards_by_two_sessions() {
-    let (cluster, _provider) = scene("");
-    link(&cluster, "ann", PERSON, "user");
-    cluster.sql("CREATE ROLE holder; GRANT SET ON PARAMETER session_preload_libraries TO holder");
-    cluster.sql("CREATE ROLE team; CREATE ROLE cand LOGIN; CREATE ROLE mid");
-    let label = format!("SECURITY LABEL FOR pgaadauth ON ROLE cand IS 'aadauth,oid={PERSON}'");
-    for (one, other, undo) in [
-        ("ALTER ROLE team SUPERUSER", "GRANT team TO ann", "ALTER ROLE team NOSUPERUSER"),
-        ("GRANT holder TO team", "GRANT team TO ann", "REVOKE holder FROM team"),
-        (
-            "GRANT SET ON PARAMETER session_preload_libraries TO team",
-            "GRANT team TO ann",
-            "REVOKE SET ON PARAMETER session_preload_libraries FROM team",
-        ),
-        ("GRANT holder TO mid", "GRANT team TO ann", "REVOKE holder FROM mid"),
-        ("CREATE ROLE wheel SUPERUSER ROLE team", "GRANT team TO ann", "DROP ROLE wheel"),
-        ("GRANT holder TO team", &label, "REVOKE holder FROM team"),
-    ] {
-        cluster.sql("GRANT mid TO team; GRANT team TO cand");
-        for (first, second) in [(one, other), (other, one)] {
-            let mut client = cluster.superuser();
-            run(&mut client, "BEGIN");
-            run(&mut client, first);
-            let outcome = meanwhile(&cluster, cluster.superuser(), second, || run(&mut client, "COMMIT"));
-            let fault = outcome.expect_err(second);
-            assert_eq!(fault.sqlstate, "42501", "{first}; {second}: {fault:?}");
-            assert!(fault.message.contains("is linked to a directory object and cannot be a member of role"));
-            // As it was.
-            if first == one {
-                cluster.sql(undo);
-            }
-            cluster.sql("REVOKE team FROM ann; SECURITY LABEL FOR pgaadauth ON ROLE cand IS NULL");
-        }
-        cluster.sql("REVOKE team FROM cand; REVOKE mid FROM team");
-    }
-}
-
-#[test]
-fn the_last_two_administrators_go_at_once() {
-    let (cluster, _provider) = scene("");
-    cluster.sql(&format!("SELECT azure_ad_auth.create_principal('admin2', '{SECOND_ADMIN}', 'user', true)"));
-    let mut first = cluster.superuser();
-    run(&mut first, "BEGIN");
-    run(&mut first, "SELECT azure_ad_auth.remove_admin('admin')");
-    let statement = "SELECT azure_ad_auth.remove_admin('admin2')";
-    let outcome = meanwhile(&cluster, cluster.superuser(), statement, || run(&mut first, "COMMIT"));
-    assert!(outcome.is_ok(), "{outcome:?}");
-    let association = "SELECT count(*) FROM pg_shseclabel WHERE objoid = 'azure_ad_admin'::regrole";
-    assert_eq!(cluster.sql(association), "0");
-    // Or are dropped.
-    cluster.sql(&format!("SELECT azure_ad_auth.set_admin('admin', '{ADMIN}')"));
-    cluster.sql(&format!(
-        "SELECT azure_ad_auth.update_principal('admin2', '{SECOND_ADMIN}', 'user', is_admin => true)"
-    ));
-    assert_eq!(cluster.sql(association), "1");
-    cluster.sql("CREATE ROLE other");
-    run(&mut first, "BEGIN");
-    run(&mut first, "DROP ROLE admin");
-    cluster.sql("DROP ROLE other");
-    let outcome = meanwhile(&cluster, cluster.superuser(), "DROP ROLE admin2", || run(&mut first, "COMMIT"));
-    assert!(outcome.is_ok(), "{outcome:?}");
-    assert_eq!(cluster.sql(association), "0");
-}
-
-#[test]
 fn who_the_role_no_longer_stands_for_administers_no_more() {
-    let (cluster, _provider) = scene(NO_REAPER);
-    let mut old = session(&cluster, "admin", ADMIN);
+    let (cluster, _provider) = Scene::new().settings(NO_REAPER).start();
+    let mut old = cluster.session("admin", &token_of(ADMIN));
     run(&mut old, &format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')"));
     cluster.sql(&format!("SELECT azure_ad_auth.set_admin('admin', '{SECOND_ADMIN}')"));
     let statement = format!("SELECT azure_ad_auth.create_principal('back', '{ADMIN}', 'user')");
@@ -265,12 +141,12 @@ fn who_the_role_no_longer_stands_for_administers_no_more() {
         fault.detail.as_deref(),
         Some("The role of this session has been linked to another directory object since it logged in.")
     );
-    run(&mut session(&cluster, "admin", SECOND_ADMIN), &statement);
+    run(&mut cluster.session("admin", &token_of(SECOND_ADMIN)), &statement);
 }
 
 #[test]
 fn what_taking_over_does_not_take_back() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     cluster.sql(&format!(
         "SECURITY LABEL FOR pgaadauth ON ROLE admin IS \
          'aadauth,oid={ADMIN},type=user,admin,mfa,tenant_id={TENANT},not_before=1700000000'"
@@ -282,7 +158,7 @@ fn what_taking_over_does_not_take_back() {
 
 #[test]
 fn the_two_roles_are_looked_at_whenever_a_role_is_linked() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     cluster.sql("DROP ROLE admin");
     let set = format!("SELECT azure_ad_auth.set_admin('admin', '{ADMIN}')");
     // While nobody is linked they are as any role.
@@ -293,16 +169,16 @@ fn the_two_roles_are_looked_at_whenever_a_role_is_linked() {
     cluster.sql("ALTER ROLE azure_ad_user NOLOGIN; REVOKE azure_ad_user FROM azure_ad_admin");
     cluster.sql(&set);
     assert_eq!(cluster.sql("SELECT pg_has_role('admin', 'azure_ad_user', 'MEMBER')"), "t");
-    run(&mut session(&cluster, "admin", ADMIN), "SELECT 1");
+    run(&mut cluster.session("admin", &token_of(ADMIN)), "SELECT 1");
 }
 
 #[test]
 fn from_16_on_what_an_administrator_creates_belongs_to_all_of_them() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     cluster.sql(&format!("SELECT azure_ad_auth.create_principal('admin2', '{SECOND_ADMIN}', 'user', true)"));
-    let mut first = session(&cluster, "admin", ADMIN);
+    let mut first = cluster.session("admin", &token_of(ADMIN));
     run(&mut first, "CREATE ROLE team");
-    if cluster.workshop.installation.major >= 16 {
+    if cluster.major() >= 16 {
         run(&mut first, "SET createrole_self_grant = 'set, inherit'");
     }
     run(&mut first, "CREATE ROLE other");
@@ -313,9 +189,9 @@ fn from_16_on_what_an_administrator_creates_belongs_to_all_of_them() {
     let crew = "SELECT string_agg(member::regrole || ' ' || admin_option, ' ' ORDER BY member::regrole::text) FROM pg_auth_members \
                 WHERE roleid = 'crew'::regrole AND member::regrole::text IN ('bob', 'eve', 'admin')";
     assert_eq!(cluster.sql(crew), "bob false eve true");
-    let mut second = session(&cluster, "admin2", SECOND_ADMIN);
+    let mut second = cluster.session("admin2", &token_of(SECOND_ADMIN));
     for role in ["team", "other"] {
-        if cluster.workshop.installation.major >= 16 {
+        if cluster.major() >= 16 {
             let rows = format!(
                 "SELECT member::regrole, grantor::regrole, admin_option, inherit_option, set_option FROM pg_auth_members \
                  WHERE roleid = '{role}'::regrole"
@@ -335,12 +211,12 @@ fn from_16_on_what_an_administrator_creates_belongs_to_all_of_them() {
 
 #[test]
 fn before_16_an_administrator_gives_no_more_than_he_holds() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     cluster.sql(&format!("SELECT azure_ad_auth.create_principal('admin2', '{SECOND_ADMIN}', 'user', true)"));
     cluster.sql("CREATE ROLE held; GRANT held TO admin; CREATE ROLE plain LOGIN");
-    let mut admin = session(&cluster, "admin", ADMIN);
+    let mut admin = cluster.session("admin", &token_of(ADMIN));
     run(&mut admin, "CREATE ROLE made LOGIN");
-    let since_16 = cluster.workshop.installation.major >= 16;
+    let since_16 = cluster.major() >= 16;
     let theirs = "It is another administrator; only a superuser may change that one.";
     let foreign = "Azure AD administrators may grant roles they are members of.";
     let createrole = "Azure AD administrators may not make others administrators of roles; a superuser may.";
@@ -374,8 +250,8 @@ fn before_16_an_administrator_gives_no_more_than_he_holds() {
 
 #[test]
 fn a_chain_of_roles_gives_an_administrator_no_more_than_he_holds() {
-    let (cluster, _provider) = scene("");
-    if cluster.workshop.installation.major < 16 {
+    let (cluster, _provider) = Scene::new().start();
+    if cluster.major() < 16 {
         // Before, whoever is a member of a role holds all that it holds: there is no such chain.
         cluster.sql("CREATE ROLE q; CREATE ROLE p IN ROLE q; GRANT p TO admin");
         assert_eq!(cluster.sql("SELECT pg_has_role('admin', 'q', 'USAGE')"), "t");
@@ -386,7 +262,7 @@ fn a_chain_of_roles_gives_an_administrator_no_more_than_he_holds() {
     cluster.sql(
         "GRANT p TO target WITH SET TRUE; GRANT target TO admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE",
     );
-    let mut admin = session(&cluster, "admin", ADMIN);
+    let mut admin = cluster.session("admin", &token_of(ADMIN));
     let statement = format!("SELECT azure_ad_auth.create_principal('target', '{PERSON}', 'user')");
     let fault = error(&mut admin, &statement);
     assert_eq!(
@@ -394,20 +270,4 @@ fn a_chain_of_roles_gives_an_administrator_no_more_than_he_holds() {
         Some("It is a member of role \"q\", of which you are none."),
         "{fault:?}"
     );
-}
-
-#[test]
-fn who_ends_sessions_commits_at_once() {
-    let (cluster, _provider) = scene("max_prepared_transactions = 1");
-    link(&cluster, "ann", PERSON, "user");
-    let mut client = cluster.superuser();
-    run(&mut client, "BEGIN");
-    run(&mut client, "SELECT azure_ad_auth.drop_principal('ann')");
-    let fault = error(&mut client, "PREPARE TRANSACTION 'later'");
-    assert_eq!(fault.sqlstate, "0A000");
-    assert_eq!(fault.message, "cannot PREPARE a transaction that has unlinked an Azure AD role");
-    run(&mut client, "BEGIN");
-    run(&mut client, "GRANT azure_ad_user TO ann");
-    run(&mut client, "PREPARE TRANSACTION 'later'");
-    run(&mut client, "COMMIT PREPARED 'later'");
 }

@@ -1,14 +1,14 @@
-//! What is revoked is not forgotten with the role that remembers it.
+//! Revocations are not lost with the role that holds them.
 
 use testbed::client::Outcome;
 use testbed::cluster::Cluster;
 use testbed::expect::admitted;
-use testbed::issuer::*;
+use testbed::issuer::{PERSON, unix_now};
+use testbed::scene::{ADMIN, Scene};
+use testbed::waits::eventually;
 
-use crate::link::linking::token_of;
-use crate::{KEY, link, scene, tamper};
-
-const ADMIN: &str = "66666666-aaaa-bbbb-cccc-000000000006";
+use crate::common::login::{token_of, valid_token};
+use crate::common::statements::{link, tamper};
 
 /// What would take the label along, or move it.
 const LOSSES: [&str; 3] = [
@@ -41,9 +41,9 @@ fn is_out(cluster: &Cluster, token: &str) -> bool {
 
 #[test]
 fn azure_ad_user_stays_while_tokens_are_revoked() {
-    let (cluster, _provider) = scene("azure_ad_auth.clock_skew = '1s'");
+    let (cluster, _provider) = Scene::new().settings("azure_ad_auth.clock_skew = '1s'").start();
     link(&cluster, "ann", PERSON, "user");
-    let token = KEY.token(&user_v1(unix_now()));
+    let token = valid_token();
     cluster.sql(&format!("SELECT azure_ad_auth.revoke_principal('{PERSON}')"));
     unlink_all(&cluster);
     for loss in LOSSES {
@@ -67,9 +67,9 @@ fn azure_ad_user_stays_while_tokens_are_revoked() {
 
 #[test]
 fn azure_ad_user_goes_when_nothing_is_revoked_any_more() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
-    let token = KEY.token(&user_v1(unix_now()));
+    let token = valid_token();
     let eight_days_ago = format!("'revoked,{PERSON}={}'", unix_now() - 8 * 86_400);
     for forgotten in ["NULL", "'revoked'", &eight_days_ago] {
         label(&cluster, &format!("'revoked,{PERSON}={}'", unix_now()));
@@ -88,7 +88,7 @@ fn azure_ad_user_goes_when_nothing_is_revoked_any_more() {
 
 #[test]
 fn nobody_drops_it_while_an_object_is_being_revoked() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     for gone in ["nobody", "azure_ad_admin"] {
         unlink_all(&cluster);
         cluster.sql(&format!("DROP ROLE IF EXISTS {gone}"));
@@ -101,7 +101,7 @@ fn nobody_drops_it_while_an_object_is_being_revoked() {
         std::thread::scope(|scope| {
             let drop = scope.spawn(|| dropping.query(LOSSES[1]));
             let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted";
-            assert!(testbed::cluster::eventually(|| cluster.sql(waits) != "0" || drop.is_finished()));
+            assert!(eventually(|| cluster.sql(waits) != "0" || drop.is_finished()));
             assert!(revoking.query("COMMIT").is_ok());
             let error = drop.join().expect("a thread").expect_err("it was dropped");
             assert!(error.message.contains("while access tokens are revoked"), "{}", error.message);
@@ -113,7 +113,7 @@ fn nobody_drops_it_while_an_object_is_being_revoked() {
 
 #[test]
 fn only_superusers_clear_it() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     cluster.sql(&format!("SELECT azure_ad_auth.revoke_principal('{PERSON}')"));
     cluster.sql("CREATE ROLE manager LOGIN CREATEROLE");
     let label = "SELECT label FROM pg_shseclabel WHERE objoid = 'azure_ad_user'::regrole";

@@ -1,11 +1,16 @@
-//! The two labels of a role: the one that somebody writes stays as it is written; what is found out stands in the other.
+//! The two labels of a role: the one that a statement writes stays as it is written; what the library
+//! finds out is in the other.
 
 use testbed::cluster::Cluster;
 use testbed::expect::{Refusal, admitted, refused};
-use testbed::issuer::*;
+use testbed::issuer::{APPLICATION, GROUP, OTHER_TENANT, PERSON, TENANT, unix_now, user_v1, with};
+use testbed::scene::{ADMIN, KEY, Scene};
 
-use crate::link::linking::{ADMIN, LINKED, SECOND_ADMIN, UNLINKED, facts, labels, session, token_of};
-use crate::{KEY, at_every_door, link, scene};
+use crate::common::doors::at_every_door;
+use crate::common::login::token_of;
+use crate::common::revocation::revoked;
+use crate::common::role_state::{RoleState, labels};
+use crate::common::statements::{SECOND_ADMIN, link};
 
 /// A label by the statement that tools use.
 fn label(cluster: &Cluster, provider: &str, role: &str, text: &str) {
@@ -24,17 +29,10 @@ fn internal(cluster: &Cluster, role: &str) -> String {
     ))
 }
 
-/// Expects a token to be refused because it was issued before the role's tokens were revoked.
-fn revoked(cluster: &Cluster, role: &str, token: &str) {
-    let outcome = cluster.login(role, token);
-    let testbed::client::Outcome::Refused(error) = outcome else { panic!("{outcome:?}") };
-    assert!(error.message.ends_with(&format!("are no longer accepted for role \"{role}\"")), "{error:?}");
-}
-
 /// As Terraform does: it writes a label, reads it back, and plans a change wherever the two differ.
 #[test]
 fn a_label_is_read_back_as_it_was_written() {
-    let (cluster, _provider) = scene("azure_ad_auth.clock_skew = 0");
+    let (cluster, _provider) = Scene::new().settings("azure_ad_auth.clock_skew = 0").start();
     cluster.sql("CREATE ROLE ann LOGIN");
     for text in [
         format!("aadauth,oid={PERSON},type=user"),
@@ -45,7 +43,7 @@ fn a_label_is_read_back_as_it_was_written() {
         let check = |what: &str| assert_eq!(own(&cluster, "ann"), text, "{what}");
         label(&cluster, "pgaadauth", "ann", &text);
         check("written");
-        assert_eq!(facts(&cluster, "ann"), LINKED);
+        assert_eq!(RoleState::of(&cluster, "ann"), RoleState::linked());
         let tenant = "SELECT tenant_id FROM azure_ad_auth.principals WHERE role_name = 'ann'";
         assert_eq!(cluster.sql(tenant), TENANT);
         let token = token_of(PERSON);
@@ -62,7 +60,8 @@ fn a_label_is_read_back_as_it_was_written() {
         check("revoked everywhere");
         cluster.sql("SECURITY LABEL FOR azure_ad_auth ON ROLE azure_ad_user IS NULL");
         cluster.sql("SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL");
-        assert_eq!((own(&cluster, "ann").as_str(), facts(&cluster, "ann").as_str()), ("", UNLINKED));
+        assert_eq!(own(&cluster, "ann"), "");
+        assert_eq!(RoleState::of(&cluster, "ann"), RoleState::unlinked());
         revoked_when_linked_anew(&cluster, &token);
         cluster.sql("SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL; SECURITY LABEL FOR \"pgaadauth-int\" ON ROLE ann IS NULL");
         assert_eq!(labels(&cluster, "ann"), "");
@@ -121,7 +120,7 @@ fn what_either_label_demands_is_demanded_at_every_door() {
 
 #[test]
 fn labels_as_a_live_flexible_server_has_them_are_read_and_kept() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     for (role, text, object, is_admin) in [
         ("ann", format!("type=user,oid={PERSON},tenant_id={TENANT},admin"), PERSON, false),
         ("boss", format!("admin,tenant_id={TENANT},oid={SECOND_ADMIN},type=user"), SECOND_ADMIN, true),
@@ -143,7 +142,7 @@ fn labels_as_a_live_flexible_server_has_them_are_read_and_kept() {
 
 #[test]
 fn messages_name_the_provider_of_the_statement() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     cluster.sql("CREATE ROLE ann; CREATE TABLE t ()");
     for (statement, expected) in [
         ("\"pgaadauth-int\" ON ROLE ann IS 'type=robot'", "ERROR:  invalid label for provider pgaadauth-int"),
@@ -163,8 +162,8 @@ fn messages_name_the_provider_of_the_statement() {
 
 #[test]
 fn nobody_but_a_superuser_takes_a_revocation_back_by_either_label() {
-    let (cluster, _provider) = scene("azure_ad_auth.clock_skew = 0");
-    let mut admin = session(&cluster, "admin", ADMIN);
+    let (cluster, _provider) = Scene::new().settings("azure_ad_auth.clock_skew = 0").start();
+    let mut admin = cluster.session("admin", &token_of(ADMIN));
     let create = format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')");
     assert!(admin.query(&create).is_ok());
     let token = token_of(PERSON);
@@ -204,7 +203,7 @@ fn nobody_but_a_superuser_takes_a_revocation_back_by_either_label() {
 
 #[test]
 fn what_was_found_out_about_another_object_goes_with_the_link() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     cluster.sql("CREATE ROLE ann LOGIN");
     label(&cluster, "pgaadauth", "ann", "aadauth");
     label(&cluster, "pgaadauth-int", "ann", &format!("type=group,oid={GROUP},tenant_id={OTHER_TENANT}"));
@@ -230,8 +229,8 @@ fn what_was_found_out_about_another_object_goes_with_the_link() {
 /// is read by nobody.
 #[test]
 fn no_label_of_an_administrators_is_so_long_that_revoked_tokens_are_forgotten() {
-    let (cluster, _provider) = scene("azure_ad_auth.clock_skew = 0");
-    let mut admin = session(&cluster, "admin", ADMIN);
+    let (cluster, _provider) = Scene::new().settings("azure_ad_auth.clock_skew = 0").start();
+    let mut admin = cluster.session("admin", &token_of(ADMIN));
     let create = format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')");
     assert!(admin.query(&create).is_ok());
     let token = token_of(PERSON);

@@ -1,20 +1,15 @@
-//! A role that is unlinked is taken off `+azure_ad_user`, and off no other list of pg_hba.conf. Whoever unlinks it is told of
-//! `trust` lines that let everybody in as it from then on, and is never kept from unlinking it.
+//! A role that is unlinked leaves `+azure_ad_user` and no other list of pg_hba.conf. A notice names the
+//! `trust` lines by which everyone gets in as that role from then on. It never prevents the unlinking.
 
 use std::fs;
 
 use testbed::client::Outcome;
-use testbed::cluster::{Cluster, Setup};
-use testbed::issuer::*;
+use testbed::cluster::Cluster;
+use testbed::issuer::{PERSON, unix_now, user_v1, with};
+use testbed::scene::{KEY, Scene};
 
-use crate::{KEY, link, scene, scene_with};
-
-/// By this line the tests get in.
-const OURS: &str = "local all,replication postgres trust\n";
-
-fn write(cluster: &Cluster, lines: &str) {
-    cluster.folder().write("data/pg_hba.conf", format!("{OURS}{lines}\n"));
-}
+use crate::common::hba::{TESTS_LINE, write_hba};
+use crate::common::statements::link;
 
 /// Runs a statement of the superuser's; what it was told besides.
 fn told(cluster: &Cluster, statement: &str) -> String {
@@ -30,7 +25,7 @@ fn is_linked(cluster: &Cluster, role: &str) -> bool {
 #[test]
 fn whoever_unlinks_a_role_is_told_of_trust_lines_for_it() {
     let lines = "local all +azure_ad_user trust\nlocal all +readers trust\nhost all all all password";
-    let (cluster, _provider) = scene_with(Setup { hba: format!("{OURS}{lines}\n"), ..Setup::default() });
+    let (cluster, _provider) = Scene::new().hba(format!("{TESTS_LINE}{lines}\n")).start();
     cluster.sql("CREATE ROLE readers");
     for (role, statement) in [
         ("ann", "SELECT azure_ad_auth.drop_principal('ann')"),
@@ -73,8 +68,8 @@ fn whoever_unlinks_a_role_is_told_of_trust_lines_for_it() {
 
 #[test]
 fn lines_match_as_the_server_matches_them() {
-    let (cluster, _provider) = scene("");
-    let since_16 = cluster.workshop.installation.major >= 16;
+    let (cluster, _provider) = Scene::new().start();
+    let since_16 = cluster.major() >= 16;
     cluster.sql(
         "CREATE ROLE readers; CREATE ROLE outer_circle; GRANT outer_circle TO readers; CREATE ROLE others",
     );
@@ -105,19 +100,19 @@ fn lines_match_as_the_server_matches_them() {
     ] {
         link(&cluster, "ann", PERSON, "user");
         cluster.sql("GRANT readers TO ann");
-        write(&cluster, lines);
+        write_hba(&cluster, lines);
         let told = told(&cluster, "SELECT azure_ad_auth.drop_principal('ann')");
         let found = told.split("DETAIL:  It is ").nth(1).and_then(|rest| rest.split(". That is").next());
         assert_eq!(found, expected, "{lines}: {told}");
     }
     // What the same statement takes away does not count.
-    write(&cluster, "local all +readers trust");
+    write_hba(&cluster, "local all +readers trust");
     link(&cluster, "ann", PERSON, "user");
     cluster.sql("GRANT readers TO ann");
     let told_of = told(&cluster, "REVOKE azure_ad_user, readers FROM ann");
     assert!(!told_of.contains("WARNING"), "{told_of}");
     // Nobody logs in as a role without LOGIN.
-    write(&cluster, "local all all trust");
+    write_hba(&cluster, "local all all trust");
     link(&cluster, "ann", PERSON, "user");
     cluster.sql("ALTER ROLE ann NOLOGIN");
     assert_eq!(told(&cluster, "SELECT azure_ad_auth.drop_principal('ann')"), "");
@@ -125,11 +120,11 @@ fn lines_match_as_the_server_matches_them() {
 
 #[test]
 fn a_file_that_cannot_be_searched_keeps_no_role_linked() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     let file = cluster.data().join("pg_hba.conf");
     let aside = cluster.data().join("aside.conf");
     let unlink = "BEGIN; SELECT azure_ad_auth.drop_principal('ann'); SELECT 1; COMMIT";
-    let large = format!("{OURS}{}local all ann trust\n", "# not a word\n".repeat(90_000));
+    let large = format!("{TESTS_LINE}{}local all ann trust\n", "# not a word\n".repeat(90_000));
     for (what, content) in [("missing", None), ("a folder", None), ("too large", Some(large.into_bytes()))] {
         link(&cluster, "ann", PERSON, "user");
         fs::rename(&file, &aside).expect("the file out of the way");
@@ -157,7 +152,7 @@ fn a_file_that_cannot_be_searched_keeps_no_role_linked() {
         b"\xFF",
     ] {
         link(&cluster, "ann", PERSON, "user");
-        let content = [OURS.as_bytes(), line, b"\nlocal all ann trust\n"].concat();
+        let content = [TESTS_LINE.as_bytes(), line, b"\nlocal all ann trust\n"].concat();
         cluster.folder().write("data/pg_hba.conf", content);
         let told = told(&cluster, unlink);
         assert_eq!(told.matches("WARNING:").count(), 1, "{line:?}: {told}");
@@ -169,7 +164,7 @@ fn a_file_that_cannot_be_searched_keeps_no_role_linked() {
 fn an_administrator_learns_no_path() {
     let hba = "local all postgres trust\nlocal all +azure_ad_user trust\nhostssl all +azure_ad_user 127.0.0.1/32 trust\n\
                local all ann trust\n";
-    let (cluster, _provider) = scene_with(Setup { hba: hba.to_owned(), ..Setup::default() });
+    let (cluster, _provider) = Scene::new().hba(hba).start();
     let token = KEY.token(&with(user_v1(unix_now()), "oid", "66666666-aaaa-bbbb-cccc-000000000006".into()));
     let create = format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')");
     let output = cluster.psql("admin", &token, &create);

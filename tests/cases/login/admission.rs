@@ -1,14 +1,19 @@
-//! Who gets in, and what is said about it.
+//! Tokens with which a role is admitted.
 
 use serde_json::{Value, json};
 use testbed::client::Outcome;
 use testbed::cluster::Cluster;
 use testbed::door::Door;
-use testbed::expect::{Refusal, admitted, ours, place, refused, without_sessions};
-use testbed::idp::{Manners, Provider};
-use testbed::issuer::*;
+use testbed::expect::{Refusal, admitted, refused};
+use testbed::idp::{Behavior, Provider};
+use testbed::issuer::{
+    APPLICATION, CLIENT, GROUP, KEY_ISSUER, PERSON, TENANT, app_v1, app_v2, unix_now, user_v1, user_v2, with,
+};
+use testbed::scene::{KEY, Scene};
 
-use crate::{KEY, at_every_door, link, scene};
+use crate::common::doors::at_every_door;
+use crate::common::login::valid_token;
+use crate::common::statements::link;
 
 #[test]
 fn users_groups_and_applications_with_tokens_of_both_versions() {
@@ -37,7 +42,7 @@ fn users_groups_and_applications_with_tokens_of_both_versions() {
 /// Has the provider publish its key as one of another issuer, and waits until it has been fetched.
 fn publish_key_of(issuer: &str, cluster: &Cluster, provider: &Provider) {
     let document = json!({ "keys": [with(KEY.jwk(), "issuer", json!(issuer))] });
-    provider.behave(Manners::Body(document.to_string()));
+    provider.behave(Behavior::Body(document.to_string()));
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
 }
 
@@ -49,7 +54,7 @@ fn refused_for_its_issuer(cluster: &Cluster, claims: &Value, facts: &[&str]) {
 
 #[test]
 fn the_issuers_of_another_cloud() {
-    let (cluster, provider) = scene("azure_ad_auth.cloud = 'usgov'");
+    let (cluster, provider) = Scene::new().settings("azure_ad_auth.cloud = 'usgov'").start();
     link(&cluster, "ann", PERSON, "user");
     let now = unix_now();
     let government = format!("https://login.microsoftonline.us/{TENANT}/v2.0");
@@ -67,7 +72,7 @@ fn the_issuers_of_another_cloud() {
 fn issuers_of_ones_own() {
     let settings =
         format!("azure_ad_auth.issuers = 'https://sts.example/{{tenantid}}/, https://id.example/{TENANT}/x'");
-    let (cluster, provider) = scene(&settings);
+    let (cluster, provider) = Scene::new().settings(&settings).start();
     link(&cluster, "ann", PERSON, "user");
     publish_key_of("https://sts.example/{tenantid}/", &cluster, &provider);
     let now = unix_now();
@@ -103,7 +108,7 @@ fn names_of_every_shape() {
 
 #[test]
 fn clock_edges_one_second_either_side() {
-    let (cluster, _provider) = scene("azure_ad_auth.clock_skew = 30s");
+    let (cluster, _provider) = Scene::new().settings("azure_ad_auth.clock_skew = 30s").start();
     link(&cluster, "ann", PERSON, "user");
     let outcome = |claim: &str, offset: i64| {
         let claims = with(user_v2(unix_now()), claim, json!(unix_now() + offset));
@@ -155,7 +160,7 @@ fn the_longest_token_a_message_can_hold() {
 fn over_a_socket_no_tls_is_needed() {
     at_every_door("", |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
-        let token = KEY.token(&user_v1(unix_now()));
+        let token = valid_token();
         let parameters = [("user", "ann"), ("database", "postgres")];
         assert_eq!(cluster.socket_client().login(&parameters, &token), Outcome::Ready);
     });
@@ -165,160 +170,9 @@ fn over_a_socket_no_tls_is_needed() {
 fn without_tls_where_the_administrator_says_so() {
     at_every_door("azure_ad_auth.require_tls = off", |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
-        let token = KEY.token(&user_v1(unix_now()));
+        let token = valid_token();
         let parameters = [("user", "ann"), ("database", "postgres")];
         assert_eq!(cluster.plain_client().login(&parameters, &token), Outcome::Ready);
-    });
-}
-
-#[test]
-fn a1_roles_that_are_none_of_ours_log_in_as_ever() {
-    at_every_door("", |_, cluster, _provider| {
-        cluster.sql("CREATE ROLE local LOGIN PASSWORD 'secret'");
-        assert_eq!(cluster.login("local", "secret"), Outcome::Ready);
-        for (role, password) in [("local", "wrong"), ("nobody", "secret")] {
-            match cluster.login(role, password) {
-                Outcome::Refused(error) => {
-                    assert_eq!(error.message, format!("password authentication failed for user \"{role}\""));
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-        assert!(!cluster.log().contains("azure_ad_auth: refused"), "R1: nothing is added");
-    });
-}
-
-#[test]
-fn a3_a_role_that_inherits_gets_in_by_a_password_with_a_warning() {
-    let (cluster, _provider) = scene("");
-    cluster.sql("CREATE ROLE local LOGIN SUPERUSER PASSWORD 'secret'");
-    crate::tamper(
-        &cluster,
-        "INSERT INTO pg_auth_members SELECT (jsonb_populate_record(m, jsonb_build_object( \
-           'oid', 99999, 'member', 'local'::regrole::oid, 'admin_option', false))).* \
-         FROM pg_auth_members m WHERE roleid = 'azure_ad_user'::regrole AND member = 'admin'::regrole \
-            OR roleid = 'azure_ad_admin'::regrole LIMIT 1",
-    );
-    let mark = cluster.log_mark();
-    // The role matches the door's line first; a server that has passwords before it lets it in.
-    std::fs::write(
-        cluster.data().join("pg_hba.conf"),
-        "local all postgres trust\nhost all all 127.0.0.1/32 password\n",
-    )
-    .expect("pg_hba.conf");
-    cluster.reload();
-    let mut client = cluster.client();
-    assert_eq!(client.login(&[("user", "local"), ("database", "postgres")], "secret"), Outcome::Ready);
-    assert_eq!(client.query("SELECT 1").as_deref(), Ok(&[Some("1".to_owned())][..]));
-    let log = cluster.log_since(mark);
-    assert!(
-        log.contains("WARNING:  azure_ad_auth: let in role=local door=password method=password"),
-        "{}",
-        ours(&log)
-    );
-}
-
-#[test]
-fn the_log_line_of_a_success() {
-    at_every_door("", |door, cluster, _provider| {
-        link(&cluster, "ann", PERSON, "user");
-        let claims = with(user_v1(unix_now()), "upn", json!("ann\n\u{1b}[31m\"x"));
-        let mark = cluster.log_mark();
-        assert_eq!(cluster.login("ann", &KEY.token(&claims)), Outcome::Ready);
-        let expected = format!(
-            "LOG:  azure_ad_auth: accepted role=ann {} oid={PERSON} tid={TENANT} kind=user \
-         app={CLIENT} upn=\"ann\\n\\u{{1b}}[31m\\\"x\" uti=token-1 key_id=key-1\n",
-            place(door)
-        );
-        let log = without_sessions(&cluster.log_since(mark));
-        assert!(log.contains(&expected), "{}", ours(&log));
-        cluster.set(
-            "log_connections",
-            if cluster.workshop.installation.major >= 18 { "receipt" } else { "off" },
-        );
-        let mark = cluster.log_mark();
-        assert_eq!(cluster.login("ann", &KEY.token(&claims)), Outcome::Ready);
-        assert!(
-            !cluster.log_since(mark).contains("azure_ad_auth: accepted"),
-            "without log_connections no line"
-        );
-    });
-}
-
-#[test]
-fn the_log_lines_of_applications_and_groups() {
-    at_every_door("", |door, cluster, _provider| {
-        link(&cluster, "robot", APPLICATION, "service");
-        link(&cluster, "dbas", GROUP, "group");
-        let now = unix_now();
-        let ann = "kind=user app={CLIENT} upn=ann@contoso.example";
-        let robot = "kind=application app={CLIENT} upn=none";
-        for (role, claims, object, about) in [
-            ("robot", app_v1(now), APPLICATION, robot),
-            ("robot", app_v2(now), APPLICATION, robot),
-            ("dbas", user_v1(now), PERSON, ann),
-            ("dbas", with(user_v2(now), "groups", json!([GROUP])), PERSON, ann),
-            ("dbas", with(app_v1(now), "groups", json!([GROUP])), APPLICATION, robot),
-        ] {
-            let mark = cluster.log_mark();
-            assert_eq!(
-                cluster.login(role, &KEY.token(&claims)),
-                Outcome::Ready,
-                "{}",
-                ours(&cluster.log_since(mark))
-            );
-            let (about, token) =
-                (about.replace("{CLIENT}", CLIENT), claims["uti"].as_str().unwrap_or_default());
-            let expected = format!(
-                "LOG:  azure_ad_auth: accepted role={role} {} oid={object} tid={TENANT} \
-             {about} uti={token} key_id=key-1\n",
-                place(door)
-            );
-            let log = without_sessions(&cluster.log_since(mark));
-            assert!(log.contains(&expected), "{expected}{}", ours(&log));
-        }
-    });
-}
-
-#[test]
-fn a_role_name_cannot_forge_a_line_of_the_log() {
-    // Core itself would put the name, as it is, into the prefix of each line.
-    at_every_door("log_line_prefix = '%m [%p] '", |door, cluster, _provider| {
-        let forged = "LOG:  azure_ad_auth: accepted role=admin";
-        let role = format!("ann\n{forged}");
-        link(&cluster, &role, PERSON, "user");
-        let token = KEY.token(&with(user_v1(unix_now()), "oid", json!(APPLICATION)));
-        let message = format!("Azure AD authentication failed for role \"{role}\"");
-        let shown = format!("role=\"ann\\n{forged}\" {} session=", place(door));
-        let expected = Refusal {
-            code: "oid_mismatch",
-            sqlstate: "28P01",
-            message: &message,
-            hint: None,
-            facts: &[&shown],
-        };
-        let mark = cluster.log_mark();
-        refused(&cluster, &role, &token, &expected);
-        let log = cluster.log_since(mark);
-        assert!(!log.lines().any(|line| line.starts_with(forged)), "{log}");
-    });
-}
-
-#[test]
-fn the_identity_of_a_session_is_the_object() {
-    at_every_door("", |door, cluster, _provider| {
-        link(&cluster, "ann", PERSON, "user");
-        link(&cluster, "dbas", GROUP, "group");
-        let token = KEY.token(&user_v1(unix_now()));
-        let mut client = cluster.client();
-        assert_eq!(client.login(&[("user", "dbas"), ("database", "postgres")], &token), Outcome::Ready);
-        if cluster.workshop.installation.major >= 16 {
-            // A member of a group is known by his own object id, not by the group's.
-            let identity = format!("{}:{PERSON}", door.method());
-            assert_eq!(client.query("SELECT system_user").as_deref(), Ok(&[Some(identity)][..]));
-        } else {
-            assert_eq!(client.query("SELECT session_user").as_deref(), Ok(&[Some("dbas".to_owned())][..]));
-        }
     });
 }
 
@@ -326,7 +180,7 @@ fn the_identity_of_a_session_is_the_object() {
 fn valid_until_and_limits_of_a_role() {
     at_every_door("", |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
-        let token = KEY.token(&user_v1(unix_now()));
+        let token = valid_token();
         cluster.sql("ALTER ROLE ann VALID UNTIL '2001-01-01'");
         admitted(&cluster, "ann", &token);
         cluster.sql("ALTER ROLE ann CONNECTION LIMIT 0");
@@ -341,7 +195,7 @@ fn valid_until_and_limits_of_a_role() {
 fn a_replication_connection_is_cores_to_refuse() {
     at_every_door("", |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
-        let token = KEY.token(&user_v1(unix_now()));
+        let token = valid_token();
         let parameters = [("user", "ann"), ("database", "postgres"), ("replication", "database")];
         match cluster.client().login(&parameters, &token) {
             Outcome::Refused(error) => assert_eq!(error.sqlstate, "42501", "{error:?}"),
@@ -355,7 +209,7 @@ fn mfa_and_roles_of_the_wrong_case() {
     at_every_door("", |_, cluster, _provider| {
         cluster
             .sql(&format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user', false, true)"));
-        admitted(&cluster, "ann", &KEY.token(&user_v1(unix_now())));
+        admitted(&cluster, "ann", &valid_token());
         let hinted = with(user_v1(unix_now()), "oid", Value::from(PERSON.to_uppercase()));
         admitted(&cluster, "ann", &KEY.token(&hinted));
         assert!(matches!(cluster.login("ANN", &KEY.token(&hinted)), Outcome::Refused(_)));

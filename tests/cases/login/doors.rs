@@ -1,31 +1,23 @@
-//! Which doors there are, and that none stands open once the library is gone.
+//! Which doors an installation has, and that none of them is open without the library.
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use testbed::client::Outcome;
-use testbed::cluster::{Installation, Setup};
+use testbed::cluster::Configuration;
 use testbed::door::Door;
-use testbed::issuer::*;
-use testbed::pam::{self, Service};
+use testbed::issuer::PERSON;
+use testbed::pam;
+use testbed::pam::Service;
+use testbed::template::Template;
 
-use crate::{KEY, WORKSHOP, at_every_door, link};
-
-/// What libpq acquires tokens with, where it was built with curl.
-pub(crate) fn flow_library(installation: &Installation) -> Option<PathBuf> {
-    let folder = installation.pg_config("--libdir");
-    let files = std::fs::read_dir(folder).ok()?.filter_map(|file| Some(file.ok()?.path()));
-    let named = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| name.starts_with("libpq-oauth"))
-    };
-    files.filter(named).find(|path| path.extension().is_some_and(|extension| extension == "so"))
-}
+use crate::common::doors::{at_every_door, flow_library};
+use crate::common::login::valid_token;
+use crate::common::statements::link;
 
 /// Cases for a door run where it is there; so it must not be missing unnoticed.
 #[test]
 fn an_installation_has_the_doors_it_must_have() {
-    let installation = &WORKSHOP.installation;
+    let installation = &Template::shared().installation;
     let doors = Door::all(installation);
     assert!(doors.contains(&Door::Password));
     assert_eq!(doors.contains(&Door::OAuth), installation.major >= 18);
@@ -44,16 +36,16 @@ fn an_installation_has_the_doors_it_must_have() {
 fn without_its_file_the_library_opens_no_door() {
     at_every_door("", |door, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
-        let token = KEY.token(&user_v1(unix_now()));
+        let token = valid_token();
         assert_eq!(cluster.login("ann", &token), Outcome::Ready);
         cluster.stop("fast");
         // Where the server looks, and where the service points.
         let settings = "dynamic_library_path = '/nowhere'".to_owned();
         let service = Service::new(&pam::lines_of("/nowhere/azure_ad_auth.so"));
         let hba = Door::hba(&door.clause(service.name()));
-        cluster.configure(&Setup { settings: settings.clone(), hba: hba.clone(), preload: None });
+        cluster.configure(&Configuration::new().settings(&settings).hba(hba.clone()));
         assert!(!cluster.try_start(&[]), "the server starts without what it shall preload");
-        cluster.configure(&Setup { settings, hba, preload: Some(String::new()) });
+        cluster.configure(&Configuration::new().settings(settings).hba(hba).preload(""));
         cluster.start();
         for token in [token.as_str(), "no-token"] {
             match cluster.login("ann", token) {

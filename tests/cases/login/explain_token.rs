@@ -1,56 +1,25 @@
-//! explain_token(): what it says is what a login gets, and nobody learns the token from it.
+//! explain_token(): it says what a login with the token comes to, and it does not reveal the token.
 
 use serde_json::{Value, json};
-use testbed::client::{Outcome, RawClient};
+use testbed::client::Outcome;
 use testbed::cluster::Cluster;
 use testbed::door::Door;
-use testbed::idp::Manners;
-use testbed::issuer::*;
+use testbed::expect::lacks_token;
+use testbed::idp::Behavior;
+use testbed::issuer::{
+    APPLICATION, AUDIENCE, GROUP, OTHER_TENANT, PERSON, TENANT, app_v1, b64, unix_now, user_v1, user_v2, with,
+};
+use testbed::scene::{ADMIN, KEY, NEW_KEY, Scene};
 
-use crate::link::linking::{ADMIN, denied, session, token_of};
-use crate::{KEY, LOUD, NEW_KEY, at_every_door, link, scene, tamper};
-
-const CALL: &str =
-    "SELECT concat_ws('|', step, verdict, expected, found) FROM azure_ad_auth.explain_token($1, $2)";
-const CALL_WITHOUT_ROLE: &str =
-    "SELECT concat_ws('|', step, verdict, expected, found) FROM azure_ad_auth.explain_token($1)";
-
-/// The rows of an explanation.
-fn explain_as(client: &mut RawClient, role: Option<&str>, token: &str) -> Vec<String> {
-    let answer = match role {
-        Some(role) => client.query_bound(CALL, &[token, role]),
-        None => client.query_bound(CALL_WITHOUT_ROLE, &[token]),
-    };
-    answer.unwrap_or_else(|error| panic!("{error:?}")).into_iter().flatten().collect()
-}
-
-/// The same by the superuser, without the parameters in the log.
-pub(crate) fn explain(cluster: &Cluster, role: Option<&str>, token: &str) -> Vec<String> {
-    let mut client = cluster.superuser();
-    assert!(client.query("SET log_parameter_max_length = 0; SET timezone = 'UTC'").is_ok());
-    explain_as(&mut client, role, token)
-}
+use crate::common::doors::{DEBUG_LOG, at_every_door};
+use crate::common::explain::{EXPLAIN_TOKEN, code_of, explain, explain_as};
+use crate::common::login::{token_of, valid_token};
+use crate::common::statements::{denied, link, tamper};
 
 /// A row.
 fn row<'r>(rows: &'r [String], step: &str) -> &'r str {
     let opening = format!("{step}|");
     rows.iter().find(|row| row.starts_with(&opening)).unwrap_or_else(|| panic!("no {step}: {rows:#?}"))
-}
-
-/// The code at the end; every step before the one that failed has passed, unless it is not looked at.
-pub(crate) fn code_of(rows: &[String]) -> String {
-    let (last, steps) = rows.split_last().expect("rows");
-    let verdict = |row: &String| row.split('|').nth(1).unwrap_or_default().to_owned();
-    let failed: Vec<_> = steps.iter().filter(|row| verdict(row) == "failed").collect();
-    let code = last.rsplit('|').next().unwrap_or_default().to_owned();
-    if code == "admitted" {
-        assert!(last.starts_with("result|ok|") && failed.is_empty(), "{rows:#?}");
-    } else {
-        assert!(last.starts_with("result|failed|") && failed.len() == 1, "{rows:#?}");
-    }
-    let after = steps.iter().skip_while(|row| verdict(row) != "failed").skip(1);
-    assert!(after.clone().all(|row| verdict(row) == "not reached"), "{rows:#?}");
-    code
 }
 
 /// The code that a login gets.
@@ -91,7 +60,7 @@ fn it_says_of_a_token_what_a_login_gets() {
         cluster.sql(&format!(
             "SELECT azure_ad_auth.create_principal('strict', '{PERSON}', 'user', false, true)"
         ));
-        let good = KEY.token(&user_v1(unix_now()));
+        let good = valid_token();
         let (signed, signature) = good.rsplit_once('.').expect("a token");
         let header = |name, value| {
             let header = with(KEY.header(), name, value).to_string();
@@ -134,7 +103,7 @@ fn it_says_of_a_token_what_a_login_gets() {
             let of_roles = ["oid_mismatch", "wrong_kind", "not_a_member", "groups_overage", "mfa_required"];
             let expected = if of_roles.contains(&expected) { "admitted" } else { expected };
             assert_eq!(code_of(&rows), expected, "{rows:#?}");
-            testbed::expect::lacks_token(&cluster, &token);
+            lacks_token(&cluster, &token);
         }
         if door == Door::Password {
             agrees(&cluster, "ann", &"A".repeat(65_531), "invalid_format");
@@ -146,7 +115,7 @@ fn it_says_of_a_token_what_a_login_gets() {
 fn it_says_of_a_role_what_a_login_gets() {
     at_every_door("", |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
-        let good = KEY.token(&user_v1(unix_now()));
+        let good = valid_token();
         tamper(&cluster, "UPDATE pg_authid SET rolreplication = true WHERE rolname = 'ann'");
         // Before the token is even looked at.
         agrees(&cluster, "ann", "password", "privileged_role");
@@ -194,9 +163,9 @@ fn it_says_of_a_role_what_a_login_gets() {
 
 #[test]
 fn it_says_of_settings_and_keys_what_a_login_gets() {
-    let (cluster, provider) = scene("azure_ad_auth.unknown_key_wait = 0");
+    let (cluster, provider) = Scene::new().settings("azure_ad_auth.unknown_key_wait = 0").start();
     link(&cluster, "ann", PERSON, "user");
-    let good = KEY.token(&user_v1(unix_now()));
+    let good = valid_token();
     for (setting, value, code) in [
         ("allowed_clients", APPLICATION, "client_not_allowed"),
         ("required_permission", "Db.Login", "permission_missing"),
@@ -207,13 +176,13 @@ fn it_says_of_settings_and_keys_what_a_login_gets() {
         cluster.sql(&format!("ALTER SYSTEM RESET {name}"));
     }
     let foreign = json!({"keys": [with(KEY.jwk(), "issuer", json!("https://evil.example/{tenantid}/"))]});
-    provider.behave(Manners::Body(foreign.to_string()));
+    provider.behave(Behavior::Body(foreign.to_string()));
     cluster.sql("SELECT azure_ad_auth.refresh_keys()");
     let token = KEY.token(&user_v2(unix_now()));
     agrees(&cluster, "ann", &token, "wrong_issuer");
     let rows = explain(&cluster, Some("ann"), &token);
     assert!(row(&rows, "issuer").contains("issuer of the key: https://evil.example/"), "{rows:#?}");
-    provider.behave(Manners::Status(500, ""));
+    provider.behave(Behavior::Status(500, ""));
     cluster.set("azure_ad_auth.key_max_age", "1s");
     cluster.sql("SELECT pg_sleep(1.5)");
     agrees(&cluster, "ann", &good, "keys_unavailable");
@@ -221,7 +190,7 @@ fn it_says_of_settings_and_keys_what_a_login_gets() {
 
 #[test]
 fn it_says_what_was_expected_and_what_was_found() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     let claims = with(user_v1(unix_now()), "exp", json!(1_600_000_000));
     let rows = explain(&cluster, Some("ann"), &KEY.token(&with(claims, "nbf", json!(1_500_000_000))));
@@ -251,8 +220,9 @@ fn it_says_what_was_expected_and_what_was_found() {
 
 #[test]
 fn it_fetches_nothing_waits_for_nothing_and_counts_nothing() {
-    let (cluster, provider) =
-        scene("azure_ad_auth.unknown_key_wait = 10s\nazure_ad_auth.key_refresh_cooldown = 1s");
+    let (cluster, provider) = Scene::new()
+        .settings("azure_ad_auth.unknown_key_wait = 10s\nazure_ad_auth.key_refresh_cooldown = 1s")
+        .start();
     link(&cluster, "ann", PERSON, "user");
     cluster.sql("SELECT pg_sleep(1.1)");
     let status = "SELECT fetches, failures, on_demand_fetches, keys FROM azure_ad_auth.key_status";
@@ -276,9 +246,9 @@ fn it_fetches_nothing_waits_for_nothing_and_counts_nothing() {
 
 #[test]
 fn nobody_learns_the_token_from_it() {
-    let (cluster, _provider) = scene(LOUD);
+    let (cluster, _provider) = Scene::new().settings(DEBUG_LOG).start();
     link(&cluster, "ann", PERSON, "user");
-    let good = KEY.token(&user_v1(unix_now()));
+    let good = valid_token();
     let mark = cluster.log_mark();
     let mut said = Vec::new();
     for (setting, value) in [("log_parameter_max_length", "0"), ("log_statement", "none")] {
@@ -290,11 +260,11 @@ fn nobody_learns_the_token_from_it() {
             }
             // Errors that have the call at hand.
             for role in ["", &"x".repeat(64)] {
-                let error = client.query_bound(CALL, &[token, role]).expect_err(role);
+                let error = client.query_bound(EXPLAIN_TOKEN, &[token, role]).expect_err(role);
                 said.push(format!("{error:?}"));
             }
             assert!(client.query("SET ROLE ann").is_ok());
-            let error = client.query_bound(CALL, &[token, "ann"]).expect_err("ann");
+            let error = client.query_bound(EXPLAIN_TOKEN, &[token, "ann"]).expect_err("ann");
             said.push(format!("{error:?}"));
             assert!(client.query("RESET ROLE").is_ok());
         }
@@ -315,10 +285,10 @@ fn nobody_learns_the_token_from_it() {
 
 #[test]
 fn administrators_may_call_it_in_sessions_with_a_token() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     let token = token_of(PERSON);
-    let mut admin = session(&cluster, "admin", ADMIN);
+    let mut admin = cluster.session("admin", &token_of(ADMIN));
     // Not his to set; this server logs nothing of it for the test's sake.
     cluster.set("log_parameter_max_length", "0");
     let rows = explain_as(&mut admin, Some("ann"), &token);
@@ -329,10 +299,10 @@ fn administrators_may_call_it_in_sessions_with_a_token() {
     assert!(client.query("SET SESSION AUTHORIZATION admin").is_ok());
     denied(&mut client, call, refused, "This session did not log in with an access token.");
     let ann = "permission denied for function explain_token";
-    denied(&mut session(&cluster, "ann", PERSON), call, ann, "");
+    denied(&mut cluster.session("ann", &token_of(PERSON)), call, ann, "");
     cluster.sql("GRANT EXECUTE ON FUNCTION azure_ad_auth.explain_token(text, text) TO PUBLIC");
     let nobody = "Only superusers and members of role \"azure_ad_admin\" may.";
-    denied(&mut session(&cluster, "ann", PERSON), call, refused, nobody);
+    denied(&mut cluster.session("ann", &token_of(PERSON)), call, refused, nobody);
     for (call, message) in [
         ("explain_token(NULL)", "token must not be null"),
         ("explain_token('a.b.c', '')", "a role name cannot be empty"),

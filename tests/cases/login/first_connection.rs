@@ -1,33 +1,21 @@
-//! Every path of the hook as the first connection of a server: after a start, after a crash, with cold caches.
+//! Every path of the hook as the first connection of a server: after a start, after a crash, with cold
+//! caches.
 //!
-//! What works with warm caches may fail before a database is selected: that broke Azure's own service on PostgreSQL 18.
+//! What works with warm caches may fail before a database is selected: that broke Azure's own service
+//! on PostgreSQL 18.
 
 use std::fs;
 
-use testbed::client::{Asked, Outcome};
-use testbed::cluster::{Cluster, Setup, eventually};
-use testbed::idp::Manners;
-use testbed::issuer::*;
+use testbed::client::{AuthRequest, Outcome};
+use testbed::cluster::Cluster;
+use testbed::idp::{Behavior, Provider};
+use testbed::issuer::{PERSON, TENANT};
+use testbed::scene::Scene;
+use testbed::waits::eventually;
 
-use crate::{KEY, link, scene_with, tamper};
-
-/// How the server comes to be new.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Birth {
-    Start,
-    Crash,
-    NoCacheFile,
-    CrashAndNoCacheFile,
-}
-
-pub(crate) fn renew(cluster: &Cluster, birth: Birth) {
-    let crash = matches!(birth, Birth::Crash | Birth::CrashAndNoCacheFile);
-    cluster.stop(if crash { "immediate" } else { "fast" });
-    if matches!(birth, Birth::NoCacheFile | Birth::CrashAndNoCacheFile) {
-        let _ = fs::remove_file(cluster.data().join("global/pg_internal.init"));
-    }
-    cluster.start();
-}
+use crate::common::login::valid_token;
+use crate::common::server::{Restart, process, restart, signal, signal_worker};
+use crate::common::statements::{link, tamper};
 
 /// A path of the hook: its number in the header of door/hook.rs, and a login that takes it.
 type Path = (&'static str, fn(&Cluster, &str));
@@ -64,14 +52,14 @@ const PATHS: [Path; 18] = [
     ("R8", |cluster, _| {
         let mut client = cluster.client();
         client.start(&parameters("ann")).expect("a connection");
-        assert_eq!(client.asked(), Asked::Password);
+        assert_eq!(client.auth_request(), AuthRequest::Password);
     }),
     ("R9", |cluster, _| {
         let mut client = cluster.client();
         client.start(&parameters("ann")).expect("a connection");
-        assert_eq!(client.asked(), Asked::Password);
+        assert_eq!(client.auth_request(), AuthRequest::Password);
         client.send(b'Q', b"SELECT 1\0").expect("a connection");
-        let Asked::Nothing(outcome) = client.asked() else { panic!("asked again") };
+        let AuthRequest::Finished(outcome) = client.auth_request() else { panic!("asked again") };
         refused(outcome, "expected password response, got message type 81");
     }),
     ("R10", |cluster, _| {
@@ -107,11 +95,11 @@ fn refused(outcome: Outcome, message: &str) {
 }
 
 /// A server on which every path can be taken.
-fn crossroads() -> (Cluster, testbed::idp::Provider) {
+fn crossroads() -> (Cluster, Provider) {
     // pg_ctl asks whether the server is up by a connection that is never authenticated.
     let hba = "local all postgres trust\nlocal all ann,heir peer map=anyone\nlocal all +azure_ad_user trust\n\
                host all +azure_ad_user 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 password\n";
-    let (cluster, provider) = scene_with(Setup { hba: hba.to_owned(), ..Setup::default() });
+    let (cluster, provider) = Scene::new().hba(hba).start();
     fs::write(cluster.data().join("pg_ident.conf"), "anyone /^.*$ ann\nanyone /^.*$ heir\n")
         .expect("pg_ident.conf");
     cluster.sql("CREATE ROLE local LOGIN PASSWORD 'secret'");
@@ -124,7 +112,7 @@ fn crossroads() -> (Cluster, testbed::idp::Provider) {
     tamper(&cluster, "UPDATE pg_authid SET rolsuper = true WHERE rolname = 'root'");
     cluster.sql("ALTER ROLE asleep NOLOGIN; CREATE ROLE heir LOGIN");
     tamper(&cluster, "UPDATE pg_shseclabel SET label = 'aadauth,oid=?' WHERE objoid = 'scrawl'::regrole");
-    let (oid, options) = if cluster.workshop.installation.major < 16 {
+    let (oid, options) = if cluster.major() < 16 {
         ("", "")
     } else {
         ("(SELECT max(oid::bigint) + 1 FROM pg_auth_members)::oid, ", ", true, true")
@@ -148,7 +136,7 @@ fn every_path_as_the_first_connection() {
 fn every_path_of_a_server_that_lets_nobody_in_as_the_first_connection() {
     let (cluster, provider) = crossroads();
     // No keys from now on, none kept, and nobody waits for them.
-    provider.behave(Manners::Status(503, ""));
+    provider.behave(Behavior::Status(503, ""));
     fs::remove_file(cluster.key_snapshot()).expect("a snapshot");
     cluster.set("azure_ad_auth.unknown_key_wait", "0");
     take_all(
@@ -176,27 +164,32 @@ fn every_path_of_a_server_that_lets_nobody_in_as_the_first_connection() {
 }
 
 fn take_all(cluster: &Cluster, paths: &[Path]) {
-    let token = KEY.token(&user_v1(unix_now()));
+    let token = valid_token();
     for (name, path) in paths {
-        for birth in [Birth::Start, Birth::Crash, Birth::NoCacheFile, Birth::CrashAndNoCacheFile] {
-            renew(cluster, birth);
+        for how in [
+            Restart::Clean,
+            Restart::AfterCrash,
+            Restart::WithoutCacheFile,
+            Restart::AfterCrashWithoutCacheFile,
+        ] {
+            restart(cluster, how);
             let mark = cluster.log_mark();
             path(cluster, &token);
             let log = cluster.log_since(mark);
             let bad = ["without having selected a database", "PANIC", "terminated by signal"];
-            assert!(!bad.iter().any(|bad| log.contains(bad)), "{name} after {birth:?}: {log}");
+            assert!(!bad.iter().any(|bad| log.contains(bad)), "{name} after {how:?}: {log}");
         }
     }
 }
 
 #[test]
 fn a_worker_killed_restarts_the_server_and_logins_go_on() {
-    let (cluster, _provider) = scene_with(Setup::default());
+    let (cluster, _provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
-    let token = KEY.token(&user_v1(unix_now()));
+    let token = valid_token();
     assert_eq!(cluster.login("ann", &token), Outcome::Ready);
     let mark = cluster.log_mark();
-    crate::keys::fetching::signal_worker(&cluster, libc::SIGKILL);
+    signal_worker(&cluster, libc::SIGKILL);
     cluster.await_log(mark, "was terminated by signal 9");
     cluster.await_log(mark, "database system is ready to accept connections");
     assert!(eventually(|| cluster.login("ann", &token) == Outcome::Ready));
@@ -204,22 +197,22 @@ fn a_worker_killed_restarts_the_server_and_logins_go_on() {
 
 #[test]
 fn a_backend_killed_at_the_prompt() {
-    let (cluster, _provider) = scene_with(Setup::default());
+    let (cluster, _provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     let mut client = cluster.client();
     client.start(&[("user", "ann"), ("database", "postgres")]).expect("a connection");
-    assert_eq!(client.asked(), Asked::Password);
+    assert_eq!(client.auth_request(), AuthRequest::Password);
     let mark = cluster.log_mark();
-    let pid = crate::keys::fetching::process(&cluster, "authentication").expect("a backend at the prompt");
-    crate::keys::fetching::signal(pid, libc::SIGKILL);
+    let pid = process(&cluster, "authentication").expect("a backend at the prompt");
+    signal(pid, libc::SIGKILL);
     cluster.await_log(mark, "database system is ready to accept connections");
-    let token = KEY.token(&user_v1(unix_now()));
+    let token = valid_token();
     assert!(eventually(|| cluster.login("ann", &token) == Outcome::Ready));
 }
 
 #[test]
 fn a_start_for_pg_upgrade() {
-    let (cluster, _provider) = scene_with(Setup::default());
+    let (cluster, _provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     cluster.sql("CREATE ROLE restored SUPERUSER; CREATE ROLE local");
     cluster.stop("fast");

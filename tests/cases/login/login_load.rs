@@ -1,4 +1,5 @@
-//! Many logins at once: none is lost while keys come and go, and those of strangers cost next to nothing.
+//! Many logins at once: none is lost while keys are replaced, and those with tokens of unknown keys are
+//! cheap.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,15 +7,18 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::json;
 use testbed::client::Outcome;
-use testbed::cluster::{Cluster, Setup, eventually};
-use testbed::expect::{lacks_token, ours};
-use testbed::idp::{Manners, Provider};
-use testbed::issuer::*;
+use testbed::cluster::Cluster;
+use testbed::expect::{lacks_token, without_debug};
+use testbed::idp::{Behavior, Provider};
+use testbed::issuer::{PERSON, unix_now, user_v1, with};
+use testbed::scene::{KEY, NEW_KEY, Scene, provider};
+use testbed::waits::eventually;
 
-use crate::keys::fetching::{UNVERIFIED, WORKER, message, process, signal, waits};
-use crate::{KEY, NEW_KEY, WORKSHOP, link, provider};
+use crate::common::login::{UNVERIFIED, refusal_message, valid_token};
+use crate::common::server::{WORKER, key_waits, process, signal};
+use crate::common::statements::{link, tamper};
+use serde_json::json;
 
 /// Clients at a time, in a storm.
 const CLIENTS: usize = 8;
@@ -27,9 +31,9 @@ fn calm_scene(settings: &str) -> (Cluster, Provider) {
          log_statement = none\n{settings}",
         provider.url()
     );
-    let cluster = Cluster::new(&WORKSHOP, &Setup { settings, ..Setup::default() });
+    let cluster = Scene::new().settings(settings).create();
     cluster.start();
-    cluster.found();
+    cluster.create_extension();
     cluster.await_keys();
     link(&cluster, "ann", PERSON, "user");
     (cluster, provider)
@@ -62,7 +66,7 @@ fn counted(cluster: &Cluster, column: &str) -> u64 {
 fn of_thousands_of_logins_none_is_lost_to_a_refresh_or_a_rotation() {
     const LOGINS: usize = 8_000;
     let (cluster, provider) = calm_scene("azure_ad_auth.key_refresh_interval = 2s");
-    let old = KEY.token(&user_v1(unix_now()));
+    let old = valid_token();
     let new = NEW_KEY.token(&user_v1(unix_now()));
     let fetches = counted(&cluster, "fetches");
     let rotated = AtomicBool::new(false);
@@ -78,7 +82,7 @@ fn of_thousands_of_logins_none_is_lost_to_a_refresh_or_a_rotation() {
         cluster.login("ann", token)
     });
     assert_eq!(outcomes.len(), LOGINS);
-    assert_eq!(refused(outcomes), [], "{}", ours(&cluster.log()));
+    assert_eq!(refused(outcomes), [], "{}", without_debug(&cluster.log()));
     assert!(counted(&cluster, "fetches") >= fetches + 3, "there were refreshes meanwhile");
     assert!(counted(&cluster, "on_demand_fetches") <= 1, "those who waited shared one");
     assert_eq!(
@@ -93,7 +97,7 @@ fn nobody_notices_that_workers_are_told_to_go_by_hundreds_of_signals() {
     const SIGNALS: usize = 200;
     const WORKERS: usize = 6;
     let (cluster, provider) = calm_scene("azure_ad_auth.key_refresh_interval = 1s");
-    let old = KEY.token(&user_v1(unix_now()));
+    let old = valid_token();
     let new = NEW_KEY.token(&user_v1(unix_now()));
     let mark = cluster.log_mark();
     let outcomes = thread::scope(|scope| {
@@ -109,9 +113,9 @@ fn nobody_notices_that_workers_are_told_to_go_by_hundreds_of_signals() {
         told.join().expect("a thread");
         outcomes
     });
-    assert_eq!(refused(outcomes), [], "{}", ours(&cluster.log()));
+    assert_eq!(refused(outcomes), [], "{}", without_debug(&cluster.log()));
     let log = cluster.log_since(mark);
-    assert!(!log.contains("terminated by signal") && !log.contains("PANIC"), "{}", ours(&log));
+    assert!(!log.contains("terminated by signal") && !log.contains("PANIC"), "{}", without_debug(&log));
     // And it is as it was.
     provider.publish(vec![Arc::clone(&NEW_KEY)]);
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
@@ -149,7 +153,7 @@ fn tell_workers_to_go(cluster: &Cluster, signals: usize, workers: usize) {
 #[test]
 fn a_login_that_waits_for_a_new_key_gets_in_although_the_worker_goes() {
     let (cluster, provider) = calm_scene("");
-    provider.behave(Manners::Hang);
+    provider.behave(Behavior::Hang);
     let before = provider.requests();
     let outcome = thread::scope(|scope| {
         let login = scope.spawn(|| cluster.login("ann", &NEW_KEY.token(&user_v1(unix_now()))));
@@ -157,13 +161,13 @@ fn a_login_that_waits_for_a_new_key_gets_in_although_the_worker_goes() {
         signal(process(&cluster, WORKER).expect("a worker"), libc::SIGTERM);
         assert!(eventually(|| process(&cluster, WORKER).is_none()));
         provider.publish(vec![Arc::clone(&KEY), Arc::clone(&NEW_KEY)]);
-        provider.behave(Manners::Good);
+        provider.behave(Behavior::Good);
         login.join().expect("a thread")
     });
-    assert_eq!(outcome, Outcome::Ready, "{}", ours(&cluster.log()));
+    assert_eq!(outcome, Outcome::Ready, "{}", without_debug(&cluster.log()));
     // And when the worker is killed while a fetch hangs, and while it fetches all the time, so that the server restarts: the
     // keys of the snapshot serve.
-    for (interval, manners) in [("1h", Manners::Hang), ("1s", Manners::Good)] {
+    for (interval, manners) in [("1h", Behavior::Hang), ("1s", Behavior::Good)] {
         provider.behave(manners);
         let before = provider.requests();
         cluster.set("azure_ad_auth.key_refresh_interval", interval);
@@ -191,16 +195,16 @@ fn strange_tokens() -> Vec<String> {
 fn a_thousand_tokens_of_unknown_keys_hold_up_nobody_while_the_provider_hangs() {
     const STORM: usize = 1_000;
     let (cluster, provider) = calm_scene("azure_ad_auth.unknown_key_wait = 2s");
-    let good = KEY.token(&user_v1(unix_now()));
+    let good = valid_token();
     let tokens = strange_tokens();
-    provider.behave(Manners::Hang);
+    provider.behave(Behavior::Hang);
     let outcomes = log_in(CLIENTS, STORM * 5 / 4, |number| match number % 5 {
         4 => cluster.login("ann", &good),
         _ => cluster.login("ann", &tokens[number % tokens.len()]),
     });
-    assert_eq!(refused(outcomes).len(), STORM, "{}", ours(&cluster.log()));
+    assert_eq!(refused(outcomes).len(), STORM, "{}", without_debug(&cluster.log()));
     // Some shared a fetch that had just begun; the others were refused at once.
-    let waits = waits(&cluster);
+    let waits = key_waits(&cluster);
     assert!((1..STORM as u64 / 10).contains(&waits), "{waits}");
     assert_eq!(counted(&cluster, "on_demand_fetches"), 1);
 }
@@ -216,7 +220,7 @@ fn a_thousand_tokens_with_bad_key_ids_cost_no_fetch_and_a_few_lines() {
     let (before, mark) = (provider.requests(), cluster.log_mark());
     let outcomes = log_in(CLIENTS, STORM, |number| cluster.login("ann", &tokens[number % tokens.len()]));
     assert_eq!(refused(outcomes).len(), STORM);
-    assert_eq!((provider.requests(), waits(&cluster)), (before, 0));
+    assert_eq!((provider.requests(), key_waits(&cluster)), (before, 0));
     assert!(eventually(|| logged(&cluster, mark, "invalid_format").1 == STORM));
     let (lines, _) = logged(&cluster, mark, "invalid_format");
     assert!((60..STORM / 2).contains(&lines), "{lines}");
@@ -238,7 +242,7 @@ fn logged(cluster: &Cluster, mark: usize, code: &str) -> (usize, usize) {
 fn a_thousand_tokens_of_unknown_keys_cost_one_fetch_and_a_few_lines() {
     const STORM: usize = 1_000;
     let (cluster, provider) = calm_scene("");
-    let good = KEY.token(&user_v1(unix_now()));
+    let good = valid_token();
     let tokens = strange_tokens();
     let before = provider.requests();
     let mark = cluster.log_mark();
@@ -250,7 +254,7 @@ fn a_thousand_tokens_of_unknown_keys_cost_one_fetch_and_a_few_lines() {
     let (admitted, others): (Vec<_>, Vec<_>) =
         outcomes.into_iter().partition(|outcome| *outcome == Outcome::Ready);
     assert_eq!((admitted.len(), others.len()), (STORM / 4, STORM));
-    assert!(others.into_iter().all(|outcome| message(outcome) == UNVERIFIED), "each is told why");
+    assert!(others.into_iter().all(|outcome| refusal_message(outcome) == UNVERIFIED), "each is told why");
     assert!(provider.requests() <= before + 2, "one fetch: the documents of both versions");
     assert_eq!(cluster.sql("SELECT on_demand_fetches FROM azure_ad_auth.key_status"), "1");
     let count = || logged(&cluster, mark, "unknown_key");
@@ -289,7 +293,7 @@ fn refusals_before_the_prompt_cost_a_few_lines() {
     };
     storm("tls_required", &|| cluster.plain_client().login(&parameters, ""));
     storm("wrong_method", &|| cluster.socket_client().login(&parameters, ""));
-    crate::tamper(&cluster, "UPDATE pg_authid SET rolsuper = true WHERE rolname = 'ann'");
+    tamper(&cluster, "UPDATE pg_authid SET rolsuper = true WHERE rolname = 'ann'");
     storm("privileged_role", &tls);
     cluster.sql("SELECT azure_ad_auth.remove_admin()");
     storm("no_admin", &tls);

@@ -1,17 +1,19 @@
-//! What is granted and revoked while a client is at the prompt: the session has what holds when it
-//! begins.
+//! Memberships that are granted and revoked while a client is at the prompt: the session has those that
+//! exist when it begins.
 
-use testbed::client::{Asked, Outcome, RawClient};
-use testbed::cluster::{Cluster, Setup};
-use testbed::issuer::*;
+use testbed::client::{AuthRequest, Outcome, RawClient};
+use testbed::cluster::Cluster;
+use testbed::issuer::PERSON;
+use testbed::scene::Scene;
 
-use crate::login::password_prompt::at_the_prompt;
-use crate::{KEY, at_every_door, link, scene_with};
+use crate::common::doors::at_every_door;
+use crate::common::login::valid_token;
+use crate::common::statements::link;
 
 /// How a role can be another one's: as a member, by its privileges, by SET ROLE. On 15 there is no
 /// question of its own for the last.
 fn kinds(cluster: &Cluster) -> &'static [&'static str] {
-    if cluster.workshop.installation.major < 16 { &["MEMBER", "USAGE"] } else { &["MEMBER", "USAGE", "SET"] }
+    if cluster.major() < 16 { &["MEMBER", "USAGE"] } else { &["MEMBER", "USAGE", "SET"] }
 }
 
 fn value(text: &str) -> Vec<Option<String>> {
@@ -34,7 +36,7 @@ fn a_membership_revoked_at_the_prompt_is_gone() {
     at_every_door("", |door, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
         cluster.sql("CREATE ROLE finance");
-        let token = KEY.token(&user_v1(unix_now()));
+        let token = valid_token();
         for way in ["finance", "team"] {
             // Directly, and by a role between.
             cluster.sql(
@@ -43,11 +45,11 @@ fn a_membership_revoked_at_the_prompt_is_gone() {
             if way == "team" {
                 cluster.sql("REVOKE finance FROM ann");
             }
-            let mut client = at_the_prompt(&cluster, "ann");
+            let mut client = cluster.at_the_prompt("ann");
             let holder = if way == "team" { "team" } else { "ann, team" };
             cluster.sql(&format!("REVOKE finance FROM {holder}"));
             client.send_token(&token).expect("a connection");
-            assert_eq!(client.asked(), Asked::Nothing(Outcome::Ready), "{door:?}");
+            assert_eq!(client.auth_request(), AuthRequest::Finished(Outcome::Ready), "{door:?}");
             has_none_of_it(&cluster, &mut client);
         }
     });
@@ -58,10 +60,10 @@ fn a_setting_of_the_role_does_not_bring_back_what_was_revoked() {
     at_every_door("", |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
         cluster.sql("CREATE ROLE finance; GRANT finance TO ann; ALTER ROLE ann SET role = 'finance'");
-        let mut client = at_the_prompt(&cluster, "ann");
+        let mut client = cluster.at_the_prompt("ann");
         cluster.sql("REVOKE finance FROM ann");
-        client.send_token(&KEY.token(&user_v1(unix_now()))).expect("a connection");
-        assert_eq!(client.asked(), Asked::Nothing(Outcome::Ready));
+        client.send_token(&valid_token()).expect("a connection");
+        assert_eq!(client.auth_request(), AuthRequest::Finished(Outcome::Ready));
         assert_eq!(client.query("SELECT current_user"), Ok(value("ann")));
     });
 }
@@ -71,10 +73,10 @@ fn a_membership_granted_at_the_prompt_is_there() {
     at_every_door("", |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
         cluster.sql("CREATE ROLE finance");
-        let mut client = at_the_prompt(&cluster, "ann");
+        let mut client = cluster.at_the_prompt("ann");
         cluster.sql("GRANT finance TO ann");
-        client.send_token(&KEY.token(&user_v1(unix_now()))).expect("a connection");
-        assert_eq!(client.asked(), Asked::Nothing(Outcome::Ready));
+        client.send_token(&valid_token()).expect("a connection");
+        assert_eq!(client.auth_request(), AuthRequest::Finished(Outcome::Ready));
         for kind in kinds(&cluster) {
             assert_eq!(
                 client.query(&format!("SELECT pg_has_role('finance', '{kind}')")),
@@ -90,9 +92,9 @@ fn a_membership_granted_at_the_prompt_is_there() {
 #[test]
 fn a_local_role_gets_no_more_than_it_has_either() {
     let hba = "local all postgres trust\nhost all +finance 127.0.0.1/32 password\nhost all +azure_ad_user 127.0.0.1/32 trust\n";
-    let (cluster, _provider) = scene_with(Setup { hba: hba.to_owned(), ..Setup::default() });
+    let (cluster, _provider) = Scene::new().hba(hba).start();
     cluster.sql("CREATE ROLE finance; CREATE ROLE local LOGIN PASSWORD 'secret'; GRANT finance TO local");
-    let mut client = at_the_prompt(&cluster, "local");
+    let mut client = cluster.at_the_prompt("local");
     cluster.sql("REVOKE finance FROM local");
     assert_eq!(client.answer("secret"), Outcome::Ready);
     has_none_of_it(&cluster, &mut client);

@@ -1,18 +1,23 @@
-//! The oauth door: what clients are told, whose tokens core asks for, and who is known by them.
+//! The oauth door: what clients are told, which tokens PostgreSQL asks for, and which identity a session
+//! has.
 
 use std::process::Command;
 
 use serde_json::{Value, json};
-use testbed::client::{Asked, Outcome, PsqlOutput, RawClient};
-use testbed::cluster::{Cluster, Setup};
+use testbed::client::{AuthRequest, Outcome, PsqlOutput, RawClient};
+use testbed::cluster::{Cluster, Configuration};
 use testbed::door::Door;
-use testbed::expect::{Refusal, admitted, check_refusal, lacks_token, ours};
+use testbed::expect::{Refusal, admitted, check_refusal, lacks_token, without_debug};
 use testbed::idp::Provider;
-use testbed::issuer::*;
+use testbed::issuer::{
+    APPLICATION, CLIENT, KEY_ISSUER, OTHER_TENANT, PERSON, TENANT, unix_now, user_v1, user_v2, with,
+};
+use testbed::scene::{KEY, Scene, provider};
+use testbed::template::Template;
 
-use crate::login::doors::flow_library;
-use crate::login::password_prompt::at_the_prompt;
-use crate::{KEY, WORKSHOP, at_doors, link, provider, scene_at};
+use crate::common::doors::{at_doors, flow_library};
+use crate::common::login::valid_token;
+use crate::common::statements::link;
 
 const SCOPE: &str = "api://postgres/access";
 
@@ -28,20 +33,16 @@ fn hba(issuer: &str, scope: &str, options: &str) -> String {
 /// Runs a case where there is the door, in a scene in which Ann is linked.
 fn with_ann(case: impl Fn(Cluster, Provider)) {
     at_doors(&[Door::OAuth], |door| {
-        let (cluster, provider) = scene_at(door, "");
+        let (cluster, provider) = Scene::new().door(door).start();
         link(&cluster, "ann", PERSON, "user");
         case(cluster, provider);
     });
 }
 
-fn good() -> String {
-    KEY.token(&user_v1(unix_now()))
-}
-
 /// psql, which acquires a token by itself.
 fn psql_by_device_flow(cluster: &Cluster, provider: &Provider, role: &str, command: &str) -> PsqlOutput {
-    let installation = &cluster.workshop.installation;
-    let ca = cluster.workshop.ca_file();
+    let installation = cluster.installation();
+    let ca = cluster.template.ca_file();
     let connection = format!(
         "host=localhost hostaddr=127.0.0.1 port={} dbname=postgres user={role} sslmode=verify-full sslrootcert={} \
          oauth_issuer={} oauth_client_id={CLIENT}",
@@ -70,15 +71,14 @@ fn psql_by_device_flow(cluster: &Cluster, provider: &Provider, role: &str, comma
 #[test]
 fn psql_acquires_a_token_by_itself() {
     at_doors(&[Door::OAuth], |door| {
-        if flow_library(&WORKSHOP.installation).is_none() {
+        if flow_library(&Template::shared().installation).is_none() {
             return;
         }
         let provider = provider();
         let settings =
             format!("azure_ad_auth.issuers = '{}/{{tenantid}}/v2.0, {KEY_ISSUER}'", provider.url());
         let hba = hba(&provider.issuer(), SCOPE, "delegate_ident_mapping=1");
-        let setup = Setup { settings, hba, preload: None };
-        let cluster = Cluster::running_at(door, &WORKSHOP, &provider, setup);
+        let cluster = Scene::new().door(door).settings(settings).hba(hba).start_with(&provider);
         link(&cluster, "ann", PERSON, "user");
         link(&cluster, "boss", APPLICATION, "user");
         let token = KEY.token(&with(user_v2(unix_now()), "iss", json!(provider.issuer())));
@@ -101,10 +101,10 @@ fn psql_acquires_a_token_by_itself() {
 fn a_client_that_asks_where_to_get_a_token_is_told() {
     with_ann(|cluster, _provider| {
         let mark = cluster.log_mark();
-        let mut client = at_the_prompt(&cluster, "ann");
+        let mut client = cluster.at_the_prompt("ann");
         client.send_bearer_message(b"n,,\x01auth=\x01\x01").expect("a connection");
-        let asked = client.asked();
-        assert!(matches!(asked, Asked::Nothing(Outcome::Refused(_) | Outcome::HungUp)), "{asked:?}");
+        let asked = client.auth_request();
+        assert!(matches!(asked, AuthRequest::Finished(Outcome::Refused(_) | Outcome::HungUp)), "{asked:?}");
         let said: Value = serde_json::from_str(client.bearer_error().unwrap_or_default()).expect("JSON");
         let documents = format!("{}/.well-known/openid-configuration", issuer());
         let expected = json!({"status": "invalid_token", "openid-configuration": documents, "scope": SCOPE});
@@ -113,9 +113,9 @@ fn a_client_that_asks_where_to_get_a_token_is_told() {
         assert!(
             !log.contains("azure_ad_auth: refused"),
             "who brings no token is not refused: {}",
-            ours(&log)
+            without_debug(&log)
         );
-        admitted(&cluster, "ann", &good());
+        admitted(&cluster, "ann", &valid_token());
     });
 }
 
@@ -123,7 +123,7 @@ fn a_client_that_asks_where_to_get_a_token_is_told() {
 fn who_brings_a_bad_token_is_told_where_to_get_another() {
     with_ann(|cluster, _provider| {
         let expired = KEY.token(&with(user_v1(unix_now()), "exp", json!(1)));
-        let mut client = at_the_prompt(&cluster, "ann");
+        let mut client = cluster.at_the_prompt("ann");
         assert!(matches!(client.answer(&expired), Outcome::Refused(_)));
         let said: Value = serde_json::from_str(client.bearer_error().unwrap_or_default()).expect("JSON");
         assert_eq!((&said["status"], &said["scope"]), (&json!("invalid_token"), &json!(SCOPE)));
@@ -133,7 +133,7 @@ fn who_brings_a_bad_token_is_told_where_to_get_another() {
 #[test]
 fn messages_that_bring_no_token_let_nobody_in() {
     with_ann(|cluster, _provider| {
-        let token = good();
+        let token = valid_token();
         for data in [
             String::new(),
             "n,,".to_owned(),
@@ -152,18 +152,18 @@ fn messages_that_bring_no_token_let_nobody_in() {
             format!("p=tls-exporter,,\x01auth=Bearer {token}\x01\x01"),
             token.clone(),
         ] {
-            let mut client = at_the_prompt(&cluster, "ann");
+            let mut client = cluster.at_the_prompt("ann");
             client.send_bearer_message(data.as_bytes()).expect("a connection");
             no_session(client, &data);
         }
         // A good one where the error of a bad one was to be acknowledged.
-        let mut client = at_the_prompt(&cluster, "ann");
+        let mut client = cluster.at_the_prompt("ann");
         client.send_token("no-token").expect("a connection");
         assert!(!client.challenge(11).is_empty());
         client.send_token(&token).expect("a connection");
         no_session(client, "twice");
         let message = format!("n,,\x01auth=Bearer {token}\x01\x01");
-        let mut client = at_the_prompt(&cluster, "ann");
+        let mut client = cluster.at_the_prompt("ann");
         client.send_token("no-token").expect("a connection");
         assert!(!client.challenge(11).is_empty());
         client.send(b'p', message.as_bytes()).expect("a connection");
@@ -174,16 +174,16 @@ fn messages_that_bring_no_token_let_nobody_in() {
             format!("y,,\x01auth=Bearer {token}\x01\x01"),
             format!("n,,\x01host=localhost\x01port=5432\x01auth=bearer  {token}\x01\x01"),
         ] {
-            let mut client = at_the_prompt(&cluster, "ann");
+            let mut client = cluster.at_the_prompt("ann");
             client.send_bearer_message(data.as_bytes()).expect("a connection");
-            assert_eq!(client.asked(), Asked::Nothing(Outcome::Ready), "{data:?}");
+            assert_eq!(client.auth_request(), AuthRequest::Finished(Outcome::Ready), "{data:?}");
         }
     });
 }
 
 fn no_session(mut client: RawClient, what: &str) {
-    match client.asked() {
-        Asked::Nothing(Outcome::Refused(_) | Outcome::HungUp) => {}
+    match client.auth_request() {
+        AuthRequest::Finished(Outcome::Refused(_) | Outcome::HungUp) => {}
         other => panic!("{what:?}: {other:?}"),
     }
 }
@@ -196,16 +196,16 @@ fn without_delegation_pg_ident_says_which_object_is_which_role() {
         let map = format!("azure {PERSON} ann\nazure {PERSON} ben\nazure {APPLICATION} boss\n");
         std::fs::write(cluster.data().join("pg_ident.conf"), map).expect("pg_ident.conf");
         cluster.change_hba(&hba(&issuer(), SCOPE, "map=azure"));
-        admitted(&cluster, "ann", &good());
+        admitted(&cluster, "ann", &valid_token());
         // A link is not enough without a line of the map, nor a line without a link.
         for role in ["boss", "ben"] {
-            assert!(matches!(cluster.login(role, &good()), Outcome::Refused(_)), "{role}");
+            assert!(matches!(cluster.login(role, &valid_token()), Outcome::Refused(_)), "{role}");
         }
         cluster.change_hba(&hba(&issuer(), SCOPE, ""));
         for role in ["ann", "boss", "ben"] {
-            assert!(matches!(cluster.login(role, &good()), Outcome::Refused(_)), "{role}");
+            assert!(matches!(cluster.login(role, &valid_token()), Outcome::Refused(_)), "{role}");
         }
-        lacks_token(&cluster, &good());
+        lacks_token(&cluster, &valid_token());
     });
 }
 
@@ -225,30 +225,30 @@ fn a_line_that_does_not_fit_the_settings_admits_nobody() {
         ] {
             cluster.change_hba(&hba(issuer, scope, "delegate_ident_mapping=1"));
             let mark = cluster.log_mark();
-            let token = good();
+            let token = valid_token();
             let outcome = cluster.login("ann", &token);
             check_refusal(&cluster, mark, "ann", &token, &outcome, &expected);
-            let log = ours(&cluster.log_since(mark));
+            let log = without_debug(&cluster.log_since(mark));
             let said = log.lines().any(|line| line.contains("code=not_configured ") && line.contains(found));
             assert!(said, "{found}: {log}");
         }
         // Either address of the documents stands for the issuer.
         let documents = format!("{here}/.well-known/openid-configuration");
         cluster.change_hba(&hba(&documents, SCOPE, "delegate_ident_mapping=1"));
-        admitted(&cluster, "ann", &good());
+        admitted(&cluster, "ann", &valid_token());
     });
 }
 
 #[test]
 fn a_library_that_is_not_preloaded_validates_nothing() {
     with_ann(|cluster, _provider| {
-        admitted(&cluster, "ann", &good());
+        admitted(&cluster, "ann", &valid_token());
         cluster.stop("fast");
-        cluster.configure(&Setup { preload: Some(String::new()), ..Setup::default() });
+        cluster.configure(&Configuration::new().preload(""));
         cluster.start();
         let mark = cluster.log_mark();
-        assert!(matches!(cluster.login("ann", &good()), Outcome::Refused(_)));
-        let log = ours(&cluster.log_since(mark));
+        assert!(matches!(cluster.login("ann", &valid_token()), Outcome::Refused(_)));
+        let log = without_debug(&cluster.log_since(mark));
         let said = |line: &str| line.contains("azure_ad_auth") && line.contains("shared_preload_libraries");
         assert!(log.lines().any(said), "{log}");
         assert_eq!(cluster.sql("SELECT 1"), "1", "others are left alone");
@@ -262,17 +262,19 @@ fn only_who_is_admitted_is_known_to_core() {
         let now = unix_now();
         let expired = KEY.token(&with(user_v1(now), "exp", json!(1)));
         let foreign = KEY.token(&with(user_v1(now), "aud", json!("api://other")));
-        for (role, token) in [("ann", &expired), ("ann", &foreign), ("boss", &good()), ("admin", &good())] {
+        for (role, token) in
+            [("ann", &expired), ("ann", &foreign), ("boss", &valid_token()), ("admin", &valid_token())]
+        {
             let mark = cluster.log_mark();
             assert!(matches!(cluster.login(role, token), Outcome::Refused(_)), "{role}");
             let log = cluster.log_since(mark);
-            assert!(!log.contains("connection authenticated"), "{}", ours(&log));
+            assert!(!log.contains("connection authenticated"), "{}", without_debug(&log));
         }
         let mark = cluster.log_mark();
-        assert_eq!(cluster.login("ann", &good()), Outcome::Ready);
+        assert_eq!(cluster.login("ann", &valid_token()), Outcome::Ready);
         let log = cluster.log_since(mark);
         let known = format!("connection authenticated: identity=\"{PERSON}\" method=oauth");
-        assert!(log.contains(&known), "{}", ours(&log));
+        assert!(log.contains(&known), "{}", without_debug(&log));
     });
 }
 
@@ -284,13 +286,13 @@ fn roles_that_are_not_linked_are_nobodys() {
         cluster.change_hba(&format!("local all postgres trust\n{line}\n"));
         for role in ["local", "nobody", "boss", "postgres", PERSON] {
             let mark = cluster.log_mark();
-            let outcome = cluster.login(role, &good());
+            let outcome = cluster.login(role, &valid_token());
             assert!(matches!(outcome, Outcome::Refused(_)), "{role}: {outcome:?}");
             let log = cluster.log_since(mark);
             for line in ["azure_ad_auth: accepted", "connection authenticated"] {
-                assert!(!log.contains(line), "{role}: {}", ours(&log));
+                assert!(!log.contains(line), "{role}: {}", without_debug(&log));
             }
         }
-        admitted(&cluster, "ann", &good());
+        admitted(&cluster, "ann", &valid_token());
     });
 }

@@ -1,26 +1,30 @@
-//! Other extensions' hooks.
+//! Hooks of other extensions.
 
 use std::time::{Duration, Instant};
 
 use testbed::client::Outcome;
-use testbed::cluster::{Cluster, Setup};
-use testbed::issuer::*;
+use testbed::cluster::{Cluster, Configuration};
+use testbed::idp::Provider;
+use testbed::issuer::PERSON;
+use testbed::scene::{Scene, provider};
 
-use crate::{KEY, WORKSHOP, link, neighbour, provider};
+use crate::common::login::valid_token;
+use crate::common::server::neighbour;
+use crate::common::statements::link;
 
 /// A server with other libraries before or after ours; `NEIGHBOUR` stands for the neighbour's path.
-fn server(libraries: &str, settings: &str) -> (Cluster, testbed::idp::Provider) {
+fn server(libraries: &str, settings: &str) -> (Cluster, Provider) {
     let provider = provider();
-    let cluster = Cluster::new(&WORKSHOP, &Setup::default());
+    let cluster = Scene::new().create();
     let libraries = if libraries.contains("NEIGHBOUR") {
         libraries.replace("NEIGHBOUR", &neighbour(&cluster))
     } else {
         libraries.to_owned()
     };
     let settings = format!("azure_ad_auth.authority_url = '{}'\n{settings}", provider.url());
-    cluster.configure(&Setup { settings, preload: Some(libraries), ..Setup::default() });
+    cluster.configure(&Configuration::new().settings(settings).preload(libraries));
     cluster.start();
-    cluster.found();
+    cluster.create_extension();
     cluster.await_keys();
     link(&cluster, "ann", PERSON, "user");
     (cluster, provider)
@@ -29,7 +33,7 @@ fn server(libraries: &str, settings: &str) -> (Cluster, testbed::idp::Provider) 
 #[test]
 fn a_hook_before_ours_sees_the_true_result() {
     let (cluster, _provider) = server("NEIGHBOUR,azure_ad_auth", "");
-    let good = KEY.token(&user_v1(unix_now()));
+    let good = valid_token();
     let mark = cluster.log_mark();
     assert_eq!(cluster.login("ann", &good), Outcome::Ready);
     cluster.await_log(mark, "neighbour: role=ann status=0");
@@ -39,7 +43,7 @@ fn a_hook_before_ours_sees_the_true_result() {
     let mark = cluster.log_mark();
     let mut client = cluster.client();
     client.start(&[("user", "ann"), ("database", "postgres")]).expect("a connection");
-    let _ = client.asked();
+    let _ = client.auth_request();
     drop(client);
     cluster.await_log(mark, "neighbour: role=ann status=-2");
     // Refused before the prompt, refused by core: also -1.
@@ -56,7 +60,7 @@ fn a_hook_before_ours_sees_the_true_result() {
 fn a_hook_after_ours_sees_no_refusal() {
     let (cluster, _provider) = server("azure_ad_auth,NEIGHBOUR", "");
     let mark = cluster.log_mark();
-    assert_eq!(cluster.login("ann", &KEY.token(&user_v1(unix_now()))), Outcome::Ready);
+    assert_eq!(cluster.login("ann", &valid_token()), Outcome::Ready);
     cluster.await_log(mark, "neighbour: role=ann status=0");
     let mark = cluster.log_mark();
     assert!(matches!(cluster.login("ann", "no token"), Outcome::Refused(_)));
@@ -71,12 +75,12 @@ fn auth_delay_before_ours_delays_a_refusal() {
     assert!(matches!(cluster.login("ann", "no token"), Outcome::Refused(_)));
     // Not a matter of speed: the delay is what is tested.
     assert!(begin.elapsed() >= Duration::from_millis(1_500));
-    assert_eq!(cluster.login("ann", &KEY.token(&user_v1(unix_now()))), Outcome::Ready);
+    assert_eq!(cluster.login("ann", &valid_token()), Outcome::Ready);
 }
 
 #[test]
 fn auth_delay_after_ours_does_not_but_lets_in_who_may() {
     let (cluster, _provider) = server("azure_ad_auth,auth_delay", "auth_delay.milliseconds = 500");
-    assert_eq!(cluster.login("ann", &KEY.token(&user_v1(unix_now()))), Outcome::Ready);
+    assert_eq!(cluster.login("ann", &valid_token()), Outcome::Ready);
     assert!(matches!(cluster.login("ann", "no token"), Outcome::Refused(_)));
 }

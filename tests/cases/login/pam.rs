@@ -1,24 +1,29 @@
-//! The PAM door: what other modules, other services and other programs make of it.
+//! The PAM door: other modules, other services and other programs.
 
 use std::fs;
 use std::process::Command;
 
-use testbed::client::{Asked, Outcome};
-use testbed::cluster::{Cluster, Setup};
+use testbed::client::{AuthRequest, Outcome};
+use testbed::cluster::{Cluster, Configuration};
 use testbed::door::Door;
-use testbed::expect::{Refusal, admitted, check_refusal, lacks_token, ours, refused};
+use testbed::expect::{Refusal, admitted, check_refusal, lacks_token, refused, without_debug};
 use testbed::idp::Provider;
-use testbed::issuer::*;
-use testbed::pam::{self, Service};
+use testbed::issuer::{PERSON, unix_now, user_v1, with};
+use testbed::pam;
+use testbed::pam::Service;
+use testbed::scene::{KEY, Scene};
+use testbed::template::Template;
 
-use crate::{KEY, at_doors, link, scene_at};
+use crate::common::doors::at_doors;
+use crate::common::login::valid_token;
+use crate::common::statements::link;
 
 const PERMIT: &str = "auth required pam_permit.so\naccount required pam_permit.so\n";
 
 /// Runs a case where there is PAM, in a scene in which Ann is linked.
 fn with_ann(case: impl Fn(Cluster, Provider)) {
     at_doors(&[Door::Pam], |door| {
-        let (cluster, provider) = scene_at(door, "");
+        let (cluster, provider) = Scene::new().door(door).start();
         link(&cluster, "ann", PERSON, "user");
         case(cluster, provider);
     });
@@ -31,23 +36,19 @@ fn serve_by(cluster: &Cluster, content: &str) -> Service {
     service
 }
 
-fn good() -> String {
-    KEY.token(&user_v1(unix_now()))
-}
-
 /// Expects a login with a good token to fail in core's own words, which say nothing.
 fn refused_by_core(cluster: &Cluster, role: &str) {
     let mark = cluster.log_mark();
-    match cluster.login(role, &good()) {
+    match cluster.login(role, &valid_token()) {
         Outcome::Refused(error) => {
             let said = (error.severity.as_str(), error.sqlstate.as_str(), error.message.as_str());
             let message = format!("PAM authentication failed for user \"{role}\"");
             assert_eq!(said, ("FATAL", "28000", message.as_str()));
             assert_eq!((error.detail, error.hint), (None, None));
         }
-        other => panic!("{other:?}: {}", ours(&cluster.log_since(mark))),
+        other => panic!("{other:?}: {}", without_debug(&cluster.log_since(mark))),
     }
-    let output = cluster.psql(role, &good(), "SELECT 1");
+    let output = cluster.psql(role, &valid_token(), "SELECT 1");
     assert!(!output.success && output.stdout.is_empty(), "psql was let in as {role}");
     assert!(!cluster.log_since(mark).contains("azure_ad_auth: accepted"));
 }
@@ -58,7 +59,7 @@ fn another_module_admits_no_linked_role() {
         let _service = serve_by(&cluster, PERMIT);
         let message = "role \"ann\" is an Azure AD role and can only log in with an access token";
         let expected = Refusal { code: "wrong_method", sqlstate: "28000", message, hint: None, facts: &[] };
-        for token in [good(), "no-token".to_owned()] {
+        for token in [valid_token(), "no-token".to_owned()] {
             refused(&cluster, "ann", &token, &expected);
         }
     });
@@ -84,7 +85,7 @@ fn a_rule_about_accounts_is_asked_of_its_own_module() {
         let _service = serve_by(&cluster, &with_rule("somebody_else"));
         refused_by_core(&cluster, "ann");
         let _service = serve_by(&cluster, &with_rule("ann"));
-        admitted(&cluster, "ann", &good());
+        admitted(&cluster, "ann", &valid_token());
     });
 }
 
@@ -101,7 +102,11 @@ fn a_service_that_is_none_of_ours_works_as_without_us() {
         let mark = cluster.log_mark();
         assert_eq!(cluster.login("bob", "anything"), Outcome::Ready);
         assert!(matches!(cluster.login("eve", "anything"), Outcome::Refused(_)));
-        assert!(!cluster.log_since(mark).contains("azure_ad_auth: "), "{}", ours(&cluster.log_since(mark)));
+        assert!(
+            !cluster.log_since(mark).contains("azure_ad_auth: "),
+            "{}",
+            without_debug(&cluster.log_since(mark))
+        );
     });
 }
 
@@ -121,7 +126,7 @@ fn a_module_beside_ours_changes_no_verdict() {
         let expected = Refusal { code: "expired", sqlstate: "28P01", message, hint, facts: &[] };
         let expired = KEY.token(&with(user_v1(unix_now()), "exp", serde_json::json!(1)));
         refused(&cluster, "ann", &expired, &expected);
-        admitted(&cluster, "ann", &good());
+        admitted(&cluster, "ann", &valid_token());
         // What ours admits another may still refuse.
         let deny = format!("auth required {ours}\nauth required pam_deny.so\naccount required {ours}\n");
         let _service = serve_by(&cluster, &deny);
@@ -137,16 +142,16 @@ fn a_second_copy_of_the_library_admits_nobody() {
         let copy = cluster.folder().write("azure_ad_auth.so", library);
         let _service = serve_by(&cluster, &pam::lines_of(&copy.display().to_string()));
         refused_by_core(&cluster, "ann");
-        lacks_token(&cluster, &good());
+        lacks_token(&cluster, &valid_token());
     });
 }
 
 #[test]
 fn a_library_that_is_not_preloaded_admits_nobody() {
     with_ann(|cluster, _provider| {
-        admitted(&cluster, "ann", &good());
+        admitted(&cluster, "ann", &valid_token());
         cluster.stop("fast");
-        cluster.configure(&Setup { preload: Some(String::new()), ..Setup::default() });
+        cluster.configure(&Configuration::new().preload(""));
         cluster.start();
         refused_by_core(&cluster, "ann");
         assert_eq!(cluster.sql("SELECT 1"), "1", "others are left alone");
@@ -159,7 +164,7 @@ fn roles_that_are_not_linked_are_all_refused_alike() {
         cluster.sql("CREATE ROLE local LOGIN PASSWORD 'secret'; CREATE ROLE boss LOGIN SUPERUSER");
         let line = format!("host all all 127.0.0.1/32 {}", cluster.clause());
         cluster.change_hba(&format!("local all postgres trust\n{line}\n"));
-        let token = good();
+        let token = valid_token();
         let mut asked = Vec::new();
         for role in ["local", "nobody", "boss", "postgres"] {
             let message = format!("Azure AD authentication failed for role \"{role}\"");
@@ -169,11 +174,11 @@ fn roles_that_are_not_linked_are_all_refused_alike() {
                 let mut client = cluster.client();
                 let mark = cluster.log_mark();
                 client.start(&[("user", role), ("database", "postgres")]).expect("a connection");
-                let question = client.asked();
+                let question = client.auth_request();
                 asked.push(question.clone());
                 let outcome = match question {
-                    Asked::Password => client.answer(password),
-                    Asked::Nothing(outcome) => outcome,
+                    AuthRequest::Password => client.answer(password),
+                    AuthRequest::Finished(outcome) => outcome,
                     other => panic!("{other:?}"),
                 };
                 if password == token {
@@ -183,7 +188,7 @@ fn roles_that_are_not_linked_are_all_refused_alike() {
                 }
             }
         }
-        let prompts = asked.iter().filter(|asked| **asked == Asked::Password).count();
+        let prompts = asked.iter().filter(|asked| **asked == AuthRequest::Password).count();
         assert!(prompts == 0 || prompts == asked.len(), "the question tells who is there: {asked:?}");
         admitted(&cluster, "ann", &token);
     });
@@ -195,11 +200,11 @@ fn without_a_service_nobody_gets_in() {
         // libpam takes the service "other" instead, whatever that is.
         let clause = Door::Pam.clause("azure_ad_auth-trial-none");
         cluster.change_hba(&Door::hba(&clause));
-        match cluster.login("ann", &good()) {
+        match cluster.login("ann", &valid_token()) {
             Outcome::Refused(error) => assert_eq!(error.sqlstate, "28000", "{error:?}"),
             other => panic!("{other:?}"),
         }
-        lacks_token(&cluster, &good());
+        lacks_token(&cluster, &valid_token());
     });
 }
 
@@ -223,7 +228,7 @@ fn to_a_program_that_is_no_backend_the_module_is_of_no_use() {
 #[test]
 fn the_library_has_every_function_of_a_module() {
     at_doors(&[Door::Pam], |_| {
-        let pkglibdir = crate::WORKSHOP.installation.pg_config("--pkglibdir");
+        let pkglibdir = Template::shared().installation.pg_config("--pkglibdir");
         let mut nm = Command::new("nm");
         let output = nm.args(["-D", "--defined-only"]).arg(format!("{pkglibdir}/azure_ad_auth.so")).output();
         let symbols = String::from_utf8_lossy(&output.expect("nm").stdout).into_owned();

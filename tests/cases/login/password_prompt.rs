@@ -1,24 +1,15 @@
-//! The prompt is a pause that the client controls: R8, R9, R11. By OAUTHBEARER it is the one after the server's offer.
+//! What a client can do while it is asked for its token: R8, R9, R11. By OAUTHBEARER that is after the
+//! server's offer.
 
-use testbed::client::{Asked, Outcome, RawClient, psql};
-use testbed::cluster::{Cluster, eventually};
+use testbed::client::{AuthRequest, Outcome, RawClient, psql};
 use testbed::door::Door;
-use testbed::expect::{Refusal, check_refusal, lacks_token, ours};
-use testbed::issuer::*;
+use testbed::expect::{Refusal, check_refusal, lacks_token, without_debug};
+use testbed::issuer::{APPLICATION, PERSON};
+use testbed::waits::eventually;
 
-use crate::{KEY, at_every_door, at_every_prompt, link};
-
-/// A client that has been asked for its token.
-pub(crate) fn at_the_prompt(cluster: &Cluster, role: &str) -> RawClient {
-    let mut client = cluster.client();
-    client.start(&[("user", role), ("database", "postgres")]).expect("a connection");
-    assert_eq!(client.asked(), cluster.door.asks());
-    client
-}
-
-fn failed<'t>(code: &'t str, message: &'t str, facts: &'t [&'t str]) -> Refusal<'t> {
-    Refusal { code, sqlstate: "28P01", message, hint: None, facts }
-}
+use crate::common::doors::{at_every_door, at_every_prompt};
+use crate::common::login::valid_token;
+use crate::common::statements::link;
 
 const ANN: &str = "Azure AD authentication failed for role \"ann\"";
 
@@ -30,14 +21,14 @@ fn r8_a_client_that_hangs_up_leaves_no_noise() {
         // As psql does that has no password to send, and as a client that just goes away.
         let connection =
             format!("host=localhost port={} user=ann dbname=postgres sslmode=require", cluster.port);
-        let output = psql(&cluster.workshop.installation.program("psql"), &connection, None, "SELECT 1");
+        let output = psql(&cluster.installation().program("psql"), &connection, None, "SELECT 1");
         assert!(output.stderr.contains("no password supplied"), "{}", output.stderr);
-        drop(at_the_prompt(&cluster, "ann"));
+        drop(cluster.at_the_prompt("ann"));
         let gone = eventually(|| {
             cluster.sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'") == "1"
         });
         assert!(gone);
-        let said = ours(&cluster.log_since(mark));
+        let said = without_debug(&cluster.log_since(mark));
         let said: Vec<_> = said.lines().filter(|line| line.contains("ann@")).collect();
         // What PostgreSQL itself notices is a connection that was reset, and from 17 on that `trust` has matched; nobody says
         // that a login has failed.
@@ -52,18 +43,18 @@ fn r8_a_client_that_hangs_up_leaves_no_noise() {
 fn r9_messages_that_are_no_password() {
     at_every_prompt("", |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
-        let token = KEY.token(&user_v1(unix_now()));
-        let expect = |mut client: RawClient, message: &str| match client.asked() {
-            Asked::Nothing(Outcome::Refused(error)) => {
+        let token = valid_token();
+        let expect = |mut client: RawClient, message: &str| match client.auth_request() {
+            AuthRequest::Finished(Outcome::Refused(error)) => {
                 assert_eq!((error.sqlstate.as_str(), error.message.as_str()), ("08P01", message));
             }
             other => panic!("{other:?}"),
         };
-        let mut client = at_the_prompt(&cluster, "ann");
+        let mut client = cluster.at_the_prompt("ann");
         client.send(b'Q', b"SELECT 1\0").expect("a connection");
         expect(client, "expected password response, got message type 81");
         for body in [format!("{token}\0x\0"), format!("x\0{token}\0"), token.clone()] {
-            let mut client = at_the_prompt(&cluster, "ann");
+            let mut client = cluster.at_the_prompt("ann");
             client.send(b'p', body.as_bytes()).expect("a connection");
             expect(client, "invalid password packet size");
         }
@@ -75,11 +66,11 @@ fn r9_messages_that_are_no_password() {
 fn r9_nothing_for_a_password() {
     at_every_prompt("", |door, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
-        let mut client = at_the_prompt(&cluster, "ann");
+        let mut client = cluster.at_the_prompt("ann");
         let mark = cluster.log_mark();
         client.send(b'p', b"").expect("a connection");
-        match client.asked() {
-            Asked::Nothing(Outcome::Refused(error)) => {
+        match client.auth_request() {
+            AuthRequest::Finished(Outcome::Refused(error)) => {
                 let said = (error.severity.as_str(), error.sqlstate.as_str(), error.message.as_str());
                 assert_eq!(said, ("FATAL", "08P01", "invalid password packet size"));
                 assert_eq!((error.detail, error.hint), (None, None));
@@ -87,10 +78,10 @@ fn r9_nothing_for_a_password() {
             other => panic!("{other:?}"),
         }
         assert!(cluster.log_since(mark).contains("FATAL:  invalid password packet size"));
-        let mut client = at_the_prompt(&cluster, "ann");
+        let mut client = cluster.at_the_prompt("ann");
         let mark = cluster.log_mark();
         client.send(b'p', &[0]).expect("a connection");
-        let Asked::Nothing(outcome) = client.asked() else { panic!("the server asks again") };
+        let AuthRequest::Finished(outcome) = client.auth_request() else { panic!("the server asks again") };
         if door == Door::Pam {
             // There core reads the message.
             let Outcome::Refused(error) = outcome else { panic!("{outcome:?}") };
@@ -98,7 +89,14 @@ fn r9_nothing_for_a_password() {
             return assert_eq!(said, ("28P01", "empty password returned by client"));
         }
         let message = "the access token has an invalid format (1 part instead of 3, 0 bytes)";
-        check_refusal(&cluster, mark, "ann", "", &outcome, &failed("invalid_format", message, &["length=0"]));
+        check_refusal(
+            &cluster,
+            mark,
+            "ann",
+            "",
+            &outcome,
+            &Refusal::sqlstate_28p01("invalid_format", message, &["length=0"]),
+        );
     });
 }
 
@@ -106,7 +104,7 @@ fn r9_nothing_for_a_password() {
 fn r9_a_message_nobody_would_send_is_not_even_read() {
     at_every_prompt("", |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
-        let mut client = at_the_prompt(&cluster, "ann");
+        let mut client = cluster.at_the_prompt("ann");
         assert_eq!(client.answer(&"A".repeat(200_000)), Outcome::HungUp);
     });
 }
@@ -117,9 +115,9 @@ fn a_password_sent_before_it_is_asked_for_counts_as_in_core() {
         link(&cluster, "ann", PERSON, "user");
         let mut client = cluster.client();
         client.start(&[("user", "ann"), ("database", "postgres")]).expect("a connection");
-        client.send_password(&KEY.token(&user_v1(unix_now()))).expect("a connection");
-        assert_eq!(client.asked(), Asked::Password);
-        assert_eq!(client.asked(), Asked::Nothing(Outcome::Ready));
+        client.send_password(&valid_token()).expect("a connection");
+        assert_eq!(client.auth_request(), AuthRequest::Password);
+        assert_eq!(client.auth_request(), AuthRequest::Finished(Outcome::Ready));
     });
 }
 
@@ -127,11 +125,11 @@ fn a_password_sent_before_it_is_asked_for_counts_as_in_core() {
 fn the_authentication_timeout_ends_a_prompt() {
     at_every_door("authentication_timeout = 1s", |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
-        match at_the_prompt(&cluster, "ann").asked() {
-            Asked::Nothing(Outcome::Refused(error)) => {
+        match cluster.at_the_prompt("ann").auth_request() {
+            AuthRequest::Finished(Outcome::Refused(error)) => {
                 assert_eq!(error.message, "canceling authentication due to timeout");
             }
-            Asked::Nothing(Outcome::HungUp) => {}
+            AuthRequest::Finished(Outcome::HungUp) => {}
             other => panic!("{other:?}"),
         }
     });
@@ -151,14 +149,14 @@ fn r11_a_rename_during_the_prompt() {
     at_every_door("", |door, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
         link(&cluster, "boss", APPLICATION, "user");
-        let token = KEY.token(&user_v1(unix_now()));
-        let mut client = at_the_prompt(&cluster, "ann");
+        let token = valid_token();
+        let mut client = cluster.at_the_prompt("ann");
         // Ann's token would now be offered for the role of her boss.
         cluster.sql("ALTER ROLE ann RENAME TO ann_old; ALTER ROLE boss RENAME TO ann");
         let mark = cluster.log_mark();
         let outcome = client.answer(&token);
         let (code, fact) = other_role(door);
-        check_refusal(&cluster, mark, "ann", &token, &outcome, &failed(code, ANN, &[fact]));
+        check_refusal(&cluster, mark, "ann", &token, &outcome, &Refusal::sqlstate_28p01(code, ANN, &[fact]));
     });
 }
 
@@ -166,8 +164,8 @@ fn r11_a_rename_during_the_prompt() {
 fn r11_a_role_dropped_and_created_again_during_the_prompt() {
     at_every_door("", |door, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
-        let token = KEY.token(&user_v1(unix_now()));
-        let mut client = at_the_prompt(&cluster, "ann");
+        let token = valid_token();
+        let mut client = cluster.at_the_prompt("ann");
         cluster.sql("DROP ROLE ann");
         link(&cluster, "ann", PERSON, "user");
         let mark = cluster.log_mark();
@@ -176,7 +174,14 @@ fn r11_a_role_dropped_and_created_again_during_the_prompt() {
             // Nothing of the first role was known.
             return assert_eq!(outcome, Outcome::Ready);
         }
-        check_refusal(&cluster, mark, "ann", &token, &outcome, &failed("not_linked", ANN, &["problem="]));
+        check_refusal(
+            &cluster,
+            mark,
+            "ann",
+            &token,
+            &outcome,
+            &Refusal::sqlstate_28p01("not_linked", ANN, &["problem="]),
+        );
         testbed::expect::admitted(&cluster, "ann", &token);
     });
 }
@@ -184,8 +189,8 @@ fn r11_a_role_dropped_and_created_again_during_the_prompt() {
 #[test]
 fn r11_what_was_checked_before_the_prompt_is_checked_again() {
     at_every_door("", |_, cluster, _provider| {
-        let token = KEY.token(&user_v1(unix_now()));
-        let early = |code, message| Refusal { sqlstate: "28000", ..failed(code, message, &[]) };
+        let token = valid_token();
+        let early = |code, message| Refusal::sqlstate_28000(code, message, &[]);
         let privileged = "role \"ann\" cannot use Azure AD authentication because it is a superuser, replication or BYPASSRLS role";
         let disabled = "Azure AD authentication is disabled: the server has no Azure AD administrator";
         let restore = "SELECT azure_ad_auth.set_admin('admin', '66666666-aaaa-bbbb-cccc-000000000006')";
@@ -197,9 +202,13 @@ fn r11_what_was_checked_before_the_prompt_is_checked_again() {
         for (during, expected, after) in [
             ("SELECT azure_ad_auth.remove_admin()", early("no_admin", disabled), restore),
             (super_on, early("privileged_role", privileged), super_off),
-            ("SELECT azure_ad_auth.drop_principal('ann')", failed("not_linked", ANN, &[]), "SELECT 1"),
+            (
+                "SELECT azure_ad_auth.drop_principal('ann')",
+                Refusal::sqlstate_28p01("not_linked", ANN, &[]),
+                "SELECT 1",
+            ),
         ] {
-            let mut client = at_the_prompt(&cluster, "ann");
+            let mut client = cluster.at_the_prompt("ann");
             cluster.sql(during);
             let mark = cluster.log_mark();
             let outcome = client.answer(&token);
@@ -208,7 +217,7 @@ fn r11_what_was_checked_before_the_prompt_is_checked_again() {
         }
         let mut client = {
             link(&cluster, "ann", PERSON, "user");
-            at_the_prompt(&cluster, "ann")
+            cluster.at_the_prompt("ann")
         };
         cluster.sql("ALTER ROLE ann NOLOGIN");
         match client.answer(&token) {
@@ -222,14 +231,21 @@ fn r11_what_was_checked_before_the_prompt_is_checked_again() {
 fn the_link_that_counts_is_the_one_at_the_end() {
     at_every_door("", |_, cluster, _provider| {
         link(&cluster, "ann", APPLICATION, "user");
-        let token = KEY.token(&user_v1(unix_now()));
-        let mut client = at_the_prompt(&cluster, "ann");
+        let token = valid_token();
+        let mut client = cluster.at_the_prompt("ann");
         cluster.sql(&format!("SELECT azure_ad_auth.update_principal('ann', '{PERSON}', 'user')"));
         assert_eq!(client.answer(&token), Outcome::Ready);
-        let mut client = at_the_prompt(&cluster, "ann");
+        let mut client = cluster.at_the_prompt("ann");
         cluster.sql(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}', 'user')"));
         let mark = cluster.log_mark();
         let outcome = client.answer(&token);
-        check_refusal(&cluster, mark, "ann", &token, &outcome, &failed("oid_mismatch", ANN, &[]));
+        check_refusal(
+            &cluster,
+            mark,
+            "ann",
+            &token,
+            &outcome,
+            &Refusal::sqlstate_28p01("oid_mismatch", ANN, &[]),
+        );
     });
 }

@@ -1,22 +1,21 @@
-//! The seal: a session proves before its first statement how it came in. What it proves at its start is in `startup`.
+//! The seal: a session proves before its first statement how it was authenticated. What it proves at
+//! its start is in `startup_seal`.
 
 use std::fs;
 
-use testbed::client::{Answer, Asked, Outcome, RawClient};
-use testbed::cluster::{Cluster, Setup, eventually};
+use testbed::client::{Answer, AuthRequest, Outcome, RawClient};
+use testbed::cluster::{Cluster, Configuration};
 use testbed::door::Door;
-use testbed::expect::{Refusal, check_refusal, lacks_token, ours};
-use testbed::issuer::*;
+use testbed::expect::{Refusal, check_refusal, lacks_token, without_debug};
+use testbed::idp::Provider;
+use testbed::issuer::{APPLICATION, PERSON};
+use testbed::scene::{Scene, provider};
+use testbed::waits::eventually;
 
-use crate::login::password_prompt::at_the_prompt;
-use crate::{EVERY_DOOR, KEY, NO_REAPER, at_doors, at_every_door, link, neighbour, tamper};
-
-fn session(cluster: &Cluster, role: &str) -> RawClient {
-    let mut client = cluster.client();
-    let outcome = client.login(&[("user", role), ("database", "postgres")], &KEY.token(&user_v1(unix_now())));
-    assert_eq!(outcome, Outcome::Ready);
-    client
-}
+use crate::common::doors::{EVERY_DOOR, at_doors, at_every_door};
+use crate::common::login::valid_token;
+use crate::common::server::{NO_REAPER, neighbour};
+use crate::common::statements::{link, tamper};
 
 /// Expects a session's first action to end it, and the log to say why.
 fn sealed(cluster: &Cluster, mark: usize, outcome: Answer, code: &str) {
@@ -24,7 +23,7 @@ fn sealed(cluster: &Cluster, mark: usize, outcome: Answer, code: &str) {
     assert_eq!(error.severity, "FATAL");
     assert_eq!((error.sqlstate.as_str(), error.detail, error.hint), ("28P01", None, None));
     assert!(error.message.starts_with("Azure AD authentication failed for role"), "{}", error.message);
-    let log = ours(&cluster.log_since(mark));
+    let log = without_debug(&cluster.log_since(mark));
     assert!(
         log.contains(&format!("azure_ad_auth: refused code={code} ")) && log.contains(" door=seal "),
         "{log}"
@@ -42,11 +41,11 @@ fn a_link_removed_between_admission_and_the_first_statement() {
             |client, _| client.query_extended("SELECT 1"),
             |client, _| client.query_extended("BEGIN"),
             |client, _| client.query("SET work_mem = '1MB'"),
-            |client, function| client.call(function),
+            |client, function| client.call_function(function),
         ];
         for act in acts {
             link(&cluster, "ann", PERSON, "user");
-            let mut client = session(&cluster, "ann");
+            let mut client = cluster.session("ann", &valid_token());
             // Behind everyone's back, so that nothing but the seal can end the session.
             tamper(&cluster, "DELETE FROM pg_shseclabel WHERE objoid = 'ann'::regrole");
             let mark = cluster.log_mark();
@@ -60,7 +59,7 @@ fn a_link_removed_between_admission_and_the_first_statement() {
 fn a_link_changed_between_admission_and_the_first_statement() {
     at_every_door(NO_REAPER, |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
-        let mut client = session(&cluster, "ann");
+        let mut client = cluster.session("ann", &valid_token());
         cluster.sql(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}', 'user')"));
         let mark = cluster.log_mark();
         sealed(&cluster, mark, client.query("SELECT 1"), "oid_mismatch");
@@ -71,7 +70,7 @@ fn a_link_changed_between_admission_and_the_first_statement() {
 fn once_unsealed_a_session_goes_on() {
     at_every_door(NO_REAPER, |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
-        let mut client = session(&cluster, "ann");
+        let mut client = cluster.session("ann", &valid_token());
         assert!(client.query("SELECT 1").is_ok());
         cluster.sql(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}', 'user')"));
         assert!(client.query("SELECT 1").is_ok(), "the seal is looked at once");
@@ -83,7 +82,7 @@ fn an_admitted_session_works_by_the_extended_protocol() {
     at_every_door(NO_REAPER, |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
         let text = |text: &str| Ok(vec![Some(text.to_owned())]);
-        let mut client = session(&cluster, "ann");
+        let mut client = cluster.session("ann", &valid_token());
         assert_eq!(client.query_extended("BEGIN"), Ok(vec![]));
         assert_eq!(client.query_extended("SELECT session_user"), text("ann"));
         assert_eq!(
@@ -91,7 +90,11 @@ fn an_admitted_session_works_by_the_extended_protocol() {
             Err("22012".to_owned())
         );
         assert_eq!(client.query_extended("ROLLBACK"), Ok(vec![]));
-        assert_eq!(session(&cluster, "ann").query_extended("SELECT 1"), text("1"), "as its first action");
+        assert_eq!(
+            cluster.session("ann", &valid_token()).query_extended("SELECT 1"),
+            text("1"),
+            "as its first action"
+        );
     });
 }
 
@@ -100,12 +103,8 @@ fn parallel_workers_of_an_admitted_session_are_let_be() {
     at_every_door("", |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
         cluster.sql("CREATE TABLE big AS SELECT generate_series(1, 10000) AS x; GRANT SELECT ON big TO ann");
-        let force = if cluster.workshop.installation.major >= 16 {
-            "debug_parallel_query"
-        } else {
-            "force_parallel_mode"
-        };
-        let mut client = session(&cluster, "ann");
+        let force = if cluster.major() >= 16 { "debug_parallel_query" } else { "force_parallel_mode" };
+        let mut client = cluster.session("ann", &valid_token());
         for setting in [
             "parallel_setup_cost = 0",
             "parallel_tuple_cost = 0",
@@ -129,7 +128,7 @@ fn parallel_workers_of_an_admitted_session_are_let_be() {
 fn dropping_a_principal_ends_its_sessions_after_commit() {
     at_every_door(NO_REAPER, |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
-        let mut client = session(&cluster, "ann");
+        let mut client = cluster.session("ann", &valid_token());
         assert!(client.query("SELECT 1").is_ok());
         cluster.sql("BEGIN; SELECT azure_ad_auth.drop_principal('ann'); ROLLBACK");
         cluster.sql(
@@ -143,18 +142,18 @@ fn dropping_a_principal_ends_its_sessions_after_commit() {
 }
 
 /// A server with the neighbour's hook installed after ours, so that it is called first.
-fn with_neighbour(door: Door, manners: &str) -> (Cluster, testbed::idp::Provider) {
-    let provider = crate::provider();
-    let cluster = Cluster::at(door, &crate::WORKSHOP, &Setup::default());
+fn with_neighbour(door: Door, manners: &str) -> (Cluster, Provider) {
+    let provider = provider();
+    let cluster = Scene::new().door(door).create();
     let file = cluster.path("wait").display().to_string();
     let settings = format!(
         "azure_ad_auth.authority_url = '{}'\nneighbour.manners = '{manners}'\nneighbour.file = '{file}'\n",
         provider.url()
     );
-    let preload = Some(format!("azure_ad_auth,{}", neighbour(&cluster)));
-    cluster.configure(&Setup { settings, preload, ..Setup::default() });
+    let preload = format!("azure_ad_auth,{}", neighbour(&cluster));
+    cluster.configure(&Configuration::new().settings(settings).preload(preload));
     cluster.start();
-    cluster.found();
+    cluster.create_extension();
     cluster.await_keys();
     (cluster, provider)
 }
@@ -175,7 +174,7 @@ fn what_changes_before_the_hook_is_called() {
         for (how, statements) in changes {
             cluster.sql("CREATE ROLE local LOGIN; CREATE ROLE boss SUPERUSER LOGIN");
             link(&cluster, "ann", PERSON, "user");
-            let token = KEY.token(&user_v1(unix_now()));
+            let token = valid_token();
             fs::write(cluster.path("wait"), "").expect("a file");
             let mark = cluster.log_mark();
             let outcome = std::thread::scope(|scope| {
@@ -206,19 +205,19 @@ fn the_last_administrator_removed_before_the_first_statement() {
     let settings = format!("{NO_REAPER}\nazure_ad_auth.session_expiry = 'terminate'");
     at_every_door(&settings, |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
-        let mut client = session(&cluster, "ann");
+        let mut client = cluster.session("ann", &valid_token());
         cluster.sql("SELECT azure_ad_auth.remove_admin()");
         let mark = cluster.log_mark();
         let error = client.query("SELECT 1").expect_err("the session did something");
         assert_eq!((error.severity.as_str(), error.sqlstate.as_str()), ("FATAL", "28000"));
         let message = "Azure AD authentication is disabled: the server has no Azure AD administrator";
         assert_eq!((error.message.as_str(), error.detail, error.hint), (message, None, None));
-        let log = ours(&cluster.log_since(mark));
+        let log = without_debug(&cluster.log_since(mark));
         assert!(log.contains("refused code=no_admin role=ann door=seal "), "{log}");
         // Without that setting sessions stay.
         cluster.set("azure_ad_auth.session_expiry", "off");
         cluster.sql("SELECT azure_ad_auth.set_admin('admin', '66666666-aaaa-bbbb-cccc-000000000006')");
-        let mut client = session(&cluster, "ann");
+        let mut client = cluster.session("ann", &valid_token());
         cluster.sql("SELECT azure_ad_auth.remove_admin()");
         assert!(client.query("SELECT 1").is_ok());
     });
@@ -232,8 +231,8 @@ fn a_rename_between_admission_and_the_session() {
         link(&cluster, "boss", APPLICATION, "user");
         let mut postgres = cluster.socket_client();
         assert_eq!(postgres.login(&[("user", "postgres"), ("database", "postgres")], ""), Outcome::Ready);
-        let token = KEY.token(&user_v1(unix_now()));
-        let mut client = at_the_prompt(&cluster, "ann");
+        let token = valid_token();
+        let mut client = cluster.at_the_prompt("ann");
         fs::write(cluster.path("wait"), "").expect("a file");
         let mark = cluster.log_mark();
         client.send_token(&token).expect("a connection");
@@ -244,7 +243,9 @@ fn a_rename_between_admission_and_the_session() {
         }
         fs::remove_file(cluster.path("wait")).expect("the file");
         // Core has taken Ann for her boss.
-        let Asked::Nothing(Outcome::Refused(error)) = client.asked() else { panic!("a session has begun") };
+        let AuthRequest::Finished(Outcome::Refused(error)) = client.auth_request() else {
+            panic!("a session has begun")
+        };
         sealed(&cluster, mark, Err(error), "oid_mismatch");
         lacks_token(&cluster, &token);
     });

@@ -1,72 +1,32 @@
-//! Refusals that the server decides, not the token: R2 to R7. They come before the token is asked for, where it is asked for: by
-//! OAUTHBEARER it is there before anything can be decided.
+//! Refusals that depend on the server and not on the token: R2 to R7. They come before the token is
+//! asked for, except by OAUTHBEARER, where the token is there before anything can be decided.
 
-use serde_json::json;
-use testbed::client::{Asked, Outcome, psql};
-use testbed::cluster::{Cluster, Setup};
+use testbed::client::{AuthRequest, Outcome};
+use testbed::cluster::Configuration;
 use testbed::door::Door;
-use testbed::expect::{Refusal, check_log, check_refusal, refused};
-use testbed::idp::Manners;
-use testbed::issuer::*;
-use testbed::pam::{self, Service};
+use testbed::expect::{Refusal, check_refusal, lacks_token, refused};
+use testbed::idp::Behavior;
+use testbed::issuer::{AUDIENCE, OTHER_TENANT, PERSON, TENANT, unix_now, user_v1, with};
+use testbed::pam;
+use testbed::pam::Service;
+use testbed::scene::{KEY, Scene, provider};
 
-use crate::login::explain_token::{code_of, explain};
-use crate::{EVERY_DOOR, KEY, LOUD, at_doors, at_every_door, link, scene_with, scene_with_at, tamper};
-
-/// How a client comes.
-#[derive(Clone, Copy)]
-enum Route {
-    Tls,
-    Plain,
-    Socket,
-}
-
-/// Starts a login, by the raw client and by psql, and expects it to be refused without a question; or with a good token where
-/// the server does not ask.
-fn refused_before_prompt(cluster: &Cluster, route: Route, role: &str, expected: &Refusal<'_>) {
-    let mut client = match route {
-        Route::Tls => cluster.client(),
-        Route::Plain => cluster.plain_client(),
-        Route::Socket => cluster.socket_client(),
-    };
-    let mark = cluster.log_mark();
-    let parameters = [("user", role), ("database", "postgres")];
-    if cluster.door == Door::OAuth {
-        let token = KEY.token(&user_v1(unix_now()));
-        let outcome = client.login(&parameters, &token);
-        return check_refusal(cluster, mark, role, &token, &outcome, expected);
-    }
-    client.start(&parameters).expect("a connection");
-    match client.asked() {
-        Asked::Nothing(outcome) => check_refusal(cluster, mark, role, "", &outcome, expected),
-        asked => panic!("the token was asked for: {asked:?}"),
-    }
-    let host = match route {
-        Route::Tls => "localhost sslmode=require".to_owned(),
-        Route::Plain => "127.0.0.1 sslmode=disable".to_owned(),
-        Route::Socket => cluster.folder().path().display().to_string(),
-    };
-    let connection = format!("host={host} port={} dbname=postgres user={role}", cluster.port);
-    let mark = cluster.log_mark();
-    let output = psql(&cluster.workshop.installation.program("psql"), &connection, None, "SELECT 1");
-    assert!(!output.success && output.stdout.is_empty(), "psql was let in as {role}");
-    assert!(output.stderr.contains(&format!("FATAL:  {}\n", expected.message)), "{}", output.stderr);
-    check_log(cluster, mark, role, "", expected);
-}
-
-const fn early<'t>(code: &'t str, message: &'t str, facts: &'t [&'t str]) -> Refusal<'t> {
-    Refusal { code, sqlstate: "28000", message, hint: None, facts }
-}
+use crate::common::doors::{DEBUG_LOG, EVERY_DOOR, at_doors, at_every_door};
+use crate::common::explain::{code_of, explain};
+use crate::common::login::valid_token;
+use crate::common::route::{Route, refused_before_prompt};
+use crate::common::statements::{link, tamper};
+use serde_json::json;
 
 #[test]
 fn r3_wrong_method() {
     let hba = "local all postgres trust\nlocal all all peer map=anyone\nhost all all 127.0.0.1/32 password\n";
-    let (cluster, _provider) = scene_with(Setup { hba: hba.to_owned(), ..Setup::default() });
+    let (cluster, _provider) = Scene::new().hba(hba).start();
     std::fs::write(cluster.data().join("pg_ident.conf"), "anyone /^.*$ ann\n").expect("pg_ident.conf");
     cluster.reload();
     link(&cluster, "ann", PERSON, "user");
     let message = "role \"ann\" is an Azure AD role and can only log in with an access token";
-    let expected = early("wrong_method", message, &["method=peer"]);
+    let expected = Refusal::sqlstate_28000("wrong_method", message, &["method=peer"]);
     refused_before_prompt(&cluster, Route::Socket, "ann", &expected);
     // A password from before the link, or put there behind everyone's back, opens nothing.
     cluster.sql("CREATE ROLE other PASSWORD 'secret'");
@@ -77,7 +37,7 @@ fn r3_wrong_method() {
     );
     let mark = cluster.log_mark();
     let outcome = cluster.login("ann", "secret");
-    let expected = early("wrong_method", message, &["method=password"]);
+    let expected = Refusal::sqlstate_28000("wrong_method", message, &["method=password"]);
     check_refusal(&cluster, mark, "ann", "", &outcome, &expected);
 }
 
@@ -86,7 +46,12 @@ fn r4_tls_required() {
     at_every_door("", |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
         let message = "Azure AD authentication requires an encrypted connection";
-        refused_before_prompt(&cluster, Route::Plain, "ann", &early("tls_required", message, &[]));
+        refused_before_prompt(
+            &cluster,
+            Route::Plain,
+            "ann",
+            &Refusal::sqlstate_28000("tls_required", message, &[]),
+        );
     });
 }
 
@@ -109,13 +74,13 @@ fn r5_not_configured() {
                 &cluster,
                 Route::Tls,
                 "ann",
-                &early("not_configured", NOT_CONFIGURED, &[fact]),
+                &Refusal::sqlstate_28000("not_configured", NOT_CONFIGURED, &[fact]),
             );
             cluster.sql(&format!("ALTER SYSTEM RESET azure_ad_auth.{setting}"));
             cluster.reload();
         }
         cluster.await_keys();
-        testbed::expect::admitted(&cluster, "ann", &KEY.token(&user_v1(unix_now())));
+        testbed::expect::admitted(&cluster, "ann", &valid_token());
     });
 }
 
@@ -124,13 +89,13 @@ fn r6_no_admin() {
     at_every_door("", |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
         let message = "Azure AD authentication is disabled: the server has no Azure AD administrator";
-        let no_admin = early("no_admin", message, &[]);
+        let no_admin = Refusal::sqlstate_28000("no_admin", message, &[]);
         cluster.sql("SELECT azure_ad_auth.remove_admin()");
         for role in ["ann", "admin"] {
             refused_before_prompt(&cluster, Route::Tls, role, &no_admin);
         }
         cluster.sql("SELECT azure_ad_auth.set_admin('admin', '66666666-aaaa-bbbb-cccc-000000000006')");
-        testbed::expect::admitted(&cluster, "ann", &KEY.token(&user_v1(unix_now())));
+        testbed::expect::admitted(&cluster, "ann", &valid_token());
         cluster.sql("DROP ROLE admin");
         refused_before_prompt(&cluster, Route::Tls, "ann", &no_admin);
     });
@@ -146,20 +111,25 @@ fn r7_privileged_role_and_nologin() {
         {
             tamper(&cluster, &format!("UPDATE pg_authid SET {column} = true WHERE rolname = 'ann'"));
             let fact = format!("attributes={name}");
-            refused_before_prompt(&cluster, Route::Tls, "ann", &early("privileged_role", message, &[&fact]));
+            refused_before_prompt(
+                &cluster,
+                Route::Tls,
+                "ann",
+                &Refusal::sqlstate_28000("privileged_role", message, &[&fact]),
+            );
             tamper(&cluster, &format!("UPDATE pg_authid SET {column} = false WHERE rolname = 'ann'"));
         }
         cluster.sql("ALTER ROLE ann NOLOGIN");
         let parameters = [("user", "ann"), ("database", "postgres")];
         let mut client = cluster.client();
         let asked = if door == Door::OAuth {
-            Asked::Nothing(client.login(&parameters, &KEY.token(&user_v1(unix_now()))))
+            AuthRequest::Finished(client.login(&parameters, &valid_token()))
         } else {
             client.start(&parameters).expect("a connection");
-            client.asked()
+            client.auth_request()
         };
         match asked {
-            Asked::Nothing(Outcome::Refused(error)) => {
+            AuthRequest::Finished(Outcome::Refused(error)) => {
                 assert_eq!(error.message, "role \"ann\" is not permitted to log in", "core's own words");
                 assert_eq!(error.sqlstate, "28000");
             }
@@ -173,7 +143,7 @@ fn of_several_reasons_the_first_is_given() {
     at_doors(&EVERY_DOOR, |door| {
         let hba = |line: &str| format!("local all postgres trust\n{line}\n");
         let method = hba("host all ann 127.0.0.1/32 password");
-        let (cluster, _provider) = scene_with_at(door, Setup { hba: method, ..Setup::default() });
+        let (cluster, _provider) = Scene::new().door(door).hba(method).start();
         cluster.sql("CREATE ROLE other PASSWORD 'secret'");
         link(&cluster, "ann", PERSON, "user");
         // Everything is wrong at once; then one thing after the other is mended.
@@ -210,7 +180,7 @@ fn of_several_reasons_the_first_is_given() {
 fn r2_nobody_is_azure_ad_user_or_azure_ad_admin() {
     at_every_door("", |_, cluster, _provider| {
         for role in ["azure_ad_user", "azure_ad_admin"] {
-            match cluster.login(role, &KEY.token(&user_v1(unix_now()))) {
+            match cluster.login(role, &valid_token()) {
                 Outcome::Refused(error) => {
                     assert_eq!(error.message, format!("role \"{role}\" is not permitted to log in"));
                 }
@@ -218,7 +188,7 @@ fn r2_nobody_is_azure_ad_user_or_azure_ad_admin() {
             }
             tamper(&cluster, &format!("UPDATE pg_authid SET rolcanlogin = true WHERE rolname = '{role}'"));
             let message = format!("Azure AD authentication failed for role \"{role}\"");
-            let expected = Refusal { sqlstate: "28P01", ..early("not_linked", &message, &[]) };
+            let expected = Refusal::sqlstate_28p01("not_linked", &message, &[]);
             refused_before_prompt(&cluster, Route::Tls, role, &expected);
         }
     });
@@ -234,7 +204,7 @@ fn r12_not_linked() {
         let fact = format!("oid={PERSON}");
         let facts = [fact.as_str()];
         let expected = Refusal { code: "not_linked", sqlstate: "28P01", message, hint: None, facts: &facts };
-        refused(&cluster, "ann", &KEY.token(&user_v1(unix_now())), &expected);
+        refused(&cluster, "ann", &valid_token(), &expected);
         // What its token lacks is said first: nobody learns from here who is linked.
         let expired = KEY.token(&with(user_v1(unix_now()), "exp", json!(1)));
         let hint = Some("Acquire a new access token and try again.");
@@ -252,7 +222,7 @@ fn r12_not_linked() {
             "INSERT INTO pg_shseclabel VALUES ('ann'::regrole, 'pg_authid'::regclass, 'pgaadauth', 'aadauth,oid=?')",
         );
         let expected = Refusal { code: "not_linked", sqlstate: "28P01", message, hint: None, facts: &[] };
-        refused(&cluster, "ann", &KEY.token(&user_v1(unix_now())), &expected);
+        refused(&cluster, "ann", &valid_token(), &expected);
     });
 }
 
@@ -261,8 +231,8 @@ fn a_fault_of_ours() {
     // A library that differs from the real one in this: a login with the key id "panic" panics, with the token in its text.
     let library = std::env::var("FAULTY_LIBRARY").expect("FAULTY_LIBRARY: see tools/test");
     at_doors(&EVERY_DOOR, |door| {
-        let provider = crate::provider();
-        let cluster = Cluster::at(door, &crate::WORKSHOP, &Setup::default());
+        let provider = provider();
+        let cluster = Scene::new().door(door).create();
         // Where the server's user can read it.
         let copy = cluster.folder().write("faulty.so", std::fs::read(&library).expect("the faulty library"));
         let copy = copy.display().to_string();
@@ -270,10 +240,11 @@ fn a_fault_of_ours() {
             Door::OAuth => format!("oauth_validator_libraries = '{copy}'"),
             Door::Password | Door::Pam => String::new(),
         };
-        let settings = format!("{LOUD}\nazure_ad_auth.authority_url = '{}'\n{validator}", provider.url());
+        let settings =
+            format!("{DEBUG_LOG}\nazure_ad_auth.authority_url = '{}'\n{validator}", provider.url());
         let service = (door == Door::Pam).then(|| Service::new(&pam::lines_of(&copy)));
         let hba = Door::hba(&door.clause(service.as_ref().map_or("none", Service::name)));
-        cluster.configure(&Setup { settings, hba, preload: Some(copy.clone()) });
+        cluster.configure(&Configuration::new().settings(settings).hba(hba).preload(copy.clone()));
         cluster.start();
         cluster.sql("CREATE ROLE azure_ad_user; CREATE ROLE azure_ad_admin; GRANT azure_ad_user TO azure_ad_admin WITH ADMIN OPTION");
         for (role, more) in [("ann", ""), ("admin", ",admin")] {
@@ -297,9 +268,9 @@ fn a_fault_of_ours() {
              OUT expected text, OUT found text) RETURNS SETOF record LANGUAGE c AS '{copy}', 'explain_token_wrapper'"
         ));
         assert_eq!(code_of(&explain(&cluster, Some("ann"), &token)), "internal");
-        testbed::expect::lacks_token(&cluster, &token);
+        lacks_token(&cluster, &token);
         // The server has gone on, and others log in.
-        let good = KEY.token(&user_v1(unix_now()));
+        let good = valid_token();
         assert_eq!(cluster.login("ann", &good), Outcome::Ready);
     });
 }
@@ -308,7 +279,7 @@ fn a_fault_of_ours() {
 fn r10_keys_unavailable() {
     at_every_door("azure_ad_auth.unknown_key_wait = 0", |_, cluster, provider| {
         link(&cluster, "ann", PERSON, "user");
-        provider.behave(Manners::Status(503, ""));
+        provider.behave(Behavior::Status(503, ""));
         cluster.stop("fast");
         std::fs::remove_file(cluster.key_snapshot()).expect("a snapshot");
         let mark = cluster.log_mark();
@@ -321,6 +292,6 @@ fn r10_keys_unavailable() {
             hint: None,
             facts: &["keys=empty", "problem=\"https://127.0.0.1"],
         };
-        refused(&cluster, "ann", &KEY.token(&user_v1(unix_now())), &expected);
+        refused(&cluster, "ann", &valid_token(), &expected);
     });
 }

@@ -1,19 +1,22 @@
-//! The seal at the end of the startup transaction: S1 to S4. Nothing of the session has been read
+//! The seal at the end of the startup transaction: S1 to S4. No statement of the session has been read
 //! by then.
 
-use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::{fs, thread};
 
-use testbed::client::{Asked, Outcome, RawClient, ServerError};
-use testbed::cluster::{Cluster, Setup};
+use testbed::client::{AuthRequest, Outcome, ServerError};
+use testbed::cluster::{Cluster, Configuration};
 use testbed::door::Door;
-use testbed::expect::{lacks_token, ours};
+use testbed::expect::{lacks_token, without_debug};
 use testbed::idp::Provider;
-use testbed::issuer::*;
+use testbed::issuer::PERSON;
+use testbed::scene::{Scene, provider};
+use testbed::waits::eventually;
 
-use crate::login::first_connection::{Birth, renew};
-use crate::{EVERY_DOOR, KEY, at_doors, link, neighbour, scene_with_at};
+use crate::common::doors::{EVERY_DOOR, at_doors};
+use crate::common::login::valid_token;
+use crate::common::server::{NO_REAPER, Restart, neighbour, restart};
+use crate::common::statements::{link, run_all, tamper};
 
 /// What a client may ask for at its start: a session, a walsender of a database, a walsender of
 /// none.
@@ -21,19 +24,19 @@ const KINDS: [&str; 3] = ["off", "database", "true"];
 
 /// The neighbour's hook, called first, with `hba` after the door's own lines.
 fn with_neighbour(door: Door, manners: &str, hba: &str) -> (Cluster, Provider) {
-    let provider = crate::provider();
-    let cluster = Cluster::at(door, &crate::WORKSHOP, &Setup::default());
+    let provider = provider();
+    let cluster = Scene::new().door(door).create();
     let file = cluster.path("wait").display().to_string();
     let settings = format!(
         "azure_ad_auth.authority_url = '{}'\nneighbour.manners = '{manners}'\nneighbour.file = '{file}'\n\
          max_worker_processes = 2\n",
         provider.url()
     );
-    let preload = Some(format!("azure_ad_auth,{}", neighbour(&cluster)));
+    let preload = format!("azure_ad_auth,{}", neighbour(&cluster));
     let hba = lines(&cluster, hba);
-    cluster.configure(&Setup { settings, hba, preload });
+    cluster.configure(&Configuration::new().settings(settings).hba(hba).preload(preload));
     cluster.start();
-    cluster.found();
+    cluster.create_extension();
     cluster.await_keys();
     (cluster, provider)
 }
@@ -52,12 +55,6 @@ fn parameters<'t>(role: &'t str, kind: &'t str) -> [(&'t str, &'t str); 3] {
     [("user", role), ("database", "postgres"), ("replication", kind)]
 }
 
-fn run(client: &mut RawClient, statements: &[&str]) {
-    for statement in statements {
-        assert_eq!(client.query(statement), Ok(vec![]), "{statement}");
-    }
-}
-
 /// Expects a login to have ended at the seal.
 fn sealed(cluster: &Cluster, mark: usize, outcome: &Outcome, role: &str, code: &str, problem: &str) {
     let wanted = Outcome::Refused(ServerError {
@@ -67,7 +64,7 @@ fn sealed(cluster: &Cluster, mark: usize, outcome: &Outcome, role: &str, code: &
         detail: None,
         hint: None,
     });
-    let log = ours(&cluster.log_since(mark));
+    let log = without_debug(&cluster.log_since(mark));
     assert_eq!(*outcome, wanted, "{log}");
     let line = log.lines().find(|line| line.contains(&format!("azure_ad_auth: refused code={code} ")));
     let line = line.unwrap_or_else(|| panic!("no line with {code}: {log}"));
@@ -77,6 +74,7 @@ fn sealed(cluster: &Cluster, mark: usize, outcome: &Outcome, role: &str, code: &
 }
 
 const NOT_THE_ROLE: &str = "the session is not of the role that was admitted";
+
 const NOT_MATCHED: &str = "the role was unlinked or renamed after a line of pg_hba.conf had matched it";
 
 /// Nobody helps: one renames, others log in. Mallory may not replicate, so whoever is let in is not
@@ -85,11 +83,11 @@ const NOT_MATCHED: &str = "the role was unlinked or renamed after a line of pg_h
 fn names_that_are_swapped_all_the_time_let_nobody_into_replication() {
     const LOGINS: usize = 400;
     at_doors(&[Door::Password, Door::OAuth], |door| {
-        let (cluster, _provider) = scene_with_at(door, Setup::default());
+        let (cluster, _provider) = Scene::new().door(door).start();
         cluster.change_hba(&lines(&cluster, ""));
         link(&cluster, "mallory", PERSON, "user");
         cluster.sql("CREATE ROLE repl LOGIN REPLICATION");
-        let token = KEY.token(&user_v1(unix_now()));
+        let token = valid_token();
         let done = AtomicBool::new(false);
         let swap = || {
             let mut client = cluster.superuser();
@@ -138,26 +136,26 @@ fn a_swap_behind_a_slow_hook_ends_every_kind_of_session() {
             "CREATE ROLE repl LOGIN SUPERUSER REPLICATION; CREATE TABLE secret (number_of_the_safe int)",
         );
         link(&cluster, "ann", PERSON, "user");
-        let token = KEY.token(&user_v1(unix_now()));
+        let token = valid_token();
         let mut postgres = cluster.superuser();
         for kind in KINDS {
             let mut client = cluster.client();
             client.start(&parameters("ann", kind)).expect("a connection");
-            assert_eq!(client.asked(), door.asks());
+            assert_eq!(client.auth_request(), door.auth_request());
             fs::write(cluster.path("wait"), "").expect("a file");
             let mark = cluster.log_mark();
             client.send_token(&token).expect("a connection");
             cluster.await_log(mark, "neighbour: role=ann status=0");
-            run(&mut postgres, &["ALTER ROLE ann RENAME TO away", "ALTER ROLE repl RENAME TO ann"]);
+            run_all(&mut postgres, &["ALTER ROLE ann RENAME TO away", "ALTER ROLE repl RENAME TO ann"]);
             // What the protocol has besides statements is sent ahead, so that it is there when the
             // session begins.
             let sent = client.send_parse_and_describe("SELECT * FROM secret");
             assert!(sent.is_ok());
             fs::remove_file(cluster.path("wait")).expect("the file");
-            let Asked::Nothing(outcome) = client.asked() else { panic!("asked again") };
+            let AuthRequest::Finished(outcome) = client.auth_request() else { panic!("asked again") };
             sealed(&cluster, mark, &outcome, "ann", "oid_mismatch", NOT_THE_ROLE);
-            assert!(client.rest().is_empty(), "after the refusal there is nothing more to read");
-            run(&mut postgres, &["ALTER ROLE ann RENAME TO repl", "ALTER ROLE away RENAME TO ann"]);
+            assert!(client.read_until_ready().is_empty(), "after the refusal there is nothing more to read");
+            run_all(&mut postgres, &["ALTER ROLE ann RENAME TO repl", "ALTER ROLE away RENAME TO ann"]);
             assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.sessions"), "0");
         }
         lacks_token(&cluster, &token);
@@ -170,28 +168,28 @@ fn a_swap_after_a_crash() {
     let (cluster, _provider) = with_neighbour(Door::Password, "slow", "");
     cluster.sql("CREATE ROLE repl LOGIN SUPERUSER REPLICATION PASSWORD 'secret'");
     link(&cluster, "ann", PERSON, "user");
-    let token = KEY.token(&user_v1(unix_now()));
+    let token = valid_token();
     for kind in KINDS {
-        for birth in [Birth::Crash, Birth::CrashAndNoCacheFile] {
-            renew(&cluster, birth);
+        for how in [Restart::AfterCrash, Restart::AfterCrashWithoutCacheFile] {
+            restart(&cluster, how);
             let mark = cluster.log_mark();
             fs::write(cluster.path("wait"), "").expect("a file");
             let mut client = cluster.client();
             client.start(&parameters("ann", kind)).expect("a connection");
-            assert_eq!(client.asked(), Asked::Password);
+            assert_eq!(client.auth_request(), AuthRequest::Password);
             client.send_token(&token).expect("a connection");
             cluster.await_log(mark, "neighbour: role=ann status=0");
             cluster.sql("ALTER ROLE ann RENAME TO away; ALTER ROLE repl RENAME TO ann");
             fs::remove_file(cluster.path("wait")).expect("the file");
-            let Asked::Nothing(outcome) = client.asked() else { panic!("asked again") };
+            let AuthRequest::Finished(outcome) = client.auth_request() else { panic!("asked again") };
             sealed(&cluster, mark, &outcome, "ann", "oid_mismatch", NOT_THE_ROLE);
             cluster.sql("ALTER ROLE ann RENAME TO repl; ALTER ROLE away RENAME TO ann");
             // A process that comes next, and is the first of its kind.
-            renew(&cluster, birth);
+            restart(&cluster, how);
             let login = cluster.client().login(&parameters("repl", kind), "secret");
-            assert_eq!(login, Outcome::Ready, "{kind} {birth:?}: {}", ours(&cluster.log_since(mark)));
+            assert_eq!(login, Outcome::Ready, "{kind} {how:?}: {}", without_debug(&cluster.log_since(mark)));
             let log = cluster.log_since(mark);
-            assert!(!log.contains("without having selected a database"), "{kind} {birth:?}: {log}");
+            assert!(!log.contains("without having selected a database"), "{kind} {how:?}: {log}");
         }
     }
 }
@@ -211,13 +209,13 @@ fn a_local_role_is_compared_too() {
                 let login = scope.spawn(|| cluster.client().login(&parameters(role, kind), "secret"));
                 cluster.await_log(mark, &format!("neighbour: role={role} status=0"));
                 let away = format!("ALTER ROLE {role} RENAME TO away");
-                run(&mut postgres, &[&away, &format!("ALTER ROLE boss RENAME TO {role}")]);
+                run_all(&mut postgres, &[&away, &format!("ALTER ROLE boss RENAME TO {role}")]);
                 fs::remove_file(cluster.path("wait")).expect("the file");
                 login.join().expect("a thread")
             });
             sealed(&cluster, mark, &outcome, role, "oid_mismatch", NOT_THE_ROLE);
             let back = format!("ALTER ROLE {role} RENAME TO boss");
-            run(&mut postgres, &[&back, &format!("ALTER ROLE away RENAME TO {role}")]);
+            run_all(&mut postgres, &[&back, &format!("ALTER ROLE away RENAME TO {role}")]);
         }
         assert_eq!(cluster.login(role, "secret"), Outcome::Ready, "with its own name it gets in");
     }
@@ -239,12 +237,12 @@ fn behind_trust_a_name_that_is_no_roles_is_refused() {
     let outcome = thread::scope(|scope| {
         let login = scope.spawn(|| cluster.login("ann", ""));
         cluster.await_log(mark, "neighbour: role=ann waits");
-        run(&mut postgres, &["ALTER ROLE ann RENAME TO away"]);
+        run_all(&mut postgres, &["ALTER ROLE ann RENAME TO away"]);
         fs::remove_file(&first).expect("the file");
         // Either we have refused it, or the neighbour waits once more.
         let over = || login.is_finished() || cluster.log_since(mark).contains("neighbour: role=ann status=0");
-        assert!(testbed::cluster::eventually(over));
-        run(&mut postgres, &["ALTER ROLE boss RENAME TO ann"]);
+        assert!(eventually(over));
+        run_all(&mut postgres, &["ALTER ROLE boss RENAME TO ann"]);
         fs::remove_file(&second).expect("the file");
         login.join().expect("a thread")
     });
@@ -257,7 +255,7 @@ fn behind_trust_a_name_that_is_no_roles_is_refused() {
             hint: None,
         })
     };
-    assert_eq!(outcome, core("ann"), "{}", ours(&cluster.log_since(mark)));
+    assert_eq!(outcome, core("ann"), "{}", without_debug(&cluster.log_since(mark)));
     // Where nothing happens meanwhile it is what core has always said, and of ours there is no
     // line.
     let mark = cluster.log_mark();
@@ -283,12 +281,12 @@ fn a_swap_behind_a_hook_that_does_not_call_ours() {
         let outcome = thread::scope(|scope| {
             let login = scope.spawn(|| cluster.client().login(&parameters("ann", kind), ""));
             cluster.await_log(mark, "neighbour: role=ann waits");
-            run(&mut postgres, &["ALTER ROLE ann RENAME TO away", "ALTER ROLE boss RENAME TO ann"]);
+            run_all(&mut postgres, &["ALTER ROLE ann RENAME TO away", "ALTER ROLE boss RENAME TO ann"]);
             fs::remove_file(cluster.path("wait")).expect("the file");
             login.join().expect("a thread")
         });
         sealed(&cluster, mark, &outcome, "ann", "not_linked", NOT_MATCHED);
-        run(&mut postgres, &["ALTER ROLE ann RENAME TO boss", "ALTER ROLE away RENAME TO ann"]);
+        run_all(&mut postgres, &["ALTER ROLE ann RENAME TO boss", "ALTER ROLE away RENAME TO ann"]);
     }
     // Ann herself, whom nobody has asked for a token; and others, who are left alone.
     let mark = cluster.log_mark();
@@ -302,17 +300,16 @@ fn a_swap_behind_a_hook_that_does_not_call_ours() {
 #[test]
 fn a_link_removed_before_the_first_text_is_parsed() {
     at_doors(&EVERY_DOOR, |door| {
-        let (cluster, _provider) =
-            scene_with_at(door, Setup { settings: crate::NO_REAPER.to_owned(), ..Setup::default() });
+        let (cluster, _provider) = Scene::new().door(door).settings(NO_REAPER).start();
         link(&cluster, "ann", PERSON, "user");
         let mut client = cluster.client();
-        let token = KEY.token(&user_v1(unix_now()));
+        let token = valid_token();
         assert_eq!(client.login(&parameters("ann", "off"), &token), Outcome::Ready);
-        crate::tamper(&cluster, "DELETE FROM pg_shseclabel WHERE objoid = 'ann'::regrole");
+        tamper(&cluster, "DELETE FROM pg_shseclabel WHERE objoid = 'ann'::regrole");
         let mark = cluster.log_mark();
         client.send_parse_and_describe("SELECT * FROM pg_authid").expect("a connection");
-        assert_eq!(client.rest(), [b'E'], "what the server says of it");
-        let log = ours(&cluster.log_since(mark));
+        assert_eq!(client.read_until_ready(), [b'E'], "what the server says of it");
+        let log = without_debug(&cluster.log_since(mark));
         assert!(log.contains("refused code=not_linked role=ann door=seal "), "{log}");
     });
 }

@@ -1,21 +1,23 @@
-//! The way back: a superuser gets in while nobody can read the labels, and mends them.
+//! A superuser gets in while the labels cannot be read, and repairs them.
 
 use std::fs;
 
 use testbed::client::{Outcome, RawClient};
-use testbed::cluster::{Cluster, Setup};
-use testbed::expect::ours;
+use testbed::cluster::Cluster;
+use testbed::expect::without_debug;
 use testbed::idp::Provider;
-use testbed::issuer::*;
+use testbed::issuer::PERSON;
+use testbed::scene::Scene;
 
-use crate::{KEY, link, scene_with};
+use crate::common::login::valid_token;
+use crate::common::statements::{link, tamper};
 
 /// A server whose superuser `boss` comes by `peer`, or by a password.
 fn scene_with_boss() -> (Cluster, Provider) {
     let hba = "local all postgres trust\nlocal all,replication boss peer map=anyone\n\
                host all +azure_ad_user 127.0.0.1/32 trust\nhost all,replication all 127.0.0.1/32 password\n";
     let settings = "authentication_timeout = 10s".to_owned();
-    let (cluster, provider) = scene_with(Setup { hba: hba.to_owned(), settings, ..Setup::default() });
+    let (cluster, provider) = Scene::new().hba(hba).settings(settings).start();
     fs::write(cluster.data().join("pg_ident.conf"), "anyone /^.*$ boss\n").expect("pg_ident.conf");
     cluster.reload();
     cluster.sql("CREATE ROLE boss LOGIN SUPERUSER PASSWORD 'secret'");
@@ -29,9 +31,14 @@ fn as_boss(cluster: &Cluster) -> RawClient {
         let parameters = [("user", "boss"), ("database", "postgres"), ("replication", kind)];
         let mark = cluster.log_mark();
         let outcome = cluster.client().login(&parameters, "secret");
-        assert_eq!(outcome, Outcome::Ready, "by password, {kind}: {}", ours(&cluster.log_since(mark)));
+        assert_eq!(
+            outcome,
+            Outcome::Ready,
+            "by password, {kind}: {}",
+            without_debug(&cluster.log_since(mark))
+        );
         let outcome = cluster.socket_client().login(&parameters, "");
-        assert_eq!(outcome, Outcome::Ready, "by peer, {kind}: {}", ours(&cluster.log_since(mark)));
+        assert_eq!(outcome, Outcome::Ready, "by peer, {kind}: {}", without_debug(&cluster.log_since(mark)));
     }
     let mut client = cluster.socket_client();
     assert_eq!(client.login(&[("user", "boss"), ("database", "postgres")], ""), Outcome::Ready);
@@ -53,14 +60,14 @@ fn a_superuser_gets_in_while_the_labels_are_locked() {
     assert_eq!(boss.query("SELECT session_user"), Ok(one("boss")));
     assert_eq!(boss.query_extended("SELECT 1"), Ok(one("1")));
     assert_eq!(boss.query(&format!("SELECT pg_terminate_backend({pid}, 60000)")), Ok(one("t")));
-    assert_eq!(cluster.login("ann", &KEY.token(&user_v1(unix_now()))), Outcome::Ready);
+    assert_eq!(cluster.login("ann", &valid_token()), Outcome::Ready);
 }
 
 #[test]
 fn a_superuser_gets_in_and_mends_the_labels_index() {
     let (cluster, _provider) = scene_with_boss();
     let file = cluster.sql("SELECT pg_relation_filepath('pg_shseclabel_object_index')");
-    let token = KEY.token(&user_v1(unix_now()));
+    let token = valid_token();
     cluster.stop("fast");
     let path = cluster.data().join(file);
     let length = fs::metadata(&path).expect("the index").len();
@@ -72,7 +79,7 @@ fn a_superuser_gets_in_and_mends_the_labels_index() {
     assert!(
         matches!(cluster.login("ann", &token), Outcome::Refused(_)),
         "{}",
-        ours(&cluster.log_since(mark))
+        without_debug(&cluster.log_since(mark))
     );
     assert_eq!(boss.query("REINDEX INDEX pg_shseclabel_object_index"), Ok(vec![]));
     assert_eq!(cluster.login("ann", &token), Outcome::Ready);
@@ -83,7 +90,7 @@ fn a_superuser_gets_in_and_mends_the_labels_index() {
 #[test]
 fn a_superuser_who_is_linked_is_still_refused() {
     let (cluster, _provider) = scene_with_boss();
-    crate::tamper(
+    tamper(
         &cluster,
         "UPDATE pg_authid SET rolsuper = true, \
         rolpassword = (SELECT rolpassword FROM pg_authid WHERE rolname = 'boss') WHERE rolname = 'ann'",

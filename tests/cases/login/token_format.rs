@@ -1,20 +1,19 @@
-//! What is asked of a token beside its signature and its claims' values: that it is a bearer's, that nothing stands around it, that
-//! what is judged is what it should be; and that nothing else about it matters.
+//! What is required of a token beside its signature and the values of its claims: that it is an access
+//! token, that nothing surrounds it, and that the claims which are judged have the right types.
 
 use serde_json::{Value, json};
+use testbed::client::RawClient;
+use testbed::cluster::Cluster;
 use testbed::door::Door;
 use testbed::expect::{Refusal, admitted, refused};
-use testbed::idp::Manners;
-use testbed::issuer::*;
+use testbed::idp::Behavior;
+use testbed::issuer::{APPLICATION, GROUP, PERSON, TENANT, unix_now, user_v1, with};
+use testbed::scene::{KEY, NEW_KEY, Scene};
 
-use crate::login::explain_token::{code_of, explain};
-use crate::sessions::lifetime::{enter, value};
-use crate::{KEY, NEW_KEY, at_every_door, at_every_prompt, link, scene};
-
-/// A refusal without a hint.
-const fn plain<'t>(code: &'t str, message: &'t str, facts: &'t [&'t str]) -> Refusal<'t> {
-    Refusal { code, sqlstate: "28P01", message, hint: None, facts }
-}
+use crate::common::doors::{at_every_door, at_every_prompt};
+use crate::common::explain::{code_of, explain};
+use crate::common::login::{valid_token, value};
+use crate::common::statements::link;
 
 fn typed(typ: Value, claims: &Value) -> String {
     let header = with(KEY.header(), "typ", typ).to_string();
@@ -28,18 +27,28 @@ fn only_a_bearers_access_token_gets_in() {
         let claims = user_v1(unix_now());
         let bound = KEY.token(&with(claims.clone(), "cnf", json!({"kid": "proof"})));
         let message = "the access token is bound to a key of its holder (\"cnf\") and is no bearer token";
-        refused(&cluster, "ann", &bound, &plain("invalid_claims", message, &["claim=cnf"]));
+        refused(&cluster, "ann", &bound, &Refusal::sqlstate_28p01("invalid_claims", message, &["claim=cnf"]));
         for typ in [json!("pop"), json!("id+jwt"), json!(1), json!("")] {
             let message = "the access token has a \"typ\" that is not accepted";
             let token = typed(typ, &claims);
-            refused(&cluster, "ann", &token, &plain("invalid_claims", message, &["claim=typ"]));
+            refused(
+                &cluster,
+                "ann",
+                &token,
+                &Refusal::sqlstate_28p01("invalid_claims", message, &["claim=typ"]),
+            );
         }
         // The issuer of one version, and the claims of the other.
         let crossed =
             with(claims.clone(), "iss", json!(format!("https://login.microsoftonline.com/{TENANT}/v2.0")));
         let message = "the access token lacks a valid \"ver\" claim";
         let facts = ["claim=ver", "problem=\"not the version of this issuer\""];
-        refused(&cluster, "ann", &KEY.token(&crossed), &plain("invalid_claims", message, &facts));
+        refused(
+            &cluster,
+            "ann",
+            &KEY.token(&crossed),
+            &Refusal::sqlstate_28p01("invalid_claims", message, &facts),
+        );
         for typ in [json!("at+jwt"), json!("application/AT+JWT"), json!("jwt"), Value::Null] {
             admitted(&cluster, "ann", &typed(typ, &claims));
         }
@@ -56,7 +65,7 @@ fn only_numbers_that_are_judged_must_be_integers() {
             let message = format!("the access token lacks a valid \"{claim}\" claim");
             let fact = format!("claim={claim}");
             let facts = [fact.as_str(), "problem=\"not an integer\""];
-            refused(&cluster, "ann", &token, &plain("invalid_claims", &message, &facts));
+            refused(&cluster, "ann", &token, &Refusal::sqlstate_28p01("invalid_claims", &message, &facts));
         }
         let claims = user_v1(now).to_string().replacen(
             '{',
@@ -92,12 +101,13 @@ fn what_stands_around_a_token_is_said_and_the_token_refused() {
         let hint = format!("Pass the access token alone. What was sent has {surroundings}.");
         let fact = format!("problem=\"{surroundings}\"");
         let facts = [fact.as_str()];
-        let expected = Refusal { hint: Some(&hint), ..plain("invalid_format", &message, &facts) };
+        let expected =
+            Refusal { hint: Some(&hint), ..Refusal::sqlstate_28p01("invalid_format", &message, &facts) };
         refused(cluster, "ann", token, &expected);
     };
     at_every_prompt("", |_door, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
-        let good = KEY.token(&user_v1(unix_now()));
+        let good = valid_token();
         for (token, surroundings) in [
             (format!("{good}\n"), "a line end after the token"),
             (format!("{good}\r\n"), "a line end after the token"),
@@ -116,7 +126,7 @@ fn what_stands_around_a_token_is_said_and_the_token_refused() {
     // By OAUTHBEARER only what looks like a token comes as far as the library.
     at_every_door("", |_door, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
-        let padded = format!("{}==", KEY.token(&user_v1(unix_now())));
+        let padded = format!("{}==", valid_token());
         check(&cluster, &padded, "other characters after the token");
     });
 }
@@ -134,7 +144,12 @@ fn groups_by_name_are_counted_and_never_match() {
             (Value::Null, "groups_listed=0"),
         ] {
             let token = KEY.token(&with(claims.clone(), "groups", groups));
-            refused(&cluster, "readers", &token, &plain("not_a_member", message, &[listed]));
+            refused(
+                &cluster,
+                "readers",
+                &token,
+                &Refusal::sqlstate_28p01("not_a_member", message, &[listed]),
+            );
         }
         if door == Door::Password {
             let token = KEY.token(&with(claims, "groups", json!(["DBAs", "Everyone"])));
@@ -151,7 +166,7 @@ fn groups_by_name_are_counted_and_never_match() {
 
 #[test]
 fn a_key_listed_again_and_an_entry_that_cannot_be_read_cost_no_login() {
-    let (cluster, provider) = scene("");
+    let (cluster, provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     let (one, other) = (KEY.jwk().to_string(), NEW_KEY.jwk().to_string());
     for document in [
@@ -159,7 +174,7 @@ fn a_key_listed_again_and_an_entry_that_cannot_be_read_cost_no_login() {
         format!("{{\"keys\":[{{\"kid\":\"a\",\"kid\":\"b\"}},{other},{one}]}}"),
         format!("{{\"version\":1.5,\"keys\":[{{\"kid\":1.5}},{other},{one}]}}"),
     ] {
-        provider.behave(Manners::Body(document.clone()));
+        provider.behave(Behavior::Body(document.clone()));
         assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "2", "{document}");
         for key in [&*KEY, &*NEW_KEY] {
             admitted(&cluster, "ann", &key.token(&user_v1(unix_now())));
@@ -167,7 +182,7 @@ fn a_key_listed_again_and_an_entry_that_cannot_be_read_cost_no_login() {
     }
     // An id for two keys is none, in whichever of the two documents it is listed.
     let twin = with(NEW_KEY.jwk(), "kid", json!("key-1")).to_string();
-    provider.behave(Manners::Body(format!("{{\"keys\":[{other},{one},{twin}]}}")));
+    provider.behave(Behavior::Body(format!("{{\"keys\":[{other},{one},{twin}]}}")));
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
     let mut session = enter_with_new_key(&cluster);
     assert_eq!(value(&mut session, "SELECT session_user"), "ann");
@@ -175,15 +190,15 @@ fn a_key_listed_again_and_an_entry_that_cannot_be_read_cost_no_login() {
     refused(
         &cluster,
         "ann",
-        &KEY.token(&user_v1(unix_now())),
-        &plain("unknown_key", message, &["key_id=key-1"]),
+        &valid_token(),
+        &Refusal::sqlstate_28p01("unknown_key", message, &["key_id=key-1"]),
     );
-    provider.behave(Manners::Good);
+    provider.behave(Behavior::Good);
     cluster.sql("SELECT azure_ad_auth.refresh_keys()");
-    drop(enter(&cluster, "ann", &user_v1(unix_now())));
+    drop(cluster.session("ann", &valid_token()));
 }
 
-fn enter_with_new_key(cluster: &testbed::cluster::Cluster) -> testbed::client::RawClient {
+fn enter_with_new_key(cluster: &Cluster) -> RawClient {
     let mut client = cluster.client();
     client.login(&[("user", "ann"), ("database", "postgres")], &NEW_KEY.token(&user_v1(unix_now())));
     client

@@ -1,12 +1,14 @@
-//! Databases of other encodings than UTF-8: what tokens said, and roles whose names are in whatever encoding.
+//! Databases of other encodings than UTF-8: claims of tokens, and roles whose names are in any encoding.
 
 use serde_json::{Value, json};
 use testbed::client::{Outcome, RawClient};
 use testbed::cluster::Cluster;
-use testbed::issuer::*;
+use testbed::expect::without_debug;
+use testbed::issuer::{APPLICATION, PERSON, unix_now, user_v1, with};
+use testbed::scene::{KEY, Scene};
 
-use crate::sessions::lifetime::value;
-use crate::{KEY, link, scene};
+use crate::common::login::value;
+use crate::common::statements::link;
 
 /// One database of each encoding that is treated in a way of its own.
 const DATABASES: [&str; 4] = ["utf8", "latin1", "euc_jp", "sql_ascii"];
@@ -41,7 +43,7 @@ fn enter(cluster: &Cluster, role: &[u8], database: &str, claims: &Value) -> RawC
     let parameters: [(&str, &[u8]); 3] =
         [("user", role), ("database", database.as_bytes()), ("client_encoding", b"UTF8")];
     let outcome = session.login(&parameters, &KEY.token(claims));
-    assert_eq!(outcome, Outcome::Ready, "{database}: {}", testbed::expect::ours(&cluster.log()));
+    assert_eq!(outcome, Outcome::Ready, "{database}: {}", without_debug(&cluster.log()));
     session
 }
 
@@ -51,7 +53,7 @@ fn named(name: &str) -> Value {
 
 #[test]
 fn claims_are_never_changed() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     with_databases(&cluster);
     link(&cluster, "ann", PERSON, "user");
     // Some character that each encoding has, and one that it has not. SQL_ASCII takes all for what they are.
@@ -86,7 +88,7 @@ fn claims_are_never_changed() {
 
 #[test]
 fn nul_is_no_character_of_any_database() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     with_databases(&cluster);
     link(&cluster, "ann", PERSON, "user");
     for database in DATABASES {
@@ -102,7 +104,7 @@ fn nul_is_no_character_of_any_database() {
 #[test]
 fn what_is_shown_is_escaped_where_it_must_be() {
     const NAME: &str = "Zoë Ж 日本 🐘";
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     with_databases(&cluster);
     link(&cluster, "ann", PERSON, "user");
     link(&cluster, "bob", APPLICATION, "user");
@@ -138,7 +140,7 @@ fn what_is_shown_is_escaped_where_it_must_be() {
 
 #[test]
 fn a_role_of_a_latin1_database_is_linked_and_logs_in() {
-    let (cluster, _provider) = scene("azure_ad_auth.clock_skew = '1s'");
+    let (cluster, _provider) = Scene::new().settings("azure_ad_auth.clock_skew = '1s'").start();
     with_databases(&cluster);
     let mut latin1 = superuser_in(&cluster, "latin1");
     let create = format!("SELECT azure_ad_auth.create_principal('zoë', '{PERSON}', 'user')");
@@ -190,7 +192,7 @@ fn a_role_of_a_latin1_database_is_linked_and_logs_in() {
 
 #[test]
 fn roles_that_look_alike_are_not_taken_for_each_other() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     with_databases(&cluster);
     let mut ascii = superuser_in(&cluster, "sql_ascii");
     let admin = "SELECT azure_ad_auth.create_principal(E'zo\\xEB', '55555555-aaaa-bbbb-cccc-000000000055', 'user', true)";
@@ -209,7 +211,7 @@ fn roles_that_look_alike_are_not_taken_for_each_other() {
 
 #[test]
 fn statements_about_roles_of_a_latin1_database() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     with_databases(&cluster);
     let mut latin1 = superuser_in(&cluster, "latin1");
     for step in [
@@ -236,7 +238,7 @@ fn statements_about_roles_of_a_latin1_database() {
 
 #[test]
 fn errors_and_notices_can_be_read_in_every_database() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     with_databases(&cluster);
     for (database, name) in
         [("utf8", "é日"), ("latin1", "\\u00E9"), ("euc_jp", "\\u00E9\\u65E5"), ("sql_ascii", "é日")]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use testbed::cluster::Installation;
+use testbed::installation::Installation;
 use testbed::scratch::Folder;
 
 fn text(bytes: &[u8]) -> String {

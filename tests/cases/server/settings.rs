@@ -2,12 +2,15 @@
 
 use std::fs;
 
-use testbed::client::{Asked, Outcome};
-use testbed::cluster::{Cluster, Setup, eventually};
-use testbed::expect::{Refusal, check_refusal, lacks_token, ours};
-use testbed::issuer::*;
+use testbed::client::{AuthRequest, Outcome};
+use testbed::cluster::{Cluster, Configuration};
+use testbed::expect::{Refusal, check_refusal, lacks_token, without_debug};
+use testbed::issuer::{CLIENT, PERSON, TENANT};
+use testbed::scene::Scene;
+use testbed::waits::eventually;
 
-use crate::{KEY, link, scene};
+use crate::common::login::valid_token;
+use crate::common::statements::link;
 
 /// A bad value for every setting that can have one.
 const BAD: [(&str, &str); 18] = [
@@ -44,21 +47,21 @@ fn not_configured(cluster: &Cluster, fact: &str) {
         hint: None,
         facts: &facts,
     };
-    match client.asked() {
-        Asked::Nothing(outcome) => check_refusal(cluster, mark, "ann", "", &outcome, &expected),
+    match client.auth_request() {
+        AuthRequest::Finished(outcome) => check_refusal(cluster, mark, "ann", "", &outcome, &expected),
         asked => panic!("{fact}: the token was asked for: {asked:?}"),
     }
 }
 
 fn admitted(cluster: &Cluster) {
-    let token = KEY.token(&user_v1(unix_now()));
+    let token = valid_token();
     let outcome = cluster.login("ann", &token);
-    assert_eq!(outcome, Outcome::Ready, "{}", ours(&cluster.log()));
+    assert_eq!(outcome, Outcome::Ready, "{}", without_debug(&cluster.log()));
 }
 
 #[test]
 fn a_bad_value_at_start_fails_closed_and_mends_without_a_restart() {
-    let (cluster, provider) = scene("");
+    let (cluster, provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     let good = format!("azure_ad_auth.authority_url = '{}'", provider.url());
     // Addresses, but none that key memory could have.
@@ -67,14 +70,14 @@ fn a_bad_value_at_start_fails_closed_and_mends_without_a_restart() {
     for (name, value) in BAD.into_iter().chain(long) {
         cluster.stop("fast");
         let settings = format!("{good}\nazure_ad_auth.{name} = '{value}'");
-        cluster.configure(&Setup { settings, ..Setup::default() });
+        cluster.configure(&Configuration::new().settings(settings));
         cluster.start();
         not_configured(&cluster, &format!("setting=azure_ad_auth.{name}"));
         assert_eq!(cluster.sql("SELECT 1"), "1", "others log in");
         // A reload that changes nothing mends nothing.
         cluster.reload();
         not_configured(&cluster, &format!("setting=azure_ad_auth.{name}"));
-        cluster.configure(&Setup { settings: good.clone(), ..Setup::default() });
+        cluster.configure(&Configuration::new().settings(&good));
         cluster.reload();
         cluster.await_keys();
         admitted(&cluster);
@@ -83,7 +86,7 @@ fn a_bad_value_at_start_fails_closed_and_mends_without_a_restart() {
 
 #[test]
 fn a_bad_value_on_the_command_line_fails_closed() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     cluster.stop("fast");
     assert!(cluster.try_start(&["-c", "azure_ad_auth.clock_skew=1000"]));
@@ -95,39 +98,37 @@ fn a_bad_value_on_the_command_line_fails_closed() {
 
 #[test]
 fn an_unknown_name_fails_closed_at_start_and_at_reload() {
-    let (cluster, provider) = scene("");
+    let (cluster, provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     let good = format!("azure_ad_auth.authority_url = '{}'", provider.url());
     let bad = format!("{good}\nAzure_AD_auth.Allowed_Client = '{CLIENT}'");
     cluster.stop("fast");
-    cluster.configure(&Setup { settings: bad.clone(), ..Setup::default() });
+    cluster.configure(&Configuration::new().settings(&bad));
     let mark = cluster.log_mark();
     cluster.start();
     cluster.await_log(mark, "while there is an unknown setting: Azure_AD_auth.Allowed_Client in ");
     not_configured(&cluster, "unknown_setting=\"Azure_AD_auth.Allowed_Client in ");
     for (settings, said) in [(&good, "signing keys are at hand"), (&bad, "unknown setting")] {
         let mark = cluster.log_mark();
-        cluster.configure(&Setup { settings: settings.clone(), ..Setup::default() });
+        cluster.configure(&Configuration::new().settings(&settings));
         cluster.reload();
         if said == "unknown setting" {
             cluster.await_log(mark, said);
             not_configured(&cluster, "unknown_setting=");
         } else {
             cluster.await_keys();
-            assert!(eventually(|| {
-                cluster.login("ann", &KEY.token(&user_v1(unix_now()))) == Outcome::Ready
-            }));
+            assert!(eventually(|| { cluster.login("ann", &valid_token()) == Outcome::Ready }));
         }
     }
 }
 
 #[test]
 fn an_unknown_name_in_what_alter_system_writes_or_in_an_included_file() {
-    let (cluster, provider) = scene("");
+    let (cluster, provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     let settings =
         format!("azure_ad_auth.authority_url = '{}'\ninclude_if_exists = 'more.conf'", provider.url());
-    cluster.configure(&Setup { settings, ..Setup::default() });
+    cluster.configure(&Configuration::new().settings(settings));
     for name in ["postgresql.auto.conf", "more.conf"] {
         let file = cluster.data().join(name);
         let before = fs::read_to_string(&file).unwrap_or_default();
@@ -140,27 +141,27 @@ fn an_unknown_name_in_what_alter_system_writes_or_in_an_included_file() {
         not_configured(&cluster, &format!("unknown_setting=\"{place}\""));
         fs::write(&file, before).expect("a configuration file");
         cluster.reload();
-        let mends = || cluster.login("ann", &KEY.token(&user_v1(unix_now()))) == Outcome::Ready;
+        let mends = || cluster.login("ann", &valid_token()) == Outcome::Ready;
         assert!(eventually(mends), "{name}: mended by taking the line out");
     }
 }
 
 #[test]
 fn a_bad_value_at_reload_is_refused_and_the_old_one_stays() {
-    let (cluster, provider) = scene("");
+    let (cluster, provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     let good = format!("azure_ad_auth.authority_url = '{}'", provider.url());
     for (name, value) in BAD {
         let before = cluster.sql(&format!("SHOW azure_ad_auth.{name}"));
         let settings = format!("{good}\nazure_ad_auth.{name} = '{value}'");
-        cluster.configure(&Setup { settings, ..Setup::default() });
+        cluster.configure(&Configuration::new().settings(settings));
         let mark = cluster.log_mark();
         cluster.reload();
         let log = cluster.log_since(mark);
         assert!(
             log.contains("azure_ad_auth.") && log.contains(name) && log.contains("LOG:"),
             "{name}: {}",
-            ours(&log)
+            without_debug(&log)
         );
         assert_eq!(cluster.sql(&format!("SHOW azure_ad_auth.{name}")), before);
         admitted(&cluster);
@@ -179,15 +180,15 @@ fn a_bad_value_at_reload_is_refused_and_the_old_one_stays() {
 
 #[test]
 fn a_reload_changes_the_policy_for_the_next_login_only() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
-    let token = KEY.token(&user_v1(unix_now()));
+    let token = valid_token();
     let parameters = [("user", "ann"), ("database", "postgres")];
     let mut session = cluster.client();
     assert_eq!(session.login(&parameters, &token), Outcome::Ready);
     let mut at_the_prompt = cluster.client();
     at_the_prompt.start(&parameters).expect("a connection");
-    assert_eq!(at_the_prompt.asked(), Asked::Password);
+    assert_eq!(at_the_prompt.auth_request(), AuthRequest::Password);
     cluster.set("azure_ad_auth.audience", "api://other");
     match cluster.login("ann", &token) {
         Outcome::Refused(error) => {
@@ -207,7 +208,7 @@ fn a_reload_changes_the_policy_for_the_next_login_only() {
 
 #[test]
 fn who_may_see_and_who_may_set() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     cluster.set("azure_ad_auth.https_proxy", "http://user:secret@127.0.0.1:1");
     cluster.sql("CREATE ROLE local LOGIN");
     let as_local = |command: &str| cluster.sql_as("postgres", &format!("SET ROLE local; {command}"));
@@ -229,7 +230,7 @@ fn who_may_see_and_who_may_set() {
 
 #[test]
 fn a_client_cannot_set_anything_when_it_connects() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     let parameters =
         [("user", "ann"), ("database", "postgres"), ("options", "-c azure_ad_auth.require_tls=off")];
@@ -244,12 +245,12 @@ fn a_client_cannot_set_anything_when_it_connects() {
         hint: None,
         facts: &[],
     };
-    match client.asked() {
-        Asked::Nothing(outcome) => check_refusal(&cluster, mark, "ann", "", &outcome, &expected),
+    match client.auth_request() {
+        AuthRequest::Finished(outcome) => check_refusal(&cluster, mark, "ann", "", &outcome, &expected),
         asked => panic!("the token was asked for: {asked:?}"),
     }
     // With TLS: the token is accepted, and then core refuses the option.
-    let token = KEY.token(&user_v1(unix_now()));
+    let token = valid_token();
     let mark = cluster.log_mark();
     match cluster.client().login(&parameters, &token) {
         Outcome::Refused(error) => {
@@ -259,18 +260,18 @@ fn a_client_cannot_set_anything_when_it_connects() {
         other => panic!("{other:?}"),
     }
     let log = cluster.log_since(mark);
-    assert!(log.contains("azure_ad_auth: accepted role=ann "), "{}", ours(&log));
+    assert!(log.contains("azure_ad_auth: accepted role=ann "), "{}", without_debug(&log));
     assert!(
         log.contains("FATAL:  parameter \"azure_ad_auth.require_tls\" cannot be changed now"),
         "{}",
-        ours(&log)
+        without_debug(&log)
     );
     lacks_token(&cluster, &token);
 }
 
 #[test]
 fn every_setting_is_described() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     let count = cluster.sql(
         "SELECT count(*) FROM pg_settings WHERE name LIKE 'azure\\_ad\\_auth.%' AND context = 'sighup' \
          AND length(short_desc) > 20 AND length(extra_desc) > 10",

@@ -1,17 +1,21 @@
-//! What a client or a statement sizes: it is bounded, or it ends in an error, and it can be ended.
+//! Sizes that a client or a statement decides: they are limited, or end in an error, and can be
+//! interrupted.
 
-use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::thread;
+use std::{fs, thread};
 
-use testbed::client::{RawClient, psql_with};
-use testbed::cluster::{Cluster, Setup, eventually};
-use testbed::issuer::*;
+use testbed::client::{Outcome, RawClient, psql_with};
+use testbed::cluster::Cluster;
+use testbed::expect::without_debug;
+use testbed::issuer::PERSON;
+use testbed::scene::Scene;
 use testbed::scratch::server_ids;
+use testbed::waits::eventually;
 
-use crate::sessions::lifetime::{enter, value};
-use crate::{link, module, scene, scene_with};
+use crate::common::login::{valid_token, value};
+use crate::common::server::module;
+use crate::common::statements::link;
 
 /// So that a log of statements of megabytes is not what is tested.
 const QUIET: &str = "log_statement = none\nlog_min_messages = warning\nlog_min_error_statement = panic";
@@ -45,7 +49,7 @@ fn survives(cluster: &Cluster, statement: &str, log_in: impl Fn() -> RawClient) 
         let mut session = log_in();
         limit(&mut session, megabytes);
         if let Err(error) = session.query(statement) {
-            let log = testbed::expect::ours(&cluster.log());
+            let log = without_debug(&cluster.log());
             assert_eq!(error.severity, "ERROR", "{shown} within {megabytes} MB: {error:?}\n{log}");
         }
         assert_eq!(value(&mut session, "SELECT 1"), "1", "{shown} within {megabytes} MB");
@@ -57,16 +61,9 @@ fn list(name: &str) -> String {
     vec![name; MANY].join(",")
 }
 
-/// A session that has the rights of somebody, who has none.
-fn session_of(cluster: &Cluster, role: &str) -> RawClient {
-    let mut client = cluster.superuser();
-    assert!(client.query(&format!("SET SESSION AUTHORIZATION {role}")).is_ok());
-    client
-}
-
 #[test]
 fn no_list_of_names_takes_the_server_down() {
-    let (cluster, _provider) = scene(QUIET);
+    let (cluster, _provider) = Scene::new().settings(QUIET).start();
     link(&cluster, "ann", PERSON, "user");
     cluster.sql("CREATE ROLE somebody LOGIN; CREATE ROLE x; CREATE ROLE y");
     let many = list("y");
@@ -84,7 +81,7 @@ fn no_list_of_names_takes_the_server_down() {
         format!("ALTER GROUP x ADD USER {many}"),
         format!("ALTER ROLE somebody {}", "NOCREATEDB ".repeat(MANY)),
     ] {
-        survives(&cluster, &statement, || session_of(&cluster, "somebody"));
+        survives(&cluster, &statement, || cluster.acting_as("somebody"));
     }
     // Of whoever has the right to it: a linked role, and one that is not, as often as can be.
     for statement in [
@@ -99,11 +96,11 @@ fn no_list_of_names_takes_the_server_down() {
 
 #[test]
 fn no_argument_takes_the_server_down() {
-    let (cluster, _provider) = scene(QUIET);
+    let (cluster, _provider) = Scene::new().settings(QUIET).start();
     link(&cluster, "ann", PERSON, "user");
     let huge = format!("repeat('x', {})", 40_000_000);
     survives(&cluster, &format!("SELECT azure_ad_auth.session_claim({huge}) IS NULL"), || {
-        enter(&cluster, "ann", &user_v1(unix_now()))
+        cluster.session("ann", &valid_token())
     });
     for call in [
         format!("explain_token({huge})"),
@@ -134,20 +131,20 @@ fn no_argument_takes_the_server_down() {
     // A linked role may give itself settings; whatever they are, its guard is put back.
     let mine = format!("ALTER ROLE ann SET my.text = '{text}'");
     link(&cluster, "ann", PERSON, "user");
-    survives(&cluster, &mine, || enter(&cluster, "ann", &user_v1(unix_now())));
+    survives(&cluster, &mine, || cluster.session("ann", &valid_token()));
 }
 
 /// 30,000 names of 62 bytes took minutes, for each was looked for in the whole text.
 #[test]
 fn what_a_statement_costs_does_not_grow_with_the_square_of_it() {
-    let (cluster, _provider) = scene(QUIET);
+    let (cluster, _provider) = Scene::new().settings(QUIET).start();
     cluster.sql("CREATE ROLE somebody LOGIN");
     let names: Vec<_> = (0..30_000).map(|n| format!("\"{n:062}\"")).collect();
     let statement = format!("GRANT azure_ad_user TO {}", names.join(","));
     let timed = format!("SET statement_timeout = '30s'; {statement}");
     for (role, sqlstates) in [("somebody", ["42501"]), ("postgres", ["42704"])] {
         thread::scope(|scope| {
-            let error = scope.spawn(|| session_of(&cluster, role).query(&timed).expect_err("an error"));
+            let error = scope.spawn(|| cluster.acting_as(role).query(&timed).expect_err("an error"));
             assert!(eventually(|| error.is_finished()), "the statement of {role} does not end");
             let error = error.join().expect("a thread");
             assert!(sqlstates.contains(&error.sqlstate.as_str()), "{role}: {error:?}");
@@ -159,7 +156,7 @@ fn what_a_statement_costs_does_not_grow_with_the_square_of_it() {
 /// must notice before it comes to its own error.
 #[test]
 fn what_is_done_for_each_name_can_be_interrupted() {
-    let (cluster, _provider) = scene_with(Setup { settings: QUIET.to_owned(), ..Setup::default() });
+    let (cluster, _provider) = Scene::new().settings(QUIET).start();
     let impatient = module(&cluster, "impatient", "impatient");
     cluster.sql(&format!("ALTER SYSTEM SET shared_preload_libraries = azure_ad_auth, '{impatient}'"));
     cluster.restart();
@@ -184,21 +181,21 @@ fn what_is_done_for_each_name_can_be_interrupted() {
 /// Every byte of a text is odd to it: each begins the rest anew.
 #[test]
 fn no_text_costs_the_square_of_its_length() {
-    let (cluster, _provider) = scene(QUIET);
+    let (cluster, _provider) = Scene::new().settings(QUIET).start();
     for (name, encoding) in [("bytes", "SQL_ASCII"), ("latin", "LATIN1"), ("japan", "EUC_JP")] {
         cluster.sql(&format!("CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"));
         let folder = cluster.folder().path().display();
         let connection = format!("host={folder} port={} dbname={name} user=postgres", cluster.port);
-        let program = cluster.workshop.installation.program("psql");
+        let program = cluster.installation().program("psql");
         let output = psql_with(&program, &[], &connection, None, "CREATE EXTENSION azure_ad_auth");
         assert!(output.success, "{}", output.stderr);
     }
     link(&cluster, "ann", PERSON, "user");
     for name in ["bytes", "latin", "japan"] {
         let mut ann = cluster.client();
-        let token = crate::KEY.token(&user_v1(unix_now()));
+        let token = valid_token();
         let outcome = ann.login(&[("user", "ann"), ("database", name)], &token);
-        assert_eq!(outcome, testbed::client::Outcome::Ready);
+        assert_eq!(outcome, Outcome::Ready);
         // By bytes: in SQL_ASCII none of them is a character of ours.
         let odd = if name == "bytes" {
             "convert_from(decode(repeat('ff', 65530), 'hex'), 'SQL_ASCII')"

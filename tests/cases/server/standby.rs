@@ -1,10 +1,12 @@
-//! What a standby, and a read-only transaction, says to whoever would change something.
+//! What a standby, and a read-only transaction, says to statements that would change something.
 
-use testbed::cluster::{Cluster, eventually};
-use testbed::issuer::*;
+use testbed::cluster::Cluster;
+use testbed::issuer::{APPLICATION, PERSON};
+use testbed::scene::{ADMIN, Scene};
+use testbed::waits::eventually;
 
-use crate::link::linking::{ADMIN, session};
-use crate::{link, scene};
+use crate::common::login::token_of;
+use crate::common::statements::link;
 
 /// Each with its own name in messages.
 fn changes() -> Vec<(String, &'static str)> {
@@ -60,7 +62,7 @@ fn refused(cluster: &Cluster, statement: &str, message: &str, hint: bool) {
 
 #[test]
 fn what_changes_something_is_for_the_primary_and_says_so_by_its_own_name() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     let before = cluster.sql("SELECT array_agg(label ORDER BY label) FROM pg_shseclabel");
     for (statement, name) in changes().into_iter().chain(statements()) {
@@ -78,7 +80,8 @@ fn what_changes_something_is_for_the_primary_and_says_so_by_its_own_name() {
     }
     // To administrators as well, who are none in a session without a token.
     assert!(eventually(|| standby.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'ann'") == "1"));
-    let fault = session(&standby, "admin", ADMIN).query("SELECT azure_ad_auth.drop_principal('ann')");
+    let fault =
+        standby.session("admin", &token_of(ADMIN)).query("SELECT azure_ad_auth.drop_principal('ann')");
     let fault = fault.expect_err("on a standby");
     assert_eq!(
         (fault.sqlstate.as_str(), fault.message.as_str()),

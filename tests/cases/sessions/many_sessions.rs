@@ -1,39 +1,35 @@
-//! Many sessions: a thousand at once, and thousands that come and go.
+//! Many sessions: a thousand at once, and thousands that begin and end.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use serde_json::{Value, json};
-use testbed::client::{Outcome, RawClient};
-use testbed::cluster::{Cluster, eventually};
-use testbed::issuer::*;
+use testbed::client::RawClient;
+use testbed::cluster::Cluster;
+use testbed::issuer::{PERSON, app_v2, unix_now, user_v1, with};
+use testbed::scene::{KEY, Scene};
+use testbed::waits::eventually;
 
-use crate::keys::fetching::signal;
-use crate::sessions::expiry::{UNTIL_TOLD, end_together, ended_in_time, short_lived};
-use crate::sessions::lifetime::{count, enter, value};
-use crate::{KEY, link, scene};
+use crate::common::expiry::{OUTLIVES_TOKEN, end_together, ended_in_time, short_lived};
+use crate::common::login::{session_count, value};
+use crate::common::server::signal;
+use crate::common::statements::link;
 
 /// A log that does not grow with every statement.
 const CALM: &str = "log_min_messages = log\nlog_statement = none";
-
-/// Logs in; the session.
-fn come(cluster: &Cluster, role: &str, token: &str) -> RawClient {
-    let mut client = cluster.client();
-    assert_eq!(client.login(&[("user", role), ("database", "postgres")], token), Outcome::Ready);
-    client
-}
 
 #[test]
 fn a_thousand_expire_in_the_same_second() {
     const THREADS: usize = 8;
     const EACH: usize = 125;
-    let (cluster, _provider) = scene(&format!("{UNTIL_TOLD}\n{CALM}\nmax_connections = 1050"));
+    let (cluster, _provider) =
+        Scene::new().settings(&format!("{OUTLIVES_TOKEN}\n{CALM}\nmax_connections = 1050")).start();
     link(&cluster, "ann", PERSON, "user");
     let claims = short_lived(1);
     let token = KEY.token(&claims);
     let sessions: Vec<RawClient> = thread::scope(|scope| {
-        let some = || (0..EACH).map(|_| come(&cluster, "ann", &token)).collect::<Vec<_>>();
+        let some = || (0..EACH).map(|_| cluster.session("ann", &token)).collect::<Vec<_>>();
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(some)).collect();
         threads.into_iter().flat_map(|thread| thread.join().expect("a thread")).collect()
     });
@@ -41,10 +37,10 @@ fn a_thousand_expire_in_the_same_second() {
     let pids: Vec<i32> = pids.lines().map(|pid| pid.parse().expect("a process id")).collect();
     assert_eq!(pids.len(), THREADS * EACH);
     let due = end_together(&cluster, claims["exp"].as_i64().expect("a time"));
-    assert!(eventually(|| count(&cluster) == "0"));
+    assert!(eventually(|| session_count(&cluster) == "0"));
     ended_in_time(&cluster.log(), pids, due);
     for mut session in sessions {
-        assert_eq!(session.last_words().expect("a reason").sqlstate, "57P01");
+        assert_eq!(session.last_error().expect("a reason").sqlstate, "57P01");
     }
 }
 
@@ -81,7 +77,7 @@ fn come_and_go(cluster: &Cluster, clients: usize, rounds: usize) -> BTreeSet<Str
         let client = |number: usize| {
             let (role, token) = (format!("r{number}"), KEY.token(&own_claims(number)));
             // A process that has gone has left its place.
-            (0..rounds).for_each(|_| come(cluster, &role, &token).leave());
+            (0..rounds).for_each(|_| cluster.session(&role, &token).disconnect());
         };
         let clients: Vec<_> = (0..clients).map(|number| scope.spawn(move || client(number))).collect();
         let all_well = clients.into_iter().map(thread::ScopedJoinHandle::join).all(|end| end.is_ok());
@@ -95,7 +91,7 @@ fn come_and_go(cluster: &Cluster, clients: usize, rounds: usize) -> BTreeSet<Str
 fn the_list_is_right_while_thousands_come_and_go_and_after_a_crash() {
     const CLIENTS: usize = 8;
     // Few places, each taken many times.
-    let (cluster, _provider) = scene(&format!("{CALM}\nmax_connections = 15"));
+    let (cluster, _provider) = Scene::new().settings(&format!("{CALM}\nmax_connections = 15")).start();
     for number in 0..CLIENTS {
         link(&cluster, &format!("r{number}"), &object_of(number), kind_of(number));
     }
@@ -104,14 +100,14 @@ fn the_list_is_right_while_thousands_come_and_go_and_after_a_crash() {
         .map(|number| format!("r{number} {} {} token-of-{number}", object_of(number), kind_of(number)))
         .collect();
     assert_eq!(seen, whole);
-    assert_eq!(count(&cluster), "0");
+    assert_eq!(session_count(&cluster), "0");
     // A process that is killed takes the memory with it.
-    let mut somebody = enter(&cluster, "r0", &own_claims(0));
+    let mut somebody = cluster.session("r0", &KEY.token(&own_claims(0)));
     let pid = value(&mut somebody, "SELECT pg_backend_pid()").parse().expect("a process id");
     signal(pid, libc::SIGKILL);
     assert!(eventually(
         || cluster.sql_as("postgres", "SELECT count(*) FROM azure_ad_auth.sessions").stdout == "0"
     ));
-    let mut somebody = enter(&cluster, "r0", &own_claims(0));
+    let mut somebody = cluster.session("r0", &KEY.token(&own_claims(0)));
     assert_eq!(value(&mut somebody, "SELECT count(*) FROM azure_ad_auth.sessions"), "1");
 }

@@ -1,16 +1,20 @@
-//! Behind PgBouncer, which logs in once and lets many clients take turns.
+//! Sessions of PgBouncer, which logs in once and serves many clients.
 
-use serde_json::json;
 use testbed::client::{Outcome, RawClient};
-use testbed::cluster::{Cluster, eventually};
-use testbed::issuer::*;
+use testbed::cluster::Cluster;
+use testbed::issuer::{PERSON, unix_now, user_v1, with};
 use testbed::pooler::Pooler;
+use testbed::scene::KEY;
+use testbed::waits::eventually;
 
-use crate::server::documents::shown_file;
-use crate::sessions::lifetime::{count, value};
-use crate::{KEY, at_every_prompt, link};
+use crate::common::documents::shown_file;
+use crate::common::doors::at_every_prompt;
+use crate::common::login::{session_count, value};
+use crate::common::statements::link;
+use serde_json::json;
 
 const ROLE: &str = "ann@contoso.example";
+
 /// PgBouncer 1.17 to 1.25 cuts longer ones.
 const LONGEST_TOKEN: usize = 2_047;
 
@@ -66,7 +70,7 @@ fn a_poolers_clients_are_who_it_logged_in_as_for_as_long_as_its_token_counts() {
         let mark = cluster.log_mark();
         cluster.sql("ALTER SYSTEM SET azure_ad_auth.clock_skew = 0");
         cluster.set("azure_ad_auth.session_expiry_grace", "0");
-        assert!(eventually(|| count(&cluster) == "0"));
+        assert!(eventually(|| session_count(&cluster) == "0"));
         for client in [one, other] {
             assert_eq!(
                 client.query("SELECT 1").expect_err("it went on").severity,

@@ -1,19 +1,22 @@
-//! What logins add to the statistics: each what it came to, once.
+//! What logins add to the statistics: each its outcome, once.
 
 use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use testbed::client::{Outcome, RawClient};
-use testbed::cluster::{Cluster, eventually};
+use testbed::cluster::Cluster;
 use testbed::door::Door;
-use testbed::idp::Manners;
-use testbed::issuer::*;
+use testbed::idp::Behavior;
+use testbed::issuer::{
+    APPLICATION, GROUP, OTHER_TENANT, PERSON, Signer, app_v1, app_v2, unix_now, user_v1, with,
+};
+use testbed::scene::{KEY, NEW_KEY, Scene};
+use testbed::waits::eventually;
 
-use crate::keys::fetching::{UNVERIFIED, message, try_login};
-use crate::login::password_prompt::at_the_prompt;
-use crate::sessions::lifetime::{enter, value};
-use crate::{KEY, NEW_KEY, at_every_door, link, scene, tamper};
+use crate::common::doors::at_every_door;
+use crate::common::login::{UNVERIFIED, login_with_key, refusal_message, valid_token, value};
+use crate::common::statements::{link, tamper};
 
 /// What is not zero, but for times.
 fn counted(cluster: &Cluster) -> String {
@@ -93,9 +96,9 @@ fn each_login_adds_what_it_came_to_once() {
         assert_eq!(counted(&cluster), refused("tls_required"));
         // Neither who hangs up nor whom core refuses in its own words.
         reset(&cluster);
-        drop(at_the_prompt(&cluster, "ann"));
+        drop(cluster.at_the_prompt("ann"));
         cluster.sql("ALTER ROLE billing NOLOGIN");
-        assert!(message(cluster.login("billing", &good)).ends_with("is not permitted to log in"));
+        assert!(refusal_message(cluster.login("billing", &good)).ends_with("is not permitted to log in"));
         let gone = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'";
         assert!(eventually(|| cluster.sql(gone) == "1"));
         assert_eq!(counted(&cluster), "");
@@ -107,7 +110,7 @@ fn the_seal_counts_by_its_own_name_and_what_is_not_logged_counts_too() {
     at_every_door("", |door, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
         let mut client = cluster.client();
-        let token = KEY.token(&user_v1(unix_now()));
+        let token = valid_token();
         assert_eq!(client.login(&[("user", "ann"), ("database", "postgres")], &token), Outcome::Ready);
         // Behind everyone's back, so that nothing but the seal can end the session.
         tamper(&cluster, "DELETE FROM pg_shseclabel WHERE objoid = 'ann'::regrole");
@@ -131,7 +134,7 @@ fn the_seal_counts_by_its_own_name_and_what_is_not_logged_counts_too() {
 
 #[test]
 fn a_role_that_another_method_admits_is_counted_at_the_door_that_refuses_it() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     let password =
         cluster.sql("CREATE ROLE bob PASSWORD 'b'; SELECT rolpassword FROM pg_authid WHERE rolname = 'bob'");
@@ -139,7 +142,7 @@ fn a_role_that_another_method_admits_is_counted_at_the_door_that_refuses_it() {
     tamper(&cluster, &format!("UPDATE pg_authid SET rolpassword = '{password}' WHERE rolname = 'ann'"));
     cluster.change_hba("local all postgres trust\nhost all all 127.0.0.1/32 password\n");
     assert_eq!(
-        message(cluster.login("ann", "b")),
+        refusal_message(cluster.login("ann", "b")),
         "role \"ann\" is an Azure AD role and can only log in with an access token"
     );
     assert_eq!(counted(&cluster), "refused password wrong_method 1");
@@ -150,7 +153,7 @@ fn a_role_that_another_method_admits_is_counted_at_the_door_that_refuses_it() {
 fn many_at_once_are_all_counted() {
     at_every_door("log_min_messages = log\nlog_statement = none", |door, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
-        let good = KEY.token(&user_v1(unix_now()));
+        let good = valid_token();
         let bad = KEY.token(&with(user_v1(unix_now()), "exp", json!(1_600_000_000)));
         thread::scope(|scope| {
             for _ in 0..8 {
@@ -183,12 +186,12 @@ fn waits_for_keys_are_counted_with_how_long_they_were() {
         "azure_ad_auth.unknown_key_wait = 2s\nazure_ad_auth.key_refresh_cooldown = 1s",
         |door, cluster, provider| {
             link(&cluster, "ann", PERSON, "user");
-            assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+            assert_eq!(login_with_key(&cluster, &KEY), Outcome::Ready);
             assert_eq!(number(&cluster, "key_waits"), 0);
             reset(&cluster);
             provider.publish(vec![KEY.clone(), NEW_KEY.clone()]);
             thread::sleep(Duration::from_millis(1_500));
-            assert_eq!(try_login(&cluster, &NEW_KEY), Outcome::Ready);
+            assert_eq!(login_with_key(&cluster, &NEW_KEY), Outcome::Ready);
             let name = door.name();
             assert_eq!(
                 counted(&cluster),
@@ -198,9 +201,9 @@ fn waits_for_keys_are_counted_with_how_long_they_were() {
                 (number(&cluster, "key_wait_milliseconds"), number(&cluster, "admission_time_microseconds"));
             assert!(waited < 2_000 && took >= waited * 1_000, "{waited} ms in {took} µs");
             reset(&cluster);
-            provider.behave(Manners::Hang);
+            provider.behave(Behavior::Hang);
             thread::sleep(Duration::from_millis(1_500));
-            assert_eq!(message(try_login(&cluster, &Signer::new("key-3"))), UNVERIFIED);
+            assert_eq!(refusal_message(login_with_key(&cluster, &Signer::new("key-3"))), UNVERIFIED);
             assert_eq!(counted(&cluster), format!("key_waits 1, refused {name} unknown_key 1"));
             let waited = number(&cluster, "key_wait_milliseconds");
             assert!((1_900..20_000).contains(&waited), "{waited} ms");
@@ -210,7 +213,7 @@ fn waits_for_keys_are_counted_with_how_long_they_were() {
 
 #[test]
 fn monitors_look_and_superusers_reset() {
-    let (cluster, _provider) = scene("max_connections = 100");
+    let (cluster, _provider) = Scene::new().settings("max_connections = 100").start();
     with_roles(&cluster);
     cluster.sql("CREATE ROLE metrics LOGIN PASSWORD 'm'; GRANT pg_monitor TO metrics");
     // The same rows before anybody came.
@@ -222,7 +225,7 @@ fn monitors_look_and_superusers_reset() {
     assert_eq!(cluster.sql(shape), expected);
     let began = "SELECT DISTINCT since BETWEEN pg_postmaster_start_time() - interval '2 s' AND now() FROM azure_ad_auth.stat";
     assert_eq!(cluster.sql(began), "t");
-    let mut ann = enter(&cluster, "ann", &user_v1(unix_now()));
+    let mut ann = cluster.session("ann", &valid_token());
     let session = |role: &str, password: &str| {
         let mut client = cluster.client();
         let outcome = client.login(&[("user", role), ("database", "postgres")], password);
@@ -258,9 +261,9 @@ fn monitors_look_and_superusers_reset() {
 
 #[test]
 fn a_role_is_known_by_what_it_is_and_not_by_its_name() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     with_roles(&cluster);
-    assert_eq!(try_login(&cluster, &KEY), Outcome::Ready);
+    assert_eq!(login_with_key(&cluster, &KEY), Outcome::Ready);
     assert_eq!(of_role(&cluster, "ann"), "1|0||t|");
     cluster.sql("ALTER ROLE ann RENAME TO anna");
     let expired = KEY.token(&with(user_v1(unix_now()), "exp", json!(1_600_000_000)));

@@ -2,10 +2,12 @@
 
 use testbed::cluster::Cluster;
 use testbed::expect::admitted;
-use testbed::issuer::*;
+use testbed::issuer::{APPLICATION, CLIENT, GROUP, PERSON, TENANT, app_v1, unix_now};
+use testbed::scene::{ADMIN, KEY, Scene};
 
-use crate::link::linking::{ADMIN, ADMINISTRATOR, SECOND_ADMIN, facts, session, token_of};
-use crate::{KEY, scene};
+use crate::common::login::{token_of, valid_token};
+use crate::common::role_state::RoleState;
+use crate::common::statements::SECOND_ADMIN;
 
 /// The text of a script.
 fn script(name: &str) -> String {
@@ -30,7 +32,7 @@ fn run_script(cluster: &Cluster, name: &str, text: &str) -> String {
 
 #[test]
 fn a_script_for_flexible_server() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     let results = run_script(&cluster, "flexible_server", &script("flexible_server"));
     assert_eq!(
         results,
@@ -46,23 +48,23 @@ fn a_script_for_flexible_server() {
              deputy|user|{SECOND_ADMIN}|0|1"
         )
     );
-    let person = KEY.token(&user_v1(unix_now()));
+    let person = valid_token();
     admitted(&cluster, "ann@contoso.example", &person);
     admitted(&cluster, "Database Readers", &person);
-    assert_eq!(facts(&cluster, "deputy"), ADMINISTRATOR);
-    let mut deputy = session(&cluster, "deputy", SECOND_ADMIN);
+    assert_eq!(RoleState::of(&cluster, "deputy"), RoleState::administrator());
+    let mut deputy = cluster.session("deputy", &token_of(SECOND_ADMIN));
     assert!(deputy.query("REVOKE azure_ad_user FROM \"ann@contoso.example\"").is_ok());
     assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.principals WHERE role_name = 'billing'"), "0");
 }
 
 #[test]
 fn a_script_for_single_server() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     let mut text = script("single_server");
-    if cluster.workshop.installation.major < 16 {
+    if cluster.major() < 16 {
         // Before, CREATEROLE administers every role, and only a superuser gives it.
         let line = text.lines().find(|line| line.contains("CREATEROLE")).expect("the line").to_owned();
-        let mut admin = session(&cluster, "admin", ADMIN);
+        let mut admin = cluster.session("admin", &token_of(ADMIN));
         assert!(admin.query("SET aad_validate_oids_in_tenant = off").is_ok());
         let error = admin.query(&line).expect_err(&line);
         assert_eq!(
@@ -73,7 +75,7 @@ fn a_script_for_single_server() {
     }
     let results = run_script(&cluster, "single_server", &text);
     assert_eq!(results, "azure_ad_admin\ndeployer\nmyuser\nuser1@yourtenant.onmicrosoft.com");
-    admitted(&cluster, "user1@yourtenant.onmicrosoft.com", &KEY.token(&user_v1(unix_now())));
+    admitted(&cluster, "user1@yourtenant.onmicrosoft.com", &valid_token());
     let application = KEY.token(&app_v1(unix_now()));
     admitted(&cluster, "deployer", &application);
     admitted(&cluster, "myuser", &application);
@@ -81,8 +83,8 @@ fn a_script_for_single_server() {
 
 #[test]
 fn statements_of_both_that_differ_here() {
-    let (cluster, _provider) = scene("");
-    let mut admin = session(&cluster, "admin", ADMIN);
+    let (cluster, _provider) = Scene::new().start();
+    let mut admin = cluster.session("admin", &token_of(ADMIN));
     for statement in ["SET aad_validate_oids_in_tenant = off", "CREATE ROLE \"x@tenant\" LOGIN"] {
         assert!(admin.query(statement).is_ok(), "{statement}");
     }
@@ -108,7 +110,7 @@ fn statements_of_both_that_differ_here() {
 
 #[test]
 fn what_azure_functions_refuse() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     let fails = |statement: &str, expected: &str| {
         let output = cluster.sql_as("postgres", statement);
         assert!(output.stderr.contains(expected), "{statement}: {}", output.stderr);
@@ -139,8 +141,8 @@ fn what_azure_functions_refuse() {
 
 #[test]
 fn both_names_of_the_first_column_answer() {
-    let (cluster, _provider) = scene("");
-    let mut admin = session(&cluster, "admin", ADMIN);
+    let (cluster, _provider) = Scene::new().start();
+    let mut admin = cluster.session("admin", &token_of(ADMIN));
     for column in ["rolname", "rolename"] {
         let query = format!("SELECT 1 FROM pgaadauth_list_principals(false) WHERE {column} = 'admin'");
         assert_eq!(admin.query(&query).as_deref(), Ok(&[Some("1".to_owned())][..]), "{column}");
@@ -156,8 +158,8 @@ fn both_names_of_the_first_column_answer() {
 /// calls within expressions and blocks.
 #[test]
 fn azures_functions_as_live_scripts_use_them() {
-    let (cluster, _provider) = scene("");
-    let mut admin = session(&cluster, "admin", ADMIN);
+    let (cluster, _provider) = Scene::new().start();
+    let mut admin = cluster.session("admin", &token_of(ADMIN));
     let mut run = |statement: &str| {
         admin.query(statement).unwrap_or_else(|error| panic!("{statement}: {error:?}"));
     };
@@ -241,7 +243,7 @@ fn azures_functions_as_live_scripts_use_them() {
 /// What `pg_dump` writes of any database of a Flexible Server.
 #[test]
 fn the_extension_that_dumps_of_a_flexible_server_ask_for_is_there_and_empty() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     let script = "CREATE EXTENSION IF NOT EXISTS pgaadauth WITH SCHEMA pg_catalog; \
                   COMMENT ON EXTENSION pgaadauth IS 'Microsoft Entra ID Authentication'";
     // By whoever owns the database, as a dump is restored.

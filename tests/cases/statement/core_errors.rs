@@ -1,8 +1,9 @@
-//! Errors of PostgreSQL's reach clients whole, though statements pass through our hooks.
+//! Errors of PostgreSQL reach clients unchanged, although statements pass through the library's hooks.
 
 use testbed::cluster::Cluster;
+use testbed::scene::Scene;
 
-use crate::scene;
+use crate::common::login::value;
 
 /// What psql shows of a statement's error.
 fn shown(cluster: &Cluster, statement: &str) -> String {
@@ -13,7 +14,7 @@ fn shown(cluster: &Cluster, statement: &str) -> String {
 
 #[test]
 fn errors_keep_their_position_context_and_names() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     cluster.sql("CREATE TABLE t (a integer CONSTRAINT positive CHECK (a > 0)); INSERT INTO t VALUES (1)");
     for (statement, parts) in [
         ("CREATE TABLE u (a no_such_type)", &["LINE 1: CREATE TABLE u (a no_such_type)", "         ^"][..]),
@@ -55,7 +56,7 @@ fn errors_keep_their_position_context_and_names() {
 
 #[test]
 fn statements_that_fail_leave_nothing_behind() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     let mut session = cluster.superuser();
     let held = "SELECT sum(used_bytes) FROM pg_backend_memory_contexts WHERE name NOT LIKE 'CacheMemory%'";
     let mut fail = |count: usize| {
@@ -63,7 +64,7 @@ fn statements_that_fail_leave_nothing_behind() {
             assert!(session.query("GRANT azure_ad_user TO no_such_role").is_err());
             assert!(session.query("CREATE ROLE postgres").is_err());
         }
-        crate::sessions::lifetime::value(&mut session, held).parse::<i64>().expect("a number")
+        value(&mut session, held).parse::<i64>().expect("a number")
     };
     let before = fail(50);
     assert!(fail(500) < before + 10_000);

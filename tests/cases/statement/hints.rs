@@ -1,11 +1,11 @@
-//! A hint that is a statement is run where it is given, and does what it promises.
+//! A hint that contains a statement is run where it is given, and does what it promises.
 
 use testbed::client::RawClient;
-use testbed::cluster::{Cluster, Setup};
-use testbed::issuer::*;
+use testbed::cluster::Cluster;
+use testbed::issuer::{APPLICATION, GROUP, OTHER_TENANT, PERSON};
+use testbed::scene::{ADMIN, Scene, provider};
 
-use crate::link::linking::{ADMIN, SECOND_ADMIN};
-use crate::{WORKSHOP, scene};
+use crate::common::statements::SECOND_ADMIN;
 
 /// What follows once a hint has been followed.
 #[derive(Clone, Copy, PartialEq)]
@@ -89,8 +89,8 @@ fn case(cluster: &Cluster, there: &str, statement: &str, then: Then) {
 #[test]
 fn hints_of_refused_statements_are_run_where_they_are_given() {
     use Then::{Instead, Repeat};
-    let (cluster, _provider) = scene("");
-    let since_16 = cluster.workshop.installation.major >= 16;
+    let (cluster, _provider) = Scene::new().start();
+    let since_16 = cluster.major() >= 16;
     let link = |role: &str, object: &str| {
         format!("SELECT azure_ad_auth.create_principal('{role}', '{object}', 'user')")
     };
@@ -156,7 +156,7 @@ fn hints_of_refused_statements_are_run_where_they_are_given() {
 #[test]
 fn hints_about_who_could_lift_a_guard_are_run_where_they_are_given() {
     use Then::Repeat;
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     let ann = format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')");
     let set = "SET ON PARAMETER session_preload_libraries";
     let holder =
@@ -186,7 +186,7 @@ fn hints_about_who_could_lift_a_guard_are_run_where_they_are_given() {
         ),
     ] {
         // Roles of superusers with a dependent are nobody's business here.
-        if there.contains("SET ROLE dba") && cluster.workshop.installation.major < 16 {
+        if there.contains("SET ROLE dba") && cluster.major() < 16 {
             continue;
         }
         // The last one who may set it is a hindrance for whoever is linked.
@@ -208,7 +208,7 @@ fn hints_about_who_could_lift_a_guard_are_run_where_they_are_given() {
 #[test]
 fn hints_about_the_two_roles_are_run_where_they_are_given() {
     use Then::Repeat;
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     let set_admin = format!("SELECT azure_ad_auth.set_admin('admin', '{ADMIN}')");
     let nobody = "SELECT azure_ad_auth.drop_principal(role_name) FROM azure_ad_auth.principals";
     let follow_once = |there: &str, statement: &str| {
@@ -247,9 +247,9 @@ fn hints_about_the_two_roles_are_run_where_they_are_given() {
 #[test]
 fn hints_before_the_extension_is_there() {
     use Then::Repeat;
-    let provider = crate::provider();
+    let provider = provider();
     let settings = format!("azure_ad_auth.authority_url = '{}'", provider.url());
-    let cluster = Cluster::new(&WORKSHOP, &Setup { settings, ..Setup::default() });
+    let cluster = Scene::new().settings(settings).create();
     cluster.start();
     cluster.sql("CREATE ROLE stranger; CREATE SCHEMA azure_ad_auth AUTHORIZATION stranger");
     assert!(cluster.superuser().query("CREATE EXTENSION azure_ad_auth").is_err());
@@ -279,7 +279,7 @@ fn notice(cluster: &Cluster, statement: &str) -> String {
 
 #[test]
 fn hints_of_notices_are_run_where_they_are_given() {
-    let (cluster, _provider) = scene("");
+    let (cluster, _provider) = Scene::new().start();
     let facts = "SELECT object_id, object_type, is_admin, is_mfa FROM azure_ad_auth.principals WHERE role_name = 'o''neill'";
     for terms in ["'user'", "'service', is_mfa => true", "'user', is_admin => true", "NULL"] {
         for end in
