@@ -1,7 +1,7 @@
 //! The whole story on one screen: a server, an identity provider, who gets in and who does not.
 //!
-//! Every command is run as it is shown, and its output is what it printed. Nothing is left running, unless asked for with
-//! `--keep`.
+//! Every command is run as it is shown, and its output is what it printed. Nothing is left running,
+//! unless asked for with `--keep`.
 
 #![allow(clippy::print_stdout, reason = "a demonstration")]
 
@@ -199,7 +199,8 @@ impl Story {
         self.show_log("azure_ad_auth: refused");
     }
 
-    /// Logs in by psql with the token in a file, shows what comes of it, and says whether it went well.
+    /// Logs in by psql with the token in a file, shows what comes of it, and says whether it went
+    /// well.
     fn login(&self, role: &str, token: &str, command: &str) -> bool {
         println!(
             "$ PGPASSWORD=$(cat {token}.token) psql \"host=… sslmode=verify-full user='{role}'\" -c \"{command}\""

@@ -33,7 +33,8 @@ fn admission(c: &mut Criterion) {
     let principal = Principal::of(&label).expect("a principal");
     let revocations = Revocations::default();
     let now = unix_now();
-    // The sizes of tokens as users see them: of a managed identity, of a person, of a person with 200 groups.
+    // The sizes of tokens as users see them: of a managed identity, of a person, of a person with
+    // 200 groups.
     for (name, padding) in [("2 KB", 700), ("7 KB", 4_500), ("12 KB", 8_200)] {
         let token = signer.token(&with(user_v1(now), "xms_pad", json!("x".repeat(padding))));
         c.bench_function(&format!("a token of {name}: {} bytes", token.len()), |b| {

@@ -1,6 +1,6 @@
-//! Two builds of the library side by side: each in an installation of PostgreSQL and a server of its
-//! own, to which clients log in in turn. The difference is far less than the variation of a login, so
-//! there are many logins.
+//! Two builds of the library side by side: each in an installation of PostgreSQL and a server of
+//! its own, to which clients log in in turn. The difference is far less than the variation of a
+//! login, so there are many logins.
 
 use std::fs;
 use std::sync::Arc;
@@ -55,8 +55,8 @@ impl Side {
         Self { cluster, _provider: provider }
     }
 
-    /// Logs in and out. Returns the time in milliseconds until the client is ready for queries: from the
-    /// beginning, and from the request for its token.
+    /// Logs in and out. Returns the time in milliseconds until the client is ready for queries:
+    /// from the beginning, and from the request for its token.
     fn timed(&self, kind: Kind, token: &str) -> [f64; 2] {
         let begin = Instant::now();
         let mut client = self.cluster.client();
@@ -77,8 +77,8 @@ impl Side {
     fn on_core(&self) -> f64 {
         let text =
             fs::read_to_string(format!("/proc/{}/stat", self.cluster.pid())).expect("a running server");
-        // cutime and cstime are the 16th and the 17th field (proc(5)). The second field ends with the only
-        // parenthesis.
+        // cutime and cstime are the 16th and the 17th field (proc(5)). The second field ends with
+        // the only parenthesis.
         let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
         let ticks = fields.skip(13).take(2).map(|field| field.parse::<u32>().expect("ticks"));
         ticks.map(f64::from).sum::<f64>() * TICK

@@ -20,7 +20,8 @@ impl Medians {
         let kinds = Kind::all(logins.cluster.installation());
         let mut times = vec![Vec::new(); kinds.len()];
         for round in 0..LOGINS + WARM_UP {
-            // A backend ends while the next one begins; so each kind comes after each other one as often.
+            // A backend ends while the next one begins; so each kind comes after each other one as
+            // often.
             for place in order(kinds.len(), round) {
                 let time = logins.timed(kinds[place]);
                 if round >= WARM_UP {
@@ -41,7 +42,8 @@ impl Medians {
     }
 }
 
-/// One of all the orders of so many things; after each number of rounds that is their count, all have had their turn.
+/// One of all the orders of so many things; after each number of rounds that is their count, all
+/// have had their turn.
 fn order(count: usize, round: usize) -> Vec<usize> {
     let mut left: Vec<_> = (0..count).collect();
     let mut number = round;

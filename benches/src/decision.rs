@@ -1,4 +1,5 @@
-//! What the server itself takes, from a token's arrival to the decision, as its own statistics have it.
+//! What the server itself takes, from a token's arrival to the decision, as its own statistics have
+//! it.
 
 use testbed::client::{Outcome, RawClient};
 use testbed::cluster::Cluster;

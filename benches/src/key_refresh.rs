@@ -23,8 +23,8 @@ const MANY_LOGINS: usize = 8_000;
 /// Clients at a time.
 const THREADS: usize = 4;
 
-/// Prints the medians of logins by `trust` and by a token, in turn, in each situation. The difference is
-/// the cost of this library.
+/// Prints the medians of logins by `trust` and by a token, in turn, in each situation. The
+/// difference is the cost of this library.
 pub(crate) fn report(logins: &Logins<'_>, provider: &Provider) {
     println!("\n{LOGINS} logins of each kind in turn, medians, while …\n");
     println!("| … | `trust`, ms | token, ms | more, ms |");

@@ -1,8 +1,9 @@
-//! What a login costs: by `trust`, by a SCRAM-SHA-256 password and by a token at each door, over the same TLS, taking turns in one run.
+//! What a login costs: by `trust`, by a SCRAM-SHA-256 password and by a token at each door, over
+//! the same TLS, taking turns in one run.
 //!
-//! Prints tables of medians and rates, and the ratios the budgets are about. Machines are noisy; only what is taken in one
-//! run is worth comparing. With `AGAINST`, the pg_config of another PostgreSQL that has another build of the library, it compares
-//! the two and nothing else.
+//! Prints tables of medians and rates, and the ratios the budgets are about. Machines are noisy;
+//! only what is taken in one run is worth comparing. With `AGAINST`, the pg_config of another
+//! PostgreSQL that has another build of the library, it compares the two and nothing else.
 
 #![allow(clippy::print_stdout, reason = "a report")]
 
@@ -39,7 +40,8 @@ fn report() {
     let provider = provider();
     let doors = Door::all(&template.installation);
     let service = doors.contains(&Door::Pam).then(|| Service::new(&pam::lines(&template.installation)));
-    // PostgreSQL's own shared_buffers: those of the tests are smaller than the catalogs of many roles.
+    // PostgreSQL's own shared_buffers: those of the tests are smaller than the catalogs of many
+    // roles.
     let mut settings =
         "log_min_messages = warning\nlog_statement = none\nlog_connections = off\nshared_buffers = 128MB\n"
             .to_owned();

@@ -1,4 +1,5 @@
-//! Logins against scratch servers, with real clients over real TLS. The groups follow the rooms of src.
+//! Logins against scratch servers, with real clients over real TLS. The groups follow the rooms of
+//! src.
 //!
 //! `A1`, `R4` and the like are the numbers in the head of the authentication hook's file in src.
 

@@ -96,8 +96,8 @@ fn parameters(loopback: bool) -> CertificateParams {
 }
 
 impl Identity {
-    /// Makes a self-signed certificate. With `is_ca` it is as `openssl req -x509` makes it, unless told
-    /// CA:FALSE.
+    /// Makes a self-signed certificate. With `is_ca` it is as `openssl req -x509` makes it, unless
+    /// told CA:FALSE.
     pub fn self_signed(is_ca: bool) -> Self {
         let mut parameters = parameters(true);
         let constraints = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -1,7 +1,7 @@
 //! A client that speaks PostgreSQL's protocol itself, and psql.
 //!
-//! libpq hides what a server sends while it authenticates: SQLSTATEs, the order of messages, what comes
-//! after a refusal. (PostgreSQL documentation, "Frontend/Backend Protocol".)
+//! libpq hides what a server sends while it authenticates: SQLSTATEs, the order of messages, what
+//! comes after a refusal. (PostgreSQL documentation, "Frontend/Backend Protocol".)
 
 mod message;
 mod psql;
@@ -224,8 +224,8 @@ impl RawClient {
 
     /// Sends the password or token that the server asked for, and returns the outcome.
     pub fn answer(&mut self, password: &str) -> Outcome {
-        // A server that refuses before it has read everything resets the connection; what it sent before
-        // can still be read.
+        // A server that refuses before it has read everything resets the connection; what it sent
+        // before can still be read.
         let _ = self.send_token(password);
         match self.auth_request() {
             AuthRequest::Finished(outcome) => outcome,

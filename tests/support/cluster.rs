@@ -38,8 +38,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes a server with a door, TLS, the library preloaded, and the tenant and audience of the tests.
-    /// Does not start it.
+    /// Makes a server with a door, TLS, the library preloaded, and the tenant and audience of the
+    /// tests. Does not start it.
     pub(crate) fn create(door: Door, template: &Arc<Template>, configuration: &Configuration) -> Self {
         let folder = Folder::new("cluster");
         let data = folder.path().join("data");

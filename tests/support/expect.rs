@@ -78,8 +78,8 @@ pub fn check_refusal(
     check_log(cluster, mark, role, token, expected);
 }
 
-/// Expects the log after `mark` to contain the line of a refusal at the cluster's door, and the token
-/// nowhere. If a fact names a method, the line is about that method and not about the door's.
+/// Expects the log after `mark` to contain the line of a refusal at the cluster's door, and the
+/// token nowhere. If a fact names a method, the line is about that method and not about the door's.
 pub fn check_log(cluster: &Cluster, mark: usize, role: &str, token: &str, expected: &Refusal<'_>) {
     let log = cluster.log_since(mark);
     let code = format!("refused code={} ", expected.code);
@@ -120,8 +120,8 @@ pub fn lacks_token(cluster: &Cluster, token: &str) {
     const LENGTH: usize = 24;
     let log = cluster.log();
     let encodes = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
-    // Only long words can contain a piece of base64url. Searching them alone saves time, because a long
-    // token has thousands of pieces.
+    // Only long words can contain a piece of base64url. Searching them alone saves time, because a
+    // long token has thousands of pieces.
     let words: Vec<_> = log.split(|c| !encodes(c)).filter(|word| word.len() >= LENGTH).collect();
     let words = words.join(" ");
     for part in token.split('.').filter(|part| part.len() >= LENGTH) {
@@ -135,8 +135,8 @@ pub fn lacks_token(cluster: &Cluster, token: &str) {
     assert!(token.len() < 6 || !log.contains(token), "the token is in the log");
 }
 
-/// Logs in by the raw client and by psql, and expects both to be admitted. By OAUTHBEARER psql cannot
-/// be given a token.
+/// Logs in by the raw client and by psql, and expects both to be admitted. By OAUTHBEARER psql
+/// cannot be given a token.
 pub fn admitted(cluster: &Cluster, role: &str, token: &str) {
     let mark = cluster.log_mark();
     let mut client = cluster.client();

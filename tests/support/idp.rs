@@ -1,4 +1,5 @@
-//! A local identity provider: HTTPS, documents of the shapes of Entra, and faulty behavior on demand.
+//! A local identity provider: HTTPS, documents of the shapes of Entra, and faulty behavior on
+//! demand.
 
 mod device_flow;
 mod http;

@@ -15,14 +15,14 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// Returns the installation that the environment variable `PG_CONFIG` names, or else the one on the
-    /// path.
+    /// Returns the installation that the environment variable `PG_CONFIG` names, or else the one on
+    /// the path.
     pub fn chosen() -> Self {
         Self::of(&std::env::var("PG_CONFIG").unwrap_or_else(|_| "pg_config".to_owned()))
     }
 
-    /// Returns the installation to upgrade from: the one that the environment variable `OLD_PG_CONFIG`
-    /// names, or else the chosen one.
+    /// Returns the installation to upgrade from: the one that the environment variable
+    /// `OLD_PG_CONFIG` names, or else the chosen one.
     pub fn old() -> Self {
         std::env::var("OLD_PG_CONFIG").map_or_else(|_| Self::chosen(), |pg_config| Self::of(&pg_config))
     }

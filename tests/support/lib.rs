@@ -2,8 +2,8 @@
 //! exactly what a server sends. The tests, the demo and the benchmarks use it.
 //!
 //! Everything here is real: servers started from their own binaries, TLS with certificates made for
-//! the run, keys and tokens of the shapes Entra issues. Everything listens on 127.0.0.1, and is stopped
-//! when its value is dropped.
+//! the run, keys and tokens of the shapes Entra issues. Everything listens on 127.0.0.1, and is
+//! stopped when its value is dropped.
 
 #![allow(
     clippy::missing_panics_doc,

@@ -1,4 +1,5 @@
-//! A server of this process: accepts connections on 127.0.0.1 and serves each on a thread of its own.
+//! A server of this process: accepts connections on 127.0.0.1 and serves each on a thread of its
+//! own.
 
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;

@@ -3,9 +3,9 @@
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Returns a port of 127.0.0.1 on which nothing listens. No other caller in this process is given it
-/// until all others have been given out, and no client is, because Linux takes the ports of clients
-/// from 32768 on.
+/// Returns a port of 127.0.0.1 on which nothing listens. No other caller in this process is given
+/// it until all others have been given out, and no client is, because Linux takes the ports of
+/// clients from 32768 on.
 pub fn free_port() -> u16 {
     const FIRST: u32 = 10_000;
     const COUNT: u32 = 22_000;

@@ -73,8 +73,8 @@ impl Scene {
         Cluster::create(self.door, &self.template, &self.configuration)
     }
 
-    /// Makes and starts a server that fetches its keys from `provider`, creates the extension and the
-    /// administrator, and waits for the keys.
+    /// Makes and starts a server that fetches its keys from `provider`, creates the extension and
+    /// the administrator, and waits for the keys.
     pub fn start_with(self, provider: &Provider) -> Cluster {
         let cluster = self.keys_from(provider).create();
         cluster.start();

@@ -74,8 +74,8 @@ impl Drop for Folder {
 }
 
 /// Starts a process of the server's user that leads a process group and has one of these ids, which
-/// have become free lately. Root can ask the kernel to go on numbering there; an ordinary user starts
-/// processes until one has such an id.
+/// have become free lately. Root can ask the kernel to go on numbering there; an ordinary user
+/// starts processes until one has such an id.
 pub fn process_with_id(wanted: &[u32]) -> Child {
     for next in wanted.iter().cycle().take(100_000) {
         let _ = fs::write("/proc/sys/kernel/ns_last_pid", (next - 1).to_string());

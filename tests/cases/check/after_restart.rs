@@ -1,5 +1,5 @@
-//! What works now and will not work after the next start of the server: `check_configuration()` says so
-//! before.
+//! What works now and will not work after the next start of the server: `check_configuration()`
+//! says so before.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ use crate::common::check::sound_scene;
 use crate::common::login::valid_token;
 use crate::common::server::neighbour;
 
-/// Everything that is not `ok`: level, topic, message, what to do.
+/// Returns every finding that is not `ok`: level, topic, message, what to do.
 fn wrong(cluster: &Cluster) -> Vec<String> {
     let query = "SELECT level || ' ' || topic || ': ' || message || ' -> ' || coalesce(what_to_do, '') \
                  FROM azure_ad_auth.check_configuration() WHERE level <> 'ok'";
@@ -25,7 +25,7 @@ fn login(cluster: &Cluster) -> Outcome {
     cluster.login("ann", &valid_token())
 }
 
-/// Adds a line to postgresql.conf, and has it read. Its number, and the content before.
+/// Adds a line to postgresql.conf and reloads. Returns its number, and the content before.
 fn add(cluster: &Cluster, line: &str) -> (usize, String) {
     let file = cluster.data().join("postgresql.conf");
     let before = fs::read_to_string(file).expect("postgresql.conf");
@@ -75,7 +75,8 @@ fn a_value_that_a_reload_refuses_is_named_before_it_closes_every_login() {
                 "{found:?}"
             );
             assert!(found.iter().any(|row| row.starts_with(&start)), "{found:?}");
-            // A file that is mended and not read yet mends no login, and to look at it does not seem to.
+            // A corrected file that has not been read yet changes no login, and the check does not
+            // claim that it does.
             cluster.folder().write("data/postgresql.conf", &before);
             let twice = "SELECT count(*) FROM azure_ad_auth.check_configuration() WHERE message LIKE '%at server start%'; ";
             assert_eq!(cluster.sql(&twice.repeat(2)), "1\n1");
@@ -137,7 +138,7 @@ fn a_line_with_which_the_server_does_not_start_is_named_before() {
         );
         assert!(found.len() == 1 && found[0].starts_with(&said), "{found:?}\n{said}");
         if text.starts_with(name) {
-            // Nor does a reload take it, and the log says why.
+            // A reload does not accept the value either, and the log says why.
             assert_eq!(cluster.sql(&format!("SHOW {name}")), "on");
             cluster.await_log(
                 mark,
@@ -149,7 +150,7 @@ fn a_line_with_which_the_server_does_not_start_is_named_before() {
         cluster.folder().write("data/postgresql.conf", before);
         cluster.start();
     }
-    // What the advice says works.
+    // Following the advice works.
     cluster.sql(&format!("ALTER ROLE ALL SET {name} = off"));
     assert_eq!(cluster.sql(&format!("SHOW {name}")), "off");
     assert!(eventually(|| wrong(&cluster).is_empty()), "{:?}", wrong(&cluster));
@@ -168,7 +169,7 @@ fn a_server_that_will_not_load_the_library_again() {
     let found = wrong(&cluster);
     let start = format!("{said}no configuration file names azure_ad_auth in shared_preload_libraries");
     assert!(found.len() == 1 && found[0].starts_with(&start), "{found:?}");
-    // The command line wins over all files.
+    // The command line has precedence over all files.
     cluster.stop("fast");
     assert!(cluster.try_start(&["-c", "shared_preload_libraries=azure_ad_auth"]));
     cluster.await_keys();
@@ -205,14 +206,14 @@ fn keys_that_will_not_be_there() {
         cluster.sql("SELECT azure_ad_auth.refresh_keys()");
         assert_eq!(wrong(&cluster), [""; 0]);
     }
-    // Where it cannot be written.
+    // The snapshot cannot be written.
     fs::remove_file(&snapshot).expect("a snapshot");
     fs::create_dir(&snapshot).expect("a folder in its place");
     cluster.sql("SELECT azure_ad_auth.refresh_keys()");
     let found = wrong(&cluster);
     assert!(found.len() == 1 && found[0].starts_with(said), "{found:?}");
     fs::remove_dir(&snapshot).expect("no folder");
-    // The file of the keys themselves.
+    // The file of key_source is missing.
     let file = cluster.folder().write("keys.json", serde_json::json!({"keys": [KEY.jwk()]}).to_string());
     cluster.set("azure_ad_auth.key_source", &file.display().to_string());
     let is_sound = || wrong(&cluster).iter().all(|row| row.starts_with("notice "));
@@ -241,7 +242,7 @@ fn a_library_that_is_preloaded_after_ours_and_wants_to_hear_of_logins() {
         ("azure_ad_auth,auth_delay".to_owned(), vec![said("auth_delay")]),
         (format!("azure_ad_auth, {}", neighbour(&cluster)), vec![said("neighbour")]),
         ("auth_delay,azure_ad_auth".to_owned(), vec![]),
-        // It has no such hook.
+        // This library has no such hook.
         ("azure_ad_auth,auto_explain".to_owned(), vec![]),
     ] {
         let line = format!("shared_preload_libraries = '{libraries}'\n");
@@ -250,7 +251,7 @@ fn a_library_that_is_preloaded_after_ours_and_wants_to_hear_of_logins() {
         cluster.await_keys();
         assert!(eventually(|| wrong(&cluster) == expected), "{libraries}: {:?}", wrong(&cluster));
     }
-    // What a session has loaded by itself concerns nobody else.
+    // A library that one session has loaded does not matter to others.
     let own =
         "LOAD 'auth_delay'; SELECT count(*) FROM azure_ad_auth.check_configuration() WHERE level <> 'ok'";
     assert_eq!(cluster.sql(own).lines().last(), Some("0"));

@@ -1,4 +1,5 @@
-//! Mistakes that are common in settings and files: the value is understood, or the mistake is named.
+//! Mistakes that are common in settings and files: the value is understood, or the mistake is
+//! named.
 
 use std::fs;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ fn login(cluster: &Cluster, audience: &str) -> Outcome {
     cluster.login("ann", &KEY.token(&with(user_v2(unix_now()), "aud", audience.into())))
 }
 
-/// What is said of a topic: level and message.
+/// Returns level and message of the findings about a topic.
 fn said(cluster: &Cluster, topic: &str) -> String {
     let text = "SELECT level || ' ' || message FROM azure_ad_auth.check_configuration() WHERE topic = ";
     cluster.sql(&format!("{text}'{topic}'"))
@@ -64,7 +65,7 @@ fn an_audience_that_no_token_carries_is_a_warning() {
     assert_eq!(said(&cluster, "audience"), format!("ok tokens for {AUDIENCE} are accepted"));
 }
 
-/// As Notepad and PowerShell write it.
+/// Encodes a text as Notepad and PowerShell do.
 fn utf16(text: &str) -> Vec<u8> {
     [0xFEFF].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
 }
@@ -85,7 +86,7 @@ fn files_as_windows_writes_them_are_taken_or_named() {
     let named = format!("{}: it is in UTF-16, and must be in UTF-8", file.display());
     assert!(!refused.success && refused.stderr.contains(&named), "{}", refused.stderr);
     cluster.await_log(mark, &named);
-    // The file of certificates, too.
+    // The same for the file of certificates.
     let authority = cluster.template.authority.pem();
     let identity = Identity::self_signed(true);
     let marked = [b"\xEF\xBB\xBF", authority.as_bytes()].concat();
@@ -102,7 +103,7 @@ fn files_as_windows_writes_them_are_taken_or_named() {
         let detail = format!("DETAIL:  The value is not a file of certificates: {named}");
         assert!(!output.success && output.stderr.contains(&detail), "{}", output.stderr);
     }
-    // It is not only found good: the certificate on its first line is there.
+    // The file is accepted, and the certificate on its first line is used.
     set(&marked);
     cluster.sql("ALTER SYSTEM RESET azure_ad_auth.key_source");
     cluster.reload();

@@ -14,7 +14,7 @@ use crate::common::check::sound_scene;
 use crate::common::login::valid_token;
 use crate::common::statements::{link, tamper};
 
-/// Everything that is not `ok`: level, topic, message.
+/// Returns every finding that is not `ok`: level, topic, message.
 fn wrong(cluster: &Cluster) -> Vec<String> {
     let query = "SELECT level || ' ' || topic || ': ' || message FROM azure_ad_auth.check_configuration() WHERE level <> 'ok'";
     cluster.sql(query).lines().map(str::to_owned).collect()
@@ -28,7 +28,7 @@ fn a_server_that_is_as_it_should_be() {
         cluster.sql("SELECT string_agg(topic, ', ') FROM azure_ad_auth.check_configuration()"),
         "library, versions, tenant, audience, configuration files, key worker, keys, snapshot, issuers, clock, encryption, administrators, sessions, revocations, roles, pg_hba.conf"
     );
-    // Whatever is wrong comes with what to do.
+    // Every fault comes with advice.
     cluster.sql("SELECT azure_ad_auth.remove_admin()");
     assert_eq!(
         cluster.sql("SELECT what_to_do FROM azure_ad_auth.check_configuration() WHERE level = 'danger'"),
@@ -128,7 +128,7 @@ fn what_is_wrong_with_keys_and_clocks() {
     provider.set_clock_ahead(600);
     cluster.sql("SELECT azure_ad_auth.refresh_keys()");
     let found = wrong(&cluster);
-    // Whole seconds, and the answer took a while.
+    // The header has whole seconds, and the answer took some time.
     let ahead = |found: &String| {
         let seconds = found
             .strip_prefix("warning clock: at the last fetch the provider's clock was ")
@@ -182,7 +182,8 @@ fn a_library_that_was_replaced_in_its_place() {
     let settings = format!("azure_ad_auth.authority_url = '{}'", provider.url());
     cluster.configure(&Configuration::new().settings(settings).preload(library.display().to_string()));
     cluster.start();
-    // The function of the library that the server has loaded, by the name it was loaded by.
+    // The function is taken from the library that the server has loaded, by the name it was loaded
+    // by.
     cluster.sql(&format!(
         "CREATE FUNCTION check_configuration(OUT level text, OUT topic text, OUT message text, OUT what_to_do text) \
          RETURNS SETOF record LANGUAGE c AS '{}', 'check_configuration_wrapper'",
@@ -216,7 +217,7 @@ fn what_is_wrong_with_lines_and_the_library() {
     assert!(found.iter().any(|line| line.starts_with("danger pg_hba.conf: line 1 of ")), "{found:?}");
     cluster.change_hba("local all postgres trust\nhost all all 127.0.0.1/32 password\n");
     assert_eq!(wrong(&cluster), ["danger pg_hba.conf: no line lets Azure AD roles in with a token"]);
-    // For who looks after the server, and nobody else.
+    // Only monitoring roles and superusers may call it.
     cluster.sql("CREATE ROLE metrics; GRANT pg_monitor TO metrics; CREATE ROLE anybody");
     for (role, may) in [("metrics", true), ("anybody", false)] {
         let query = format!("SET ROLE {role}; SELECT count(*) FROM azure_ad_auth.check_configuration()");

@@ -1,5 +1,5 @@
-//! check_hba(): the server's own lines, roles and settings. The rules by which lines are judged are tested
-//! where they are written.
+//! check_hba(): the server's own lines, roles and settings. The rules by which lines are judged are
+//! tested where they are written.
 
 use testbed::client::Outcome;
 use testbed::cluster::Configuration;
@@ -46,7 +46,7 @@ fn lines_are_matched_to_roles() {
     ] {
         expect_hba(&cluster, lines, expected);
     }
-    // A person's name, and somebody else's.
+    // The name of a linked role, and of one that is not linked.
     let pattern = "local all /@contoso\\.example$ trust\nlocal all /^b trust";
     let since_16 = cluster.major() >= 16;
     let others = if since_16 { "as \"bob\", a role" } else { STAYS_ON_LINE };
@@ -95,11 +95,12 @@ fn settings_and_rights_matter() {
     );
     let file = cluster.data().join("pg_hba.conf").display().to_string();
     assert_eq!(hba_rows(&cluster, "file_name"), [file]);
-    // Monitoring may ask, and sees what it could not read itself.
+    // A monitoring role may call it, and sees files that it could not read itself.
     cluster.sql("CREATE ROLE watcher LOGIN IN ROLE pg_monitor; CREATE ROLE local_role LOGIN");
     let ask = |role: &str| format!("SET ROLE {role}; SELECT line, verdict FROM azure_ad_auth.check_hba()");
     assert!(cluster.sql(&ask("watcher")).ends_with("2|danger"));
-    // But not what PostgreSQL would not tell it: a line that cannot be read may have a secret in it.
+    // It does not see what PostgreSQL would not show it: a line that cannot be parsed may contain a
+    // secret.
     write_hba(&cluster, "host all all 127.0.0.1/32 scram-sha-256 hunter2");
     let reason = |role: &str| {
         cluster
@@ -115,7 +116,8 @@ fn settings_and_rights_matter() {
     fails(&cluster, &ask("admin"), "42501", "permission denied for function check_hba", "");
 }
 
-/// Names of roles are the whole server's, and so may be in another encoding than the database's.
+/// Roles belong to the whole server, so a name may be in another encoding than that of the
+/// database.
 #[test]
 fn every_database_sees_the_same() {
     let (cluster, _provider) = hba_scene();
@@ -127,7 +129,7 @@ fn every_database_sees_the_same() {
         client
     };
     session().query("CREATE EXTENSION azure_ad_auth").expect("the extension");
-    // One whose name is no UTF-8.
+    // A role whose name is not valid UTF-8.
     let mut foreign = session();
     foreign.query("SET client_encoding = 'UTF8'").expect("an encoding");
     foreign.query("CREATE ROLE \"J\u{fc}rgen\" LOGIN IN ROLE mixed").expect("a role");
@@ -195,7 +197,7 @@ fn oauth_lines_fit_the_policy() {
     let scope = format!("scope=\"openid {AUDIENCE}/.default\"");
     let line = |options: &str| format!("hostssl all +azure_ad_user all oauth {options}");
     let good = format!("{issuer} {scope} delegate_ident_mapping=1");
-    // Before 18 there is no such method; on 18 none without a validator.
+    // Before 18 there is no such method; on 18 it requires a validator.
     expect_hba(&cluster, &line(&good), &[("2||warning", "PostgreSQL cannot read this line")]);
     if cluster.major() < 18 {
         return;

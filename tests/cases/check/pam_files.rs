@@ -7,7 +7,7 @@ use testbed::pam::Service;
 
 use crate::common::hba::{TESTS_LINE, elsewhere, expect_hba, hba_scene};
 
-/// Whether the server was built with PAM.
+/// Returns whether the server was built with PAM.
 fn has_pam(cluster: &Cluster) -> bool {
     let mut pg_config = Command::new(cluster.installation().program("pg_config"));
     let output = pg_config.arg("--configure").output().expect("pg_config");
@@ -40,7 +40,7 @@ fn pam_files_are_read() {
     ] {
         let service = Service::new(&content);
         expect_hba(&cluster, &line(service.name()), &[(&format!("2|pam|{verdict}"), reason)]);
-        // libpam knows it by this name, too.
+        // libpam also accepts this name.
         expect_hba(&cluster, &line(&service.name().to_uppercase()), &[(&format!("2|pam|{verdict}"), reason)]);
     }
     expect_hba(

@@ -12,11 +12,11 @@ use super::doors::EVERY_DOOR;
 pub(crate) struct Block {
     pub(crate) language: String,
     pub(crate) text: String,
-    /// Whose shell it is.
+    /// The account whose shell runs it.
     pub(crate) account: String,
-    /// The installation need not have this door; then nobody does what the block says.
+    /// The door it needs. The block is skipped if the installation does not have it.
     pub(crate) door: Option<Door>,
-    /// Nor need it have this version of psql.
+    /// The version of psql it needs. The block is skipped if psql is older.
     pub(crate) since: u32,
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn blocks(document: &str) -> Vec<Block> {
     blocks
 }
 
-/// A configuration file as a document shows it.
+/// Returns a configuration file as a document shows it.
 pub(crate) fn shown_file(document_name: &str, file: &str) -> String {
     let blocks = blocks(&document(document_name)).into_iter();
     let mut found = blocks.filter(|block| block.text.starts_with(&format!("# {file}\n")));

@@ -18,7 +18,8 @@ pub(crate) const EVERY_DOOR: [Door; 3] = [Door::Password, Door::Pam, Door::OAuth
 /// The finest level of the log, for tests that no token is in it.
 pub(crate) const DEBUG_LOG: &str = "log_min_messages = debug5";
 
-/// Returns whether the chosen installation has a door. `login::doors` tests which ones it must have.
+/// Returns whether the chosen installation has a door. `login::doors` tests which ones it must
+/// have.
 pub(crate) fn has(door: Door) -> bool {
     Door::all(&Template::shared().installation).contains(&door)
 }

@@ -23,7 +23,8 @@ pub(crate) fn server_without_extension() -> (Cluster, Provider) {
     (cluster, provider)
 }
 
-/// What `pg_dumpall -r` writes of a Flexible Server's roles: two labels each, no role azure_ad_user.
+/// Returns what `pg_dumpall -r` writes about the roles of a Flexible Server: two labels each, no
+/// role azure_ad_user.
 pub(crate) fn flexible_dump() -> String {
     let role = |name: &str, attributes: &str, label: &str, kind: &str, object: &str| {
         format!(

@@ -9,8 +9,8 @@ pub(crate) fn short_lived(seconds: i64) -> Value {
     with(user_v1(unix_now()), "exp", json!(unix_now() + seconds))
 }
 
-/// Settings by which sessions outlive their token until [`end_together`] sets when they end. The token
-/// may have expired when they begin.
+/// Settings by which sessions outlive their token until [`end_together`] sets when they end. The
+/// token may have expired when they begin.
 pub(crate) const OUTLIVES_TOKEN: &str = "azure_ad_auth.session_expiry = 'terminate'\n\
      azure_ad_auth.session_expiry_grace = '1h'\nazure_ad_auth.clock_skew = '5min'\n\
      log_line_prefix = '%n '";
@@ -22,8 +22,8 @@ pub(crate) fn end_together(cluster: &Cluster, expires_at: i64) -> i64 {
     due
 }
 
-/// Expects the log to say of these processes, and of no others, that they have been asked to end: once
-/// each, when it was due.
+/// Expects the log to say of these processes, and of no others, that they have been asked to end:
+/// once each, when it was due.
 pub(crate) fn ended_in_time(log: &str, mut pids: Vec<i32>, due: i64) {
     let lines = log.lines().filter(|line| line.contains("azure_ad_auth: ended reason=expired "));
     let mut ended: Vec<_> = lines

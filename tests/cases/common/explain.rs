@@ -25,8 +25,8 @@ pub(crate) fn explain(cluster: &Cluster, role: Option<&str>, token: &str) -> Vec
     explain_as(&mut client, role, token)
 }
 
-/// Returns the code in the last row. Expects every step before the one that failed to have passed, and
-/// every step after it not to have been reached.
+/// Returns the code in the last row. Expects every step before the one that failed to have passed,
+/// and every step after it not to have been reached.
 pub(crate) fn code_of(rows: &[String]) -> String {
     let (last, steps) = rows.split_last().expect("rows");
     let verdict = |row: &String| row.split('|').nth(1).unwrap_or_default().to_owned();

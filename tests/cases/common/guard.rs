@@ -13,7 +13,7 @@ pub(crate) fn restart_without_library(cluster: &Cluster, settings: &str) {
     cluster.start();
 }
 
-/// What becomes of a login that `trust` lets in: the session ends before it begins.
+/// Begins a login that a `trust` line matches, and returns the error that ends it.
 pub(crate) fn login_error(cluster: &Cluster, role: &str, options: &[(&str, &str)]) -> ServerError {
     let mut parameters = vec![("user", role), ("database", "postgres")];
     parameters.extend(options);

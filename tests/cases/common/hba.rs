@@ -7,10 +7,10 @@ use testbed::scene::{ADMIN, Scene};
 
 use super::statements::link;
 
-/// By this line the tests get in. No Azure AD role can match it.
+/// The line by which the tests connect. No Azure AD role can match it.
 pub(crate) const TESTS_LINE: &str = "local all,replication postgres trust\n";
 
-/// Of a `trust` line on which everybody is linked.
+/// The reason given for a `trust` line that matches linked roles only.
 pub(crate) const STAYS_ON_LINE: &str = "a role that is unlinked stays on this line";
 
 /// A row that is expected: `line|door|verdict`, and a piece of the reason.
@@ -38,7 +38,8 @@ pub(crate) fn expect_hba(cluster: &Cluster, lines: &str, expected: &[Expected<'_
     }
 }
 
-/// A server with Azure AD roles: an administrator, two people, one of them in a group of local roles.
+/// Starts a server with Azure AD roles: an administrator and two users, one of whom is in a group
+/// of local roles.
 pub(crate) fn hba_scene() -> (Cluster, Provider) {
     let (cluster, provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
@@ -48,7 +49,7 @@ pub(crate) fn hba_scene() -> (Cluster, Provider) {
     (cluster, provider)
 }
 
-/// A path under which the server can find the library, and which is another than pg_config's.
+/// Returns a path under which the server finds the library and which is not the one of pg_config.
 pub(crate) fn elsewhere(cluster: &Cluster) -> String {
     let folder = cluster.path("elsewhere");
     std::fs::create_dir(&folder).expect("a folder");

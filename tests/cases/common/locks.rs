@@ -6,8 +6,8 @@ use testbed::client::{Answer, RawClient};
 use testbed::cluster::Cluster;
 use testbed::waits::eventually;
 
-/// Runs a statement that has to wait for a lock. `release` is called once it waits. Returns what the
-/// statement comes to.
+/// Runs a statement that has to wait for a lock. `release` is called once it waits. Returns what
+/// the statement comes to.
 pub(crate) fn waits_until(
     cluster: &Cluster,
     mut waiting: RawClient,

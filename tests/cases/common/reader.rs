@@ -2,8 +2,8 @@
 //!
 //! The servers are real, and so are psql and what it does. Stand-ins are few, and they check their
 //! arguments: `az` prints tokens of the provider of these tests, for the account that a comment
-//! `<!-- as: ... -->` names; `systemctl` restarts the scratch server; `make`, `cargo` and `apt-get` check
-//! that what they are asked for exists, because CI does it.
+//! `<!-- as: ... -->` names; `systemctl` restarts the scratch server; `make`, `cargo` and `apt-get`
+//! check that what they are asked for exists, because CI does it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -21,16 +21,17 @@ use testbed::scratch::Folder;
 use super::documents::{Block, blocks, document, root};
 use super::doors::has;
 
-/// What the accounts of the examples may ask tokens for.
+/// The resources for which the accounts of the examples get tokens.
 pub(crate) const RESOURCES: [&str; 2] =
     ["api://77777777-aaaa-bbbb-cccc-000000000007", "https://ossrdbms-aad.database.windows.net"];
 
-/// A server as somebody has it who has not read the README yet, and the stand-ins.
+/// A server as it is before the README has been followed, and the stand-ins.
 pub(crate) struct Reader {
     pub(crate) cluster: Cluster,
     _provider: Provider,
     folder: Folder,
-    /// What the documents call the service azure_ad_auth: the machine may have one of that name.
+    /// The PAM service that stands for the one the documents call azure_ad_auth: the machine may
+    /// have one of that name.
     service: Option<Service>,
 }
 
@@ -39,7 +40,7 @@ impl Reader {
         let provider = provider();
         let settings = format!("azure_ad_auth.authority_url = '{}'", provider.url());
         let cluster = Scene::new().settings(settings).preload("").create();
-        // What the document is to say itself.
+        // These settings have to come from the document.
         let file = cluster.data().join("postgresql.conf");
         let kept = fs::read_to_string(&file).expect("postgresql.conf");
         let said = ["shared_preload", "azure_ad_auth.tenant_id", "azure_ad_auth.audience"];
@@ -57,7 +58,7 @@ impl Reader {
         reader
     }
 
-    /// One that has done what the README says.
+    /// Returns a reader who has followed the README.
     pub(crate) fn beyond_the_readme() -> Self {
         let reader = Self::new();
         reader.does("README.md");
@@ -97,7 +98,7 @@ impl Reader {
                      cat \"{scratch}/$who$(printf %s \"$2\" | tr / _)\""
                 ),
             ),
-            // To write for PAM takes a real one.
+            // Writing PAM's files needs the real sudo.
             (
                 "sudo",
                 "if [ \"$(id -u)\" != 0 ] && [ \"$1\" = tee ]; then exec /usr/bin/sudo \"$@\"; fi\nexec \"$@\"".to_owned(),
@@ -117,7 +118,7 @@ impl Reader {
         }
     }
 
-    /// Does what a document says; returns what the last block of shell printed.
+    /// Runs every block of a document. Returns what the last block of shell printed.
     pub(crate) fn does(&self, name: &str) -> String {
         let mut last = String::new();
         let blocks = blocks(&document(name));
@@ -140,7 +141,7 @@ impl Reader {
         last
     }
 
-    /// As somebody types it: each statement in a transaction of its own.
+    /// Runs SQL by psql, each statement in a transaction of its own.
     pub(crate) fn sql(&self, text: &str) {
         let mut psql = Command::new(self.cluster.installation().program("psql"));
         psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-f"])
@@ -157,7 +158,7 @@ impl Reader {
         let name = file.strip_prefix("# ").expect("a first line that names the file");
         let path = self.cluster.data().join(name);
         let content = match name {
-            // In `pooled.rs`.
+            // Tested by `sessions::pgbouncer`.
             "pgbouncer.ini" => return,
             "pg_hba.conf" => format!("local all postgres trust\n{content}"),
             "pg_ident.conf" => content.to_owned(),
@@ -172,7 +173,7 @@ impl Reader {
         let bin = self.cluster.installation().program("psql");
         let bin = bin.parent().expect("a folder").display();
         let mut bash = Command::new("bash");
-        // What builds is done by `make`, above.
+        // Building is left to the stand-in for `make`.
         let text = block.text.replace("/usr/lib/postgresql/15/bin/pg_config --", "pg_config --");
         bash.args(["-euo", "pipefail", "-c", &text])
             .env("PATH", format!("{}:{bin}:/usr/bin:/bin", self.folder.path().display()))

@@ -13,6 +13,7 @@ pub(crate) struct Membership {
 
 /// The state of a role. Labels are compared separately, because there are several equivalent ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "the attributes of a role are booleans")]
 pub(crate) struct RoleState {
     /// The roles of which it is a member, by name.
     pub(crate) memberships: Vec<Membership>,

@@ -7,7 +7,7 @@ use testbed::expect::{Refusal, check_log, check_refusal};
 
 use super::login::valid_token;
 
-/// How a client comes.
+/// How a client connects.
 #[derive(Clone, Copy)]
 pub(crate) enum Route {
     Tls,
@@ -15,8 +15,8 @@ pub(crate) enum Route {
     Socket,
 }
 
-/// Starts a login, by the raw client and by psql, and expects it to be refused without a question; or with a good token where
-/// the server does not ask.
+/// Begins a login by the raw client and by psql, and expects it to be refused before the token is
+/// asked for. By OAUTHBEARER the token comes first, so a valid one is sent.
 pub(crate) fn refused_before_prompt(cluster: &Cluster, route: Route, role: &str, expected: &Refusal<'_>) {
     let mut client = match route {
         Route::Tls => cluster.client(),

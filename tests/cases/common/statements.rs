@@ -12,8 +12,8 @@ pub(crate) fn link(cluster: &Cluster, role: &str, object: &str, kind: &str) {
     cluster.sql(&format!("SELECT azure_ad_auth.create_principal('{role}', '{object}', '{kind}')"));
 }
 
-/// Changes a catalog directly, as only a superuser can. The library does not see the statement as one
-/// about roles.
+/// Changes a catalog directly, as only a superuser can. The library does not see the statement as
+/// one about roles.
 pub(crate) fn tamper(cluster: &Cluster, statement: &str) {
     cluster.sql(&format!("SET allow_system_table_mods = on; {statement}"));
 }
@@ -31,8 +31,8 @@ pub(crate) fn run_all(client: &mut RawClient, statements: &[&str]) {
     }
 }
 
-/// Expects a statement of the superuser to fail with a SQLSTATE and a message. `more` must be in its
-/// DETAIL, its HINT or elsewhere in the error.
+/// Expects a statement of the superuser to fail with a SQLSTATE and a message. `more` must be in
+/// its DETAIL, its HINT or elsewhere in the error.
 pub(crate) fn fails(cluster: &Cluster, statement: &str, sqlstate: &str, message: &str, more: &str) {
     let output = cluster.sql_verbosely(statement);
     assert!(!output.success, "{statement}");
@@ -48,7 +48,7 @@ pub(crate) fn denied(client: &mut RawClient, statement: &str, message: &str, det
     assert!(error.detail.as_deref().unwrap_or_default().contains(detail), "{statement}: {error:?}");
 }
 
-/// A statement that links a role to an object, as Microsoft's own tools send it.
+/// Returns a statement that links a role to an object, as Microsoft's tools send it.
 pub(crate) fn create_linked_role(role: &str, object: &str) -> String {
     format!(
         "SET aad_validate_oids_in_tenant = off; CREATE ROLE {role} WITH LOGIN PASSWORD '{object}' IN ROLE azure_ad_user"

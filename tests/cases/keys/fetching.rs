@@ -28,7 +28,7 @@ fn a_token_of_a_new_key_gets_in_at_first_try() {
     let before = provider.requests();
     assert_eq!(login_with_key(&cluster, &NEW_KEY), Outcome::Ready);
     assert_eq!(provider.requests(), before + 2, "one fetch: the documents of both versions");
-    // The old key goes; its tokens with it, as soon as a fetch has succeeded without it.
+    // The old key is withdrawn. Its tokens are refused as soon as a fetch has succeeded without it.
     provider.publish(vec![Arc::clone(&NEW_KEY)]);
     assert_eq!(login_with_key(&cluster, &KEY), Outcome::Ready);
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
@@ -95,7 +95,7 @@ fn keys_are_fetched_on_schedule() {
 fn logins_wait_for_the_first_fetch() {
     let (cluster, provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
-    // A few within the default wait; and many where nobody is in a hurry, at a slower provider.
+    // A few logins within the default wait, and many with a long wait at a slower provider.
     for (wait, slow, count) in [("2s", 1, 4), ("20s", 2, 40)] {
         cluster.set("azure_ad_auth.unknown_key_wait", wait);
         provider.behave(Behavior::Slow(Duration::from_secs(slow)));
@@ -168,7 +168,7 @@ fn another_tenants_keys_are_unusable_at_once() {
     cluster.await_log(mark, "fetching the signing keys failed");
     assert_eq!(refusal_message(login_with_key(&cluster, &KEY)), UNAVAILABLE);
     assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.signing_keys"), "0");
-    // Another tenant of the same authority, which has the same keys.
+    // Another tenant of the same provider, which has the same keys.
     cluster.sql("ALTER SYSTEM RESET azure_ad_auth.authority_url");
     cluster.set("azure_ad_auth.tenant_id", OTHER_TENANT);
     cluster.sql(&format!("SELECT azure_ad_auth.set_admin('chief', '{APPLICATION}')"));
@@ -190,12 +190,12 @@ fn a_login_in_flight_never_mixes_two_authorities() {
     let (cluster, _provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     let mut at_the_prompt = [(); 2].map(|()| cluster.at_the_prompt("ann"));
-    // Another authority, which has the old key and a new one.
+    // Another provider, which has the old key and a new one.
     let other =
         Provider::start(&Template::shared().authority, vec![Arc::clone(&KEY), Arc::clone(&NEW_KEY)], 0);
     cluster.set("azure_ad_auth.authority_url", &other.url());
     assert!(eventually(|| cluster.sql("SELECT keys FROM azure_ad_auth.key_status") == "2"));
-    // Judged by the rules of one, they are not let in by the keys of the other, whichever signed.
+    // A login that began under the rules of one provider is not admitted by the keys of the other.
     for (client, key) in at_the_prompt.iter_mut().zip([&*KEY, &*NEW_KEY]) {
         assert_eq!(refusal_message(client.answer(&key.token(&user_v1(unix_now())))), UNAVAILABLE);
         assert_eq!(login_with_key(&cluster, key), Outcome::Ready);

@@ -19,7 +19,7 @@ use crate::common::server::{key_waits, signal_worker};
 use crate::common::statements::{link, tamper};
 use serde_json::json;
 
-/// A client whose token is of a key that is being fetched. The provider hangs.
+/// Returns a client whose token was signed with a key that is being fetched. The provider hangs.
 fn waiting_for_a_key(cluster: &Cluster, provider: &Provider, token: &str) -> RawClient {
     let before = provider.requests();
     let mut client = cluster.at_the_prompt("ann");
@@ -43,7 +43,7 @@ fn a_wait_for_a_key_is_bounded_and_holds_up_nobody_else() {
         let expected =
             Refusal { code: "unknown_key", sqlstate: "28P01", message: UNVERIFIED, hint: None, facts };
         check_refusal(&cluster, mark, "ann", &token, &outcome, &expected);
-        // It did not wait for the end of the fetch, which would have left a line in the log.
+        // The login did not wait for the end of the fetch, which would have left a line in the log.
         assert!(!cluster.log_since(mark).contains("fetching the signing keys failed"));
     });
 }
@@ -88,7 +88,7 @@ fn the_server_stops_while_logins_wait() {
         cluster.stop("fast");
         let log = cluster.log_since(mark);
         assert!(log.contains("database system is shut down"), "{}", without_debug(&log));
-        // Neither waited for its own end.
+        // Neither of them waited until its own limit.
         for line in ["terminated by signal", "refused code=", "fetching the signing keys failed"] {
             assert!(!log.contains(line), "{line}: {}", without_debug(&log));
         }
@@ -135,7 +135,7 @@ fn entries_left_out_are_counted_and_cost_the_good_key_nothing() {
     provider.behave(Behavior::Body(document));
     let mark = cluster.log_mark();
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
-    // Two in each of the documents of both versions.
+    // Two entries in each of the documents of both versions.
     let said = "1 signing keys are at hand; 4 entries of the key documents are not usable and were left out";
     cluster.await_log(mark, said);
     assert_eq!(cluster.sql("SELECT key_id FROM azure_ad_auth.signing_keys"), "key-1");
@@ -147,7 +147,8 @@ fn a_key_that_stays_is_there_at_every_moment_of_a_change() {
     let (cluster, provider) = Scene::new().settings("azure_ad_auth.key_refresh_interval = 1s").start();
     link(&cluster, "ann", PERSON, "user");
     let stays = || Arc::clone(&KEY);
-    // One set has two before the key that stays, the other none, so that it moves.
+    // One set has two keys before the one that stays, the other has none, so that it changes its
+    // place.
     let sets = [
         vec![Arc::new(Signer::new("key-0")), Arc::new(Signer::new("key-00")), stays()],
         vec![stays(), Arc::clone(&NEW_KEY)],
@@ -179,7 +180,7 @@ fn a_key_that_stays_is_there_at_every_moment_of_a_change() {
 fn a_provider_that_asks_for_patience_is_left_alone() {
     let (cluster, provider) = Scene::new().settings("azure_ad_auth.key_refresh_interval = 1s").start();
     link(&cluster, "ann", PERSON, "user");
-    // Without being asked to wait, the schedule goes on.
+    // If the provider does not ask for a pause, the schedule goes on.
     provider.behave(Behavior::Status(503, ""));
     let before = provider.requests();
     assert!(eventually(|| provider.requests() >= before + 3));
@@ -188,19 +189,19 @@ fn a_provider_that_asks_for_patience_is_left_alone() {
     cluster.await_log(mark, "answered with status 429");
     let before = provider.requests();
     provider.behave(Behavior::Good);
-    // Not for a stranger's sake, not for a reload's, and not for that of a worker which has come anew.
+    // Neither an unknown key, nor a reload, nor a new worker causes a fetch.
     assert_eq!(refusal_message(login_with_key(&cluster, &NEW_KEY)), UNVERIFIED);
     cluster.reload();
     signal_worker(&cluster, libc::SIGTERM);
     thread::sleep(Duration::from_secs(4));
     assert_eq!(provider.requests(), before);
     assert_eq!(login_with_key(&cluster, &KEY), Outcome::Ready);
-    // An administrator need not wait, and after a success the schedule goes on.
+    // An administrator can fetch at once, and after a success the schedule goes on.
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
     assert!(eventually(|| provider.requests() >= before + 6));
 }
 
-/// A key that is not at hand is asked for when it would let somebody in, and not for every token of the tenant.
+/// An unknown key is fetched only if the token would admit the role if its signature were valid.
 #[test]
 fn only_a_token_that_would_open_the_role_causes_a_fetch() {
     at_every_door("azure_ad_auth.key_refresh_cooldown = 1s", |_, cluster, provider| {
@@ -253,7 +254,7 @@ fn only_a_token_that_would_open_the_role_causes_a_fetch() {
                 _ => {}
             }
         }
-        // And Ann's own does.
+        // A token of the right object does.
         cluster.sql("SECURITY LABEL FOR azure_ad_auth ON ROLE azure_ad_user IS NULL; DROP ROLE ann");
         link(&cluster, "ann", PERSON, "user");
         provider.publish(vec![Arc::clone(&KEY), Arc::clone(&NEW_KEY)]);
@@ -264,7 +265,7 @@ fn only_a_token_that_would_open_the_role_causes_a_fetch() {
     });
 }
 
-/// What has been asked of the provider, and how often a login has waited.
+/// Returns how many requests the provider has received, and how often a login has waited.
 fn counts(cluster: &Cluster, provider: &Provider) -> (usize, u64) {
     (provider.requests(), key_waits(cluster))
 }

@@ -127,7 +127,7 @@ fn a_host_that_nobody_knows() {
     cluster.set("azure_ad_auth.authority_url", "https://login.invalid");
     cluster.await_log(mark, "fetching the signing keys failed: https://login.invalid/");
     assert_eq!(refusal_message(login_with_key(&cluster, &KEY)), UNAVAILABLE);
-    // A server that has started without a name server, with the keys it fetched when it had one.
+    // A server that starts without a name server, with the keys it fetched before.
     cluster.stop("fast");
     let bytes = fs::read(cluster.key_snapshot()).expect("a snapshot");
     let mut snapshot = Snapshot::parse(&bytes).expect("a snapshot");
@@ -152,7 +152,7 @@ fn keys_are_used_until_they_are_too_old_and_never_get_so_while_the_provider_is_w
     }
     cluster.set("azure_ad_auth.unknown_key_wait", "0");
     for manners in [Behavior::Status(500, ""), Behavior::HangUp, Behavior::Hang, Behavior::Silent] {
-        // Not by logins: of their refusals only so many are logged in half a minute.
+        // Not by logins, because only a limited number of refusals is logged in half a minute.
         let fetched = || cluster.sql_as("postgres", "SELECT azure_ad_auth.refresh_keys()").success;
         assert!(eventually(fetched), "{manners:?}");
         provider.behave(manners.clone());
@@ -180,12 +180,12 @@ fn a_certificate_of_nobodys() {
     link(&cluster, "ann", PERSON, "user");
     cluster.await_log(0, "invalid peer certificate: UnknownIssuer");
     assert_eq!(refusal_message(login_with_key(&cluster, &KEY)), UNAVAILABLE);
-    // Trusted once it is named, by a reload.
+    // The certificate is trusted once ca_file names it and the server reloads.
     cluster.folder().write("stranger.pem", stranger.pem());
     cluster.set("azure_ad_auth.ca_file", &cluster.path("stranger.pem").display().to_string());
     cluster.await_keys();
     assert_eq!(login_with_key(&cluster, &KEY), Outcome::Ready);
-    // What is no file of certificates is refused, and costs nobody anything.
+    // A file without certificates is refused, and logins go on.
     let own = cluster.path("stranger.pem").display().to_string();
     for (path, said) in [
         ("/nowhere/ca.pem", "No such file or directory"),
@@ -207,12 +207,12 @@ fn a_certificate_of_nobodys() {
         assert_eq!(login_with_key(&cluster, &KEY), Outcome::Ready, "{path}");
         cluster.folder().write("data/postgresql.auto.conf", written);
     }
-    // Another authority's: nobody's again. And back.
+    // The certificate of another authority is not trusted. Then the first one again.
     cluster.set("azure_ad_auth.ca_file", &Template::shared().ca_file().display().to_string());
     assert!(eventually(|| message_or_ready(&cluster) == UNAVAILABLE));
     cluster.set("azure_ad_auth.ca_file", &own);
     assert!(eventually(|| login_with_key(&cluster, &KEY) == Outcome::Ready));
-    // A file that goes away is missed by the next fetch only: sessions and their parallel workers go on.
+    // If the file is removed, only the next fetch fails: sessions and their parallel workers go on.
     fs::remove_file(&own).expect("a file");
     let major = cluster.major();
     let forced = if major < 16 { "force_parallel_mode" } else { "debug_parallel_query" };

@@ -15,7 +15,8 @@ use testbed::waits::eventually;
 use crate::common::login::{UNAVAILABLE, valid_token};
 use crate::common::statements::link;
 
-/// A server that fetches its keys through a proxy on `port`, as `reader`; not waiting for them.
+/// Starts a server that fetches its keys through a proxy on `port` as the user `reader`. Does not
+/// wait for the keys.
 fn behind_a_proxy(provider: &Provider, port: u16, password: &str) -> Cluster {
     let settings = format!(
         "azure_ad_auth.authority_url = '{}'\nazure_ad_auth.unknown_key_wait = 0\n\
@@ -29,7 +30,7 @@ fn behind_a_proxy(provider: &Provider, port: u16, password: &str) -> Cluster {
     cluster
 }
 
-/// Expects no form of a proxy's password: as the setting has it, as the proxy knows it, as it is sent.
+/// Expects a text not to contain a proxy's password: as in the setting, decoded, or as it is sent.
 fn lacks_password(text: &str, password: &str) {
     let decoded = password.replace("%40", "@");
     let sent = b64(format!("reader:{decoded}"));
@@ -91,7 +92,7 @@ fn the_environments_proxy_and_authorities_are_not_looked_at() {
     for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
         pg_ctl.env(name, &dead);
     }
-    // Whoever it names is no authority of ours.
+    // The authority that it names is not trusted.
     let stranger = testbed::ca::Authority::new("Somebody else");
     let file = cluster.folder().write("stranger.pem", stranger.pem());
     pg_ctl.env("SSL_CERT_FILE", &file);

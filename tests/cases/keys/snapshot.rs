@@ -20,7 +20,7 @@ use crate::common::server::{process, signal, signal_worker};
 use crate::common::statements::link;
 use serde_json::json;
 
-/// Nobody is to be refused because a busy machine is slow.
+/// A wait long enough for a busy machine.
 const PATIENT: &str = "azure_ad_auth.unknown_key_wait = 20s";
 
 fn with_ann(settings: &str) -> (Cluster, Provider) {
@@ -34,7 +34,7 @@ fn outage(provider: &Provider) {
     provider.behave(Behavior::Status(503, ""));
 }
 
-/// Many logins at once, as after a restart, all of which are to get in.
+/// Logs in many times at once, as clients do after a restart. All must be admitted.
 fn crowd(cluster: &Cluster, key: &Signer) {
     let outcomes: Vec<_> = thread::scope(|scope| {
         let logins: Vec<_> = (0..16).map(|_| scope.spawn(|| login_with_key(cluster, key))).collect();
@@ -43,12 +43,12 @@ fn crowd(cluster: &Cluster, key: &Signer) {
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Ready), "{}", without_debug(&cluster.log()));
 }
 
-/// The snapshot as it is.
+/// Reads the snapshot.
 fn kept(cluster: &Cluster) -> Snapshot {
     Snapshot::parse(&fs::read(cluster.key_snapshot()).expect("a file")).expect("a snapshot")
 }
 
-/// The ids of the keys in it.
+/// Returns the ids of the keys in the snapshot.
 fn kept_ids(cluster: &Cluster) -> Vec<String> {
     kept(cluster).keys.iter().map(|kept| kept.key.id().to_owned()).collect()
 }
@@ -105,7 +105,8 @@ fn a_key_that_was_withdrawn_does_not_come_back() {
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
     assert_eq!(kept_ids(&cluster), ["key-2"], "from the moment on that whoever asked is told so");
     outage(&provider);
-    // Where initdb lets the group read, for backups, it may read this too.
+    // If initdb lets the group read the data directory, for backups, the group may read this file
+    // too.
     fs::set_permissions(cluster.data(), fs::Permissions::from_mode(0o750)).expect("a folder");
     cluster.restart();
     assert!(eventually(|| login_with_key(&cluster, &NEW_KEY) == Outcome::Ready));
@@ -226,7 +227,8 @@ fn a_standby_made_during_an_outage_takes_tokens() {
     outage(&provider);
     let standby = cluster.standby();
     assert!(standby.key_snapshot().exists(), "a base backup has it");
-    // Fetched under the settings of the primary, whose ca_file lies elsewhere: those of a standby are usually the same.
+    // The keys were fetched under the settings of the primary, whose ca_file is elsewhere. A
+    // standby usually has the same settings.
     let shared = format!("azure_ad_auth.ca_file = '{}'\n", cluster.path("ca.pem").display());
     let configuration = standby.data().join("postgresql.conf");
     let settings = fs::read_to_string(&configuration).expect("postgresql.conf");
@@ -234,7 +236,7 @@ fn a_standby_made_during_an_outage_takes_tokens() {
     standby.start();
     assert_eq!(standby.sql("SELECT pg_is_in_recovery()"), "t");
     assert!(eventually(|| login_with_key(&standby, &KEY) == Outcome::Ready));
-    // It keeps one of its own.
+    // The standby keeps a snapshot of its own.
     fs::remove_file(standby.key_snapshot()).expect("a snapshot");
     provider.behave(Behavior::Good);
     assert!(eventually(|| standby.key_snapshot().exists()), "as soon as a fetch succeeds");

@@ -31,7 +31,7 @@ fn a_day_in_the_life_of_the_keys() {
     let times = status(&cluster, times);
     assert!(times.starts_with("t|00:59:5") || times.starts_with("t|01:00:0"), "{times}");
     assert!(times.ends_with("|t"), "{times}");
-    // A fetch for an unknown key, and one that fails.
+    // One fetch for an unknown key, and one that fails.
     let fetches: u64 = status(&cluster, "fetches").parse().expect("a number");
     assert_eq!(refusal_message(login_with_key(&cluster, &NEW_KEY)), UNVERIFIED);
     provider.behave(Behavior::Status(500, ""));
@@ -39,24 +39,24 @@ fn a_day_in_the_life_of_the_keys() {
     let columns = "state, keys, last_error, failures > 0, on_demand_fetches";
     assert_eq!(status(&cluster, columns), format!("failing|1|{}: answered with status 500|t|1", urls[0]));
     assert!(status(&cluster, "fetches").parse::<u64>().expect("a number") >= fetches + 2);
-    // One that hangs: it is what the operator knew before, and running.
+    // A fetch that hangs: the status is as before, and it is running.
     provider.behave(Behavior::Hang);
     cluster.sql("SELECT pg_reload_conf()");
     assert!(eventually(|| status(&cluster, "state, fetching, next_attempt IS NULL") == "failing|t|t"));
     provider.behave(Behavior::Good);
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
     assert_eq!(status(&cluster, "state, last_error IS NULL"), "fresh|t");
-    // The next is due ahead of expiry, however long the interval.
+    // The next fetch is due before the keys expire, however long the interval.
     cluster.set("azure_ad_auth.key_max_age", "10s");
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
     let ahead = status(&cluster, "next_attempt - last_success");
     assert!(["00:00:04", "00:00:05", "00:00:06"].contains(&ahead.as_str()), "{ahead}");
     cluster.sql("ALTER SYSTEM RESET azure_ad_auth.key_max_age");
-    // And one after a success.
+    // One fetch after a success.
     provider.behave(Behavior::Hang);
     cluster.sql("SELECT pg_reload_conf()");
     assert!(eventually(|| status(&cluster, "state, fetching") == "in flight|t"));
-    // Another source: nothing of it yet.
+    // Another source, of which nothing has been fetched yet.
     cluster.set("azure_ad_auth.key_source", "/nowhere/keys.json");
     assert!(eventually(|| status(&cluster, "source, state, keys") == "/nowhere/keys.json|empty|0"));
     cluster.set("azure_ad_auth.tenant_id", "");
@@ -87,7 +87,7 @@ fn a_key_has_been_seen_since_it_came_and_until_it_went() {
     let rows: Vec<_> = rows.lines().collect();
     assert_eq!(rows[0], format!("f|t|1 day|{first}"), "the old key");
     assert!(rows[1].starts_with("t|t|1 day|"), "the new key: {}", rows[1]);
-    // The same id with other numbers is another key.
+    // The same id with another modulus is another key.
     let impostor = Arc::new(Signer::new("key-1"));
     provider.publish(vec![impostor]);
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
@@ -110,7 +110,7 @@ fn the_log_says_a_change_once() {
         fail(2);
     }
     provider.behave(Behavior::Good);
-    // What is said of a certificate has the time in it, another one each time.
+    // The message about a certificate contains the time, which is different each time.
     provider.present(&Template::shared().authority.expired_identity());
     fail(4);
     provider.present(&Template::shared().authority.identity());

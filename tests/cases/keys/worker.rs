@@ -16,7 +16,7 @@ use crate::common::login::{login_with_key, valid_token};
 use crate::common::server::{WORKER, process, signal, signal_worker};
 use crate::common::statements::link;
 
-/// Has a fetch hang.
+/// Starts a fetch that hangs.
 fn hang(cluster: &Cluster, provider: &Provider, behavior: Behavior) {
     let before = provider.requests();
     provider.behave(behavior);
@@ -61,7 +61,7 @@ fn the_worker_goes_and_comes_in_the_middle_of_a_fetch() {
     assert!(eventually(alone), "no thread stays");
 }
 
-/// The threads of a process, and the signals each of them blocks.
+/// Returns the threads of a process, and the signals that each of them blocks.
 fn threads(process: i32) -> Vec<(i32, u64)> {
     let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     let threads = tasks.filter_map(|task| {
@@ -87,14 +87,14 @@ fn an_administrator_gets_keys_although_the_fetch_that_hung_was_given_up() {
             refresh.join().expect("a thread")
         })
     };
-    // By a worker that goes.
+    // By a worker that ends.
     let count = refresh_while(&|| {
         signal_worker(&cluster, libc::SIGTERM);
         assert!(eventually(|| process(&cluster, WORKER).is_none()));
         provider.behave(Behavior::Good);
     });
     assert_eq!(count, "1");
-    // By other settings.
+    // By a change of settings.
     let other =
         Provider::start(&Template::shared().authority, vec![Arc::clone(&KEY), Arc::clone(&NEW_KEY)], 0);
     let count = refresh_while(&|| cluster.set("azure_ad_auth.authority_url", &other.url()));
@@ -121,7 +121,8 @@ fn the_server_stops_while_a_fetch_hangs() {
         else {
             panic!("{mode}, {behavior:?}: {}", without_debug(&log));
         };
-        // It did not wait for the fetch, which would have ended by its time limit, with a line in the log.
+        // The server did not wait for the fetch, which would have ended at its time limit with a
+        // line in the log.
         assert!(gone - told < 5_000, "{mode}, {behavior:?}: {} ms", gone - told);
         assert!(!log.contains("fetching the signing keys failed"), "{}", without_debug(&log));
         assert!(!log.contains("terminated by signal"), "{}", without_debug(&log));
@@ -129,7 +130,7 @@ fn the_server_stops_while_a_fetch_hangs() {
     }
 }
 
-/// When a line of the log was written, in milliseconds of the day.
+/// Returns when a line of the log was written, in milliseconds of the day.
 fn time_of(log: &str, what: &str) -> Option<i64> {
     let line = log.lines().find(|line| line.contains(what))?;
     let time = line.split_whitespace().nth(1)?;

@@ -1,5 +1,5 @@
-//! What an administrator may not link to another object it may not get at by a statement either, on every
-//! version.
+//! What an administrator may not link to another object it may not get at by a statement either, on
+//! every version.
 
 use std::thread;
 
@@ -17,7 +17,7 @@ fn refused(client: &mut RawClient, statement: &str) {
     assert_eq!(fault.sqlstate, "42501", "{statement}: {fault:?}");
 }
 
-/// `ann` and `ben` are linked, `team` and `crew` are not; an administrator has made all of them.
+/// Creates roles as an administrator: `ann` and `ben` are linked, `team` and `crew` are not.
 fn made_by_an_administrator(cluster: &Cluster) -> RawClient {
     let mut admin = cluster.session("admin", &token_of(ADMIN));
     for (role, object) in [("ann", PERSON), ("ben", APPLICATION)] {
@@ -28,7 +28,8 @@ fn made_by_an_administrator(cluster: &Cluster) -> RawClient {
     admin
 }
 
-/// Statements by which a session would come to act as the role `{}`, or have others do so, or have its sessions do its will.
+/// Returns statements by which a session would act as a role, have others act as it, or change what
+/// its sessions do.
 fn ways_to(role: &str, is_linked: bool, major: u32) -> Vec<String> {
     let mut ways = vec![
         "GRANT {} TO admin",
@@ -71,7 +72,7 @@ fn an_administrator_does_not_reach_what_a_superuser_has_granted() {
     let (cluster, _provider) = Scene::new().start();
     let major = cluster.major();
     let mut admin = made_by_an_administrator(&cluster);
-    // As long as they hold nothing of others', they are the administrators' own.
+    // While these roles have nothing from others, administrators manage them.
     for (role, is_linked) in [("ann", true), ("team", false)] {
         for way in ways_to(role, is_linked, major) {
             run(&mut admin, "BEGIN");
@@ -87,7 +88,7 @@ fn an_administrator_does_not_reach_what_a_superuser_has_granted() {
         refused(&mut admin, &format!("SET ROLE {role}"));
     }
     refused(&mut admin, "GRANT crew, ann TO ben");
-    // What gives nobody more is his: unlinking, and what is no way in.
+    // What gives nobody more privileges is allowed: unlinking, and statements that give no access.
     run(&mut admin, "ALTER ROLE ann CONNECTION LIMIT 5");
     run(&mut admin, "COMMENT ON ROLE ann IS 'accounts'");
     run(&mut admin, "SELECT azure_ad_auth.revoke_tokens('ann')");
@@ -95,7 +96,7 @@ fn an_administrator_does_not_reach_what_a_superuser_has_granted() {
     for way in ways_to("ann", false, major) {
         refused(&mut admin, &way);
     }
-    // In whatever role of his: a session is an administrator's by whom it logged in as.
+    // The same after SET ROLE: it is the role that logged in that counts.
     cluster.sql("CREATE ROLE helper CREATEROLE; GRANT helper TO admin");
     if major >= 16 {
         cluster.sql("GRANT team TO helper WITH ADMIN TRUE, INHERIT FALSE, SET FALSE");
@@ -104,7 +105,7 @@ fn an_administrator_does_not_reach_what_a_superuser_has_granted() {
     refused(&mut admin, "GRANT team TO helper");
     refused(&mut admin, "ALTER ROLE team PASSWORD 'known'");
     run(&mut admin, "RESET ROLE");
-    // Once he holds it himself, there is nothing to reach for.
+    // Once the administrator has the privilege too, there is nothing to gain.
     if major >= 16 {
         cluster.sql("REVOKE team FROM helper");
     }
@@ -117,8 +118,8 @@ fn an_administrator_does_not_reach_what_a_superuser_has_granted() {
     run(&mut admin, "DROP ROLE ann");
 }
 
-/// While the statement waits inside of PostgreSQL, which has been asked about a linked role, another session of the same
-/// administrator unlinks it: what a linked role may be given, one that is none may not.
+/// While the statement waits inside PostgreSQL, another session of the same administrator unlinks
+/// the role. What a linked role may be given, an unlinked one may not.
 #[test]
 fn what_is_harmless_for_a_linked_role_is_judged_again_when_it_is_unlinked_meanwhile() {
     let (cluster, _provider) = Scene::new().start();
@@ -141,7 +142,8 @@ fn what_is_harmless_for_a_linked_role_is_judged_again_when_it_is_unlinked_meanwh
     assert_eq!(cluster.sql("SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = 'ann'"), "t");
 }
 
-/// A superuser's statement is a superuser's, and other roles with CREATEROLE go by PostgreSQL's own rules.
+/// The rule does not apply to superusers, nor to other roles with CREATEROLE, for which
+/// PostgreSQL's own rules hold.
 #[test]
 fn the_rule_is_for_administrators() {
     let (cluster, _provider) = Scene::new().start();
@@ -169,7 +171,7 @@ fn an_administrator_adds_no_row_between_the_two_roles() {
     }
 }
 
-/// What others are members of by the one who goes stays theirs.
+/// Memberships that the former administrator granted to others stay.
 #[test]
 fn who_administers_no_more_loses_what_administrators_gave_him_and_is_told_of_the_rest() {
     let (cluster, _provider) = Scene::new().start();
@@ -199,7 +201,7 @@ fn who_administers_no_more_loses_what_administrators_gave_him_and_is_told_of_the
     let kept = "NOTICE:  role \"deputy\" is still a member of roles that Azure AD administrators manage: group_of_theirs";
     assert!(output.stderr.contains(kept), "{}", output.stderr);
     assert!(output.stderr.contains("HINT:  REVOKE group_of_theirs FROM deputy;"), "{}", output.stderr);
-    // By every way down, and out.
+    // By every way to demote and to unlink.
     for end in [
         format!("SELECT azure_ad_auth.update_principal('deputy', '{SECOND_ADMIN}')"),
         "SELECT azure_ad_auth.drop_principal('deputy')".to_owned(),
@@ -221,7 +223,7 @@ fn who_administers_no_more_loses_what_administrators_gave_him_and_is_told_of_the
     }
 }
 
-/// A linked role of a superuser's making, and a membership in it by a superuser's grant.
+/// Links a role as the superuser, and grants it to `deputy`.
 fn link_ours(cluster: &Cluster) {
     link(cluster, "group_of_theirs", GROUP, "group");
     cluster.sql("GRANT group_of_theirs TO deputy");

@@ -60,13 +60,13 @@ fn an_administrator_changes_only_what_is_linked_or_made_by_one() {
         let error = admin.query(statement).expect_err(statement);
         assert_eq!(error.sqlstate, "42501", "{statement}: {error:?}");
         if cluster.major() < 16 {
-            // From 16 on core refuses it by itself, for want of the ADMIN option.
+            // From 16 on PostgreSQL itself refuses it, because the ADMIN option is missing.
             assert_eq!(error.message, "permission denied to change role \"local\"");
             let detail = "It is no Azure AD role, and no Azure AD administrator has made it.";
             assert_eq!(error.detail.as_deref(), Some(detail));
         }
     }
-    // A member of a superuser's making is of no use to him either: what he makes stays apart.
+    // Roles that the administrator creates are separate from those of superusers.
     for statement in [
         "CREATE ROLE made LOGIN",
         "ALTER ROLE made PASSWORD 'x'",
@@ -89,7 +89,7 @@ fn who_is_no_administrator_any_more_is_theirs_again() {
         assert!(admin.query(statement).is_ok(), "{statement}");
     }
     cluster.sql(&format!("SELECT azure_ad_auth.create_principal('deputy', '{SECOND_ADMIN}', 'user', true)"));
-    // And one that was one from the beginning.
+    // And a role that has been an administrator from the beginning.
     let create = format!("SELECT azure_ad_auth.create_principal('second', '{SECOND_ADMIN}', 'user', true)");
     assert!(admin.query(&create).is_ok());
     for role in ["deputy", "second"] {
@@ -150,7 +150,8 @@ fn what_administrators_have_granted_keeps_them_from_nothing() {
         }
     }
     run(&mut second, "DROP ROLE plain");
-    // Who owns a role keeps nobody linked by granting it; only that it leads to somebody else then.
+    // The owner of a role cannot prevent unlinking by granting it. The link cannot be changed to
+    // another object then.
     cluster.sql("CREATE ROLE x; CREATE ROLE owner LOGIN; GRANT x TO owner WITH ADMIN OPTION");
     cluster.sql("SET ROLE owner; GRANT x TO ann");
     let denied_link = "permission denied to change the link of role \"ann\"";
@@ -162,13 +163,13 @@ fn what_administrators_have_granted_keeps_them_from_nothing() {
     let label = format!("SECURITY LABEL FOR pgaadauth ON ROLE ann IS 'aadauth,oid={PERSON},type=user'");
     denied(&mut first, &label, denied_link, detail);
     cluster.sql("SET ROLE owner; REVOKE x FROM ann");
-    // Nor by granting it to all of them.
+    // Granting it to all linked roles does not prevent it either.
     let unusable = if cluster.major() >= 16 { " WITH INHERIT FALSE, SET FALSE" } else { "" };
     cluster.sql(&format!("GRANT x TO azure_ad_user{unusable}"));
     for statement in [&create, &update, "SELECT azure_ad_auth.drop_principal('ann')"] {
         run(&mut first, statement);
     }
-    // Nor the two roles from going, in the end.
+    // In the end the two marker roles can be dropped.
     cluster.sql("SELECT azure_ad_auth.drop_principal(role_name) FROM azure_ad_auth.principals");
     cluster.sql("SECURITY LABEL FOR azure_ad_auth ON ROLE azure_ad_user IS NULL");
     cluster.sql("DROP OWNED BY azure_ad_admin; DROP ROLE azure_ad_admin, azure_ad_user");
@@ -190,7 +191,7 @@ fn before_16_what_leads_further_is_not_renamed_or_configured() {
         let error = admin.query(statement).expect_err(statement);
         assert_eq!(error.sqlstate, "42501", "{statement}: {error:?}");
         let detail = "It is a member of role \"pg_execute_server_program\", of which you are none.";
-        // From 16 on it is no role of theirs.
+        // From 16 on the administrators have no ADMIN option for it.
         assert!(since_16 || error.detail.as_deref() == Some(detail), "{statement}: {error:?}");
     }
     if !since_16 {
@@ -214,7 +215,7 @@ fn an_administrator_is_a_superusers_to_change() {
         let error = local.query(statement).expect_err(statement);
         assert_eq!(error.sqlstate, "42501", "{statement}: {error:?}");
         if cluster.major() < 16 {
-            // From 16 on core refuses it by itself, for want of the ADMIN option.
+            // From 16 on PostgreSQL itself refuses it, because the ADMIN option is missing.
             assert_eq!(error.message, "permission denied to change role \"admin\"", "{statement}");
             let detail = "It is an Azure AD administrator; only a superuser may change that.";
             assert_eq!(error.detail.as_deref(), Some(detail));
@@ -246,7 +247,7 @@ fn before_16_what_a_superuser_has_given_more_is_a_superusers() {
     ] {
         match admin.query(statement) {
             Err(error) => assert_eq!(error.sqlstate, "42501", "{statement}: {error:?}"),
-            // The ADMIN option is what core goes by.
+            // PostgreSQL checks the ADMIN option only.
             Ok(_) => since_16.push(statement),
         }
     }

@@ -16,14 +16,14 @@ fn the_administrators_life() {
     let associated = format!("aadauth,tenant_id={TENANT}");
     assert_eq!(tenant_label(&cluster), associated);
     admitted(&cluster, "admin", &token_of(ADMIN));
-    // Replaced, the old one stays as a plain Azure AD user.
+    // The administrator who is replaced stays as a plain Azure AD user.
     let output =
         cluster.sql_as("postgres", &format!("SELECT azure_ad_auth.set_admin('admin2', '{SECOND_ADMIN}')"));
     assert!(output.success && !output.stderr.contains("disabled"), "{}", output.stderr);
     assert_eq!(RoleState::of(&cluster, "admin"), RoleState::linked());
     assert_eq!(RoleState::of(&cluster, "admin2"), RoleState::administrator());
     admitted(&cluster, "admin", &token_of(ADMIN));
-    // Further ones.
+    // Further administrators.
     cluster.sql(&format!("SELECT azure_ad_auth.update_principal('admin', '{ADMIN}', 'user', true)"));
     cluster.sql(&format!("SELECT azure_ad_auth.create_principal('admins', '{GROUP}', 'group', true)"));
     assert_eq!(RoleState::of(&cluster, "admin"), RoleState::administrator());
@@ -46,7 +46,8 @@ fn the_administrators_life() {
     }
     cluster.sql(&format!("SELECT azure_ad_auth.set_admin('admin', '{ADMIN}', 'user')"));
     assert_eq!(tenant_label(&cluster), associated);
-    // The last one goes with his role, in the same transaction.
+    // The tenant's label is removed with the role of the last administrator, in the same
+    // transaction.
     cluster.sql("BEGIN; DROP ROLE admin; ROLLBACK");
     assert_eq!(tenant_label(&cluster), associated);
     cluster.sql("DROP ROLE admin");

@@ -21,7 +21,7 @@ fn an_administrator_who_logged_in_with_a_token() {
     assert!(admin.query("SELECT azure_ad_auth.drop_principal('ann')").is_ok());
     assert!(admin.query(&create("ann")).is_ok(), "linked again: a role he may change");
     assert!(admin.query("SELECT count(*) FROM azure_ad_auth.principals").is_ok());
-    // What another administrator made is his to manage too.
+    // An administrator also manages what another administrator created.
     assert!(
         admin
             .query(&format!(
@@ -64,7 +64,7 @@ fn what_an_administrator_makes_belongs_to_all_administrators() {
     let mut admin = cluster.session("admin", &token_of(ADMIN));
     let create = format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')");
     assert!(admin.query(&create).is_ok());
-    // Before 16 CREATEROLE is enough, and nobody becomes a member.
+    // Before 16 CREATEROLE is enough, and there is no membership.
     let (columns, expected) = if cluster.major() >= 16 {
         ("member::regrole, admin_option, inherit_option, set_option", "azure_ad_admin t f f")
     } else {
@@ -82,7 +82,7 @@ fn what_an_administrator_makes_belongs_to_all_administrators() {
 fn a_member_of_an_administrator_group() {
     let (cluster, _provider) = Scene::new().start();
     cluster.sql(&format!("SELECT azure_ad_auth.set_admin('dbas', '{GROUP}', 'group')"));
-    // The token of a person whose groups have the administrators' among them.
+    // The token of a person who is in the administrators' group.
     let mut member = cluster.session("dbas", &token_of(PERSON));
     let create = format!("SELECT azure_ad_auth.create_principal('ben', '{APPLICATION}', 'user')");
     assert_eq!(member.query(&create), Ok(vec![Some("Created role for \"ben\"".to_owned())]));
@@ -110,7 +110,8 @@ fn an_application_that_administers() {
     admitted(&cluster, "ann", &token_of(PERSON));
 }
 
-/// From 16 on a role that administrators have made is given to all of them by ADMIN, but not what superusers have made more of.
+/// From 16 on a role that an administrator created is granted to all administrators with ADMIN
+/// OPTION, unless a superuser has given it more privileges.
 #[test]
 fn what_superusers_have_given_more_is_not_handed_to_administrators() {
     let (cluster, _provider) = Scene::new().start();
@@ -121,7 +122,7 @@ fn what_superusers_have_given_more_is_not_handed_to_administrators() {
         cluster.sql(&format!("SELECT pg_has_role('azure_ad_admin', '{role}', 'MEMBER WITH ADMIN OPTION')"))
             == "t"
     };
-    // As an upgrade from 15 brings them along, each a member of the next.
+    // As after an upgrade from 15: each role is a member of the next.
     let roles = ["etl", "tool", "able", "plain", "base"];
     for role in roles {
         cluster.sql(&format!(
@@ -137,11 +138,12 @@ fn what_superusers_have_given_more_is_not_handed_to_administrators() {
         let said = format!("NOTICE:  role \"{role}\" is not given to Azure AD administrators");
         assert!(output.stderr.contains(&said), "{}", output.stderr);
     }
-    // Once it is no more than they could have made, it is theirs.
+    // Once it has no more privileges than administrators could have given it, they manage it.
     cluster.sql("REVOKE pg_execute_server_program FROM etl; ALTER ROLE able NOCREATEROLE");
     cluster.sql("SELECT azure_ad_auth.repair()");
     assert_eq!(roles.map(theirs), [true; 5]);
-    // An administrator that one of them has made, and a superuser has given more to and demotes.
+    // An administrator whom another one created, to whom a superuser gives more privileges, and who
+    // is then demoted.
     let mut admin = cluster.session("admin", &token_of(ADMIN));
     for (role, given) in [("more", true), ("no_more", false)] {
         let create =
@@ -171,7 +173,7 @@ fn what_an_administrator_may_not() {
     } else {
         let detail = "It is no Azure AD role, and no Azure AD administrator has made it.";
         denied(&mut admin, &create("local"), &change("local"), detail);
-        // As if an administrator had made it.
+        // As if an administrator had created it.
         cluster.sql("SECURITY LABEL FOR azure_ad_auth ON ROLE writer IS 'managed'");
     }
     denied(&mut admin, &create("writer"), &change("writer"), "It is a member of role \"pg_write_all_data\"");
@@ -219,7 +221,7 @@ fn everybody_else_is_refused() {
     denied(&mut local, &create, denied_text, "members of role \"azure_ad_admin\"");
     let label = format!("SECURITY LABEL FOR pgaadauth ON ROLE victim IS 'aadauth,oid={PERSON}'");
     assert_eq!(local.query(&label).expect_err("a label").sqlstate, "42501");
-    // An administrator, but not by a token: a superuser's session that takes his role.
+    // An administrator's role without a token: a session of a superuser that sets it.
     let output = cluster.sql_as("postgres", &format!("SET ROLE admin; {create}"));
     assert!(output.stderr.contains(&format!("ERROR:  {denied_text}")), "{}", output.stderr);
     assert!(
@@ -227,7 +229,8 @@ fn everybody_else_is_refused() {
         "{}",
         output.stderr
     );
-    // An administrator's function, run within a restricted operation (an index expression), in a session with a token.
+    // An administrator's function, run within a restricted operation (an index expression), in a
+    // session with a token.
     let mut admin = cluster.session("admin", &token_of(ADMIN));
     cluster.sql("CREATE SCHEMA his AUTHORIZATION admin");
     for statement in [

@@ -17,7 +17,7 @@ const NO_ADMINISTRATOR: &str = "Only superusers and members of role \"azure_ad_a
 
 const NO_TOKEN: &str = "This session did not log in with an access token.";
 
-/// Statements that link `victim` or a role made for the purpose, or unlink `ann`.
+/// Returns statements that link `victim` or a new role, or unlink `ann`.
 fn attempts() -> Vec<String> {
     vec![
         format!("CREATE USER fresh PASSWORD '{PERSON}' IN ROLE azure_ad_user"),
@@ -52,7 +52,7 @@ fn open_to_all(cluster: &Cluster) {
     );
 }
 
-/// Everything is refused for want of a right, and everything is as it was.
+/// Expects every attempt to be refused for want of a privilege, and nothing to have changed.
 fn all_denied(cluster: &Cluster, client: &mut RawClient, detail: &str) {
     assert!(client.query("SET aad_validate_oids_in_tenant = off").is_ok());
     for statement in attempts() {
@@ -107,7 +107,7 @@ fn an_administrators_rights_do_not_go_with_his_functions_to_a_password_session()
             denied(&mut local, &prepared, REFUSED, NO_TOKEN);
             assert!(local.query("DEALLOCATE ALL").is_ok());
         }
-        // A table's trigger runs what is his no less.
+        // A trigger runs the same functions.
         for statement in [
             "CREATE TABLE his.bait (statement text)",
             "CREATE FUNCTION his.react() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER \
@@ -120,7 +120,7 @@ fn an_administrators_rights_do_not_go_with_his_functions_to_a_password_session()
         let drop = "SELECT azure_ad_auth.drop_principal(''ann'')";
         let bait = format!("INSERT INTO his.bait VALUES ('{drop}')");
         denied(&mut local, &bait, REFUSED, NO_TOKEN);
-        // Nor to the token of somebody else.
+        // Not for the token of another person either.
         link(&cluster, "ben", PERSON, "user");
         let mut ben = cluster.session("ben", &token_of(PERSON));
         let lent = "The role that this session logged in as is no Azure AD administrator.";
@@ -128,7 +128,7 @@ fn an_administrators_rights_do_not_go_with_his_functions_to_a_password_session()
         denied(&mut ben, &format!("SELECT his.run('{drop}')"), REFUSED, lent);
         assert_eq!(RoleState::of(&cluster, "ann"), RoleState::linked());
         assert_eq!(RoleState::of(&cluster, "victim"), RoleState::unlinked());
-        // And he himself has them no longer than he is one.
+        // The administrator too has these rights only while being one.
         let prepare = "PREPARE late AS SELECT azure_ad_auth.drop_principal('ann')";
         assert!(admin.query(prepare).is_ok());
         cluster.sql("SELECT azure_ad_auth.remove_admin('admin')");
@@ -143,7 +143,7 @@ fn an_administrators_rights_do_not_go_with_his_functions_to_a_password_session()
 fn set_role_makes_nobody_an_administrator_who_did_not_come_as_one() {
     at_every_door("", |_, cluster, _provider| {
         open_to_all(&cluster);
-        // A superuser who steps down, and stays down.
+        // A superuser who sets another role and cannot get back.
         let mut client = cluster.superuser();
         for step in ["SET ROLE admin", "SET SESSION AUTHORIZATION admin"] {
             assert!(client.query(step).is_ok());
@@ -151,12 +151,12 @@ fn set_role_makes_nobody_an_administrator_who_did_not_come_as_one() {
             assert!(client.query("RESET SESSION AUTHORIZATION").is_ok());
             assert!(client.query("RESET ROLE").is_ok());
         }
-        // An administrator who steps down has no more than what he steps down to.
+        // An administrator who sets another role has no more privileges than that role.
         cluster.sql("CREATE ROLE plain; GRANT plain TO admin");
         let mut admin = cluster.session("admin", &token_of(ADMIN));
         assert!(admin.query("SET ROLE plain").is_ok());
         all_denied(&cluster, &mut admin, NO_ADMINISTRATOR);
-        // Nor more than he is, as the role that stands for all administrators.
+        // Setting the marker role of the administrators gives no more either.
         assert!(admin.query("SET ROLE azure_ad_admin").is_ok());
         all_denied(&cluster, &mut admin, NO_ADMINISTRATOR);
         assert!(admin.query("RESET ROLE").is_ok());
@@ -198,7 +198,7 @@ fn an_administrator_does_it_in_every_dialect() {
             assert_eq!(RoleState::of(&cluster, role), RoleState::linked(), "{role}");
             admitted(&cluster, role, &token_of(PERSON));
         }
-        // What he made another administrator manages, one who comes later too.
+        // What one administrator created another manages, also one who is added later.
         cluster
             .sql(&format!("SELECT azure_ad_auth.create_principal('admin2', '{SECOND_ADMIN}', 'user', true)"));
         let mut second = cluster.session("admin2", &token_of(SECOND_ADMIN));

@@ -14,14 +14,15 @@ use crate::common::login::{token_of, valid_token};
 use crate::common::role_state::RoleState;
 use crate::common::statements::{SECOND_ADMIN, link, run};
 
-/// A role is whole, linked or not: never something in between.
+/// Returns whether a role is completely linked or completely unlinked.
 fn is_whole(cluster: &Cluster, role: &str) -> bool {
     let state = RoleState::of(cluster, role);
     let labels = cluster.sql(&format!("SELECT count(*) FROM pg_shseclabel WHERE objoid = '{role}'::regrole"));
     (state == RoleState::linked() && labels == "1") || (state == RoleState::unlinked() && labels == "0")
 }
 
-/// Four sessions run the same statements, each from another one on; an error must be one of those expected.
+/// Runs the same statements in four sessions, each beginning with another one. Only the expected
+/// errors may occur.
 fn at_once(cluster: &Cluster, statements: &[String], count: usize, expected: &[&str]) {
     thread::scope(|scope| {
         for first in 0..4 {
@@ -56,7 +57,7 @@ fn sessions_that_link_and_unlink_one_role_leave_it_whole() {
         "SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL".to_owned(),
         "GRANT azure_ad_user TO ann".to_owned(),
     ];
-    // Only for want of what another session has just done, or undone.
+    // Only because another session has just linked or unlinked the role.
     let expected = ["is not linked to a directory object", "is already linked"];
     at_once(&cluster, &statements, 140, &expected);
     assert!(is_whole(&cluster, "ann"), "{:?}", RoleState::of(&cluster, "ann"));
@@ -76,7 +77,8 @@ fn a_role_is_created_by_two_sessions_of_which_one_has_set_the_administrator() {
     thread::scope(|scope| {
         let waiter = scope.spawn(|| two.query(&create));
         assert!(eventually(|| cluster.sql("SELECT count(*) FROM pg_locks WHERE NOT granted") == "1"));
-        // The other one waits for the administrators, and has nothing that we could wait for.
+        // The other one waits for the lock on the administrators, and holds nothing for which the
+        // first could wait.
         let created = one.query(&create);
         assert!(created.is_ok(), "{created:?}");
         assert!(one.query("COMMIT").is_ok());
@@ -134,16 +136,16 @@ fn a_name_that_changes_hands_meanwhile_links_nobody() {
         RoleState { has_password: true, ..RoleState::unlinked() },
         "the victim has its password"
     );
-    // The other way round: who gives it another name waits for who links it.
+    // The other way round: the session that renames the role waits for the one that links it.
     for step in ["BEGIN", &link] {
         assert!(one.query(step).is_ok(), "{step}");
     }
     let outcome = waits_until(&cluster, cluster.superuser(), "ALTER ROLE ann RENAME TO victim", || {
-        run(&mut one, "COMMIT")
+        run(&mut one, "COMMIT");
     });
     assert!(outcome.is_ok(), "{outcome:?}");
     assert_eq!(RoleState::of(&cluster, "victim"), RoleState::linked());
-    // Whoever may not rename it holds up nobody.
+    // A session that may not rename the role does not block others.
     cluster.sql("CREATE ROLE nopriv LOGIN; CREATE ROLE ben LOGIN");
     for step in ["BEGIN", &link.replace("ann", "ben")] {
         assert!(one.query(step).is_ok(), "{step}");
@@ -267,7 +269,7 @@ fn logins_while_a_role_comes_and_goes_end_one_way_or_the_other() {
         while !changes.is_finished() {
             let mut client = cluster.client();
             match client.login(&[("user", "ann"), ("database", "postgres")], &token) {
-                // Let in for a moment, and then it is her session or none.
+                // The login is admitted, and then the session is that role's, or there is none.
                 Outcome::Ready => {
                     if let Ok(rows) = client.query("SELECT session_user") {
                         assert_eq!(rows, [Some("ann".to_owned())]);

@@ -12,7 +12,7 @@ fn sessions_that_link_and_grant_take_turns() {
     cluster.sql("CREATE ROLE cand LOGIN; CREATE ROLE local LOGIN");
     link(&cluster, "team", GROUP, "group");
     link(&cluster, "ann", PERSON, "user");
-    // A grant under way, and a link that it would break.
+    // An uncommitted grant, and a link that it would break.
     let mut first = cluster.superuser();
     run(&mut first, "BEGIN");
     run(&mut first, "GRANT cand TO local");
@@ -28,14 +28,14 @@ fn sessions_that_link_and_grant_take_turns() {
         waits_until(&cluster, cluster.superuser(), "GRANT cand TO local", || run(&mut first, "COMMIT"));
     let fault = outcome.expect_err("granted");
     assert!(fault.message.starts_with("role \"local\" cannot be a member of role \"cand\""), "{fault:?}");
-    // A grant under way between two linked roles, of which one is unlinked.
+    // An uncommitted grant between two linked roles, of which one is unlinked.
     run(&mut first, "BEGIN");
     run(&mut first, "GRANT team TO ann");
     let unlink = "SELECT azure_ad_auth.drop_principal('ann')";
     let outcome = waits_until(&cluster, cluster.superuser(), unlink, || run(&mut first, "COMMIT"));
     let message = "role \"ann\" cannot be unlinked while it is a member of role \"team\"";
     assert_eq!(outcome.expect_err("unlinked").message, message);
-    // A setting that comes while a role is being linked has the guard.
+    // A setting that is added while a role is being linked contains the guard.
     cluster.sql("CREATE ROLE late LOGIN");
     run(&mut first, "BEGIN");
     run(&mut first, &format!("SELECT azure_ad_auth.create_principal('late', '{PERSON}', 'user')"));
@@ -74,7 +74,7 @@ fn nobody_comes_to_reach_a_lifter_of_guards_by_two_sessions() {
             let fault = outcome.expect_err(second);
             assert_eq!(fault.sqlstate, "42501", "{first}; {second}: {fault:?}");
             assert!(fault.message.contains("is linked to a directory object and cannot be a member of role"));
-            // As it was.
+            // Everything is as before.
             if first == one {
                 cluster.sql(undo);
             }
@@ -96,7 +96,7 @@ fn the_last_two_administrators_go_at_once() {
     assert!(outcome.is_ok(), "{outcome:?}");
     let association = "SELECT count(*) FROM pg_shseclabel WHERE objoid = 'azure_ad_admin'::regrole";
     assert_eq!(cluster.sql(association), "0");
-    // Or are dropped.
+    // Or both are dropped.
     cluster.sql(&format!("SELECT azure_ad_auth.set_admin('admin', '{ADMIN}')"));
     cluster.sql(&format!(
         "SELECT azure_ad_auth.update_principal('admin2', '{SECOND_ADMIN}', 'user', is_admin => true)"

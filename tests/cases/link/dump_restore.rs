@@ -33,7 +33,7 @@ fn a_dump_restores_whole_without_an_error() {
     dump.arg("-h").arg(old.folder().path()).args(["-p", &old.port.to_string(), "-U", "postgres"]);
     let dump = dump.output().expect("pg_dumpall");
     assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
-    // The one role that is there already.
+    // The only role that exists already.
     let dump = String::from_utf8_lossy(&dump.stdout).replace("CREATE ROLE postgres;\n", "");
 
     let (new, _provider) = server_without_extension();
@@ -47,7 +47,7 @@ fn a_dump_restores_whole_without_an_error() {
     admitted(&new, "dbas", &token);
     admitted(&new, "robot", &KEY.token(&app_v1(unix_now())));
     admitted(&new, "made", &token);
-    // And belongs to whoever administers.
+    // The restored role is managed by the administrators.
     new.sql(&format!("SELECT azure_ad_auth.set_admin('admin2', '{SECOND_ADMIN}')"));
     let mut admin = new.session("admin2", &token_of(SECOND_ADMIN));
     run_all(
@@ -103,7 +103,7 @@ fn the_two_roles_are_protected_while_a_dump_is_restored() {
     assert!(run_script(&new, &flexible_dump()).success);
     fs::remove_file(new.path("dump.sql")).expect("the dump");
     for role in ["azure_ad_user", "azure_ad_admin"] {
-        // Made by whoever restores, before the extension is there.
+        // Created by the role that restores, before the extension exists.
         assert!(run_script(&new, &format!("CREATE ROLE {role}; ALTER ROLE {role} WITH NOLOGIN;")).success);
         let output = run_script(&new, &format!("ALTER ROLE {role} LOGIN"));
         let message =

@@ -32,7 +32,7 @@ fn repair_completes_what_labels_say() {
     }
     assert_eq!(RoleState::of(&cluster, "ann"), RoleState::linked());
     admitted(&cluster, "ann", &token_of(PERSON));
-    // The extension goes and comes, and finds everything as it was.
+    // The extension is dropped and created again, and nothing has changed.
     let all = || {
         cluster.sql(
             "SELECT string_agg(concat_ws(' ', objoid::regrole, provider, label), ',' ORDER BY objoid, provider) FROM pg_shseclabel",
@@ -49,7 +49,7 @@ fn repair_completes_what_labels_say() {
     let create = format!("SELECT azure_ad_auth.create_principal('ben', '{APPLICATION}', 'user')");
     let result = cluster.session("admin", &token_of(ADMIN)).query(&create);
     assert!(result.is_ok(), "{result:?}");
-    // What is set for the server is nothing to repair.
+    // Settings of the server are not repaired.
     cluster.sql("ALTER SYSTEM SET session_preload_libraries = 'auto_explain'");
     cluster.reload();
     assert_eq!(cluster.sql("SELECT azure_ad_auth.repair()"), "");
@@ -86,7 +86,7 @@ fn roles_of_these_names_are_adopted_or_refused() {
         "",
     );
     cluster.sql("DROP ROLE azure_ad_user");
-    // As from a dump: a label first, then the extension.
+    // As a dump is restored: first the labels, then the extension.
     cluster.sql("CREATE ROLE ann LOGIN PASSWORD 'x'; CREATE ROLE admin LOGIN");
     cluster.sql(&format!(
         "SECURITY LABEL FOR pgaadauth ON ROLE ann IS 'aadauth,oid={PERSON},tenant_id={TENANT}'"
@@ -99,7 +99,7 @@ fn roles_of_these_names_are_adopted_or_refused() {
     assert_eq!(RoleState::of(&cluster, "ann"), RoleState::linked());
     assert_eq!(RoleState::of(&cluster, "admin"), RoleState::administrator());
     assert_eq!(tenant_label(&cluster), format!("aadauth,tenant_id={TENANT}"));
-    // The extension goes and comes; the links stay as they were.
+    // The extension is dropped and created again; the links stay.
     cluster.sql("DROP EXTENSION azure_ad_auth");
     assert_eq!(RoleState::of(&cluster, "ann"), RoleState::linked());
     cluster.sql(create);
@@ -121,7 +121,8 @@ fn only_a_superuser_creates_the_extension() {
     assert_eq!(cluster.sql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'azure%'"), "0");
 }
 
-/// Whoever owns the schema, or what is in it, could have calls with untyped literals go to functions of his own.
+/// The owner of the schema, or of objects in it, could have calls with untyped literals resolve to
+/// other functions.
 #[test]
 fn the_extension_is_not_created_in_a_strangers_schema() {
     let cluster = Scene::new().create();
@@ -160,7 +161,7 @@ fn the_extension_is_not_created_in_a_strangers_schema() {
         cluster.sql(&format!("DROP {drop}"));
     }
     assert_eq!(cluster.sql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'azure%'"), "0");
-    // What superusers have put there is theirs.
+    // Objects of superusers are no obstacle.
     cluster.sql("CREATE TABLE azure_ad_auth.notes ()");
     cluster.sql(create);
 }
@@ -172,7 +173,7 @@ fn every_object_is_described_and_closed() {
                        WHERE e.extname = 'azure_ad_auth' AND d.deptype = 'e' AND d.classid IN ('pg_proc'::regclass, 'pg_class'::regclass) \
                        AND obj_description(d.objid, d.classid::regclass::name) IS NULL";
     assert_eq!(cluster.sql(undescribed), "0");
-    // Open to everybody is only what says of oneself.
+    // Everyone may call only the functions about their own session.
     let public = "SELECT string_agg(proname, ' ' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'azure_ad_auth'::regnamespace \
                   AND has_function_privilege('pg_read_all_settings', oid, 'EXECUTE') AND NOT pg_has_role('pg_read_all_settings', 'pg_monitor', 'USAGE')";
     assert_eq!(cluster.sql(public), "list_sessions session_claim session_claims");

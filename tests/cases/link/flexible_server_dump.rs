@@ -31,7 +31,8 @@ fn a_role_dump_of_a_flexible_server_restores_and_its_people_log_in() {
         admitted(&new, "admin@contoso.example", &KEY.token(&admin));
         let guards = "SELECT count(*) FROM pg_db_role_setting WHERE setconfig::text ~ 'azure_ad_auth'";
         assert_eq!(new.sql(guards), "4");
-        // Whom an administrator has created is granted to it, from 16 on; one who administers has no members here.
+        // From 16 on a role is granted to the administrator who created it. Here administrators
+        // have no members.
         if new.major() >= 16 {
             let options = "WITH ADMIN OPTION, INHERIT FALSE, SET FALSE";
             let creator = "\"admin@contoso.example\"";
@@ -48,7 +49,8 @@ fn a_role_dump_of_a_flexible_server_restores_and_its_people_log_in() {
     }
 }
 
-/// On Azure it is administrators who make Azure AD roles; here they administer them after a move, but for what holds more.
+/// On Azure administrators create Azure AD roles. After a move they manage those that have no
+/// further privileges.
 #[test]
 fn what_came_from_azure_is_the_administrators_to_manage() {
     const ADMINISTRATOR: &str = "admin@contoso.example";
@@ -57,10 +59,11 @@ fn what_came_from_azure_is_the_administrators_to_manage() {
         if extension_first {
             new.sql("CREATE EXTENSION azure_ad_auth");
         }
-        // What holds more than administrators could have given it is a superuser's, and so is what one links here.
+        // A role with more privileges than administrators could have given it is managed by
+        // superusers only, and so is one that a superuser links here.
         let mut dump = flexible_dump() + "GRANT pg_read_all_data TO billing;\n";
         if new.major() >= 16 {
-            // As it stands there, and as it restores.
+            // As the dump has it, and as it can be restored.
             let granted = format!(
                 "GRANT \"ann@contoso.example\" TO \"{ADMINISTRATOR}\" WITH ADMIN OPTION, INHERIT FALSE, SET FALSE GRANTED BY azuresu;\n"
             );
@@ -93,7 +96,8 @@ fn what_came_from_azure_is_the_administrators_to_manage() {
                 "DROP ROLE \"ann@contoso.example\"",
             ],
         );
-        // Before 16 whoever is linked, and holds no more than an administrator does, is his to change.
+        // Before 16 an administrator may change linked roles that have no more privileges than
+        // administrators.
         let since_16 = new.major() >= 16;
         for role in if since_16 { vec!["billing", "ours", "labelled"] } else { vec!["billing"] } {
             let fault = admin.query(&format!("ALTER ROLE {role} SET work_mem = '1MB'")).expect_err(role);

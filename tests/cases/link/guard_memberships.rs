@@ -23,7 +23,7 @@ fn nobody_becomes_a_member_of_a_linked_role_without_being_linked() {
         ("CREATE ROLE fresh IN GROUP crowd, ann", "fresh", "ann"),
         ("CREATE ROLE fresh IN ROLE azure_ad_user", "fresh", "azure_ad_user"),
         ("ALTER GROUP ann ADD USER local", "local", "ann"),
-        // Of several the first by oid is named.
+        // Of several members the one with the lowest oid is named.
         ("ALTER GROUP ann ADD USER crowd, boss", "boss", "ann"),
         ("DO $$ BEGIN EXECUTE 'GRANT ann TO local'; END $$", "local", "ann"),
     ];
@@ -43,7 +43,7 @@ fn nobody_becomes_a_member_of_a_linked_role_without_being_linked() {
         assert!(output.stderr.contains(hint), "{}", output.stderr);
     }
     assert!(!cluster.sql_as("postgres", "CREATE ROLE fresh ROLE local; GRANT ann TO fresh").success);
-    // Members first, link afterwards: the same thing the other way round.
+    // The other way round: first the members, then the link.
     cluster.sql("CREATE ROLE leader LOGIN; GRANT leader TO local");
     let output =
         cluster.sql_verbosely(&format!("SELECT azure_ad_auth.create_principal('leader', '{PERSON}')"));
@@ -119,12 +119,12 @@ fn a_linked_role_gains_nothing_to_step_around_its_guard_with() {
         ("GRANT SET ON PARAMETER session_preload_libraries TO PUBLIC", parameter),
         ("GRANT SET ON PARAMETER work_mem, session_preload_libraries TO azure_ad_user", parameter),
         ("CREATE SCHEMA hers GRANT SET ON PARAMETER session_preload_libraries TO ann", parameter),
-        // Where the library is looked for is as good as which one.
+        // The path on which libraries are found matters as much as their names.
         (
             "GRANT SET ON PARAMETER dynamic_library_path TO ann",
             ("42501", "cannot have SET on parameter \"dynamic_library_path\""),
         ),
-        // Who may set this keeps libraries from their own sessions that others load.
+        // A role with this privilege could keep libraries out of its own sessions.
         (
             "GRANT SET ON PARAMETER azure_ad_auth.guard TO ann",
             ("42501", "cannot have SET on parameter \"azure_ad_auth.guard\""),

@@ -10,7 +10,7 @@ use crate::common::revocation::{SKEW, revoked};
 use crate::common::statements::{link, tamper};
 use serde_json::json;
 
-/// The last second that a time of PostgreSQL's can show without a doubt.
+/// The last second that every timestamp of PostgreSQL can show.
 const LATEST: i64 = 253_402_300_799;
 
 #[test]
@@ -26,7 +26,7 @@ fn no_time_in_a_label_keeps_a_view_from_being_read() {
         assert!(output.stderr.contains(&detail), "{}", output.stderr);
     }
     cluster.sql(&format!("SECURITY LABEL FOR pgaadauth ON ROLE bob IS '{}'", label(LATEST)));
-    // One that an older version has let through.
+    // A label that an older version accepted.
     tamper(
         &cluster,
         &format!("UPDATE pg_shseclabel SET label = '{}' WHERE objoid = 'ann'::regrole", label(i64::MAX)),
@@ -46,7 +46,7 @@ fn no_time_in_a_label_keeps_a_view_from_being_read() {
         cluster.sql(&format!("SELECT * FROM azure_ad_auth.explain_token('a.b.c', '{role}')"));
     }
     cluster.sql(&format!("SELECT azure_ad_auth.revoke_principal('{PERSON}')"));
-    // A superuser who means it puts it right.
+    // A superuser can correct it.
     cluster.sql("SELECT azure_ad_auth.repair()");
     let again = format!("SECURITY LABEL FOR pgaadauth ON ROLE ann IS '{}'", label(0));
     cluster.sql(&format!("SECURITY LABEL FOR azure_ad_auth ON ROLE azure_ad_user IS NULL; {again}"));
@@ -76,7 +76,7 @@ fn label_of_user(cluster: &Cluster) -> String {
     cluster.sql("SELECT label FROM pg_shseclabel WHERE objoid = 'azure_ad_user'::regrole AND provider = 'azure_ad_auth'")
 }
 
-/// An administrator can use up the places of ids that are linked to nothing and in no session, and no other.
+/// An administrator can use up only the places of ids that are not linked and have no session.
 #[test]
 fn invented_ids_take_no_place_of_those_that_are_somebody() {
     let (cluster, _provider) = Scene::new().settings(SKEW).start();
@@ -90,7 +90,7 @@ fn invented_ids_take_no_place_of_those_that_are_somebody() {
     assert!(cluster.psql("admin", &admin, &invented(1, 16)).success);
     let output = cluster.psql("admin", &admin, &invented(17, 17));
     assert!(output.stderr.contains("must be superuser to revoke"), "{}", output.stderr);
-    // Somebody who came in by a group, and fifteen who are linked.
+    // One session by a group, and fifteen linked roles.
     let mut reader = cluster.session("readers", &valid_token());
     assert_eq!(value(&mut reader, "SELECT 1"), "1");
     let ids = (1..=15).map(linked).chain([PERSON.to_owned()]);
@@ -102,16 +102,16 @@ fn invented_ids_take_no_place_of_those_that_are_somebody() {
     revoked(&cluster, "readers", &valid_token());
     let label = label_of_user(&cluster);
     assert_eq!((label.matches("00000000-0000").count(), label.matches(',').count()), (16, 32), "{label}");
-    // All of it is read at a login without anything in memory.
+    // At a login the whole label is read without memory allocation.
     cluster.stop("immediate");
     cluster.start();
     cluster.await_keys();
     revoked(&cluster, "readers", &valid_token());
-    // What is revoked stays so, though its id is linked only later.
+    // A revocation holds even if its id is linked later.
     let id = "00000000-0000-0000-0000-000000000001";
     link(&cluster, "late", id, "user");
     revoked(&cluster, "late", &token_of(id));
-    // For a superuser there is always a way, at a price that is said.
+    // A superuser can always revoke, and is told what is lost by it.
     let output = cluster.sql_as("postgres", &invented(17, 17));
     assert!(output.stderr.contains("NOTICE:  everybody's access tokens"), "{}", output.stderr);
     assert!(label_of_user(&cluster).starts_with("revoked,*="));

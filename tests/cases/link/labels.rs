@@ -1,5 +1,6 @@
 //! Labels written by statements and by functions.
 
+use testbed::cluster::Cluster;
 use testbed::expect::admitted;
 use testbed::issuer::{GROUP, OTHER_TENANT, PERSON, TENANT};
 use testbed::scene::Scene;
@@ -8,11 +9,12 @@ use crate::common::login::token_of;
 use crate::common::role_state::{RoleState, labels};
 use crate::common::statements::{fails, link, tamper};
 
-#[test]
-fn labels_are_checked_and_followed() {
-    let (cluster, _provider) = Scene::new().start();
-    cluster.sql("CREATE ROLE ann LOGIN; CREATE TABLE t ()");
-    let label = |text: &str| format!("SECURITY LABEL FOR pgaadauth ON ROLE ann IS '{text}'");
+/// Returns a statement that sets the label of `ann`.
+fn label(text: &str) -> String {
+    format!("SECURITY LABEL FOR pgaadauth ON ROLE ann IS '{text}'")
+}
+
+fn invalid_labels_are_refused(cluster: &Cluster) {
     for (text, detail) in [
         ("admin", "It must begin with \"aadauth\"."),
         ("aadauth,Admin", "\"Admin\" is not known."),
@@ -22,7 +24,7 @@ fn labels_are_checked_and_followed() {
         (&format!("aadauth,{}", "x".repeat(1_000)), "It has 1008 bytes; at most 1000 are allowed."),
     ] {
         fails(
-            &cluster,
+            cluster,
             &label(text),
             "22023",
             "invalid label for provider pgaadauth",
@@ -30,28 +32,28 @@ fn labels_are_checked_and_followed() {
         );
     }
     fails(
-        &cluster,
+        cluster,
         "SECURITY LABEL FOR \"pgaadauth-int\" ON ROLE ann IS 'aadauth'",
         "22023",
         "invalid label for provider pgaadauth-int",
         "HINT:  A label is type=user|group|service,oid=<uuid>,tenant_id=<uuid>",
     );
     fails(
-        &cluster,
+        cluster,
         "SECURITY LABEL FOR pgaadauth ON TABLE t IS 'aadauth'",
         "0A000",
         "labels of pgaadauth can be given to roles only",
         "",
     );
     fails(
-        &cluster,
+        cluster,
         "SECURITY LABEL ON ROLE ann IS 'aadauth'",
         "22023",
         "must specify provider when multiple",
         "",
     );
     fails(
-        &cluster,
+        cluster,
         &format!(
             "SECURITY LABEL FOR pgaadauth ON ROLE azure_ad_admin IS 'aadauth,oid={PERSON},tenant_id={TENANT}'"
         ),
@@ -59,6 +61,13 @@ fn labels_are_checked_and_followed() {
         "role \"azure_ad_admin\" cannot be linked",
         "",
     );
+}
+
+#[test]
+fn labels_are_checked_and_followed() {
+    let (cluster, _provider) = Scene::new().start();
+    cluster.sql("CREATE ROLE ann LOGIN; CREATE TABLE t ()");
+    invalid_labels_are_refused(&cluster);
     // A label does what a function does.
     cluster.sql(&label(&format!("aadauth,oid={PERSON},type=user")));
     assert_eq!(RoleState::of(&cluster, "ann"), RoleState::linked());
@@ -92,7 +101,7 @@ fn labels_are_checked_and_followed() {
     assert!(
         output.stderr.contains("NOTICE:  role \"ann\" is not linked: its label names no directory object")
     );
-    // A label says what a function says, and is as complete.
+    // A label raises the same notices as a function, and is as complete.
     cluster.sql("ALTER ROLE ann NOLOGIN");
     let output = cluster.sql_as("postgres", &label(&format!("aadauth,oid={PERSON},mfa")));
     let (no_login, mfa) = (
@@ -109,7 +118,8 @@ fn labels_are_checked_and_followed() {
     tamper(&cluster, "DELETE FROM pg_auth_members WHERE member = 'ann'::regrole");
     let output = cluster.sql_as("postgres", "GRANT azure_ad_user TO ann");
     assert!(output.success && output.stderr.contains(no_login), "{}", output.stderr);
-    // As a dump is restored before the tenant is known: it is said as soon as it is.
+    // As a dump is restored before the tenant is configured: the tenant is added as soon as it is
+    // known.
     cluster.set("azure_ad_auth.tenant_id", "");
     cluster.sql("SECURITY LABEL FOR \"pgaadauth-int\" ON ROLE ann IS NULL");
     cluster.sql(&label(&format!("aadauth,oid={PERSON}")));
@@ -118,7 +128,7 @@ fn labels_are_checked_and_followed() {
     assert!(cluster.sql("SELECT azure_ad_auth.repair()").contains(&format!("named tenant {TENANT}")));
     assert_eq!(labels(&cluster, "ann"), format!("pgaadauth: aadauth,oid={PERSON}; {found_out}"));
     cluster.sql("ALTER ROLE ann LOGIN");
-    // What a transaction takes back it takes back whole.
+    // A transaction that is rolled back leaves nothing behind.
     cluster.sql("SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL");
     cluster.sql(&format!("BEGIN; {}; ROLLBACK", label(&format!("aadauth,oid={PERSON}"))));
     assert_eq!(RoleState::of(&cluster, "ann"), RoleState::unlinked());
@@ -137,7 +147,7 @@ fn a_link_by_a_function_is_one_complete_label() {
             "SECURITY LABEL FOR \"pgaadauth-int\" ON ROLE {role} IS 'type=group,oid={GROUP},tenant_id={OTHER_TENANT}'"
         )
     };
-    // One role with half of Azure's two labels, one with both.
+    // One role has one of Azure's two labels, another has both.
     cluster.sql("CREATE ROLE ann LOGIN; CREATE ROLE ben LOGIN");
     cluster.sql(&format!(
         "{}; {}; SECURITY LABEL FOR pgaadauth ON ROLE ben IS 'aadauth'",

@@ -24,7 +24,7 @@ fn a_link_and_its_end() {
         cluster.sql("SELECT * FROM azure_ad_auth.principals WHERE role_name = 'ann'"),
         format!("ann|{PERSON}|user|{TENANT}|f|f|")
     );
-    // Rebound in place: what it owns and was granted stays.
+    // The link changes in place: what the role owns and was granted stays.
     cluster.sql("CREATE TABLE hers (); ALTER TABLE hers OWNER TO ann; GRANT pg_monitor TO ann");
     assert_eq!(
         cluster.sql(&format!("SELECT azure_ad_auth.update_principal('ann', '{APPLICATION}')")),
@@ -165,7 +165,7 @@ fn the_guard_keeps_the_servers_own_libraries() {
     assert_eq!(setting("ann"), format!("{guard}, auth_delay"));
     assert_eq!(setting("ben"), guard);
     admitted(&cluster, "ben", &token_of(PERSON));
-    // By a session whose own libraries are others.
+    // By a session that has other libraries itself.
     cluster.sql("ALTER ROLE postgres SET session_preload_libraries = 'auth_delay'");
     link(&cluster, "cem", PERSON, "user");
     assert_eq!(setting("cem"), guard);

@@ -25,7 +25,7 @@ fn ten_thousand_roles_in_one_transaction() {
              EXECUTE format('CREATE USER r%s PASSWORD ''{PERSON}'' IN ROLE azure_ad_user', n); END LOOP; END $$"
         )
     };
-    // Half of them an administrator makes, who is no superuser, and who from 16 on holds each.
+    // Half of them are created by an administrator, who from 16 on has the ADMIN option for each.
     let both = |from: u32| {
         format!(
             "BEGIN; {}; {}; COMMIT",
@@ -43,7 +43,7 @@ fn ten_thousand_roles_in_one_transaction() {
     for role in ["r1", "r5000", "r5001", "r10000"] {
         admitted(&cluster, role, &token_of(PERSON));
     }
-    // What ends a link of one among so many.
+    // Statements that unlink one of so many.
     let names = cluster.sql("SELECT string_agg('r' || n, ', ') FROM generate_series(4901, 5100) n");
     cluster.sql(&format!("REVOKE azure_ad_user FROM {names}"));
     assert_eq!(cluster.sql(linked), "9800");
@@ -101,7 +101,8 @@ fn nobody_keeps_himself_from_being_unlinked() {
         .into_iter()
         .map(|role| {
             let mut client = cluster.superuser();
-            // As somebody whose first statement has been made: the seal asks for the token of the session's own role.
+            // The session has run a statement before, because the seal checks the token of the
+            // session's own role.
             assert!(client.query(&format!("SET ROLE {role}")).is_ok());
             assert!(client.query("BEGIN").is_ok());
             client
@@ -115,7 +116,8 @@ fn nobody_keeps_himself_from_being_unlinked() {
         let result = holder.query(statement);
         assert!(result.is_ok(), "{statement}: {result:?}");
     }
-    // A link under way too; but from 16 on core lets one transaction at a time change who is in azure_ad_user.
+    // An uncommitted link too. But from 16 on PostgreSQL lets only one transaction at a time change
+    // the members of azure_ad_user.
     let mut linking = cluster.superuser();
     if cluster.major() < 16 {
         for statement in
@@ -131,7 +133,8 @@ fn nobody_keeps_himself_from_being_unlinked() {
         let result = client.query(statement);
         assert!(result.is_ok(), "{statement}: {result:?}");
     }
-    // The row of its settings is one that core waits for; ending the session that holds it is what ends that.
+    // PostgreSQL waits for the row of the role's settings. Ending the session that locks it ends
+    // the wait.
     let blocked =
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'ALTER ROLE evil%'";
     cluster.sql(blocked);

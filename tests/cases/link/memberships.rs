@@ -53,7 +53,7 @@ fn taking_options_away_completes_no_link() {
     tamper(&cluster, "DELETE FROM pg_auth_members WHERE member = 'ann'::regrole");
     let before = RoleState::of(&cluster, "ann");
     cluster.sql("CREATE ROLE local LOGIN CREATEROLE PASSWORD 'secret'");
-    // Whether core lets it through does not matter.
+    // Whether PostgreSQL accepts it does not matter.
     let statement = "REVOKE ADMIN OPTION FOR azure_ad_user FROM ann";
     let _ = cluster.session("local", "secret").query(statement);
     let _ = cluster.sql_as("postgres", &format!("SET ROLE admin; {statement}"));

@@ -12,7 +12,7 @@ use serde_json::json;
 
 const OTHER_PERSON: &str = "22222222-aaaa-bbbb-cccc-000000000088";
 
-/// Takes tokens back, and leaves it to somebody to say whether that is so.
+/// Revokes tokens in a transaction that is prepared and decided later.
 fn prepare(cluster: &Cluster, call: &str) {
     let mut client = cluster.superuser();
     for step in ["BEGIN", &format!("SELECT azure_ad_auth.{call}"), "PREPARE TRANSACTION 'later'"] {
@@ -23,7 +23,7 @@ fn prepare(cluster: &Cluster, call: &str) {
 #[test]
 fn tokens_count_until_what_takes_them_back_is_committed() {
     let (cluster, _provider) =
-        Scene::new().settings(&format!("{SKEW}\nmax_prepared_transactions = 1")).start();
+        Scene::new().settings(format!("{SKEW}\nmax_prepared_transactions = 1")).start();
     for (role, object, call) in [
         ("ann", PERSON, "revoke_tokens('ann')".to_owned()),
         ("bob", OTHER_PERSON, format!("revoke_principal('{OTHER_PERSON}')")),
@@ -34,7 +34,7 @@ fn tokens_count_until_what_takes_them_back_is_committed() {
         for decision in ["ROLLBACK", "COMMIT"] {
             prepare(&cluster, &call);
             sessions.push(cluster.session(role, &KEY.token(&claims)));
-            // Longer than a session stays that is to end.
+            // Longer than it takes to end a session.
             cluster.sql("SELECT pg_sleep(2.5)");
             for session in &mut sessions {
                 assert_eq!(value(session, "SELECT 1"), "1", "before {decision}: {call}");

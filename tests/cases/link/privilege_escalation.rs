@@ -1,5 +1,5 @@
-//! Attempts to make the guard ineffective: by a chain of roles, by the privileges of an administrator, or
-//! by changes of the catalogs.
+//! Attempts to make the guard ineffective: by a chain of roles, by the privileges of an
+//! administrator, or by changes of the catalogs.
 
 use testbed::client::{RawClient, ServerError};
 use testbed::issuer::{APPLICATION, GROUP, PERSON, TENANT};
@@ -41,7 +41,7 @@ fn a_linked_role_reaches_nobody_who_could_lift_its_guard() {
     refused("CREATE ROLE wheel IN ROLE holder ADMIN team", "holder");
     refused("GRANT holder TO azure_ad_user", "holder");
     refused("ALTER GROUP holder ADD USER ann", "holder");
-    // What can be revoked is the last step there.
+    // The hint revokes the last grant of the chain.
     let output = cluster.sql_as("postgres", "GRANT holder TO team");
     assert!(output.stderr.contains("HINT:  REVOKE team FROM ann;"), "{}", output.stderr);
     let output = cluster.sql_as("postgres", "GRANT holder TO ann");
@@ -50,7 +50,7 @@ fn a_linked_role_reaches_nobody_who_could_lift_its_guard() {
         "{}",
         output.stderr
     );
-    // Others may, and one who may cannot be linked.
+    // Roles that are not linked may have it, and cannot be linked then.
     cluster.sql("GRANT postgres, holder TO local");
     let output = cluster.sql_as(
         "postgres",
@@ -93,7 +93,7 @@ fn statements_about_other_roles_wait_for_nobody() {
     for statement in ["GRANT c TO x", "GRANT d TO y", "DROP ROLE c"] {
         run(&mut second, statement);
     }
-    // Nor does linking, whatever was granted to the two roles.
+    // Linking does not revoke it either, whatever was granted to the two marker roles.
     run(&mut second, &format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')"));
     run(&mut first, "COMMIT");
 }
@@ -161,7 +161,7 @@ fn the_two_roles_are_looked_at_whenever_a_role_is_linked() {
     let (cluster, _provider) = Scene::new().start();
     cluster.sql("DROP ROLE admin");
     let set = format!("SELECT azure_ad_auth.set_admin('admin', '{ADMIN}')");
-    // While nobody is linked they are as any role.
+    // While no role is linked, the two are ordinary roles.
     cluster.sql("ALTER ROLE azure_ad_user LOGIN");
     let output = cluster.sql_as("postgres", &set);
     let message = "ERROR:  role \"azure_ad_user\" exists and is used for something else";
@@ -182,7 +182,7 @@ fn from_16_on_what_an_administrator_creates_belongs_to_all_of_them() {
         run(&mut first, "SET createrole_self_grant = 'set, inherit'");
     }
     run(&mut first, "CREATE ROLE other");
-    // Whoever it was created with stays in it.
+    // The member with which it was created stays.
     run(&mut first, "CREATE ROLE bob LOGIN");
     run(&mut first, "CREATE ROLE eve LOGIN");
     run(&mut first, "CREATE ROLE crew ROLE bob ADMIN eve");
@@ -203,7 +203,7 @@ fn from_16_on_what_an_administrator_creates_belongs_to_all_of_them() {
         run(&mut first, &format!("SELECT azure_ad_auth.drop_principal('{role}')"));
         run(&mut first, &format!("DROP ROLE {role}"));
     }
-    // Others' roles are theirs.
+    // Roles of others are not granted.
     cluster.sql("CREATE ROLE creator CREATEROLE; SET ROLE creator; CREATE ROLE theirs");
     let foreign = "SELECT count(*) FROM pg_auth_members WHERE roleid = 'theirs'::regrole AND member = 'azure_ad_admin'::regrole";
     assert_eq!(cluster.sql(foreign), "0");
@@ -233,7 +233,7 @@ fn before_16_an_administrator_gives_no_more_than_he_holds() {
     ] {
         let fault = error(&mut admin, statement);
         assert_eq!(fault.sqlstate, "42501", "{statement}: {fault:?}");
-        // From 16 on core refuses it by itself, for want of the ADMIN option.
+        // From 16 on PostgreSQL itself refuses it, because the ADMIN option is missing.
         assert!(since_16 || fault.detail.as_deref() == Some(detail), "{statement}: {fault:?}");
     }
     if !since_16 {
@@ -252,7 +252,7 @@ fn before_16_an_administrator_gives_no_more_than_he_holds() {
 fn a_chain_of_roles_gives_an_administrator_no_more_than_he_holds() {
     let (cluster, _provider) = Scene::new().start();
     if cluster.major() < 16 {
-        // Before, whoever is a member of a role holds all that it holds: there is no such chain.
+        // Before 16 a member has all privileges of the role, so there is no such chain.
         cluster.sql("CREATE ROLE q; CREATE ROLE p IN ROLE q; GRANT p TO admin");
         assert_eq!(cluster.sql("SELECT pg_has_role('admin', 'q', 'USAGE')"), "t");
         return;

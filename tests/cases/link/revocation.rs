@@ -23,14 +23,14 @@ fn tokens_of_a_role_are_taken_back_and_its_sessions_end() {
         let mut of_newer = cluster.session("ann", &KEY.token(&issued(user_v1(unix_now()), 60)));
         assert_eq!(value(&mut of_newer, "SELECT 1"), "1");
         let mut bob = cluster.session("bob", &KEY.token(&issued(user_v1(unix_now()), 600)));
-        // What is rolled back has never been.
+        // A revocation that is rolled back has no effect.
         let mut undecided = cluster.superuser();
         for step in ["BEGIN", "SELECT azure_ad_auth.revoke_tokens('ann')", "ROLLBACK"] {
             assert!(undecided.query(step).is_ok(), "{step}");
         }
         cluster.sql("SELECT pg_sleep(1.5)");
         assert_eq!(value(&mut of_old, "SELECT 1"), "1");
-        // A time: only what was issued before.
+        // With a time: only tokens issued before it.
         let mark = cluster.log_mark();
         cluster.sql("SELECT azure_ad_auth.revoke_tokens('ann', now() - interval '5 min')");
         assert_eq!(end_of(&mut of_old), TERMINATED);
@@ -38,7 +38,7 @@ fn tokens_of_a_role_are_taken_back_and_its_sessions_end() {
         assert_eq!(value(&mut of_newer, "SELECT 1"), "1");
         revoked(&cluster, "ann", &old);
         admitted(&cluster, "ann", &newer);
-        // Now; and nobody can take that back.
+        // Now, which cannot be undone.
         cluster.sql("SELECT azure_ad_auth.revoke_tokens('ann')");
         assert_eq!(end_of(&mut of_newer), TERMINATED);
         cluster.sql("SELECT azure_ad_auth.revoke_tokens('ann', now() - interval '1 day')");
@@ -63,7 +63,7 @@ fn a_person_is_out_everywhere() {
         let mut own: Vec<RawClient> =
             ["ann", "other_ann", "readers"].map(|role| cluster.session(role, &valid_token())).into();
         let mut colleague = cluster.session("readers", &KEY.token(&other));
-        // After a first statement, which is where the seal would have a say.
+        // After a first statement, so that it is not the seal that ends the session.
         for session in &mut own {
             assert_eq!(value(session, "SELECT 1"), "1");
         }
@@ -74,10 +74,10 @@ fn a_person_is_out_everywhere() {
         for role in ["ann", "other_ann", "readers"] {
             revoked(&cluster, role, &valid_token());
         }
-        // Who is in the group too has nothing to do with it.
+        // Other members of the group are not affected.
         assert_eq!(value(&mut colleague, "SELECT 1"), "1");
         admitted(&cluster, "readers", &KEY.token(&other));
-        // Who is still linked, or still in the group, comes back with a new token.
+        // A person who is still linked, or still in the group, can log in with a new token.
         for role in ["ann", "readers"] {
             admitted(&cluster, role, &fresh(user_v1(unix_now())));
         }
@@ -102,7 +102,7 @@ fn a_group_is_out_and_its_members_keep_what_is_their_own() {
         revoked(&cluster, "readers", &token);
         assert_eq!(value(ann, "SELECT 1"), "1");
         admitted(&cluster, "ann", &token);
-        // As long as it is.
+        // As long as the group is revoked.
         cluster.sql("SELECT azure_ad_auth.drop_principal('ann')");
         assert_eq!(end_of(ann), TERMINATED);
         let Outcome::Refused(error) = cluster.login("ann", &fresh(user_v1(unix_now()))) else {
@@ -125,7 +125,8 @@ fn an_application_is_out_by_either_of_its_ids() {
     }
 }
 
-/// A label without an object, as in a dump of Azure's, is completed by the one of its second provider.
+/// A label without an object, as in a dump from Azure, is completed by the label of the second
+/// provider.
 #[test]
 fn what_is_unlinked_stays_so_though_there_is_a_second_label() {
     let (cluster, _provider) = Scene::new().settings(SKEW).start();
@@ -142,7 +143,7 @@ fn what_is_unlinked_stays_so_though_there_is_a_second_label() {
         cluster.sql("SELECT azure_ad_auth.revoke_tokens('ann')");
         cluster.sql("SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL");
         assert_eq!(cluster.sql(linked), "0", "{own}");
-        // And linked anew it remembers.
+        // After linking anew the revocation still holds.
         let label = "SELECT provider = 'pgaadauth-int' AND label LIKE 'not_before=%' FROM pg_shseclabel WHERE objoid = 'ann'::regrole";
         assert_eq!(cluster.sql(label), "t");
         cluster.sql("DROP ROLE ann");
@@ -173,7 +174,7 @@ fn a_session_without_a_statement_yet_is_caught_by_the_seal() {
     let (cluster, _provider) = Scene::new().settings(NO_REAPER).start();
     link(&cluster, "ann", PERSON, "user");
     let mut ann = cluster.session("ann", &valid_token());
-    // Behind everyone's back, so that nobody is told.
+    // Directly in the catalog, so that no other process is notified.
     let (label, seconds) = (format!("aadauth,oid={PERSON},type=user,tenant_id={TENANT}"), unix_now());
     tamper(
         &cluster,
@@ -196,7 +197,8 @@ fn a_revoked_group_lets_nobody_in_with_an_older_token() {
     assert_eq!(cluster.sql(&format!("SELECT azure_ad_auth.revoke_principal('{GROUP}')")), "1");
     assert_eq!(end_of(&mut reader), TERMINATED);
     revoked(&cluster, "readers", &token);
-    // The person's own role is the person's; and a group takes no place among those who are out everywhere.
+    // The person's own role is not affected, and a group takes no place among the ids that are
+    // revoked everywhere.
     admitted(&cluster, "ann", &token);
     assert_eq!(
         cluster.sql("SELECT count(*) FROM pg_shseclabel WHERE objoid = 'azure_ad_user'::regrole"),

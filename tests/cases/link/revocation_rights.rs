@@ -24,11 +24,11 @@ fn who_may_take_tokens_back() {
         assert!(output.stderr.contains("HINT:  Microsoft Entra may date a token back"), "{}", output.stderr);
         let output = cluster.psql("ann", &fresh(user_v1(unix_now())), &call);
         assert!(output.stderr.contains("permission denied for function"), "{}", output.stderr);
-        // Not with a password, whatever the role is a member of.
+        // Not in a session with a password, whatever the role is a member of.
         let output = cluster.sql_as("postgres", &format!("SET SESSION AUTHORIZATION admin; {call}"));
         assert!(!output.success && output.stderr.contains("permission denied"), "{}", output.stderr);
     }
-    // Nor another administrator's.
+    // Nor the tokens of another administrator.
     let output = cluster.psql("admin", &admin, "SELECT azure_ad_auth.revoke_tokens('admin')");
     assert!(output.stderr.contains("permission denied to change the link of role"), "{}", output.stderr);
     for (call, error) in [
@@ -115,7 +115,7 @@ fn a_label_written_by_a_statement_is_heeded_too() {
         unix_now()
     ));
     assert_eq!(end_of(&mut ann), TERMINATED);
-    // One that nobody could have written lets nobody in.
+    // A label that no function could have written admits no token.
     tamper(&cluster, "UPDATE pg_shseclabel SET label = 'revoked,x' WHERE objoid = 'azure_ad_user'::regrole");
     let mark = cluster.log_mark();
     assert!(matches!(cluster.login("ann", &fresh(user_v1(unix_now()))), Outcome::Refused(_)));
@@ -140,7 +140,7 @@ fn that_nobody_knows_whose_tokens_are_revoked_is_said_once() {
     };
     cluster.sql("SECURITY LABEL FOR azure_ad_auth ON ROLE azure_ad_user IS 'revoked'");
     let mark = cluster.log_mark();
-    // A role has lost its link, which is found when the reaper looks at roles again.
+    // A role has lost its link, which the reaper notices when it next looks at roles.
     let mut look = |place: usize| {
         let role = roles[place];
         tamper(&cluster, &format!("DELETE FROM pg_shseclabel WHERE objoid = '{role}'::regrole"));
@@ -195,11 +195,11 @@ fn what_is_revoked_stays_so_when_a_role_is_linked_anew() {
             assert!(output.success && !output.stderr.contains("is not linked"), "{act}: {}", output.stderr);
             revoked(&cluster, role, &token);
         }
-        // A superuser who means it.
+        // A superuser may do so deliberately.
         cluster.sql(&format!("SECURITY LABEL FOR pgaadauth ON ROLE {role} IS '{label},not_before=0'"));
         admitted(&cluster, role, &token);
     }
-    // An administrator does not.
+    // An administrator may not.
     let admin = token_of("66666666-aaaa-bbbb-cccc-000000000006");
     let create = format!("SELECT azure_ad_auth.create_principal('bob', '{PERSON}', 'user')");
     let label = format!("SECURITY LABEL FOR pgaadauth ON ROLE bob IS 'aadauth,oid={PERSON},not_before=0'");
@@ -208,7 +208,7 @@ fn what_is_revoked_stays_so_when_a_role_is_linked_anew() {
         assert!(output.success, "{act}: {}", output.stderr);
     }
     revoked(&cluster, "bob", &token);
-    // Of an unlinked role nothing is left that would make it one of ours.
+    // An unlinked role has no label left that would link it.
     cluster.sql("SELECT azure_ad_auth.revoke_tokens('ann'); SELECT azure_ad_auth.drop_principal('ann')");
     assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.principals WHERE role_name = 'ann'"), "0");
     cluster.sql("ALTER ROLE ann PASSWORD 'x'; DROP ROLE ann");

@@ -10,14 +10,14 @@ use testbed::waits::eventually;
 use crate::common::login::{token_of, valid_token};
 use crate::common::statements::{link, tamper};
 
-/// What would take the label along, or move it.
+/// Statements that would remove the label, or move it to another name.
 const LOSSES: [&str; 3] = [
     "DROP ROLE azure_ad_admin, azure_ad_user",
     "DROP ROLE azure_ad_user",
     "ALTER ROLE azure_ad_user RENAME TO something_else",
 ];
 
-/// The way back, as whoever lost the role would go it.
+/// Links everything anew, as after the loss of the role.
 fn link_anew(cluster: &Cluster) {
     cluster.sql("CREATE EXTENSION IF NOT EXISTS azure_ad_auth; SELECT azure_ad_auth.repair()");
     cluster.sql(&format!("SELECT azure_ad_auth.set_admin('admin', '{ADMIN}')"));
@@ -27,7 +27,7 @@ fn link_anew(cluster: &Cluster) {
 fn unlink_all(cluster: &Cluster) {
     cluster.sql("SELECT azure_ad_auth.remove_admin()");
     cluster.sql("SELECT azure_ad_auth.drop_principal(role_name) FROM azure_ad_auth.principals");
-    // Whose privileges would keep the two roles.
+    // The privileges of the extension would prevent dropping the two roles.
     cluster.sql("DROP EXTENSION azure_ad_auth");
 }
 
@@ -59,7 +59,7 @@ fn azure_ad_user_stays_while_tokens_are_revoked() {
     }
     link_anew(&cluster);
     assert!(is_out(&cluster, &token), "the revocation is forgotten");
-    // Nobody knows what such a label says, so it is not given up either.
+    // A label that cannot be read may contain revocations, so it is kept too.
     unlink_all(&cluster);
     tamper(&cluster, "UPDATE pg_shseclabel SET label = 'revoked,x' WHERE objoid = 'azure_ad_user'::regrole");
     assert!(!cluster.sql_as("postgres", LOSSES[1]).success);

@@ -1,5 +1,5 @@
-//! The two labels of a role: the one that a statement writes stays as it is written; what the library
-//! finds out is in the other.
+//! The two labels of a role: the one that a statement writes stays as it is written; what the
+//! library finds out is in the other.
 
 use testbed::cluster::Cluster;
 use testbed::expect::{Refusal, admitted, refused};
@@ -12,7 +12,7 @@ use crate::common::revocation::revoked;
 use crate::common::role_state::{RoleState, labels};
 use crate::common::statements::{SECOND_ADMIN, link};
 
-/// A label by the statement that tools use.
+/// Sets a label by the statement that tools use.
 fn label(cluster: &Cluster, provider: &str, role: &str, text: &str) {
     cluster.sql(&format!("SECURITY LABEL FOR \"{provider}\" ON ROLE {role} IS '{text}'"));
 }
@@ -29,7 +29,7 @@ fn internal(cluster: &Cluster, role: &str) -> String {
     ))
 }
 
-/// As Terraform does: it writes a label, reads it back, and plans a change wherever the two differ.
+/// As Terraform does: it writes a label, reads it back, and plans a change if the two differ.
 #[test]
 fn a_label_is_read_back_as_it_was_written() {
     let (cluster, _provider) = Scene::new().settings("azure_ad_auth.clock_skew = 0").start();
@@ -51,7 +51,7 @@ fn a_label_is_read_back_as_it_was_written() {
         cluster.sql("SELECT azure_ad_auth.revoke_tokens('ann')");
         check("revoked");
         revoked(&cluster, "ann", &token);
-        // Written again, as after a change somewhere else.
+        // The label is written again, as after a change elsewhere.
         label(&cluster, "pgaadauth", "ann", &text);
         revoked(&cluster, "ann", &token);
         cluster.sql("SELECT azure_ad_auth.repair(); GRANT azure_ad_user TO ann");
@@ -134,7 +134,8 @@ fn labels_as_a_live_flexible_server_has_them_are_read_and_kept() {
             format!("SELECT object_id, is_admin FROM azure_ad_auth.principals WHERE role_name = '{role}'");
         assert_eq!(cluster.sql(&row), format!("{object}|{}", if is_admin { "t" } else { "f" }));
         admitted(&cluster, role, &token_of(object));
-        // What it holds beyond what is written here stays. The leeway of clocks is 60 s.
+        // What the label contains beyond what is written here stays. The default clock skew is 60
+        // s.
         cluster.sql(&format!("SELECT azure_ad_auth.revoke_tokens('{role}', to_timestamp(7))"));
         assert_eq!(internal(&cluster, role), format!("{text},not_before=67"));
     }
@@ -183,7 +184,7 @@ fn nobody_but_a_superuser_takes_a_revocation_back_by_either_label() {
         assert!(result.is_ok(), "{statement}: {result:?}");
         revoked(&cluster, "ann", &token);
     }
-    // Nor does a dump that is restored, in whichever order its labels come.
+    // Restoring a dump does not undo it either, in whichever order its labels come.
     for order in [["pgaadauth-int", "pgaadauth"], ["pgaadauth", "pgaadauth-int"]] {
         cluster.sql("CREATE ROLE bob LOGIN");
         for provider in order {
@@ -194,7 +195,7 @@ fn nobody_but_a_superuser_takes_a_revocation_back_by_either_label() {
             label(&cluster, provider, "bob", &text);
         }
         revoked(&cluster, "bob", &token);
-        // A superuser who means it.
+        // A superuser may do so deliberately.
         label(&cluster, "pgaadauth", "bob", &format!("aadauth,oid={PERSON},not_before=0"));
         admitted(&cluster, "bob", &token);
         cluster.sql("DROP ROLE bob");
@@ -213,11 +214,11 @@ fn what_was_found_out_about_another_object_goes_with_the_link() {
         format!("pgaadauth: aadauth,oid={PERSON}; pgaadauth-int: tenant_id={TENANT}")
     );
     admitted(&cluster, "ann", &token_of(PERSON));
-    // What is said of the new object before stays, as a guide for Azure has it.
+    // What is known of the new object already stays, as in a guide for Azure.
     label(&cluster, "pgaadauth-int", "ann", &format!("type=user,oid={APPLICATION},tenant_id={TENANT}"));
     label(&cluster, "pgaadauth", "ann", &format!("aadauth,oid={APPLICATION}"));
     assert_eq!(internal(&cluster, "ann"), format!("type=user,oid={APPLICATION},tenant_id={TENANT}"));
-    // A function leaves one complete label.
+    // A function writes one complete label.
     link(&cluster, "bob", PERSON, "user");
     assert_eq!(
         labels(&cluster, "bob"),
@@ -225,8 +226,8 @@ fn what_was_found_out_about_another_object_goes_with_the_link() {
     );
 }
 
-/// A time with many zeros before it makes a label as long as one may be. What is found out is added to it, and what is too long
-/// is read by nobody.
+/// A time with many leading zeros makes a label as long as possible. The library appends to it, and
+/// a label that is too long cannot be read.
 #[test]
 fn no_label_of_an_administrators_is_so_long_that_revoked_tokens_are_forgotten() {
     let (cluster, _provider) = Scene::new().settings("azure_ad_auth.clock_skew = 0").start();

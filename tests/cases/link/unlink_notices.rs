@@ -1,5 +1,6 @@
-//! A role that is unlinked leaves `+azure_ad_user` and no other list of pg_hba.conf. A notice names the
-//! `trust` lines by which everyone gets in as that role from then on. It never prevents the unlinking.
+//! A role that is unlinked leaves `+azure_ad_user` and no other list of pg_hba.conf. A notice names
+//! the `trust` lines by which everyone gets in as that role from then on. It never prevents the
+//! unlinking.
 
 use std::fs;
 
@@ -11,7 +12,7 @@ use testbed::scene::{KEY, Scene};
 use crate::common::hba::{TESTS_LINE, write_hba};
 use crate::common::statements::link;
 
-/// Runs a statement of the superuser's; what it was told besides.
+/// Runs a statement as the superuser. Returns its notices.
 fn told(cluster: &Cluster, statement: &str) -> String {
     let output = cluster.sql_as("postgres", statement);
     assert!(output.success, "{statement}: {}", output.stderr);
@@ -52,7 +53,7 @@ fn whoever_unlinks_a_role_is_told_of_trust_lines_for_it() {
         ] {
             assert!(told.contains(&expected), "{statement}: {told}");
         }
-        // It is true, and the hint ends it.
+        // The notice is true, and following the hint ends it.
         assert!(cluster.sql_as("postgres", &format!("SET ROLE \"{role}\"")).success);
         let connect = |user: &str| {
             let mut client = cluster.socket_client();
@@ -105,13 +106,13 @@ fn lines_match_as_the_server_matches_them() {
         let found = told.split("DETAIL:  It is ").nth(1).and_then(|rest| rest.split(". That is").next());
         assert_eq!(found, expected, "{lines}: {told}");
     }
-    // What the same statement takes away does not count.
+    // A membership that the same statement revokes does not count.
     write_hba(&cluster, "local all +readers trust");
     link(&cluster, "ann", PERSON, "user");
     cluster.sql("GRANT readers TO ann");
     let told_of = told(&cluster, "REVOKE azure_ad_user, readers FROM ann");
     assert!(!told_of.contains("WARNING"), "{told_of}");
-    // Nobody logs in as a role without LOGIN.
+    // A role without LOGIN cannot log in.
     write_hba(&cluster, "local all all trust");
     link(&cluster, "ann", PERSON, "user");
     cluster.sql("ALTER ROLE ann NOLOGIN");
@@ -144,7 +145,7 @@ fn a_file_that_cannot_be_searched_keeps_no_role_linked() {
         }
         fs::rename(&aside, &file).expect("the file in its place");
     }
-    // What the server cannot read either, or reads in another encoding than this database's.
+    // A file that the server cannot read either, or that is in another encoding than the database.
     for line in [
         &b"local all \"/^(\" trust"[..],
         b"local all \"/^\xFF\" trust",

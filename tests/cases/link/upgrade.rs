@@ -17,7 +17,7 @@ use crate::common::dumps::{FACTS, server_without_extension};
 use crate::common::login::{token_of, valid_token};
 use crate::common::statements::tamper;
 
-/// A new server that does not preload the library is said to be unfit before anything is done.
+/// Expects `pg_upgrade --check` to name the library if the new server does not preload it.
 fn check_wants_the_library(new: &Cluster, upgrade: &impl Fn(&[&str]) -> (bool, String)) {
     let configuration = new.data().join("postgresql.conf");
     let whole = fs::read_to_string(&configuration).expect("postgresql.conf");
@@ -39,7 +39,7 @@ fn check_wants_the_library(new: &Cluster, upgrade: &impl Fn(&[&str]) -> (bool, S
     assert!(fits, "{said}");
 }
 
-/// What check_configuration() leaves to repair().
+/// The findings of check_configuration() that repair() removes.
 const TO_REPAIR: &str = "SELECT level || ' ' || message FROM azure_ad_auth.check_configuration() \
     WHERE topic = 'roles' AND what_to_do LIKE '%repair()%' ORDER BY message";
 
@@ -63,7 +63,7 @@ fn pg_upgrade_keeps_everything() {
     drop(admin);
     old.sql("ALTER ROLE ann IN DATABASE postgres SET work_mem = '1MB'; CREATE TABLE hers (); ALTER TABLE hers OWNER TO ann");
     let facts = old.sql(FACTS);
-    // One has a guard of the first kind, with a copy of what the server had then.
+    // One role has a guard of the first kind, with a copy of the server's setting of that time.
     tamper(
         &old,
         "UPDATE pg_db_role_setting SET setconfig = '{\"session_preload_libraries=azure_ad_auth, auto_explain\"}' \
@@ -75,7 +75,8 @@ fn pg_upgrade_keeps_everything() {
     new.stop("fast");
     let (before, after) = (old.installation().clone(), new.installation().clone());
     if before.major < 18 && after.major >= 18 {
-        // From 18 on initdb turns them on, and pg_upgrade wants both alike.
+        // From 18 on initdb enables checksums, and pg_upgrade requires both servers to have the
+        // same.
         let mut checksums = before.command("pg_checksums");
         let output = checksums.arg("--enable").arg("-D").arg(old.data()).output().expect("pg_checksums");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -97,9 +98,9 @@ fn pg_upgrade_keeps_everything() {
     file.write_all(b"session_preload_libraries = 'auto_explain'\n").expect("written");
     new.start();
     new.await_keys();
-    // What administrators made before 16 is handed over to them.
+    // Roles that administrators created before 16 are granted to them.
     let marked = before.major < 16 && after.major >= 16;
-    // Both are named before they are done.
+    // Both repairs are announced before they are made.
     let to_do = || new.sql(TO_REPAIR);
     let mut expected = vec![OLD_GUARD_OF_ROBOT.to_owned()];
     if marked {

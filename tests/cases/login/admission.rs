@@ -39,7 +39,8 @@ fn users_groups_and_applications_with_tokens_of_both_versions() {
     });
 }
 
-/// Has the provider publish its key as one of another issuer, and waits until it has been fetched.
+/// Has the provider publish its key as a key of another issuer, and waits until it has been
+/// fetched.
 fn publish_key_of(issuer: &str, cluster: &Cluster, provider: &Provider) {
     let document = json!({ "keys": [with(KEY.jwk(), "issuer", json!(issuer))] });
     provider.behave(Behavior::Body(document.to_string()));
@@ -118,7 +119,8 @@ fn clock_edges_one_second_either_side() {
         Outcome::Refused(error) => assert_eq!(error.message, message),
         other => panic!("{other:?}"),
     };
-    // A second may pass between making a token and judging it: the near side has one to spare, the far side none.
+    // A second may pass between signing a token and verifying it, so the accepted side allows for
+    // one second more.
     assert_eq!(outcome("exp", -28), Outcome::Ready);
     is_refused(outcome("exp", -30), "the access token has expired");
     assert_eq!(outcome("nbf", 30), Outcome::Ready);
@@ -135,7 +137,7 @@ fn the_longest_token_a_message_can_hold() {
         admitted(&cluster, "ann", &KEY.token_of_length(&claims, most));
         let longer = KEY.token_of_length(&claims, most + 1);
         if door != Door::Password {
-            // Core does not read it, and says what it says of any failure, or nothing.
+            // PostgreSQL does not read it, and answers as to any failure, or not at all.
             match cluster.login("ann", &longer) {
                 Outcome::HungUp => {}
                 Outcome::Refused(error) if door == Door::OAuth => {

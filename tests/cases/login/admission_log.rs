@@ -41,7 +41,8 @@ fn a3_a_role_that_inherits_gets_in_by_a_password_with_a_warning() {
             OR roleid = 'azure_ad_admin'::regrole LIMIT 1",
     );
     let mark = cluster.log_mark();
-    // The role matches the door's line first; a server that has passwords before it lets it in.
+    // With the usual file the role matches the door's line first. With a password line before it,
+    // it is admitted.
     std::fs::write(
         cluster.data().join("pg_hba.conf"),
         "local all postgres trust\nhost all all 127.0.0.1/32 password\n",
@@ -120,7 +121,7 @@ fn the_log_lines_of_applications_and_groups() {
 
 #[test]
 fn a_role_name_cannot_forge_a_line_of_the_log() {
-    // Core itself would put the name, as it is, into the prefix of each line.
+    // PostgreSQL itself puts the unescaped name into the prefix of each line.
     at_every_door("log_line_prefix = '%m [%p] '", |door, cluster, _provider| {
         let forged = "LOG:  azure_ad_auth: accepted role=admin";
         let role = format!("ann\n{forged}");
@@ -151,7 +152,7 @@ fn the_identity_of_a_session_is_the_object() {
         let mut client = cluster.client();
         assert_eq!(client.login(&[("user", "dbas"), ("database", "postgres")], &token), Outcome::Ready);
         if cluster.major() >= 16 {
-            // A member of a group is known by his own object id, not by the group's.
+            // The identity of a member of a group is the member's own object id.
             let identity = format!("{}:{PERSON}", door.method());
             assert_eq!(client.query("SELECT system_user").as_deref(), Ok(&[Some(identity)][..]));
         } else {

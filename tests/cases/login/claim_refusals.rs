@@ -289,7 +289,8 @@ fn oid_mismatch() {
         let message = "Azure AD authentication failed for role \"ann\"";
         let expected = format!("expected={PERSON}");
         let found = format!("found={APPLICATION}");
-        // The same name, another object: a person recreated, or somebody who calls himself so.
+        // The same name with another object id: a person who was created anew, or another person of
+        // that name.
         let token = KEY.token(&with(user_v1(unix_now()), "oid", json!(APPLICATION)));
         refused(
             &cluster,

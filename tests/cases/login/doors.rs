@@ -14,7 +14,7 @@ use crate::common::doors::{at_every_door, flow_library};
 use crate::common::login::valid_token;
 use crate::common::statements::link;
 
-/// Cases for a door run where it is there; so it must not be missing unnoticed.
+/// Tests of a door are skipped where it does not exist, so a missing door must be noticed here.
 #[test]
 fn an_installation_has_the_doors_it_must_have() {
     let installation = &Template::shared().installation;
@@ -39,7 +39,7 @@ fn without_its_file_the_library_opens_no_door() {
         let token = valid_token();
         assert_eq!(cluster.login("ann", &token), Outcome::Ready);
         cluster.stop("fast");
-        // Where the server looks, and where the service points.
+        // The library is gone from the server's path and from that of the service.
         let settings = "dynamic_library_path = '/nowhere'".to_owned();
         let service = Service::new(&pam::lines_of("/nowhere/azure_ad_auth.so"));
         let hba = Door::hba(&door.clause(service.name()));

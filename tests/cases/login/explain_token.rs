@@ -16,13 +16,13 @@ use crate::common::explain::{EXPLAIN_TOKEN, code_of, explain, explain_as};
 use crate::common::login::{token_of, valid_token};
 use crate::common::statements::{denied, link, tamper};
 
-/// A row.
+/// Returns the row of a step.
 fn row<'r>(rows: &'r [String], step: &str) -> &'r str {
     let opening = format!("{step}|");
     rows.iter().find(|row| row.starts_with(&opening)).unwrap_or_else(|| panic!("no {step}: {rows:#?}"))
 }
 
-/// The code that a login gets.
+/// Returns the code that a login gets.
 fn login(cluster: &Cluster, role: &str, token: &str) -> String {
     const OPENING: &str = "azure_ad_auth: refused code=";
     let mark = cluster.log_mark();
@@ -40,7 +40,7 @@ fn login(cluster: &Cluster, role: &str, token: &str) -> String {
     }
 }
 
-/// Expects a login and an explanation to come to the same.
+/// Expects a login and an explanation to have the same result.
 fn agrees(cluster: &Cluster, role: &str, token: &str, expected: &str) {
     let rows = explain(cluster, Some(role), token);
     assert_eq!(code_of(&rows), expected, "{role}: {rows:#?}");
@@ -117,20 +117,20 @@ fn it_says_of_a_role_what_a_login_gets() {
         link(&cluster, "ann", PERSON, "user");
         let good = valid_token();
         tamper(&cluster, "UPDATE pg_authid SET rolreplication = true WHERE rolname = 'ann'");
-        // Before the token is even looked at.
+        // Before the token is examined.
         agrees(&cluster, "ann", "password", "privileged_role");
         tamper(&cluster, "UPDATE pg_authid SET rolreplication = false WHERE rolname = 'ann'");
         cluster.sql("ALTER ROLE ann NOLOGIN");
         agrees(&cluster, "ann", &good, "nologin");
         cluster.sql("ALTER ROLE ann LOGIN");
         tamper(&cluster, "UPDATE pg_authid SET rolcanlogin = true WHERE rolname = 'azure_ad_user'");
-        // No member of itself, and so no Azure AD role to pg_hba.conf, which has other lines for it.
+        // The role is not a member of itself, so other lines of pg_hba.conf match it.
         let rows = explain(&cluster, Some("azure_ad_user"), &good);
         assert_eq!(code_of(&rows), "not_linked", "{rows:#?}");
         tamper(&cluster, "UPDATE pg_authid SET rolcanlogin = false WHERE rolname = 'azure_ad_user'");
         cluster.sql("SELECT azure_ad_auth.revoke_tokens('ann')");
         agrees(&cluster, "ann", &good, "token_revoked");
-        // Tokens count again from the leeway of clocks on.
+        // Tokens are accepted again once the clock skew has passed.
         cluster.sql("SELECT pg_sleep(1.1)");
         let fresh = user("iat", json!(unix_now() + 60));
         agrees(&cluster, "ann", &fresh, "admitted");
@@ -142,7 +142,7 @@ fn it_says_of_a_role_what_a_login_gets() {
         tamper(&cluster, "DELETE FROM pg_shseclabel WHERE objoid = 'ann'::regrole");
         agrees(&cluster, "ann", &fresh, "not_linked");
         agrees(&cluster, "ann", "password", "invalid_format");
-        // Whom pg_hba.conf sends to other methods: what our doors would say.
+        // If pg_hba.conf has another method for a role, the explanation is that of the doors.
         cluster.sql("CREATE ROLE local LOGIN");
         for (role, found) in [("local", "not an Azure AD role"), ("nobody", "no role of this name")] {
             let rows = explain(&cluster, Some(role), &fresh);
@@ -238,7 +238,7 @@ fn it_fetches_nothing_waits_for_nothing_and_counts_nothing() {
         );
         assert_eq!(code_of(&rows), "unknown_key");
     }
-    // Waits would be among the statistics.
+    // The statistics would show a wait.
     assert_eq!((cluster.sql(status), cluster.sql(counted), provider.requests()), before);
     let log = cluster.log_since(mark);
     assert!(!log.contains("azure_ad_auth: "), "{log}");
@@ -258,7 +258,7 @@ fn nobody_learns_the_token_from_it() {
             for role in [None, Some("ann"), Some("nobody")] {
                 said.extend(explain_as(&mut client, role, token));
             }
-            // Errors that have the call at hand.
+            // Errors whose context contains the call.
             for role in ["", &"x".repeat(64)] {
                 let error = client.query_bound(EXPLAIN_TOKEN, &[token, role]).expect_err(role);
                 said.push(format!("{error:?}"));
@@ -289,7 +289,7 @@ fn administrators_may_call_it_in_sessions_with_a_token() {
     link(&cluster, "ann", PERSON, "user");
     let token = token_of(PERSON);
     let mut admin = cluster.session("admin", &token_of(ADMIN));
-    // Not his to set; this server logs nothing of it for the test's sake.
+    // The role may not set this; the test turns it off for the server.
     cluster.set("log_parameter_max_length", "0");
     let rows = explain_as(&mut admin, Some("ann"), &token);
     assert_eq!(code_of(&rows), "admitted");

@@ -1,8 +1,8 @@
-//! Every path of the hook as the first connection of a server: after a start, after a crash, with cold
-//! caches.
+//! Every path of the hook as the first connection of a server: after a start, after a crash, with
+//! cold caches.
 //!
-//! What works with warm caches may fail before a database is selected: that broke Azure's own service
-//! on PostgreSQL 18.
+//! What works with warm caches may fail before a database is selected: that broke Azure's own
+//! service on PostgreSQL 18.
 
 use std::fs;
 
@@ -94,9 +94,9 @@ fn refused(outcome: Outcome, message: &str) {
     }
 }
 
-/// A server on which every path can be taken.
+/// Starts a server on which every path can be taken.
 fn crossroads() -> (Cluster, Provider) {
-    // pg_ctl asks whether the server is up by a connection that is never authenticated.
+    // pg_ctl tests whether the server runs by a connection that is never authenticated.
     let hba = "local all postgres trust\nlocal all ann,heir peer map=anyone\nlocal all +azure_ad_user trust\n\
                host all +azure_ad_user 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 password\n";
     let (cluster, provider) = Scene::new().hba(hba).start();
@@ -119,7 +119,7 @@ fn crossroads() -> (Cluster, Provider) {
     };
     let member = format!("{oid}'ann'::regrole, 'heir'::regrole, 10, false{options}");
     tamper(&cluster, &format!("INSERT INTO pg_auth_members SELECT {member}"));
-    // As in a dump of Azure's: two labels to read.
+    // As in a dump from Azure: two labels.
     cluster.sql("CREATE ROLE azure LOGIN; SECURITY LABEL FOR pgaadauth ON ROLE azure IS 'aadauth'");
     let label = format!("type=user,oid={PERSON},tenant_id={TENANT}");
     cluster.sql(&format!("SECURITY LABEL FOR \"pgaadauth-int\" ON ROLE azure IS '{label}'"));
@@ -135,7 +135,7 @@ fn every_path_as_the_first_connection() {
 #[test]
 fn every_path_of_a_server_that_lets_nobody_in_as_the_first_connection() {
     let (cluster, provider) = crossroads();
-    // No keys from now on, none kept, and nobody waits for them.
+    // From now on there are no keys, and no login waits for any.
     provider.behave(Behavior::Status(503, ""));
     fs::remove_file(cluster.key_snapshot()).expect("a snapshot");
     cluster.set("azure_ad_auth.unknown_key_wait", "0");
@@ -218,7 +218,7 @@ fn a_start_for_pg_upgrade() {
     cluster.stop("fast");
     let mark = cluster.log_mark();
     assert!(cluster.try_start(&["-b"]), "the server starts in binary upgrade mode");
-    // What pg_upgrade restores is not judged: roles are not there yet, memberships come later.
+    // What pg_upgrade restores is not checked, because roles and memberships come later.
     cluster.sql(&format!("SECURITY LABEL FOR pgaadauth ON ROLE restored IS 'aadauth,oid={PERSON}'"));
     cluster.sql("SECURITY LABEL FOR pgaadauth ON ROLE azure_ad_user IS 'aadauth,mfa'");
     cluster.sql("GRANT ann TO local; ALTER ROLE azure_ad_user SET work_mem = '1MB'");

@@ -1,4 +1,5 @@
-//! A server that was started without the library: the `trust` line is there, and no linked role gets in.
+//! A server that was started without the library: the `trust` line is there, and no linked role
+//! gets in.
 
 use std::fs;
 
@@ -19,9 +20,10 @@ fn a_linked_role_is_shut_out() {
         .sql("CREATE ROLE odd LOGIN; ALTER ROLE odd IN DATABASE postgres SET session_preload_libraries = 'auto_explain'");
     cluster.sql("CREATE DATABASE second");
     link(&cluster, "ann", PERSON, "user");
-    // It had a row of its own for a database before it was linked; that row wins over the role's.
+    // The role had a setting for one database before it was linked, which has precedence over that
+    // for all.
     link(&cluster, "odd", PERSON, "user");
-    // And one that came later.
+    // And a setting that was added later.
     cluster.sql("ALTER ROLE ann IN DATABASE second SET session_preload_libraries = ''");
     cluster.sql("ALTER ROLE ann SET session_preload_libraries = 'auto_explain'");
     cluster.sql("ALTER ROLE admin RESET ALL");
@@ -29,7 +31,7 @@ fn a_linked_role_is_shut_out() {
     cluster.sql("ALTER ROLE ALL SET session_preload_libraries = 'auto_explain'");
     cluster.sql("ALTER ROLE ALL IN DATABASE postgres SET session_preload_libraries = 'auto_explain'");
     cluster.sql("ALTER SYSTEM SET session_preload_libraries = 'auto_explain'");
-    // A library of its name in another place is another.
+    // A library of the same name in another folder is another library.
     cluster.sql(
         "CREATE ROLE copy LOGIN; ALTER ROLE copy SET session_preload_libraries = '/nowhere/azure_ad_auth'",
     );
@@ -62,13 +64,13 @@ fn options_of_the_client_do_not_lift_the_guard() {
     let (cluster, _provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     restart_without_library(&cluster, "");
-    // PostgreSQL refuses it to whoever is no superuser.
+    // PostgreSQL refuses it unless the role is a superuser.
     for option in ["-c session_preload_libraries=", "-csession_preload_libraries=auto_explain"] {
         let error = login_error(&cluster, "ann", &[("options", option)]);
         assert_eq!(error.message, "permission denied to set parameter \"session_preload_libraries\"");
     }
     refused_by_guard(&cluster, "ann", &[("options", "-c local_preload_libraries=")]);
-    // Here it is a name like any other, and says nothing.
+    // Here it is an ordinary name without a meaning.
     refused_by_guard(&cluster, "ann", &[("options", "-c azure_ad_auth.guard=off")]);
     let error = login_error(&cluster, "ann", &[("options", "-c role=postgres")]);
     assert_eq!(error.message, "permission denied to set role \"postgres\"");
@@ -131,7 +133,7 @@ fn what_was_broken_while_the_library_was_away_stays_shut() {
     cluster.stop("fast");
     cluster.configure(&Configuration::new());
     cluster.start();
-    // With the library back, `trust` lets in neither who has no link nor who is privileged.
+    // With the library, `trust` admits neither roles that are not linked nor privileged ones.
     for role in ["local", "ann"] {
         let outcome = cluster.login(role, &valid_token());
         assert!(matches!(outcome, Outcome::Refused(_)), "{role}: {outcome:?}");
@@ -148,7 +150,7 @@ fn what_was_broken_while_the_library_was_away_stays_shut() {
 fn a_library_replaced_under_a_running_server() {
     let provider = provider();
     let cluster = Scene::new().create();
-    // The postmaster loads a file that is not the one sessions will find under the library's name.
+    // The postmaster loads another file than the one that sessions find under the library's name.
     let library = cluster.sql_library();
     let copy = cluster.path("azure_ad_auth.so");
     fs::copy(&library, &copy).expect("a copy of the library");
@@ -163,7 +165,8 @@ fn a_library_replaced_under_a_running_server() {
         output.stderr
     );
     assert!(output.stderr.contains("HINT:  Restart the server."), "{}", output.stderr);
-    // Labels go to the library that the postmaster loaded, which also judges logins; the guard stands aside.
+    // Labels and logins are handled by the library that the postmaster loaded; the guard does
+    // nothing.
     cluster.sql("CREATE ROLE azure_ad_user; CREATE ROLE azure_ad_admin; GRANT azure_ad_user TO azure_ad_admin WITH ADMIN OPTION");
     cluster.sql(&format!(
         "CREATE ROLE ann LOGIN; SECURITY LABEL FOR pgaadauth ON ROLE ann IS 'aadauth,oid={PERSON},type=user,tenant_id={TENANT}'; \
@@ -172,7 +175,7 @@ fn a_library_replaced_under_a_running_server() {
     let token = valid_token();
     assert_eq!(cluster.login("ann", &token), Outcome::Ready, "{}", without_debug(&cluster.log()));
     assert!(matches!(cluster.login("ann", "no token"), Outcome::Refused(_)));
-    // Where the extension is there already, it says what is wrong.
+    // If the extension exists already, its check names the fault.
     cluster.configure(&Configuration::new());
     cluster.restart();
     cluster.sql("CREATE EXTENSION azure_ad_auth");

@@ -1,5 +1,5 @@
-//! The guard takes nothing away: a linked role loads the libraries that are set for it, as a local role
-//! does.
+//! The guard takes nothing away: a linked role loads the libraries that are set for it, as a local
+//! role does.
 
 use std::fs;
 
@@ -16,14 +16,14 @@ use crate::common::login::valid_token;
 use crate::common::server::module;
 use crate::common::statements::{link, tamper};
 
-/// Links ann, who may see which libraries a session is given.
+/// Links `ann`, who may read all settings.
 fn link_reader(cluster: &Cluster) {
     link(cluster, "ann", PERSON, "user");
     cluster.sql("GRANT pg_read_all_settings TO ann");
 }
 
-/// The setting, and which libraries are there: auto_explain, and witnesses that have seen the
-/// statement itself analysed.
+/// Returns the setting, and which libraries are loaded: auto_explain, and witnesses that count the
+/// analysed statements.
 const PRESENT: &str = "SELECT concat_ws(' ', current_setting('session_preload_libraries'), \
     'explain=' || current_setting('auto_explain.log_min_duration', true), 'server=' || current_setting('w_server.analyses', true), \
     'all=' || current_setting('w_all.analyses', true), 'database=' || current_setting('w_database.analyses', true), \
@@ -51,8 +51,7 @@ impl Witnesses {
         self.cluster.path(&format!("w_{place}.so")).display().to_string()
     }
 
-    /// Both roles have the same libraries in the first statement, and `expected` is what a session
-    /// shows of them.
+    /// Expects both roles to have the same libraries at the first statement, as in `expected`.
     fn both_show(&self, database: &str, expected: &str) {
         for role in ["local", "ann"] {
             let shown = first_answer(&self.cluster, role, database, PRESENT);
@@ -96,10 +95,10 @@ fn libraries_are_loaded_for_a_linked_role_as_for_a_local_one() {
     scene.for_both(&format!("IN DATABASE second SET session_preload_libraries = '{}'", scene.path("both")));
     scene.both_show("postgres", "role=1");
     scene.both_show("second", "both=1");
-    // A row IN DATABASE that says nothing about libraries hides none.
+    // A setting IN DATABASE that is not about libraries hides none.
     scene.for_both("IN DATABASE postgres SET work_mem = '1MB'");
     scene.both_show("postgres", "role=1");
-    // In whatever order the settings stand in a row.
+    // In every order of the settings.
     tamper(
         cluster,
         "UPDATE pg_db_role_setting SET setconfig = (SELECT array_agg(c ORDER BY n DESC) FROM unnest(setconfig) WITH ORDINALITY o(c, n)) \
@@ -112,7 +111,7 @@ fn libraries_are_loaded_for_a_linked_role_as_for_a_local_one() {
     );
     scene.both_show("postgres", "role=1");
     scene.both_show("second", "both=1");
-    // And away again, from the innermost outwards.
+    // The settings are removed again, the most specific first.
     scene.for_both("IN DATABASE second RESET session_preload_libraries");
     scene.both_show("second", "role=1");
     scene.for_both("RESET session_preload_libraries");
@@ -130,7 +129,7 @@ fn nothing_is_loaded_where_nothing_is_to_be() {
     let scene = Witnesses::new();
     let cluster = &scene.cluster;
     cluster.set("session_preload_libraries", "auto_explain");
-    // Only a session whose own setting is empty can say so: '' is the name of a library.
+    // Only an empty setting of the session means none: '' is the name of a library.
     for role in ["local", "ann"] {
         cluster.sql(&format!(
             "SET session_preload_libraries = DEFAULT; SELECT set_config('session_preload_libraries', '', false); \
@@ -210,7 +209,7 @@ fn a_client_cannot_change_what_its_session_loads() {
         assert_eq!(answer(shown), expected, "{statement}");
     }
     assert_eq!(role_settings(&cluster, "ann"), format!("-: {GUARD}"));
-    // A parallel worker has what its leader has.
+    // A parallel worker has the libraries of its leader.
     let forced = if cluster.major() >= 16 { "debug_parallel_query" } else { "force_parallel_mode" };
     assert!(answer(&format!("SET {forced} = on")).is_ok());
     let plan = answer(&format!("EXPLAIN (COSTS OFF) {shown}")).expect("a plan");

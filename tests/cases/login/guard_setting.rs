@@ -9,8 +9,8 @@ use crate::common::guard::{GUARD, first_answer, role_settings};
 use crate::common::server::{module, run_script};
 use crate::common::statements::{link, tamper};
 
-/// Puts a guard of the first kind in place of a role's own row: its libraries are copies of what
-/// the server had.
+/// Replaces the guard of a role with one of the first kind, whose libraries are copied from the
+/// server.
 fn put_first_kind(cluster: &Cluster, role: &str, libraries: &str) {
     tamper(
         cluster,
@@ -21,7 +21,7 @@ fn put_first_kind(cluster: &Cluster, role: &str, libraries: &str) {
     );
 }
 
-/// What check_configuration() says of a role.
+/// Returns what check_configuration() says about a role.
 fn said_of(cluster: &Cluster, role: &str) -> String {
     cluster.sql(&format!(
         "SELECT level || ' ' || message FROM azure_ad_auth.check_configuration() \
@@ -42,7 +42,7 @@ fn guards_of_the_first_kind_are_renewed_by_repair() {
     cluster.set("session_preload_libraries", "auto_explain");
     cluster.sql("ALTER ROLE ben IN DATABASE postgres SET work_mem = '1MB'");
     put_first_kind(&cluster, "ann", ", auto_explain");
-    // The server has had a library that it has no more; nothing tells it from what was set for the
+    // The server no longer has a library. It cannot be distinguished from one that was set for the
     // role.
     put_first_kind(&cluster, "ben", &format!(", auto_explain, \"{path}\""));
     assert_eq!(said_of(&cluster, "ann"), format!("warning role \"ann\" {OLD_GUARD}"));
@@ -62,7 +62,7 @@ fn guards_of_the_first_kind_are_renewed_by_repair() {
     assert_eq!(said_of(&cluster, "ann") + &said_of(&cluster, "ben"), "");
     assert_eq!(cluster.sql("SELECT azure_ad_auth.repair()"), "");
     assert_eq!(first_answer(&cluster, "ann", "postgres", "SHOW auto_explain.log_min_duration"), "-1");
-    // Whatever else sets the guard does the same; and a role that is unlinked keeps no copies.
+    // Everything that sets the guard does the same, and an unlinked role keeps no copies.
     put_first_kind(&cluster, "ann", ", auto_explain");
     cluster.sql("ALTER ROLE ann SET work_mem = '1MB'");
     assert_eq!(role_settings(&cluster, "ann"), format!("-: work_mem=1MB; {GUARD}"));
@@ -78,7 +78,7 @@ fn one_rule_says_what_a_guard_is() {
     let open = "danger role \"ann\" has no guard: on a server without azure_ad_auth a trust line lets everybody in as it";
     let old = format!("warning role \"ann\" {OLD_GUARD}");
     for (row, said) in [
-        // By the name of a folder, or of a library elsewhere, it is another library.
+        // With a folder in its name it is another library.
         ("azure_ad_auth.guard=on,session_preload_libraries=/usr/lib/azure_ad_auth/audit.so", open),
         ("azure_ad_auth.guard=on,session_preload_libraries=/nowhere/azure_ad_auth", open),
         ("azure_ad_auth.guard=on", open),
@@ -128,7 +128,7 @@ fn a_superuser_who_takes_the_guard_away_finds_it_again() {
     }
     cluster.sql("SELECT azure_ad_auth.drop_principal('ann')");
     assert_eq!(role_settings(&cluster, "ann"), "second: work_mem=1MB");
-    // Nor is it a setting of a file.
+    // The guard is not a setting of a file either.
     let output = cluster.sql_verbosely("ALTER SYSTEM SET azure_ad_auth.guard = off");
     assert!(
         output.stderr.contains("parameter \"azure_ad_auth.guard\" cannot be changed"),
@@ -151,7 +151,7 @@ fn a_role_that_holds_the_guards_parameter_is_not_linked() {
     link(&cluster, "holder", PERSON, "user");
 }
 
-/// What pg_dumpall writes of the roles.
+/// Returns what pg_dumpall writes about the roles.
 fn role_dump(cluster: &Cluster) -> String {
     let mut dump = cluster.installation().command("pg_dumpall");
     dump.args(["-r", "-U", "postgres", "-p", &cluster.port.to_string(), "-h"]).arg(cluster.folder().path());
@@ -162,7 +162,7 @@ fn role_dump(cluster: &Cluster) -> String {
 
 #[test]
 fn a_dump_restores_the_guard_with_and_without_the_library() {
-    // Before the two roles in the order of a dump, and after them.
+    // One role is before the two marker roles in the dump, one after them.
     let people = ["ann", "zoe"];
     let (old, provider) = Scene::new().settings("session_preload_libraries = 'auto_explain'").start();
     for role in people {
@@ -172,8 +172,7 @@ fn a_dump_restores_the_guard_with_and_without_the_library() {
     let dump = role_dump(&old);
     let facts: Vec<_> = people.iter().map(|role| role_settings(&old, role)).collect();
     assert_eq!(facts, [GUARD; 2].map(|guard| format!("-: {guard}, auth_delay, auto_explain")));
-    // What an administrator has set for a role is kept, also where the server's own setting has a
-    // part of it.
+    // Libraries that were set for a role are kept, even those that the server's setting has too.
     let settings = format!(
         "azure_ad_auth.authority_url = '{}'\nsession_preload_libraries = 'auto_explain'",
         provider.url()
@@ -184,8 +183,8 @@ fn a_dump_restores_the_guard_with_and_without_the_library() {
     new.sql("CREATE EXTENSION azure_ad_auth");
     assert_eq!(people.map(|role| role_settings(&new, role)).to_vec(), facts);
     assert_eq!(new.sql("SELECT azure_ad_auth.repair()"), "");
-    // Where the library is not loaded, the labels find no provider and the rest is restored; the
-    // guard is there and shuts.
+    // Without the library the labels have no provider and the rest is restored; the guard refuses
+    // logins.
     let bare = Scene::new().settings(settings).preload("").create();
     bare.start();
     let labelled = |line: &&str| !line.starts_with("SECURITY LABEL");
@@ -200,7 +199,7 @@ fn a_dump_restores_the_guard_with_and_without_the_library() {
             other => panic!("{role} got in: {other:?}"),
         }
     }
-    // With the library and the labels everything is as it was.
+    // With the library and the labels everything is as before.
     bare.configure(&Configuration::new());
     bare.restart();
     bare.sql(&dump.lines().filter(|line| line.starts_with("SECURITY LABEL")).collect::<Vec<_>>().join("\n"));

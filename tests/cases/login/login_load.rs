@@ -1,5 +1,5 @@
-//! Many logins at once: none is lost while keys are replaced, and those with tokens of unknown keys are
-//! cheap.
+//! Many logins at once: none is lost while keys are replaced, and those with tokens of unknown keys
+//! are cheap.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,10 +20,11 @@ use crate::common::server::{WORKER, key_waits, process, signal};
 use crate::common::statements::{link, tamper};
 use serde_json::json;
 
-/// Clients at a time, in a storm.
+/// Clients that log in at the same time.
 const CLIENTS: usize = 8;
 
-/// A server that logs what a user's would, because a storm at the finest level fills disks.
+/// Starts a server with the log level of production, because many logins at the finest level fill
+/// disks.
 fn calm_scene(settings: &str) -> (Cluster, Provider) {
     let provider = provider();
     let settings = format!(
@@ -39,7 +40,8 @@ fn calm_scene(settings: &str) -> (Cluster, Provider) {
     (cluster, provider)
 }
 
-/// So many logins by so many clients at a time; each is told its number.
+/// Logs in `count` times by `clients` clients at a time. Returns the outcomes. Each login is given
+/// its number.
 fn log_in(clients: usize, count: usize, login: impl Fn(usize) -> Outcome + Sync) -> Vec<Outcome> {
     let next = AtomicUsize::new(0);
     let client = || {
@@ -56,7 +58,7 @@ fn refused(outcomes: Vec<Outcome>) -> Vec<Outcome> {
     outcomes.into_iter().filter(|outcome| *outcome != Outcome::Ready).collect()
 }
 
-/// What the status of the keys has, as a number.
+/// Returns a number of the status of the keys.
 fn counted(cluster: &Cluster, column: &str) -> u64 {
     let count = cluster.sql(&format!("SELECT {column} FROM azure_ad_auth.key_status"));
     count.parse().expect("a number")
@@ -93,7 +95,7 @@ fn of_thousands_of_logins_none_is_lost_to_a_refresh_or_a_rotation() {
 
 #[test]
 fn nobody_notices_that_workers_are_told_to_go_by_hundreds_of_signals() {
-    // Each is told again and again; a new one comes a second after.
+    // Each worker is signalled repeatedly; a new one starts a second later.
     const SIGNALS: usize = 200;
     const WORKERS: usize = 6;
     let (cluster, provider) = calm_scene("azure_ad_auth.key_refresh_interval = 1s");
@@ -106,7 +108,8 @@ fn nobody_notices_that_workers_are_told_to_go_by_hundreds_of_signals() {
         let mut token = &old;
         while !told.is_finished() {
             outcomes.extend(log_in(2, 40, |_| cluster.login("ann", token)));
-            // A rotation in the middle of it: whoever has a token of the new key waits for a worker, if need be.
+            // A rotation meanwhile: a login with a token of the new key waits for a worker if
+            // necessary.
             provider.publish(vec![Arc::clone(&KEY), Arc::clone(&NEW_KEY)]);
             token = &new;
         }
@@ -116,14 +119,14 @@ fn nobody_notices_that_workers_are_told_to_go_by_hundreds_of_signals() {
     assert_eq!(refused(outcomes), [], "{}", without_debug(&cluster.log()));
     let log = cluster.log_since(mark);
     assert!(!log.contains("terminated by signal") && !log.contains("PANIC"), "{}", without_debug(&log));
-    // And it is as it was.
+    // Everything is as before.
     provider.publish(vec![Arc::clone(&NEW_KEY)]);
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");
     assert_eq!(cluster.login("ann", &new), Outcome::Ready);
 }
 
-/// At every moment of their lives: before they have their handlers, while they read, fetch, publish, write, sleep; and again
-/// and again while they leave.
+/// Signals workers at every stage: before they have handlers, while they read, fetch, publish,
+/// write, sleep, and repeatedly while they end.
 fn tell_workers_to_go(cluster: &Cluster, signals: usize, workers: usize) {
     let mut told = 0;
     let mut gone = HashSet::new();
@@ -136,7 +139,8 @@ fn tell_workers_to_go(cluster: &Cluster, signals: usize, workers: usize) {
             worker = process(cluster, WORKER).filter(|worker| !gone.contains(worker));
             worker.is_some()
         }));
-        // Every third lives until it has fetched, or nobody who waits for a key would ever get in.
+        // Every third worker lives until it has fetched, or no login that waits for a key would be
+        // admitted.
         if round % 3 == 2 {
             let fetches = counted(cluster, "fetches");
             assert!(eventually(|| counted(cluster, "fetches") > fetches));
@@ -165,8 +169,8 @@ fn a_login_that_waits_for_a_new_key_gets_in_although_the_worker_goes() {
         login.join().expect("a thread")
     });
     assert_eq!(outcome, Outcome::Ready, "{}", without_debug(&cluster.log()));
-    // And when the worker is killed while a fetch hangs, and while it fetches all the time, so that the server restarts: the
-    // keys of the snapshot serve.
+    // When the worker is killed while a fetch hangs or while it fetches all the time, the server
+    // restarts with the keys of the snapshot.
     for (interval, manners) in [("1h", Behavior::Hang), ("1s", Behavior::Good)] {
         provider.behave(manners);
         let before = provider.requests();
@@ -182,7 +186,7 @@ fn a_login_that_waits_for_a_new_key_gets_in_although_the_worker_goes() {
     }
 }
 
-/// Tokens of as many keys that the tenant does not have.
+/// Returns tokens that are signed with keys the tenant does not have.
 fn strange_tokens() -> Vec<String> {
     let token = |number| {
         let header = with(NEW_KEY.header(), "kid", json!(format!("storm-{number}")));
@@ -203,7 +207,7 @@ fn a_thousand_tokens_of_unknown_keys_hold_up_nobody_while_the_provider_hangs() {
         _ => cluster.login("ann", &tokens[number % tokens.len()]),
     });
     assert_eq!(refused(outcomes).len(), STORM, "{}", without_debug(&cluster.log()));
-    // Some shared a fetch that had just begun; the others were refused at once.
+    // Some waited for a fetch that had just begun; the others were refused at once.
     let waits = key_waits(&cluster);
     assert!((1..STORM as u64 / 10).contains(&waits), "{waits}");
     assert_eq!(counted(&cluster, "on_demand_fetches"), 1);
@@ -226,8 +230,8 @@ fn a_thousand_tokens_with_bad_key_ids_cost_no_fetch_and_a_few_lines() {
     assert!((60..STORM / 2).contains(&lines), "{lines}");
 }
 
-/// How many refusals the log has since then, and with those that it says were left out. What was not logged was counted; the
-/// worker says so when it next has a look.
+/// Returns how many refusals the log contains after a mark, and how many with those that it says
+/// were left out. The worker logs the number of those left out at its next round.
 fn logged(cluster: &Cluster, mark: usize, code: &str) -> (usize, usize) {
     cluster.sql("SELECT pg_reload_conf()");
     let log = cluster.log_since(mark);
@@ -246,7 +250,7 @@ fn a_thousand_tokens_of_unknown_keys_cost_one_fetch_and_a_few_lines() {
     let tokens = strange_tokens();
     let before = provider.requests();
     let mark = cluster.log_mark();
-    // Every fifth login is somebody's who may get in.
+    // Every fifth login has a valid token.
     let outcomes = log_in(CLIENTS, STORM * 5 / 4, |number| match number % 5 {
         4 => cluster.login("ann", &good),
         _ => cluster.login("ann", &tokens[number % tokens.len()]),
@@ -276,7 +280,7 @@ fn what_a_verified_token_is_refused_for_is_always_logged() {
     assert!(eventually(|| lines() == STORM), "{}", lines());
 }
 
-/// What is decided before a token is asked for, anybody can cause who reaches the port.
+/// Refusals before the prompt can be caused by every client that reaches the port.
 #[test]
 fn refusals_before_the_prompt_cost_a_few_lines() {
     const STORM: usize = 150;

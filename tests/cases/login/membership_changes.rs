@@ -1,5 +1,5 @@
-//! Memberships that are granted and revoked while a client is at the prompt: the session has those that
-//! exist when it begins.
+//! Memberships that are granted and revoked while a client is at the prompt: the session has those
+//! that exist when it begins.
 
 use testbed::client::{AuthRequest, Outcome, RawClient};
 use testbed::cluster::Cluster;
@@ -10,8 +10,8 @@ use crate::common::doors::at_every_door;
 use crate::common::login::valid_token;
 use crate::common::statements::link;
 
-/// How a role can be another one's: as a member, by its privileges, by SET ROLE. On 15 there is no
-/// question of its own for the last.
+/// Returns the kinds of membership: as a member, by its privileges, by SET ROLE. On 15 the last
+/// cannot be queried separately.
 fn kinds(cluster: &Cluster) -> &'static [&'static str] {
     if cluster.major() < 16 { &["MEMBER", "USAGE"] } else { &["MEMBER", "USAGE", "SET"] }
 }
@@ -22,7 +22,7 @@ fn value(text: &str) -> Vec<Option<String>> {
 
 /// Expects a session to have no part in `finance`.
 fn has_none_of_it(cluster: &Cluster, client: &mut RawClient) {
-    // First what 15 believed for good, before anything else is asked.
+    // First the query whose answer 15 caches, before any other.
     let error = client.query("SET ROLE finance").expect_err("the revoked role was set");
     assert_eq!(error.sqlstate, "42501", "{}", error.message);
     for kind in kinds(cluster) {
@@ -38,7 +38,7 @@ fn a_membership_revoked_at_the_prompt_is_gone() {
         cluster.sql("CREATE ROLE finance");
         let token = valid_token();
         for way in ["finance", "team"] {
-            // Directly, and by a role between.
+            // Directly, and through another role.
             cluster.sql(
                 "DROP ROLE IF EXISTS team; CREATE ROLE team; GRANT team TO ann; GRANT finance TO ann, team",
             );
@@ -88,7 +88,7 @@ fn a_membership_granted_at_the_prompt_is_there() {
     });
 }
 
-/// Core's own prompts are pauses as well, and its lines ask about groups.
+/// PostgreSQL's own password prompts are pauses too, and its lines of pg_hba.conf depend on groups.
 #[test]
 fn a_local_role_gets_no_more_than_it_has_either() {
     let hba = "local all postgres trust\nhost all +finance 127.0.0.1/32 password\nhost all +azure_ad_user 127.0.0.1/32 trust\n";

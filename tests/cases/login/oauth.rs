@@ -1,5 +1,5 @@
-//! The oauth door: what clients are told, which tokens PostgreSQL asks for, and which identity a session
-//! has.
+//! The oauth door: what clients are told, which tokens PostgreSQL asks for, and which identity a
+//! session has.
 
 use std::process::Command;
 
@@ -25,12 +25,12 @@ fn issuer() -> String {
     format!("https://login.microsoftonline.com/{TENANT}/v2.0")
 }
 
-/// pg_hba.conf with an issuer, a scope and further options for Azure AD roles.
+/// Returns a pg_hba.conf with an issuer, a scope and further options for Azure AD roles.
 fn hba(issuer: &str, scope: &str, options: &str) -> String {
     Door::hba(&format!("oauth issuer=\"{issuer}\" scope=\"{scope}\" {options}"))
 }
 
-/// Runs a case where there is the door, in a scene in which Ann is linked.
+/// Runs a case where the door exists, in a scene in which `ann` is linked.
 fn with_ann(case: impl Fn(Cluster, Provider)) {
     at_doors(&[Door::OAuth], |door| {
         let (cluster, provider) = Scene::new().door(door).start();
@@ -39,7 +39,7 @@ fn with_ann(case: impl Fn(Cluster, Provider)) {
     });
 }
 
-/// psql, which acquires a token by itself.
+/// Runs psql, which acquires a token by itself.
 fn psql_by_device_flow(cluster: &Cluster, provider: &Provider, role: &str, command: &str) -> PsqlOutput {
     let installation = cluster.installation();
     let ca = cluster.template.ca_file();
@@ -53,9 +53,9 @@ fn psql_by_device_flow(cluster: &Cluster, provider: &Provider, role: &str, comma
     let mut psql = Command::new(installation.program("psql"));
     psql.args(["-X", "-A", "-t", "-c", command])
         .arg(connection)
-        // The one that belongs to it.
+        // The libpq that belongs to this psql.
         .env("LD_LIBRARY_PATH", installation.pg_config("--libdir"))
-        // Without it libpq trusts the system's authorities only.
+        // Otherwise libpq trusts the system's authorities only.
         .env("PGOAUTHDEBUG", "UNSAFE")
         .env("PGOAUTHCAFILE", ca)
         .env("PGCONNECT_TIMEOUT", "60")
@@ -156,7 +156,7 @@ fn messages_that_bring_no_token_let_nobody_in() {
             client.send_bearer_message(data.as_bytes()).expect("a connection");
             no_session(client, &data);
         }
-        // A good one where the error of a bad one was to be acknowledged.
+        // A valid token is sent where the error about an invalid one had to be acknowledged.
         let mut client = cluster.at_the_prompt("ann");
         client.send_token("no-token").expect("a connection");
         assert!(!client.challenge(11).is_empty());
@@ -169,7 +169,7 @@ fn messages_that_bring_no_token_let_nobody_in() {
         client.send(b'p', message.as_bytes()).expect("a connection");
         no_session(client, "twice, without a mechanism");
         lacks_token(&cluster, &token);
-        // A client that could do channel binding, other keys, a scheme in small letters.
+        // A client that supports channel binding, other keys, a scheme in lower case.
         for data in [
             format!("y,,\x01auth=Bearer {token}\x01\x01"),
             format!("n,,\x01host=localhost\x01port=5432\x01auth=bearer  {token}\x01\x01"),
@@ -232,7 +232,7 @@ fn a_line_that_does_not_fit_the_settings_admits_nobody() {
             let said = log.lines().any(|line| line.contains("code=not_configured ") && line.contains(found));
             assert!(said, "{found}: {log}");
         }
-        // Either address of the documents stands for the issuer.
+        // Both addresses of the documents stand for the issuer.
         let documents = format!("{here}/.well-known/openid-configuration");
         cluster.change_hba(&hba(&documents, SCOPE, "delegate_ident_mapping=1"));
         admitted(&cluster, "ann", &valid_token());

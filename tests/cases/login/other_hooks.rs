@@ -12,7 +12,8 @@ use crate::common::login::valid_token;
 use crate::common::server::neighbour;
 use crate::common::statements::link;
 
-/// A server with other libraries before or after ours; `NEIGHBOUR` stands for the neighbour's path.
+/// Starts a server with other libraries before or after this one. `NEIGHBOUR` stands for the
+/// neighbour's path.
 fn server(libraries: &str, settings: &str) -> (Cluster, Provider) {
     let provider = provider();
     let cluster = Scene::new().create();
@@ -46,7 +47,7 @@ fn a_hook_before_ours_sees_the_true_result() {
     let _ = client.auth_request();
     drop(client);
     cluster.await_log(mark, "neighbour: role=ann status=-2");
-    // Refused before the prompt, refused by core: also -1.
+    // The status is also -1 for a refusal before the prompt and for one by PostgreSQL.
     let mark = cluster.log_mark();
     let parameters = [("user", "ann"), ("database", "postgres")];
     assert!(matches!(cluster.plain_client().login(&parameters, &good), Outcome::Refused(_)));
@@ -73,7 +74,7 @@ fn auth_delay_before_ours_delays_a_refusal() {
     let (cluster, _provider) = server("auth_delay,azure_ad_auth", "auth_delay.milliseconds = 1500");
     let begin = Instant::now();
     assert!(matches!(cluster.login("ann", "no token"), Outcome::Refused(_)));
-    // Not a matter of speed: the delay is what is tested.
+    // The delay itself is tested, not the speed of the machine.
     assert!(begin.elapsed() >= Duration::from_millis(1_500));
     assert_eq!(cluster.login("ann", &valid_token()), Outcome::Ready);
 }

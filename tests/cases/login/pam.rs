@@ -20,7 +20,7 @@ use crate::common::statements::link;
 
 const PERMIT: &str = "auth required pam_permit.so\naccount required pam_permit.so\n";
 
-/// Runs a case where there is PAM, in a scene in which Ann is linked.
+/// Runs a case where PAM exists, in a scene in which `ann` is linked.
 fn with_ann(case: impl Fn(Cluster, Provider)) {
     at_doors(&[Door::Pam], |door| {
         let (cluster, provider) = Scene::new().door(door).start();
@@ -29,14 +29,15 @@ fn with_ann(case: impl Fn(Cluster, Provider)) {
     });
 }
 
-/// Has Azure AD roles meet a service of one's own, for as long as it is held.
+/// Has Azure AD roles authenticate by a service with this content. It exists until the returned
+/// value is dropped.
 fn serve_by(cluster: &Cluster, content: &str) -> Service {
     let service = Service::new(content);
     cluster.change_hba(&Door::hba(&Door::Pam.clause(service.name())));
     service
 }
 
-/// Expects a login with a good token to fail in core's own words, which say nothing.
+/// Expects a login with a valid token to fail with PostgreSQL's own message, which gives no reason.
 fn refused_by_core(cluster: &Cluster, role: &str) {
     let mark = cluster.log_mark();
     match cluster.login(role, &valid_token()) {
@@ -65,7 +66,8 @@ fn another_module_admits_no_linked_role() {
     });
 }
 
-/// pam_succeed_if calls its own `pam_sm_authenticate` by name, as other modules do; PostgreSQL has put ours where it looks first.
+/// Returns the path of pam_succeed_if, which like other modules calls its own `pam_sm_authenticate`
+/// by name. In PostgreSQL the dynamic linker finds that of this library first.
 fn succeed_if() -> String {
     let folders = fs::read_dir("/lib").expect("/lib").filter_map(|entry| Some(entry.ok()?.path()));
     let folders = folders.chain(["/usr/lib64", "/lib64"].map(Into::into));
@@ -127,7 +129,7 @@ fn a_module_beside_ours_changes_no_verdict() {
         let expired = KEY.token(&with(user_v1(unix_now()), "exp", serde_json::json!(1)));
         refused(&cluster, "ann", &expired, &expected);
         admitted(&cluster, "ann", &valid_token());
-        // What ours admits another may still refuse.
+        // Another module may still refuse a login that this library admits.
         let deny = format!("auth required {ours}\nauth required pam_deny.so\naccount required {ours}\n");
         let _service = serve_by(&cluster, &deny);
         refused_by_core(&cluster, "ann");
@@ -137,7 +139,7 @@ fn a_module_beside_ours_changes_no_verdict() {
 #[test]
 fn a_second_copy_of_the_library_admits_nobody() {
     with_ann(|cluster, _provider| {
-        // Where the server's user can read it.
+        // In a folder that the server's user can read.
         let library = fs::read(cluster.sql_library()).expect("the library");
         let copy = cluster.folder().write("azure_ad_auth.so", library);
         let _service = serve_by(&cluster, &pam::lines_of(&copy.display().to_string()));
@@ -197,7 +199,7 @@ fn roles_that_are_not_linked_are_all_refused_alike() {
 #[test]
 fn without_a_service_nobody_gets_in() {
     with_ann(|cluster, _provider| {
-        // libpam takes the service "other" instead, whatever that is.
+        // libpam uses the service "other" instead, whatever it contains.
         let clause = Door::Pam.clause("azure_ad_auth-trial-none");
         cluster.change_hba(&Door::hba(&clause));
         match cluster.login("ann", &valid_token()) {
@@ -219,7 +221,8 @@ fn to_a_program_that_is_no_backend_the_module_is_of_no_use() {
         let output = Command::new(program).arg(cluster.sql_library()).output().expect("the program");
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{said}");
-        // PAM_AUTHINFO_UNAVAIL, if the server's own functions are not missed before that.
+        // PAM_AUTHINFO_UNAVAIL, unless loading fails before, because the server's functions are
+        // missing.
         let missed = said.starts_with("not loaded: ") && said.contains("undefined symbol");
         assert!(said == "answer: 9\n" || missed, "{said}");
     });

@@ -1,5 +1,5 @@
-//! What a client can do while it is asked for its token: R8, R9, R11. By OAUTHBEARER that is after the
-//! server's offer.
+//! What a client can do while it is asked for its token: R8, R9, R11. By OAUTHBEARER that is after
+//! the server's offer.
 
 use testbed::client::{AuthRequest, Outcome, RawClient, psql};
 use testbed::door::Door;
@@ -18,7 +18,7 @@ fn r8_a_client_that_hangs_up_leaves_no_noise() {
     at_every_prompt("", |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
         let mark = cluster.log_mark();
-        // As psql does that has no password to send, and as a client that just goes away.
+        // As psql does without a password, and as a client that disconnects.
         let connection =
             format!("host=localhost port={} user=ann dbname=postgres sslmode=require", cluster.port);
         let output = psql(&cluster.installation().program("psql"), &connection, None, "SELECT 1");
@@ -30,8 +30,8 @@ fn r8_a_client_that_hangs_up_leaves_no_noise() {
         assert!(gone);
         let said = without_debug(&cluster.log_since(mark));
         let said: Vec<_> = said.lines().filter(|line| line.contains("ann@")).collect();
-        // What PostgreSQL itself notices is a connection that was reset, and from 17 on that `trust` has matched; nobody says
-        // that a login has failed.
+        // PostgreSQL itself logs that the connection was reset, and from 17 on that `trust` has
+        // matched. No line says that a login failed.
         assert!(
             !said.iter().any(|line| line.contains("FATAL") || line.contains("azure_ad_auth:")),
             "{said:?}"
@@ -83,7 +83,7 @@ fn r9_nothing_for_a_password() {
         client.send(b'p', &[0]).expect("a connection");
         let AuthRequest::Finished(outcome) = client.auth_request() else { panic!("the server asks again") };
         if door == Door::Pam {
-            // There core reads the message.
+            // At that door PostgreSQL reads the message.
             let Outcome::Refused(error) = outcome else { panic!("{outcome:?}") };
             let said = (error.sqlstate.as_str(), error.message.as_str());
             return assert_eq!(said, ("28P01", "empty password returned by client"));
@@ -135,8 +135,8 @@ fn the_authentication_timeout_ends_a_prompt() {
     });
 }
 
-/// What is found of a name that has come to another role. By OAUTHBEARER the server takes no notice of a client before it has
-/// the token; there it is the link that does not fit.
+/// Returns the code and the reason for a name that now belongs to another role. By OAUTHBEARER the
+/// role is looked up only when the token is there, so it is the link that does not match.
 const fn other_role(door: Door) -> (&'static str, &'static str) {
     match door {
         Door::Password | Door::Pam => ("not_linked", "problem="),
@@ -151,7 +151,7 @@ fn r11_a_rename_during_the_prompt() {
         link(&cluster, "boss", APPLICATION, "user");
         let token = valid_token();
         let mut client = cluster.at_the_prompt("ann");
-        // Ann's token would now be offered for the role of her boss.
+        // The token of `ann` would now count for the role `boss`.
         cluster.sql("ALTER ROLE ann RENAME TO ann_old; ALTER ROLE boss RENAME TO ann");
         let mark = cluster.log_mark();
         let outcome = client.answer(&token);
@@ -171,7 +171,7 @@ fn r11_a_role_dropped_and_created_again_during_the_prompt() {
         let mark = cluster.log_mark();
         let outcome = client.answer(&token);
         if door == Door::OAuth {
-            // Nothing of the first role was known.
+            // Nothing was known about the first role.
             return assert_eq!(outcome, Outcome::Ready);
         }
         check_refusal(

@@ -1,5 +1,5 @@
-//! The seal: a session proves before its first statement how it was authenticated. What it proves at
-//! its start is in `startup_seal`.
+//! The seal: a session proves before its first statement how it was authenticated. What it proves
+//! at its start is in `startup_seal`.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ use crate::common::login::valid_token;
 use crate::common::server::{NO_REAPER, neighbour};
 use crate::common::statements::{link, tamper};
 
-/// Expects a session's first action to end it, and the log to say why.
+/// Expects the first action of a session to end it, and the log to say why.
 fn sealed(cluster: &Cluster, mark: usize, outcome: Answer, code: &str) {
     let error = outcome.expect_err("the session did something");
     assert_eq!(error.severity, "FATAL");
@@ -46,7 +46,7 @@ fn a_link_removed_between_admission_and_the_first_statement() {
         for act in acts {
             link(&cluster, "ann", PERSON, "user");
             let mut client = cluster.session("ann", &valid_token());
-            // Behind everyone's back, so that nothing but the seal can end the session.
+            // Directly in the catalog, so that only the seal can end the session.
             tamper(&cluster, "DELETE FROM pg_shseclabel WHERE objoid = 'ann'::regrole");
             let mark = cluster.log_mark();
             sealed(&cluster, mark, act(&mut client, function), "not_linked");
@@ -141,7 +141,8 @@ fn dropping_a_principal_ends_its_sessions_after_commit() {
     });
 }
 
-/// A server with the neighbour's hook installed after ours, so that it is called first.
+/// Starts a server with the neighbour's hook, which is installed after this library's and so is
+/// called first.
 fn with_neighbour(door: Door, manners: &str) -> (Cluster, Provider) {
     let provider = provider();
     let cluster = Scene::new().door(door).create();
@@ -158,7 +159,8 @@ fn with_neighbour(door: Door, manners: &str) -> (Cluster, Provider) {
     (cluster, provider)
 }
 
-/// Between what pg_hba.conf and its method have decided and our hook, which is called next.
+/// The change comes after pg_hba.conf and its method have decided, and before this library's hook
+/// is called.
 #[test]
 fn what_changes_before_the_hook_is_called() {
     let changes: [(&str, &[&str]); 4] = [
@@ -214,7 +216,7 @@ fn the_last_administrator_removed_before_the_first_statement() {
         assert_eq!((error.message.as_str(), error.detail, error.hint), (message, None, None));
         let log = without_debug(&cluster.log_since(mark));
         assert!(log.contains("refused code=no_admin role=ann door=seal "), "{log}");
-        // Without that setting sessions stay.
+        // Without that setting sessions go on.
         cluster.set("azure_ad_auth.session_expiry", "off");
         cluster.sql("SELECT azure_ad_auth.set_admin('admin', '66666666-aaaa-bbbb-cccc-000000000006')");
         let mut client = cluster.session("ann", &valid_token());
@@ -236,13 +238,14 @@ fn a_rename_between_admission_and_the_session() {
         fs::write(cluster.path("wait"), "").expect("a file");
         let mark = cluster.log_mark();
         client.send_token(&token).expect("a connection");
-        // Admitted by us and held up by the neighbour; core will look the name up again.
+        // The library has admitted the login, and the neighbour delays it. PostgreSQL will look the
+        // name up again.
         cluster.await_log(mark, "neighbour: role=ann status=0");
         for statement in ["ALTER ROLE ann RENAME TO ann_old", "ALTER ROLE boss RENAME TO ann"] {
             assert!(postgres.query(statement).is_ok());
         }
         fs::remove_file(cluster.path("wait")).expect("the file");
-        // Core has taken Ann for her boss.
+        // PostgreSQL has taken `ann` for `boss`.
         let AuthRequest::Finished(Outcome::Refused(error)) = client.auth_request() else {
             panic!("a session has begun")
         };

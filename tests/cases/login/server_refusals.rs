@@ -28,7 +28,7 @@ fn r3_wrong_method() {
     let message = "role \"ann\" is an Azure AD role and can only log in with an access token";
     let expected = Refusal::sqlstate_28000("wrong_method", message, &["method=peer"]);
     refused_before_prompt(&cluster, Route::Socket, "ann", &expected);
-    // A password from before the link, or put there behind everyone's back, opens nothing.
+    // A password from before the link, or one written directly to the catalog, admits nobody.
     cluster.sql("CREATE ROLE other PASSWORD 'secret'");
     tamper(
         &cluster,
@@ -61,7 +61,7 @@ const NOT_CONFIGURED: &str = "Azure AD authentication is not configured on this 
 fn r5_not_configured() {
     at_every_door("", |door, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
-        // The line's issuer is of another tenant as well, which may be said instead.
+        // The issuer in the line is of another tenant as well, which may be the reason given.
         let foreign =
             if door == Door::OAuth { "" } else { "problem=\"the administrators are of another tenant\"" };
         for (setting, value, fact) in [
@@ -146,7 +146,7 @@ fn of_several_reasons_the_first_is_given() {
         let (cluster, _provider) = Scene::new().door(door).hba(method).start();
         cluster.sql("CREATE ROLE other PASSWORD 'secret'");
         link(&cluster, "ann", PERSON, "user");
-        // Everything is wrong at once; then one thing after the other is mended.
+        // Everything is wrong at first; then one fault after the other is removed.
         cluster.sql("SELECT azure_ad_auth.remove_admin()");
         tamper(
             &cluster,
@@ -198,14 +198,14 @@ fn r2_nobody_is_azure_ad_user_or_azure_ad_admin() {
 fn r12_not_linked() {
     at_every_door("", |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
-        // Left without its label, the role is an Azure AD role by membership only.
+        // Without its label the role is an Azure AD role only by membership.
         tamper(&cluster, "DELETE FROM pg_shseclabel WHERE objoid = 'ann'::regrole");
         let message = "Azure AD authentication failed for role \"ann\"";
         let fact = format!("oid={PERSON}");
         let facts = [fact.as_str()];
         let expected = Refusal { code: "not_linked", sqlstate: "28P01", message, hint: None, facts: &facts };
         refused(&cluster, "ann", &valid_token(), &expected);
-        // What its token lacks is said first: nobody learns from here who is linked.
+        // Faults of the token come first, so that a client cannot find out which roles are linked.
         let expired = KEY.token(&with(user_v1(unix_now()), "exp", json!(1)));
         let hint = Some("Acquire a new access token and try again.");
         let expected = Refusal {
@@ -216,7 +216,7 @@ fn r12_not_linked() {
             ..expected
         };
         refused(&cluster, "ann", &expired, &expected);
-        // A label that nobody could have set by this library counts for nothing.
+        // A label that this library would not have accepted has no effect.
         tamper(
             &cluster,
             "INSERT INTO pg_shseclabel VALUES ('ann'::regrole, 'pg_authid'::regclass, 'pgaadauth', 'aadauth,oid=?')",
@@ -228,12 +228,13 @@ fn r12_not_linked() {
 
 #[test]
 fn a_fault_of_ours() {
-    // A library that differs from the real one in this: a login with the key id "panic" panics, with the token in its text.
+    // This library differs from the real one: a login with the key id "panic" panics with the token
+    // in the message.
     let library = std::env::var("FAULTY_LIBRARY").expect("FAULTY_LIBRARY: see tools/test");
     at_doors(&EVERY_DOOR, |door| {
         let provider = provider();
         let cluster = Scene::new().door(door).create();
-        // Where the server's user can read it.
+        // In a folder that the server's user can read.
         let copy = cluster.folder().write("faulty.so", std::fs::read(&library).expect("the faulty library"));
         let copy = copy.display().to_string();
         let validator = match door {
@@ -269,7 +270,7 @@ fn a_fault_of_ours() {
         ));
         assert_eq!(code_of(&explain(&cluster, Some("ann"), &token)), "internal");
         lacks_token(&cluster, &token);
-        // The server has gone on, and others log in.
+        // The server goes on, and others log in.
         let good = valid_token();
         assert_eq!(cluster.login("ann", &good), Outcome::Ready);
     });

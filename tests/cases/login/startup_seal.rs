@@ -1,5 +1,5 @@
-//! The seal at the end of the startup transaction: S1 to S4. No statement of the session has been read
-//! by then.
+//! The seal at the end of the startup transaction: S1 to S4. No statement of the session has been
+//! read by then.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, thread};
@@ -18,11 +18,12 @@ use crate::common::login::valid_token;
 use crate::common::server::{NO_REAPER, Restart, neighbour, restart};
 use crate::common::statements::{link, run_all, tamper};
 
-/// What a client may ask for at its start: a session, a walsender of a database, a walsender of
-/// none.
+/// The values of `replication` in a startup packet: a session, a walsender with a database, a
+/// walsender without.
 const KINDS: [&str; 3] = ["off", "database", "true"];
 
-/// The neighbour's hook, called first, with `hba` after the door's own lines.
+/// Starts a server with the neighbour's hook, which is called first, and with further lines in
+/// pg_hba.conf.
 fn with_neighbour(door: Door, manners: &str, hba: &str) -> (Cluster, Provider) {
     let provider = provider();
     let cluster = Scene::new().door(door).create();
@@ -41,7 +42,7 @@ fn with_neighbour(door: Door, manners: &str, hba: &str) -> (Cluster, Provider) {
     (cluster, provider)
 }
 
-/// pg_hba.conf: the door for roles that are linked, for replication too, and other lines.
+/// Returns a pg_hba.conf with the door for linked roles, for replication too, and with other lines.
 fn lines(cluster: &Cluster, more: &str) -> String {
     let clause = cluster.clause();
     format!(
@@ -77,8 +78,8 @@ const NOT_THE_ROLE: &str = "the session is not of the role that was admitted";
 
 const NOT_MATCHED: &str = "the role was unlinked or renamed after a line of pg_hba.conf had matched it";
 
-/// Nobody helps: one renames, others log in. Mallory may not replicate, so whoever is let in is not
-/// Mallory.
+/// Without help of a slow hook: one session renames roles, others log in. `mallory` may not
+/// replicate, so a session that is admitted is not that role's.
 #[test]
 fn names_that_are_swapped_all_the_time_let_nobody_into_replication() {
     const LOGINS: usize = 400;
@@ -97,7 +98,7 @@ fn names_that_are_swapped_all_the_time_let_nobody_into_replication() {
                     "ALTER ROLE mallory RENAME TO someone; ALTER ROLE repl RENAME TO mallory; \
                      ALTER ROLE someone RENAME TO repl",
                 );
-                // The other one was faster.
+                // It fails if the other session was faster.
                 swaps += usize::from(outcome.is_ok());
             }
             swaps
@@ -119,7 +120,7 @@ fn names_that_are_swapped_all_the_time_let_nobody_into_replication() {
         });
         assert!(swaps.iter().sum::<usize>() > 0);
         assert_eq!(let_in, [0, 0], "logins that became the other role");
-        // Not for want of logins: the token was judged, time and again.
+        // There were logins: the token was accepted repeatedly.
         assert!(
             cluster.log_since(mark).contains("azure_ad_auth: accepted role=mallory "),
             "no token was accepted"
@@ -127,7 +128,7 @@ fn names_that_are_swapped_all_the_time_let_nobody_into_replication() {
     });
 }
 
-/// Ann's token is accepted, and another one bears her name when core looks.
+/// The token of `ann` is accepted, and another role has that name when PostgreSQL looks it up.
 #[test]
 fn a_swap_behind_a_slow_hook_ends_every_kind_of_session() {
     at_doors(&EVERY_DOOR, |door| {
@@ -147,8 +148,7 @@ fn a_swap_behind_a_slow_hook_ends_every_kind_of_session() {
             client.send_token(&token).expect("a connection");
             cluster.await_log(mark, "neighbour: role=ann status=0");
             run_all(&mut postgres, &["ALTER ROLE ann RENAME TO away", "ALTER ROLE repl RENAME TO ann"]);
-            // What the protocol has besides statements is sent ahead, so that it is there when the
-            // session begins.
+            // Parse and Describe are sent ahead, so that they are there when the session begins.
             let sent = client.send_parse_and_describe("SELECT * FROM secret");
             assert!(sent.is_ok());
             fs::remove_file(cluster.path("wait")).expect("the file");
@@ -162,7 +162,7 @@ fn a_swap_behind_a_slow_hook_ends_every_kind_of_session() {
     });
 }
 
-/// The seal in a process whose caches are cold, which reads the catalogs as it can.
+/// The seal in a process whose caches are cold, which reads the catalogs without indexes.
 #[test]
 fn a_swap_after_a_crash() {
     let (cluster, _provider) = with_neighbour(Door::Password, "slow", "");
@@ -184,7 +184,7 @@ fn a_swap_after_a_crash() {
             let AuthRequest::Finished(outcome) = client.auth_request() else { panic!("asked again") };
             sealed(&cluster, mark, &outcome, "ann", "oid_mismatch", NOT_THE_ROLE);
             cluster.sql("ALTER ROLE ann RENAME TO repl; ALTER ROLE away RENAME TO ann");
-            // A process that comes next, and is the first of its kind.
+            // The next process is the first of its kind.
             restart(&cluster, how);
             let login = cluster.client().login(&parameters("repl", kind), "secret");
             assert_eq!(login, Outcome::Ready, "{kind} {how:?}: {}", without_debug(&cluster.log_since(mark)));
@@ -194,7 +194,7 @@ fn a_swap_after_a_crash() {
     }
 }
 
-/// A local role by `trust` or by a password, whose name becomes a superuser's.
+/// A local role by `trust` or by a password, whose name is given to a superuser.
 #[test]
 fn a_local_role_is_compared_too() {
     let (cluster, _provider) =
@@ -221,7 +221,7 @@ fn a_local_role_is_compared_too() {
     }
 }
 
-/// A7: there is no role of that name when our hook looks.
+/// A7: there is no role of that name when the hook is called.
 #[test]
 fn behind_trust_a_name_that_is_no_roles_is_refused() {
     let (cluster, _provider) =
@@ -239,7 +239,7 @@ fn behind_trust_a_name_that_is_no_roles_is_refused() {
         cluster.await_log(mark, "neighbour: role=ann waits");
         run_all(&mut postgres, &["ALTER ROLE ann RENAME TO away"]);
         fs::remove_file(&first).expect("the file");
-        // Either we have refused it, or the neighbour waits once more.
+        // Either the login has been refused, or the neighbour waits once more.
         let over = || login.is_finished() || cluster.log_since(mark).contains("neighbour: role=ann status=0");
         assert!(eventually(over));
         run_all(&mut postgres, &["ALTER ROLE boss RENAME TO ann"]);
@@ -256,8 +256,7 @@ fn behind_trust_a_name_that_is_no_roles_is_refused() {
         })
     };
     assert_eq!(outcome, core("ann"), "{}", without_debug(&cluster.log_since(mark)));
-    // Where nothing happens meanwhile it is what core has always said, and of ours there is no
-    // line.
+    // If nothing happens meanwhile, the error is PostgreSQL's own, and this library logs nothing.
     let mark = cluster.log_mark();
     assert_eq!(cluster.login("passer_by", ""), core("passer_by"));
     let log = cluster.log_since(mark);
@@ -267,7 +266,8 @@ fn behind_trust_a_name_that_is_no_roles_is_refused() {
     );
 }
 
-/// S4: another library's hook calls ours not, and the `trust` line was for somebody else.
+/// S4: the hook of another library does not call this library's, and the `trust` line was for
+/// another role.
 #[test]
 fn a_swap_behind_a_hook_that_does_not_call_ours() {
     let (cluster, _provider) =
@@ -288,7 +288,8 @@ fn a_swap_behind_a_hook_that_does_not_call_ours() {
         sealed(&cluster, mark, &outcome, "ann", "not_linked", NOT_MATCHED);
         run_all(&mut postgres, &["ALTER ROLE ann RENAME TO boss", "ALTER ROLE away RENAME TO ann"]);
     }
-    // Ann herself, whom nobody has asked for a token; and others, who are left alone.
+    // The role `ann` itself, which was not asked for a token; and other roles, which are not
+    // affected.
     let mark = cluster.log_mark();
     let outcome = cluster.login("ann", "");
     sealed(&cluster, mark, &outcome, "ann", "not_linked", "the session was not admitted by a token");
@@ -296,7 +297,7 @@ fn a_swap_behind_a_hook_that_does_not_call_ours() {
     assert_eq!(cluster.sql("SELECT 1"), "1");
 }
 
-/// Between the seal's two looks nothing can be learned by Parse and Describe either.
+/// Between the seal's two checks Parse and Describe reveal nothing either.
 #[test]
 fn a_link_removed_before_the_first_text_is_parsed() {
     at_doors(&EVERY_DOOR, |door| {

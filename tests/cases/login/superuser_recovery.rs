@@ -12,7 +12,7 @@ use testbed::scene::Scene;
 use crate::common::login::valid_token;
 use crate::common::statements::{link, tamper};
 
-/// A server whose superuser `boss` comes by `peer`, or by a password.
+/// Starts a server whose superuser `boss` logs in by `peer` or by a password.
 fn scene_with_boss() -> (Cluster, Provider) {
     let hba = "local all postgres trust\nlocal all,replication boss peer map=anyone\n\
                host all +azure_ad_user 127.0.0.1/32 trust\nhost all,replication all 127.0.0.1/32 password\n";
@@ -25,7 +25,7 @@ fn scene_with_boss() -> (Cluster, Provider) {
     (cluster, provider)
 }
 
-/// The superuser in every way a client can come, without a role's label in it.
+/// Logs in as the superuser by every way to connect. Returns the last session.
 fn as_boss(cluster: &Cluster) -> RawClient {
     for kind in ["off", "database", "true"] {
         let parameters = [("user", "boss"), ("database", "postgres"), ("replication", kind)];
@@ -73,7 +73,7 @@ fn a_superuser_gets_in_and_mends_the_labels_index() {
     let length = fs::metadata(&path).expect("the index").len();
     fs::write(&path, vec![0xff; usize::try_from(length).expect("a length")]).expect("the index");
     cluster.start();
-    // The first session of a server reads its catalogs without indexes, the next ones do not.
+    // The first session of a server reads the catalogs without indexes, the next ones with them.
     let mut boss = as_boss(&cluster);
     let mark = cluster.log_mark();
     assert!(
@@ -85,8 +85,7 @@ fn a_superuser_gets_in_and_mends_the_labels_index() {
     assert_eq!(cluster.login("ann", &token), Outcome::Ready);
 }
 
-/// Without a look at its label, and not without a look at its memberships: what they make an Azure
-/// AD role is one still.
+/// The label is not read, but memberships are: a role that they make an Azure AD role is one still.
 #[test]
 fn a_superuser_who_is_linked_is_still_refused() {
     let (cluster, _provider) = scene_with_boss();

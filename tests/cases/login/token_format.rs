@@ -1,5 +1,6 @@
-//! What is required of a token beside its signature and the values of its claims: that it is an access
-//! token, that nothing surrounds it, and that the claims which are judged have the right types.
+//! What is required of a token beside its signature and the values of its claims: that it is an
+//! access token, that nothing surrounds it, and that the claims which are judged have the right
+//! types.
 
 use serde_json::{Value, json};
 use testbed::client::RawClient;
@@ -38,7 +39,7 @@ fn only_a_bearers_access_token_gets_in() {
                 &Refusal::sqlstate_28p01("invalid_claims", message, &["claim=typ"]),
             );
         }
-        // The issuer of one version, and the claims of the other.
+        // The issuer of one version with the claims of the other.
         let crossed =
             with(claims.clone(), "iss", json!(format!("https://login.microsoftonline.com/{TENANT}/v2.0")));
         let message = "the access token lacks a valid \"ver\" claim";
@@ -123,7 +124,7 @@ fn what_stands_around_a_token_is_said_and_the_token_refused() {
             check(&cluster, &token, surroundings);
         }
     });
-    // By OAUTHBEARER only what looks like a token comes as far as the library.
+    // By OAUTHBEARER only what looks like a token reaches the library.
     at_every_door("", |_door, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
         let padded = format!("{}==", valid_token());
@@ -180,7 +181,7 @@ fn a_key_listed_again_and_an_entry_that_cannot_be_read_cost_no_login() {
             admitted(&cluster, "ann", &key.token(&user_v1(unix_now())));
         }
     }
-    // An id for two keys is none, in whichever of the two documents it is listed.
+    // An id with two keys is not used, in whichever of the two documents it is listed.
     let twin = with(NEW_KEY.jwk(), "kid", json!("key-1")).to_string();
     provider.behave(Behavior::Body(format!("{{\"keys\":[{other},{one},{twin}]}}")));
     assert_eq!(cluster.sql("SELECT azure_ad_auth.refresh_keys()"), "1");

@@ -1,5 +1,5 @@
-//! Logins that are refused because of the form or the signature of the token: each code as the client
-//! reads it and as the log has it.
+//! Logins that are refused because of the form or the signature of the token: each code as the
+//! client reads it and as the log has it.
 
 use aws_lc_rs::hmac;
 use serde_json::{Value, json};
@@ -15,13 +15,14 @@ use crate::common::login::{UNVERIFIED, valid_token};
 
 const ALGORITHM: &str = "the access token's signature algorithm is not accepted";
 
-/// Whether OAUTHBEARER can carry a token (RFC 6750, section 2.1). Others do not come as far as the library.
+/// Returns whether OAUTHBEARER can carry a token (RFC 6750, section 2.1). Others do not reach the
+/// library.
 fn is_bearer_token(token: &str) -> bool {
     let bare = token.trim_end_matches('=');
     !bare.is_empty() && bare.chars().all(|c| c.is_ascii_alphanumeric() || "-._~+/".contains(c))
 }
 
-/// What core says of the others.
+/// Expects PostgreSQL's own refusal of a token that OAUTHBEARER cannot carry.
 fn malformed(cluster: &Cluster, token: &str) {
     match cluster.login("ann", token) {
         Outcome::Refused(error) => {
@@ -83,7 +84,7 @@ fn invalid_format() {
                 &Refusal::sqlstate_28p01("invalid_format", &text(parts, &token), &[fact, &length]),
             );
         }
-        // Where a terminal cuts a pasted line, the reason is likely to be that.
+        // A terminal cuts pasted lines at this length, which is the likely reason.
         let cut = good.chars().cycle().filter(|c| *c != '.').take(4_095).collect::<String>();
         let hint = "Terminals cut pasted lines at 4095 bytes; pass the token in the environment variable PGPASSWORD.";
         let message = text("1 part instead of 3, ", &cut);
@@ -118,7 +119,7 @@ fn invalid_format() {
     });
 }
 
-/// At the doors where core itself refuses an empty token.
+/// Logs in with an empty token at the doors where PostgreSQL itself refuses it.
 fn without_a_token(cluster: &Cluster) {
     match (cluster.door, cluster.login("ann", "")) {
         (Door::Pam, Outcome::Refused(error)) => {
@@ -167,7 +168,7 @@ fn unsupported_algorithm() {
 
 #[test]
 fn unknown_key_and_bad_signature() {
-    // No login here waits for a key: that is tested with the keys.
+    // No login here waits for a key; `keys::key_wait` tests that.
     at_every_door_with_ann("azure_ad_auth.unknown_key_wait = 0", |_, cluster, _provider| {
         let claims = user_v1(unix_now());
         refused(

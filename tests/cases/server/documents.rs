@@ -1,5 +1,5 @@
-//! What the README and docs/ tell people to do, done: every block of shell, SQL and configuration in
-//! them, in their order.
+//! What the README and docs/ tell people to do, done: every block of shell, SQL and configuration
+//! in them, in their order.
 
 use std::thread;
 use std::time::Duration;
@@ -54,7 +54,7 @@ fn sessions_are_looked_at_and_ended_as_described() {
     reader.does("docs/sessions.md");
     let revoked = "SELECT role_name FROM azure_ad_auth.principals WHERE tokens_not_before IS NOT NULL";
     assert_eq!(reader.cluster.sql(revoked), "ann@contoso.example");
-    // What row-level security makes of it, with a token of after the revocation.
+    // The example of row-level security, with a token that was issued after the revocation.
     thread::sleep(Duration::from_secs(4));
     let claims = with(with(user_v1(unix_now()), "iat", json!(unix_now() + 58)), "aud", json!(RESOURCES[0]));
     let act = "INSERT INTO notes (note) VALUES ('mine'); SELECT note FROM notes";

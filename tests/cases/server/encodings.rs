@@ -1,4 +1,5 @@
-//! Databases of other encodings than UTF-8: claims of tokens, and roles whose names are in any encoding.
+//! Databases of other encodings than UTF-8: claims of tokens, and roles whose names are in any
+//! encoding.
 
 use serde_json::{Value, json};
 use testbed::client::{Outcome, RawClient};
@@ -10,13 +11,13 @@ use testbed::scene::{KEY, Scene};
 use crate::common::login::value;
 use crate::common::statements::link;
 
-/// One database of each encoding that is treated in a way of its own.
+/// One database of each encoding that is treated differently.
 const DATABASES: [&str; 4] = ["utf8", "latin1", "euc_jp", "sql_ascii"];
 
-/// PostgreSQL's own: untranslatable_character.
+/// PostgreSQL's untranslatable_character.
 const UNTRANSLATABLE: &str = "22P05";
 
-/// `zoë` as a LATIN1 database writes it.
+/// `zoë` as a LATIN1 database encodes it.
 const ZOE: &[u8] = b"zo\xeb";
 
 fn with_databases(cluster: &Cluster) {
@@ -29,7 +30,7 @@ fn with_databases(cluster: &Cluster) {
     }
 }
 
-/// A session of the superuser whose client speaks UTF-8.
+/// Logs in as the superuser by a client that uses UTF-8.
 fn superuser_in(cluster: &Cluster, database: &str) -> RawClient {
     let mut session = cluster.socket_client();
     let parameters = [("user", "postgres"), ("database", database), ("client_encoding", "UTF8")];
@@ -37,7 +38,7 @@ fn superuser_in(cluster: &Cluster, database: &str) -> RawClient {
     session
 }
 
-/// A session that came in with a token, whose client speaks UTF-8.
+/// Logs in with a token by a client that uses UTF-8.
 fn enter(cluster: &Cluster, role: &[u8], database: &str, claims: &Value) -> RawClient {
     let mut session = cluster.client();
     let parameters: [(&str, &[u8]); 3] =
@@ -56,7 +57,8 @@ fn claims_are_never_changed() {
     let (cluster, _provider) = Scene::new().start();
     with_databases(&cluster);
     link(&cluster, "ann", PERSON, "user");
-    // Some character that each encoding has, and one that it has not. SQL_ASCII takes all for what they are.
+    // A character that each encoding has, and one that it does not have. SQL_ASCII accepts all
+    // bytes.
     for (database, has, has_not) in [
         ("utf8", "Zoë Ж 日本 🐘", None),
         ("latin1", "Zoë", Some("Ж")),
@@ -149,7 +151,7 @@ fn a_role_of_a_latin1_database_is_linked_and_logs_in() {
     assert!(latin1.query("ALTER ROLE \"zoë\" SET application_name = 'zoë'").is_ok());
     let _session = enter(&cluster, ZOE, "postgres", &user_v1(unix_now()));
     assert!(cluster.log().contains("azure_ad_auth: accepted role=\"zo\\\\xEB\""));
-    // Names are shown as the database at hand reads them; what it cannot read is shown as its bytes.
+    // Names are shown as the database decodes them; what it cannot decode is shown as bytes.
     for (database, shown) in
         [("latin1", "zoë"), ("utf8", "zo\\xEB"), ("euc_jp", "zo\\xEB"), ("sql_ascii", "zo\\xEB")]
     {
@@ -168,7 +170,7 @@ fn a_role_of_a_latin1_database_is_linked_and_logs_in() {
         assert!(session.query("SELECT azure_ad_auth.repair()").is_ok(), "{database}");
         let revoke = format!("SELECT azure_ad_auth.revoke_principal('{PERSON}')");
         assert_eq!(value(&mut session, &revoke), "1", "{database}");
-        // By its bytes it is found everywhere.
+        // The role is found by its bytes in every database.
         let rename = "FROM pg_roles WHERE rolname::text LIKE 'zo%'";
         assert!(
             session.query(&format!("SELECT azure_ad_auth.revoke_tokens(rolname::text) {rename}")).is_ok(),
@@ -228,7 +230,7 @@ fn statements_about_roles_of_a_latin1_database() {
         let answer = latin1.query(&step);
         assert!(answer.is_ok(), "{step}: {answer:?}");
     }
-    // A name of 63 bytes is whole, one of 64 is cut.
+    // A name of 63 bytes is complete, one of 64 bytes is truncated.
     for (length, is_whole) in [(62, true), (63, false)] {
         let name = format!("{}é", "n".repeat(length));
         let create = format!("CREATE ROLE \"{name}\" LOGIN PASSWORD '{PERSON}' IN ROLE azure_ad_user");
@@ -252,7 +254,7 @@ fn errors_and_notices_can_be_read_in_every_database() {
             .query(&format!("SELECT azure_ad_auth.create_principal('x', '{PERSON}', '{typed}')"))
             .expect_err("a type");
         assert_eq!(error.message, format!("invalid object type \"{name}\""), "{database}");
-        // Core's own come as they are, whatever statement they are about.
+        // PostgreSQL's own errors are unchanged, whatever statement they are about.
         for statement in ["DROP TABLE", "DROP ROLE"] {
             let error = session.query(&format!("{statement} \"{typed}\"")).expect_err(statement);
             assert!(

@@ -21,7 +21,8 @@ fn library() -> PathBuf {
     Path::new(&pg_config("--pkglibdir")).join("azure_ad_auth.so")
 }
 
-/// The server has an OpenSSL of its own. Whatever cryptography of ours had its names would meet it.
+/// The server has OpenSSL. Cryptographic functions of this library with the same names would
+/// conflict with it.
 #[test]
 fn nothing_in_it_can_meet_the_servers_cryptography() {
     let output = Command::new("nm").args(["-D", "--defined-only"]).arg(library()).output().expect("nm");
@@ -52,7 +53,7 @@ fn nothing_in_it_can_meet_the_servers_cryptography() {
     assert!(!needed.contains("libssl") && !needed.contains("libcrypto"), "{needed}");
 }
 
-/// The build script that described this very server, run once more with something amiss.
+/// Runs the build script of this library with something missing.
 fn build_script(feature: u32, pg_config: &Path, libclang: Option<&Path>) -> Output {
     let out = Folder::new("build");
     let mut command = Command::new(latest_build_script());
@@ -82,7 +83,7 @@ fn latest_build_script() -> PathBuf {
     scripts.max().expect("build the library first: tools/test does").1
 }
 
-/// A pg_config that says of itself what the real one says, but for one answer.
+/// Makes a pg_config that answers as the real one does, apart from one question.
 fn pg_config_with(folder: &Folder, question: &str, answer: &str) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
     let path = folder.path().join("pg_config");

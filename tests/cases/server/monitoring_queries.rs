@@ -7,14 +7,14 @@ use crate::common::documents::document;
 use crate::common::login::valid_token;
 use crate::common::statements::link;
 
-/// A query of docs/postgres_exporter.yml, with the columns that it is to give.
+/// A query of docs/postgres_exporter.yml, with the columns that it must return.
 struct Query {
     name: String,
     text: String,
     columns: Vec<String>,
 }
 
-/// Reads the little of YAML that the file has.
+/// Reads the file, which uses little of YAML.
 fn queries(file: &str) -> Vec<Query> {
     let mut queries: Vec<Query> = Vec::new();
     for line in file.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {

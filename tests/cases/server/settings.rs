@@ -34,7 +34,8 @@ const BAD: [(&str, &str); 18] = [
     ("required_permission", "a,b"),
 ];
 
-/// Expects a login to be refused as `not_configured`, before the prompt, with a line that names the setting.
+/// Expects a login to be refused as `not_configured`, before the prompt, with a line that names the
+/// setting.
 fn not_configured(cluster: &Cluster, fact: &str) {
     let mark = cluster.log_mark();
     let mut client = cluster.client();
@@ -64,7 +65,7 @@ fn a_bad_value_at_start_fails_closed_and_mends_without_a_restart() {
     let (cluster, provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     let good = format!("azure_ad_auth.authority_url = '{}'", provider.url());
-    // Addresses, but none that key memory could have.
+    // The log contains addresses of memory, but no pieces of keys.
     let long = ["https://127.0.0.1/", "/"].map(|start| format!("{start}{}", "a".repeat(4_000)));
     let long = long.iter().map(|value| ("key_source", value.as_str()));
     for (name, value) in BAD.into_iter().chain(long) {
@@ -74,7 +75,7 @@ fn a_bad_value_at_start_fails_closed_and_mends_without_a_restart() {
         cluster.start();
         not_configured(&cluster, &format!("setting=azure_ad_auth.{name}"));
         assert_eq!(cluster.sql("SELECT 1"), "1", "others log in");
-        // A reload that changes nothing mends nothing.
+        // A reload without a change does not help.
         cluster.reload();
         not_configured(&cluster, &format!("setting=azure_ad_auth.{name}"));
         cluster.configure(&Configuration::new().settings(&good));
@@ -110,7 +111,7 @@ fn an_unknown_name_fails_closed_at_start_and_at_reload() {
     not_configured(&cluster, "unknown_setting=\"Azure_AD_auth.Allowed_Client in ");
     for (settings, said) in [(&good, "signing keys are at hand"), (&bad, "unknown setting")] {
         let mark = cluster.log_mark();
-        cluster.configure(&Configuration::new().settings(&settings));
+        cluster.configure(&Configuration::new().settings(settings));
         cluster.reload();
         if said == "unknown setting" {
             cluster.await_log(mark, said);
@@ -234,7 +235,8 @@ fn a_client_cannot_set_anything_when_it_connects() {
     link(&cluster, "ann", PERSON, "user");
     let parameters =
         [("user", "ann"), ("database", "postgres"), ("options", "-c azure_ad_auth.require_tls=off")];
-    // Without TLS: refused before the token is asked for, and long before options are looked at.
+    // Without TLS the login is refused before the token is asked for, and before options are
+    // processed.
     let mark = cluster.log_mark();
     let mut client = cluster.plain_client();
     client.start(&parameters).expect("a connection");
@@ -249,7 +251,7 @@ fn a_client_cannot_set_anything_when_it_connects() {
         AuthRequest::Finished(outcome) => check_refusal(&cluster, mark, "ann", "", &outcome, &expected),
         asked => panic!("the token was asked for: {asked:?}"),
     }
-    // With TLS: the token is accepted, and then core refuses the option.
+    // With TLS the token is accepted, and then PostgreSQL refuses the option.
     let token = valid_token();
     let mark = cluster.log_mark();
     match cluster.client().login(&parameters, &token) {

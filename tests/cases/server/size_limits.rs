@@ -17,16 +17,16 @@ use crate::common::login::{valid_token, value};
 use crate::common::server::module;
 use crate::common::statements::link;
 
-/// So that a log of statements of megabytes is not what is tested.
+/// Keeps statements of megabytes out of the log.
 const QUIET: &str = "log_statement = none\nlog_min_messages = warning\nlog_min_error_statement = panic";
 
-/// How much more memory than it has a session may take, in megabytes.
+/// By how many megabytes the memory of a session may grow.
 const LIMITS: [u64; 5] = [20, 40, 60, 90, 130];
 
-/// So many names in a list; the tree of the statement takes some forty megabytes.
+/// Names in a list. The parse tree of the statement takes about forty megabytes.
 const MANY: usize = 400_000;
 
-/// Leaves the process of a session no more memory than it has and so many megabytes.
+/// Limits the memory of a session's process to what it has and so many megabytes.
 fn limit(session: &mut RawClient, megabytes: u64) {
     let pid: i32 = value(session, "SELECT pg_backend_pid()").parse().expect("a process id");
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
@@ -41,7 +41,8 @@ fn limit(session: &mut RawClient, megabytes: u64) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Expects a statement to end in an answer or an ERROR, and the session and the server to go on, however little memory there is.
+/// Expects a statement to succeed or to raise an ERROR, and the session and the server to go on,
+/// with each limit of memory.
 fn survives(cluster: &Cluster, statement: &str, log_in: impl Fn() -> RawClient) {
     let shown: String = statement.chars().take(60).collect();
     let mut witness = cluster.superuser();
@@ -83,7 +84,8 @@ fn no_list_of_names_takes_the_server_down() {
     ] {
         survives(&cluster, &statement, || cluster.acting_as("somebody"));
     }
-    // Of whoever has the right to it: a linked role, and one that is not, as often as can be.
+    // In a session that has the privilege: about a linked role and one that is not, as often as
+    // possible.
     for statement in [
         format!("GRANT azure_ad_user TO {}", list("ann")),
         format!("REVOKE azure_ad_user FROM {}", list("ann")),
@@ -116,7 +118,7 @@ fn no_argument_takes_the_server_down() {
     ] {
         survives(&cluster, &format!("SELECT azure_ad_auth.{call}"), || cluster.superuser());
     }
-    // In texts of statements.
+    // In the texts of statements.
     let text = "x".repeat(40_000_000);
     for statement in [
         format!("SECURITY LABEL FOR pgaadauth ON ROLE ann IS 'aadauth,{text}'"),
@@ -128,13 +130,13 @@ fn no_argument_takes_the_server_down() {
     ] {
         survives(&cluster, &statement, || cluster.superuser());
     }
-    // A linked role may give itself settings; whatever they are, its guard is put back.
+    // A linked role may change its own settings; its guard is restored whatever they are.
     let mine = format!("ALTER ROLE ann SET my.text = '{text}'");
     link(&cluster, "ann", PERSON, "user");
     survives(&cluster, &mine, || cluster.session("ann", &valid_token()));
 }
 
-/// 30,000 names of 62 bytes took minutes, for each was looked for in the whole text.
+/// 30,000 names of 62 bytes took minutes when each was searched for in the whole text.
 #[test]
 fn what_a_statement_costs_does_not_grow_with_the_square_of_it() {
     let (cluster, _provider) = Scene::new().settings(QUIET).start();
@@ -152,8 +154,8 @@ fn what_a_statement_costs_does_not_grow_with_the_square_of_it() {
     }
 }
 
-/// Somebody else's hook, which comes before ours, has the statement cancelled, or the session ended. What is ours about the statement
-/// must notice before it comes to its own error.
+/// The hook of another library, which is called before this one's, cancels the statement or ends
+/// the session. This library must notice before it reaches its own error.
 #[test]
 fn what_is_done_for_each_name_can_be_interrupted() {
     let (cluster, _provider) = Scene::new().settings(QUIET).start();
@@ -178,7 +180,7 @@ fn what_is_done_for_each_name_can_be_interrupted() {
     assert_eq!(cluster.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'x'"), "1");
 }
 
-/// Every byte of a text is odd to it: each begins the rest anew.
+/// Every byte of the text has to be escaped, and each begins the rest anew.
 #[test]
 fn no_text_costs_the_square_of_its_length() {
     let (cluster, _provider) = Scene::new().settings(QUIET).start();
@@ -196,7 +198,7 @@ fn no_text_costs_the_square_of_its_length() {
         let token = valid_token();
         let outcome = ann.login(&[("user", "ann"), ("database", name)], &token);
         assert_eq!(outcome, Outcome::Ready);
-        // By bytes: in SQL_ASCII none of them is a character of ours.
+        // In SQL_ASCII none of the bytes is a known character.
         let odd = if name == "bytes" {
             "convert_from(decode(repeat('ff', 65530), 'hex'), 'SQL_ASCII')"
         } else {

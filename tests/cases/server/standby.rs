@@ -8,7 +8,7 @@ use testbed::waits::eventually;
 use crate::common::login::token_of;
 use crate::common::statements::link;
 
-/// Each with its own name in messages.
+/// Returns calls that change something, each with its name in messages.
 fn changes() -> Vec<(String, &'static str)> {
     let function = |call: &str| format!("SELECT azure_ad_auth.{call}");
     let azure = |call: &str| format!("SELECT * FROM pg_catalog.pgaadauth_{call}");
@@ -78,7 +78,8 @@ fn what_changes_something_is_for_the_primary_and_says_so_by_its_own_name() {
     for (statement, name) in statements() {
         refused(&standby, &statement, &format!("cannot execute {name} in a read-only transaction"), true);
     }
-    // To administrators as well, who are none in a session without a token.
+    // Administrators get the same message. Without a token the session is not that of an
+    // administrator.
     assert!(eventually(|| standby.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'ann'") == "1"));
     let fault =
         standby.session("admin", &token_of(ADMIN)).query("SELECT azure_ad_auth.drop_principal('ann')");
@@ -87,9 +88,9 @@ fn what_changes_something_is_for_the_primary_and_says_so_by_its_own_name() {
         (fault.sqlstate.as_str(), fault.message.as_str()),
         ("25006", "cannot execute drop_principal() during recovery")
     );
-    // What has nothing to do with links is core's.
+    // PostgreSQL itself handles statements that are not about links.
     refused(&standby, "CREATE ROLE x", "cannot execute CREATE ROLE in a read-only transaction", false);
-    // Looking is no change.
+    // Reading is allowed.
     for look in ["check_configuration()", "check_hba()", "principals", "explain_token('x')"] {
         standby.sql(&format!("SELECT count(*) FROM azure_ad_auth.{look}"));
     }

@@ -12,7 +12,8 @@ use crate::common::server::NO_REAPER;
 use crate::common::statements::{link, tamper};
 use serde_json::json;
 
-/// A second factor is asked for, or another kind of token: whoever came in without goes, whoever came in with stays.
+/// The link now requires a second factor, or another kind of token: sessions whose token does not
+/// satisfy it end, the others stay.
 #[test]
 fn a_session_ends_when_its_role_asks_for_more_than_its_token_said() {
     at_every_door("", |_, cluster, _provider| {
@@ -36,7 +37,7 @@ fn a_session_ends_when_its_role_asks_for_more_than_its_token_said() {
             let mut ann = cluster.session("ann", &KEY.token(&one_factor));
             let mut second = cluster.session("ann", &valid_token());
             assert_eq!(value(&mut ann, "SELECT 1") + &value(&mut second, "SELECT 1"), "11");
-            // The same terms again, and what is rolled back, end nobody.
+            // The same conditions again, and a change that is rolled back, end no session.
             cluster.sql(&by_type("user"));
             let mut undecided = cluster.superuser();
             for step in ["BEGIN", &act, "ROLLBACK"] {
@@ -62,7 +63,7 @@ fn a_session_ends_when_its_role_asks_for_more_than_its_token_said() {
     });
 }
 
-/// A group's role, and an application's that is linked by its client id.
+/// The role of a group, and that of an application that is linked by its client id.
 #[test]
 fn looser_terms_and_other_words_for_the_same_end_nobody() {
     let (cluster, _provider) = Scene::new().start();
@@ -101,7 +102,7 @@ fn a_standby_ends_them_too() {
     assert!(standby.log().contains("azure_ad_auth: ended reason=terms_changed role=ann"));
 }
 
-/// Between the decision and the first statement it is the seal that looks.
+/// Between the login and the first statement it is the seal that checks.
 #[test]
 fn a_session_without_a_statement_yet_meets_the_new_terms_at_the_seal() {
     let (cluster, _provider) = Scene::new().settings(NO_REAPER).start();
@@ -113,7 +114,7 @@ fn a_session_without_a_statement_yet_meets_the_new_terms_at_the_seal() {
     cluster.await_log(0, "azure_ad_auth: refused code=mfa_required role=ann door=seal");
 }
 
-/// The issuer's clock may be ahead by as much as is put up with.
+/// The issuer's clock may be ahead by the configured clock skew.
 #[test]
 fn a_token_dated_ahead_is_taken_back_with_the_others() {
     at_every_door("azure_ad_auth.clock_skew = '60s'", |_, cluster, _provider| {
@@ -125,7 +126,7 @@ fn a_token_dated_ahead_is_taken_back_with_the_others() {
         cluster.sql("SELECT azure_ad_auth.revoke_tokens('ann')");
         assert_eq!(end_of(&mut ann), TERMINATED);
         revoked(&cluster, "ann", &stolen);
-        // With a time of one's own, too: it is one of this server's clock.
+        // The same with an explicit time, which is one of this server's clock.
         link(&cluster, "bob", PERSON, "user");
         cluster.sql("SELECT azure_ad_auth.revoke_tokens('bob', now() - interval '10 s')");
         revoked(&cluster, "bob", &stolen);

@@ -35,13 +35,13 @@ fn what_ends_no_session() {
     });
 }
 
-/// What a session is at.
+/// What a session is doing.
 struct Pursuit {
-    /// Makes it so.
+    /// Begins it.
     begin: fn(&mut RawClient),
-    /// What pg_stat_activity says of it then.
+    /// What pg_stat_activity then shows.
     shown: &'static str,
-    /// Whether the client can be told why it ends.
+    /// Whether the client can be told why the session ends.
     is_told: bool,
 }
 
@@ -77,7 +77,7 @@ const PURSUITS: [Pursuit; 8] = [
         shown: "active ClientRead 0",
         is_told: true,
     },
-    // The client reads nothing: what the server has to say stays in its hands.
+    // The client reads nothing, so the server cannot send its last message.
     Pursuit {
         begin: |client| {
             let rows = "SELECT repeat('x', 1000) FROM generate_series(1, 100000)";
@@ -105,7 +105,7 @@ const PURSUITS: [Pursuit; 8] = [
     },
 ];
 
-/// State, what it waits for, parallel workers.
+/// Returns the state of a process, what it waits for, and the number of its parallel workers.
 fn shown(cluster: &Cluster, pid: i32) -> String {
     cluster.sql(&format!(
         "SELECT concat_ws(' ', state, wait_event, (SELECT count(*) FROM pg_stat_activity WHERE leader_pid = {pid} AND pid <> {pid})) \
@@ -117,7 +117,7 @@ fn shown(cluster: &Cluster, pid: i32) -> String {
 fn a_session_ends_when_its_token_has_expired_whatever_it_is_at() {
     at_every_door(OUTLIVES_TOKEN, |_, cluster, _provider| {
         link(&cluster, "ann", PERSON, "user");
-        // Several blocks, so that nobody takes them all.
+        // Several blocks, so that no worker takes all of them.
         cluster.sql(
             "CREATE TABLE public.held AS SELECT 1; CREATE TABLE public.taken (n int); \
              CREATE TABLE public.big WITH (parallel_workers = 2) AS SELECT n FROM generate_series(1, 2000) n; \
@@ -139,7 +139,7 @@ fn a_session_ends_when_its_token_has_expired_whatever_it_is_at() {
         assert_eq!(session_count(&cluster), (PURSUITS.len() + 1).to_string());
         let due = end_together(&cluster, claims["exp"].as_i64().expect("a time"));
         for (pursuit, client, pid) in &mut sessions {
-            // Without its client's help.
+            // Without help from its client.
             assert!(eventually(|| shown(&cluster, *pid).is_empty()), "{}", pursuit.shown);
             let said = client.last_error().map(|error| format!("{} {}", error.severity, error.sqlstate));
             let expected = pursuit.is_told.then(|| "FATAL 57P01".to_owned());
@@ -149,7 +149,7 @@ fn a_session_ends_when_its_token_has_expired_whatever_it_is_at() {
         ended_in_time(&cluster.log_since(mark), pids, due);
         assert_eq!(session_count(&cluster), "1");
         assert_eq!(value(&mut staying, "SELECT 1"), "1");
-        // Nothing of them is left: no helper, no lock, no row.
+        // Nothing of the sessions is left: no parallel worker, no lock, no row.
         let helpers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'parallel worker'";
         assert_eq!(cluster.sql(helpers), "0");
         cluster.sql("BEGIN; LOCK TABLE public.held IN ACCESS EXCLUSIVE MODE NOWAIT; COMMIT");

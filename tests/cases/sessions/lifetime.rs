@@ -45,7 +45,7 @@ fn a_session_ends_with_all_that_it_has_started() {
     );
     for (act, age) in [
         ("SELECT azure_ad_auth.revoke_tokens('ann')", 60),
-        // As late as the leeway of clocks allows: tokens count again from there on.
+        // After the clock skew has passed, from when on tokens are accepted again.
         ("SELECT azure_ad_auth.drop_principal('ann')", -60),
     ] {
         cluster.sql("SELECT pg_sleep(1.1)");
@@ -57,7 +57,7 @@ fn a_session_ends_with_all_that_it_has_started() {
                 "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%' AND state = 'active'";
             assert!(eventually(|| cluster.sql(running) == "1"));
             cluster.sql(act);
-            // First the program, then the session.
+            // First the program is ended, then the session.
             assert!(copy.join().expect("a thread").is_err(), "{act}");
         });
         end_of(&mut ann);
@@ -74,7 +74,7 @@ fn a_session_that_does_not_go_is_asked_again() {
     let mut ann =
         cluster.session("ann", &KEY.token(&with(user_v1(unix_now()), "iat", json!(unix_now() - 60))));
     thread::scope(|scope| {
-        // A program that takes the first request for somebody else's.
+        // A program that ignores the first request to end.
         let program = "COPY t FROM PROGRAM 'trap \"trap - TERM\" TERM; while :; do sleep 1; done'";
         let copy = scope.spawn(|| ann.query(program));
         let running = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%' AND state = 'active'";
@@ -85,7 +85,8 @@ fn a_session_that_does_not_go_is_asked_again() {
     assert!(eventually(|| session_count(&cluster) == "0"));
 }
 
-/// PostgreSQL 15 and 16 leave the number of a process behind that has gone, and somebody else gets it.
+/// PostgreSQL 15 and 16 may leave the id of a process that has ended, and another process may get
+/// it.
 #[test]
 fn only_processes_of_this_server_are_ended() {
     let (cluster, _provider) = Scene::new().start();

@@ -16,7 +16,7 @@ use crate::common::login::{session_count, value};
 use crate::common::server::signal;
 use crate::common::statements::link;
 
-/// A log that does not grow with every statement.
+/// Settings by which the log does not grow with every statement.
 const CALM: &str = "log_min_messages = log\nlog_statement = none";
 
 #[test]
@@ -24,7 +24,7 @@ fn a_thousand_expire_in_the_same_second() {
     const THREADS: usize = 8;
     const EACH: usize = 125;
     let (cluster, _provider) =
-        Scene::new().settings(&format!("{OUTLIVES_TOKEN}\n{CALM}\nmax_connections = 1050")).start();
+        Scene::new().settings(format!("{OUTLIVES_TOKEN}\n{CALM}\nmax_connections = 1050")).start();
     link(&cluster, "ann", PERSON, "user");
     let claims = short_lived(1);
     let token = KEY.token(&claims);
@@ -44,7 +44,7 @@ fn a_thousand_expire_in_the_same_second() {
     }
 }
 
-/// Claims of somebody's own: a person's or an application's.
+/// Returns claims of an object of its own: of a person or an application.
 fn own_claims(number: usize) -> Value {
     let claims = if number.is_multiple_of(2) { user_v1(unix_now()) } else { app_v2(unix_now()) };
     let object = json!(object_of(number));
@@ -60,7 +60,8 @@ const fn kind_of(number: usize) -> &'static str {
     if number.is_multiple_of(2) { "user" } else { "service" }
 }
 
-/// So many rounds of so many clients, each with a role of its own; what has been seen in the view meanwhile.
+/// Logs in and out in so many rounds by so many clients, each with a role of its own. Returns the
+/// rows that the view showed meanwhile.
 fn come_and_go(cluster: &Cluster, clients: usize, rounds: usize) -> BTreeSet<String> {
     let rows = "SELECT concat_ws(' ', role_name, object_id, kind, token_id) FROM azure_ad_auth.sessions";
     let over = AtomicBool::new(false);
@@ -76,7 +77,7 @@ fn come_and_go(cluster: &Cluster, clients: usize, rounds: usize) -> BTreeSet<Str
         });
         let client = |number: usize| {
             let (role, token) = (format!("r{number}"), KEY.token(&own_claims(number)));
-            // A process that has gone has left its place.
+            // A process that has ended has freed its place.
             (0..rounds).for_each(|_| cluster.session(&role, &token).disconnect());
         };
         let clients: Vec<_> = (0..clients).map(|number| scope.spawn(move || client(number))).collect();
@@ -91,7 +92,7 @@ fn come_and_go(cluster: &Cluster, clients: usize, rounds: usize) -> BTreeSet<Str
 fn the_list_is_right_while_thousands_come_and_go_and_after_a_crash() {
     const CLIENTS: usize = 8;
     // Few places, each taken many times.
-    let (cluster, _provider) = Scene::new().settings(&format!("{CALM}\nmax_connections = 15")).start();
+    let (cluster, _provider) = Scene::new().settings(format!("{CALM}\nmax_connections = 15")).start();
     for number in 0..CLIENTS {
         link(&cluster, &format!("r{number}"), &object_of(number), kind_of(number));
     }
@@ -101,7 +102,7 @@ fn the_list_is_right_while_thousands_come_and_go_and_after_a_crash() {
         .collect();
     assert_eq!(seen, whole);
     assert_eq!(session_count(&cluster), "0");
-    // A process that is killed takes the memory with it.
+    // When a process is killed, the shared memory is made anew.
     let mut somebody = cluster.session("r0", &KEY.token(&own_claims(0)));
     let pid = value(&mut somebody, "SELECT pg_backend_pid()").parse().expect("a process id");
     signal(pid, libc::SIGKILL);

@@ -15,10 +15,11 @@ use serde_json::json;
 
 const ROLE: &str = "ann@contoso.example";
 
-/// PgBouncer 1.17 to 1.25 cuts longer ones.
+/// PgBouncer 1.17 to 1.25 truncates longer tokens.
 const LONGEST_TOKEN: usize = 2_047;
 
-/// The document's configuration, for a server of these tests, with one connection that is reset as often as can be.
+/// Returns the configuration that the document shows, for this server, with one connection that is
+/// reset after each transaction.
 fn configuration(cluster: &Cluster, token: &str) -> String {
     let replace = |text: String, from: &str, to: &str| {
         assert!(text.contains(from), "{from} is not in the document");
@@ -33,14 +34,14 @@ fn configuration(cluster: &Cluster, token: &str) -> String {
     text + "server_reset_query = DISCARD ALL\nserver_reset_query_always = 1\n"
 }
 
-/// A client that calls itself something.
+/// Connects a client under a user name.
 fn client(pooler: &Pooler, name: &str) -> RawClient {
     let mut client = pooler.client().expect("a connection");
     assert_eq!(client.login(&[("user", name), ("database", "ann")], ""), Outcome::Ready, "{}", pooler.log());
     client
 }
 
-/// Who PostgreSQL takes a client for.
+/// A query for the identity of a session.
 const IDENTITY: &str = "SELECT concat_ws(' ', session_user, azure_ad_auth.session_claim('oid'), azure_ad_auth.session_claims() ->> 'uti')";
 
 #[test]
@@ -53,7 +54,7 @@ fn a_poolers_clients_are_who_it_logged_in_as_for_as_long_as_its_token_counts() {
         };
         let first = claims("first", unix_now());
         let pooler = Pooler::start(&configuration(&cluster, &KEY.token_of_length(&first, LONGEST_TOKEN)));
-        // Whatever they call themselves.
+        // Whatever user name they give.
         let mut clients = ["someone", "somebody"].map(|user| client(&pooler, user));
         for turn in ["SELECT 1", "DISCARD ALL", "SELECT 1"] {
             for client in &mut clients {
@@ -64,7 +65,8 @@ fn a_poolers_clients_are_who_it_logged_in_as_for_as_long_as_its_token_counts() {
         let [one, other] = clients.each_mut().map(|client| value(client, "SELECT pg_backend_pid()"));
         assert_eq!(one, other);
         assert_eq!(cluster.sql("SELECT pid, token_id FROM azure_ad_auth.sessions"), format!("{one}|first"));
-        // It ends, here in the middle of somebody's transaction, and nobody gets in with that token again.
+        // The session ends, here in the middle of a transaction, and the token is not accepted
+        // again.
         let [one, other] = &mut clients;
         assert!(one.query("BEGIN").is_ok());
         let mark = cluster.log_mark();
@@ -86,7 +88,7 @@ fn a_poolers_clients_are_who_it_logged_in_as_for_as_long_as_its_token_counts() {
             "{}",
             pooler.log()
         );
-        // With another token it goes on, for everybody.
+        // With another token all clients go on.
         pooler.reload(&configuration(&cluster, &KEY.token(&claims("second", unix_now() + 3_600))));
         let expected = format!("{ROLE} {PERSON} second");
         let answer = || client(&pooler, "someone").query(IDENTITY);

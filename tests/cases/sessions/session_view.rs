@@ -40,7 +40,7 @@ fn the_view_says_who_is_in() {
             ),
         ];
         assert_eq!(cluster.sql(rows).lines().collect::<Vec<_>>(), expected);
-        // Everybody sees their own, pg_monitor all.
+        // Every role sees its own sessions, pg_monitor sees all.
         let own = "SELECT string_agg(role_name, ' ') FROM azure_ad_auth.sessions";
         assert_eq!(value(&mut ann, own), "ann");
         let mut metrics = cluster.client();
@@ -53,7 +53,7 @@ fn the_view_says_who_is_in() {
         ));
         drop(ann);
         assert!(eventually(|| session_count(&cluster) == "0"));
-        // Whom core refuses once we have let him in is not in.
+        // A login that PostgreSQL refuses after it was admitted is not listed.
         cluster.sql("REVOKE CONNECT ON DATABASE postgres FROM PUBLIC");
         let outcome = cluster.login("ann", &KEY.token(&user_v1(now)));
         assert!(matches!(outcome, Outcome::Refused(error) if error.sqlstate == "42501"));
@@ -106,7 +106,7 @@ fn a_session_knows_what_its_token_said() {
         let whole = "SELECT azure_ad_auth.session_claims() @> jsonb_build_object('oid', azure_ad_auth.session_claim('oid'), 'ver', '1.0') \
                        AND NOT azure_ad_auth.session_claims() ?| ARRAY['aio', 'rh']";
         assert_eq!(value(&mut ann, whole), "t");
-        // The claims are the leader's to ask for, also where others do the work.
+        // The claims are those of the leader, also in parallel workers.
         let force = if cluster.major() < 16 { "force_parallel_mode" } else { "debug_parallel_query" };
         assert!(ann.query(&format!("SET {force} = on")).is_ok());
         assert_eq!(
@@ -117,7 +117,7 @@ fn a_session_knows_what_its_token_said() {
             assert!(ann.query(act).is_ok(), "{act}");
             assert_eq!(value(&mut ann, "SELECT azure_ad_auth.session_claim('oid')"), PERSON, "after {act}");
         }
-        // Nobody makes his claims vanish by asking where they are not known.
+        // A query in a process that does not know the claims does not remove them.
         let peek = "CREATE FUNCTION pg_temp.peek() RETURNS SETOF text LANGUAGE plpgsql PARALLEL SAFE AS \
                     $$ BEGIN RETURN QUERY SELECT azure_ad_auth.session_claim('oid'); END $$";
         assert!(ann.query(peek).is_ok());

@@ -18,7 +18,7 @@ use crate::common::doors::at_every_door;
 use crate::common::login::{UNVERIFIED, login_with_key, refusal_message, valid_token, value};
 use crate::common::statements::{link, tamper};
 
-/// What is not zero, but for times.
+/// Returns the statistics that are not zero, without times.
 fn counted(cluster: &Cluster) -> String {
     cluster.sql(
         "SELECT string_agg(concat_ws(' ', metric, door, kind, code, value), ', ' ORDER BY metric, door, kind, code) \
@@ -44,7 +44,7 @@ fn reset(cluster: &Cluster) {
     assert_eq!(counted(cluster), "");
 }
 
-/// A server with a role of each kind.
+/// Creates a role of each kind.
 fn with_roles(cluster: &Cluster) {
     for (role, object, kind) in
         [("ann", PERSON, "user"), ("billing", APPLICATION, "service"), ("dbas", GROUP, "group")]
@@ -67,7 +67,7 @@ fn each_login_adds_what_it_came_to_once() {
         let token = |name: &str, value: Value| KEY.token(&with(user_v1(now), name, value));
         let refused = |code: &str| format!("refused {} {code} 1", door.name());
         let good = KEY.token(&user_v1(now));
-        // Who says that it is the provider's key.
+        // A token that claims to be signed with the provider's key.
         let forged = Signer::new("key-1").token(&user_v1(now));
         let cases = [
             ("ann", good.clone(), admitted(door, "user")),
@@ -80,7 +80,7 @@ fn each_login_adds_what_it_came_to_once() {
             ("ann", KEY.token(&app_v1(now)), refused("wrong_kind")),
             ("ann", "not-a-token".to_owned(), refused("invalid_format")),
             ("ann", forged, refused("bad_signature")),
-            // Roles that are none of ours, and names that are nobody's.
+            // Roles that are not linked, and names without a role.
             ("bob", "b".to_owned(), String::new()),
             ("bob", "wrong".to_owned(), String::new()),
             ("nobody", good.clone(), String::new()),
@@ -94,7 +94,7 @@ fn each_login_adds_what_it_came_to_once() {
         let outcome = cluster.plain_client().login(&[("user", "ann"), ("database", "postgres")], &good);
         assert!(matches!(outcome, Outcome::Refused(_)));
         assert_eq!(counted(&cluster), refused("tls_required"));
-        // Neither who hangs up nor whom core refuses in its own words.
+        // Clients that hang up and refusals by PostgreSQL are not counted.
         reset(&cluster);
         drop(cluster.at_the_prompt("ann"));
         cluster.sql("ALTER ROLE billing NOLOGIN");
@@ -112,7 +112,7 @@ fn the_seal_counts_by_its_own_name_and_what_is_not_logged_counts_too() {
         let mut client = cluster.client();
         let token = valid_token();
         assert_eq!(client.login(&[("user", "ann"), ("database", "postgres")], &token), Outcome::Ready);
-        // Behind everyone's back, so that nothing but the seal can end the session.
+        // Directly in the catalog, so that only the seal can end the session.
         tamper(&cluster, "DELETE FROM pg_shseclabel WHERE objoid = 'ann'::regrole");
         assert!(client.query("SELECT 1").is_err());
         let expected = format!("{}, refused seal not_linked 1", admitted(door, "user"));
@@ -120,7 +120,7 @@ fn the_seal_counts_by_its_own_name_and_what_is_not_logged_counts_too() {
         assert_eq!(of_role(&cluster, "ann"), "1|1|not_linked|t|t");
         cluster.sql("DROP ROLE ann");
         link(&cluster, "ann", PERSON, "user");
-        // So many that one window of time does not log them all; two would.
+        // More refusals than one time window logs.
         let is_spared = || {
             reset(&cluster);
             let mark = cluster.log_mark();
@@ -216,7 +216,7 @@ fn monitors_look_and_superusers_reset() {
     let (cluster, _provider) = Scene::new().settings("max_connections = 100").start();
     with_roles(&cluster);
     cluster.sql("CREATE ROLE metrics LOGIN PASSWORD 'm'; GRANT pg_monitor TO metrics");
-    // The same rows before anybody came.
+    // The same rows as before the first login.
     let shape = "SELECT metric, count(*), count(door), count(kind), count(code), count(le) FROM azure_ad_auth.stat \
                  GROUP BY metric ORDER BY metric";
     let expected = "admission_time_bucket|24|24|0|0|24\nadmission_time_count|3|3|0|0|0\n\
@@ -269,7 +269,7 @@ fn a_role_is_known_by_what_it_is_and_not_by_its_name() {
     let expired = KEY.token(&with(user_v1(unix_now()), "exp", json!(1_600_000_000)));
     assert!(matches!(cluster.login("anna", &expired), Outcome::Refused(_)));
     assert_eq!(of_role(&cluster, "anna"), "1|1|expired|t|t");
-    // Those that are not linked are not on the list, whatever is tried.
+    // Roles that are not linked are not listed, however many logins are tried.
     for role in ["bob", "nobody", "azure_ad_user"] {
         assert!(matches!(cluster.login(role, &expired), Outcome::Refused(_)), "{role}");
     }

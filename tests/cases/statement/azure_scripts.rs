@@ -9,13 +9,13 @@ use crate::common::login::{token_of, valid_token};
 use crate::common::role_state::RoleState;
 use crate::common::statements::SECOND_ADMIN;
 
-/// The text of a script.
+/// Returns the text of a script.
 fn script(name: &str) -> String {
     let file = format!("{}/scripts/{name}.sql", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(file).expect("a script")
 }
 
-/// Runs a script by psql, as the administrator with a token; what its queries returned.
+/// Runs a script by psql as the administrator with a token. Returns the results of its queries.
 fn run_script(cluster: &Cluster, name: &str, text: &str) -> String {
     cluster.folder().write("script.sql", text);
     let file = cluster.path("script.sql").display().to_string();
@@ -62,7 +62,7 @@ fn a_script_for_single_server() {
     let (cluster, _provider) = Scene::new().start();
     let mut text = script("single_server");
     if cluster.major() < 16 {
-        // Before, CREATEROLE administers every role, and only a superuser gives it.
+        // Before 16 CREATEROLE allows to manage every role, and only a superuser grants it.
         let line = text.lines().find(|line| line.contains("CREATEROLE")).expect("the line").to_owned();
         let mut admin = cluster.session("admin", &token_of(ADMIN));
         assert!(admin.query("SET aad_validate_oids_in_tenant = off").is_ok());
@@ -147,15 +147,15 @@ fn both_names_of_the_first_column_answer() {
         let query = format!("SELECT 1 FROM pgaadauth_list_principals(false) WHERE {column} = 'admin'");
         assert_eq!(admin.query(&query).as_deref(), Ok(&[Some("1".to_owned())][..]), "{column}");
     }
-    // The columns of a live server come first, in its order.
+    // The columns of a server of Azure come first, in its order.
     assert_eq!(
         cluster.sql("SELECT * FROM pgaadauth_list_principals(true)"),
         format!("admin|user|{ADMIN}|{TENANT}|0|1|admin")
     );
 }
 
-/// Scripts as they are found in the wild: roles that are there already, other types of strings, other spellings of the object's type,
-/// calls within expressions and blocks.
+/// Scripts as they are in use: roles that exist already, other types of strings, other spellings of
+/// the object's type, calls within expressions and blocks.
 #[test]
 fn azures_functions_as_live_scripts_use_them() {
     let (cluster, _provider) = Scene::new().start();
@@ -163,7 +163,7 @@ fn azures_functions_as_live_scripts_use_them() {
     let mut run = |statement: &str| {
         admin.query(statement).unwrap_or_else(|error| panic!("{statement}: {error:?}"));
     };
-    // A plain role is there, and is given its object by either function.
+    // A plain role exists, and either function links it.
     run("CREATE ROLE mgid WITH LOGIN");
     run(&format!(
         "SELECT pgaadauth_update_principal_with_oid('mgid', '{APPLICATION}', 'service', false, false)"
@@ -224,7 +224,7 @@ fn azures_functions_as_live_scripts_use_them() {
          t1 service t,t2 service t,t3 user t,t4 group t,t5 service t"
     );
     admitted(&cluster, "mgid", &KEY.token(&app_v1(unix_now())));
-    // A role that is not the caller's is none to be linked, by whichever function.
+    // A role that the caller does not manage cannot be linked, by either function.
     cluster.sql("CREATE ROLE hers LOGIN; CREATE ROLE owner; GRANT owner TO hers");
     for function in ["create", "update"] {
         let statement = format!(
@@ -240,13 +240,13 @@ fn azures_functions_as_live_scripts_use_them() {
     assert!(error.is_err_and(|error| error.message.contains("the directory cannot be asked")));
 }
 
-/// What `pg_dump` writes of any database of a Flexible Server.
+/// The statement that `pg_dump` writes for every database of a Flexible Server.
 #[test]
 fn the_extension_that_dumps_of_a_flexible_server_ask_for_is_there_and_empty() {
     let (cluster, _provider) = Scene::new().start();
     let script = "CREATE EXTENSION IF NOT EXISTS pgaadauth WITH SCHEMA pg_catalog; \
                   COMMENT ON EXTENSION pgaadauth IS 'Microsoft Entra ID Authentication'";
-    // By whoever owns the database, as a dump is restored.
+    // By the owner of the database, as a dump is restored.
     cluster.sql("CREATE ROLE restorer; GRANT CREATE ON DATABASE postgres TO restorer");
     cluster.sql(&format!("SET ROLE restorer; {script}"));
     let objects = "SELECT count(*) FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e' \

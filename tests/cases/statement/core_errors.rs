@@ -1,11 +1,12 @@
-//! Errors of PostgreSQL reach clients unchanged, although statements pass through the library's hooks.
+//! Errors of PostgreSQL reach clients unchanged, although statements pass through the library's
+//! hooks.
 
 use testbed::cluster::Cluster;
 use testbed::scene::Scene;
 
 use crate::common::login::value;
 
-/// What psql shows of a statement's error.
+/// Returns what psql prints about the error of a statement.
 fn shown(cluster: &Cluster, statement: &str) -> String {
     let output = cluster.sql_with(&["-v", "VERBOSITY=verbose"], "postgres", statement);
     assert!(!output.success, "{statement}");
@@ -33,7 +34,7 @@ fn errors_keep_their_position_context_and_names() {
             ],
         ),
         ("ALTER TABLE t ADD CONSTRAINT small CHECK (a < 1)", &["CONSTRAINT NAME:  small"]),
-        // Those of statements that are ours, too.
+        // The same for statements about Azure AD roles.
         ("GRANT no_such_role TO azure_ad_user", &["ERROR:  42704: role \"no_such_role\" does not exist"]),
         (
             "DO $$ BEGIN DROP ROLE no_such_role; END $$",

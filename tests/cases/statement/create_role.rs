@@ -35,7 +35,7 @@ fn a_role_created_in_azure_ad_user_is_linked() {
     }
     assert_eq!(cluster.sql("SELECT pg_has_role('a4', 'readers', 'MEMBER')"), "t");
     assert_eq!(cluster.sql("SELECT rolconnlimit FROM pg_roles WHERE rolname = 'a3'"), "3");
-    // The same by the extended protocol, and by a plan that is kept: its tree is not ours to change.
+    // The same by the extended protocol, and by a cached plan, whose tree must not be changed.
     let mut client = cluster.superuser();
     for statement in [
         "SET aad_validate_oids_in_tenant = off",
@@ -78,7 +78,7 @@ fn an_object_id_is_no_password() {
     let (cluster, _provider) = Scene::new().start();
     cluster.sql(&create_linked_role("ann", PERSON));
     assert_eq!(cluster.sql("SELECT count(*) FROM pg_authid WHERE rolpassword IS NOT NULL"), "0");
-    // Roles that are none of ours have the passwords they are given, whatever these look like.
+    // Roles that are not linked get the passwords they are given, whatever these look like.
     cluster.sql(&format!("CREATE ROLE local LOGIN PASSWORD '{PERSON}'; CREATE ROLE team; CREATE ROLE b PASSWORD 'x' IN ROLE team"));
     assert_eq!(cluster.sql("SELECT count(*) FROM pg_authid WHERE rolpassword IS NOT NULL"), "2");
     assert_eq!(
@@ -197,7 +197,7 @@ fn names_that_postgresql_would_cut_are_refused() {
         "4",
         "three, and the administrator"
     );
-    // Cut, it would be another role that is there.
+    // Truncated, it would be the name of another role, which exists.
     let other = "o".repeat(63);
     cluster.sql(&format!("CREATE ROLE {other} LOGIN"));
     let too_long = |statement: &str| {
@@ -224,7 +224,7 @@ fn names_that_postgresql_would_cut_are_refused() {
     }
     assert_eq!(RoleState::of(&cluster, &other), RoleState::linked());
     cluster.sql(&format!("ALTER ROLE {other} RENAME TO {}", "p".repeat(63)));
-    // What has nothing to do with links is core's.
+    // PostgreSQL itself handles statements that are not about links.
     cluster.sql(&format!("CREATE ROLE {}", "l".repeat(64)));
 }
 

@@ -42,20 +42,20 @@ fn revoke_unlinks() {
         assert_eq!(cluster.sql("SELECT pg_has_role('other', 'readers', 'MEMBER')") == "f", both);
         cluster.sql("REVOKE readers FROM ann");
     }
-    // Linked anew to another object, as after somebody was created anew in the directory.
+    // Linked to another object, as after a person was created anew in the directory.
     link(&cluster, "ann", APPLICATION, "user");
     cluster.sql("GRANT azure_ad_user TO ann");
     assert_eq!(linked_object(&cluster, "ann"), APPLICATION);
-    // An administrator too, and with the only one the server's association.
+    // An administrator too. With the last one the tenant's label is removed.
     let output = cluster.sql_as("postgres", "REVOKE azure_ad_user FROM admin");
     assert!(output.stderr.contains("NOTICE:  Azure AD authentication is disabled"), "{}", output.stderr);
     assert_eq!(RoleState::of(&cluster, "admin"), RoleState::unlinked());
-    // Named twice is named.
+    // A role may be named twice.
     cluster.sql("GRANT azure_ad_user TO ann, ann");
     assert_eq!(RoleState::of(&cluster, "ann"), RoleState::linked());
     cluster.sql("REVOKE azure_ad_user FROM ann, ann");
     assert_eq!(labels(&cluster, "ann"), "");
-    // Who is none of ours is core's to speak about.
+    // PostgreSQL itself handles roles that are not linked.
     let output = cluster.sql_as("postgres", "REVOKE azure_ad_user FROM readers");
     assert!(output.success && output.stderr.contains("WARNING:  role \"readers\" "), "{}", output.stderr);
     fails(&cluster, "REVOKE azure_ad_user FROM nobody", "42704", "role \"nobody\" does not exist", "");
@@ -90,7 +90,7 @@ fn grant_completes_what_a_label_says_and_nothing_else() {
     let (cluster, _provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     cluster.sql(&format!("SELECT azure_ad_auth.create_principal('admin2', '{PERSON}', 'user', true)"));
-    // As a dump that was restored half leaves it.
+    // As after a dump that was restored in part.
     tamper(
         &cluster,
         "DELETE FROM pg_auth_members WHERE member IN ('ann'::regrole, 'admin2'::regrole); \
@@ -148,7 +148,7 @@ fn an_old_snapshot_hides_nothing_from_a_link() {
         {
             assert!(client.query(&statement).is_ok());
         }
-        // What others do now, its queries do not see.
+        // The queries of this transaction do not see what others do from now on.
         cluster.sql("ALTER ROLE ann PASSWORD 'x'; ALTER ROLE ann IN DATABASE second SET session_preload_libraries = 'auto_explain'");
         let statement = format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')");
         let result = client.query(&statement);
@@ -159,7 +159,7 @@ fn an_old_snapshot_hides_nothing_from_a_link() {
         assert_eq!(cluster.sql(guards), "2", "{level}");
         cluster.sql("REVOKE azure_ad_user FROM ann; ALTER ROLE ann IN DATABASE second RESET ALL");
     }
-    // Nor that the two roles are in use.
+    // Nor do they see that the two roles are in use.
     let (other, _provider) = Scene::new().start();
     other.sql("SELECT azure_ad_auth.drop_principal('admin')");
     let mut client = other.superuser();
@@ -227,7 +227,7 @@ fn one_revoke_takes_the_grants_of_every_grantor() {
     let (cluster, _provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     if cluster.major() >= 16 {
-        // As a server without the library lets two superusers leave it.
+        // As two superusers can leave it on a server without the library.
         tamper(
             &cluster,
             "INSERT INTO pg_auth_members SELECT (SELECT max(oid::bigint) + 1 FROM pg_auth_members)::oid, roleid, member, \

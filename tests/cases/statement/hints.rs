@@ -7,16 +7,16 @@ use testbed::scene::{ADMIN, Scene, provider};
 
 use crate::common::statements::SECOND_ADMIN;
 
-/// What follows once a hint has been followed.
+/// What happens after a hint has been followed.
 #[derive(Clone, Copy, PartialEq)]
 enum Then {
     /// The statement that was refused succeeds.
     Repeat,
-    /// The hint has done in another way what was asked for.
+    /// The hint achieves in another way what the statement was for.
     Instead,
 }
 
-/// The ways a hint shows, each as its statements.
+/// Returns the alternatives of a hint, each as its statements.
 fn ways(hint: &str) -> Vec<String> {
     const WORDS: [&str; 8] =
         ["SELECT ", "REVOKE ", "GRANT ", "ALTER ROLE ", "SECURITY LABEL ", "SET ", "CREATE ", "DROP "];
@@ -35,7 +35,7 @@ fn filled(statement: &str) -> String {
     text
 }
 
-/// Makes the server what it was: no roles but the administrator's.
+/// Drops all roles but the administrator's.
 fn clear(cluster: &Cluster) {
     let others = "SELECT string_agg(quote_ident(rolname), ', ') FROM pg_roles WHERE rolname !~ '^pg_' \
                   AND rolname NOT IN ('postgres', 'azure_ad_user', 'azure_ad_admin', 'admin')";
@@ -47,7 +47,7 @@ fn clear(cluster: &Cluster) {
     cluster.sql(&format!("SELECT azure_ad_auth.set_admin('admin', '{ADMIN}')"));
 }
 
-/// Runs a statement again and again, each time as the hint of its error says, until it succeeds.
+/// Runs a statement repeatedly, following the hint of its error each time, until it succeeds.
 fn follow(client: &mut RawClient, statement: &str, then: Then, which: usize) {
     for _ in 0..6 {
         let Err(fault) = client.query(statement) else { return };
@@ -67,7 +67,8 @@ fn follow(client: &mut RawClient, statement: &str, then: Then, which: usize) {
     panic!("{statement}: following its hints leads nowhere");
 }
 
-/// One case: what is there, what is refused, and what comes of its hint; by each way it shows.
+/// Runs one case for each alternative of a hint: what exists, what is refused, and what follows
+/// after the hint.
 fn case(cluster: &Cluster, there: &str, statement: &str, then: Then) {
     let mut which = 0;
     loop {
@@ -97,7 +98,7 @@ fn hints_of_refused_statements_are_run_where_they_are_given() {
     let ann = &link("ann", PERSON);
     let local = "CREATE ROLE local LOGIN";
     if since_16 {
-        // Who has made a role is its member, and a member by its own grant besides.
+        // The creator of a role is its member, and also a member by its own grant.
         let made = "CREATE ROLE dba CREATEROLE; SET ROLE dba; SET createrole_self_grant = 'set, inherit'; \
                     CREATE ROLE tool1 LOGIN";
         case(&cluster, made, &link("tool1", PERSON), Repeat);
@@ -105,7 +106,7 @@ fn hints_of_refused_statements_are_run_where_they_are_given() {
                        GRANT tool1 TO local";
         case(&cluster, granted, &link("tool1", PERSON), Repeat);
     }
-    // A member by the grant of one who stays a member.
+    // A member by the grant of a role that stays a member.
     let granted = format!(
         "{ann}; {local}; CREATE ROLE tool1; GRANT tool1 TO ann WITH ADMIN OPTION; SET ROLE ann; GRANT tool1 TO local"
     );
@@ -185,11 +186,11 @@ fn hints_about_who_could_lift_a_guard_are_run_where_they_are_given() {
                  GRANT holder TO local"
         ),
     ] {
-        // Roles of superusers with a dependent are nobody's business here.
+        // Roles of superusers with dependent grants are not tested here.
         if there.contains("SET ROLE dba") && cluster.major() < 16 {
             continue;
         }
-        // The last one who may set it is a hindrance for whoever is linked.
+        // The last role that may set the parameter prevents linking it.
         let there = if there.contains("PUBLIC") {
             format!("SELECT azure_ad_auth.drop_principal('admin'); {there}")
         } else {
@@ -197,7 +198,7 @@ fn hints_about_who_could_lift_a_guard_are_run_where_they_are_given() {
         };
         case(&cluster, &there, &link, Repeat);
     }
-    // To everybody is to whoever is linked, and there is nothing to revoke yet.
+    // A grant to PUBLIC includes linked roles, and there is nothing to revoke yet.
     let fault = cluster.superuser().query(&format!("GRANT {set} TO PUBLIC")).expect_err("granted");
     assert_eq!((fault.sqlstate.as_str(), fault.hint), ("42501", None));
     cluster.sql("CREATE ROLE wheel SUPERUSER");
@@ -216,7 +217,7 @@ fn hints_about_the_two_roles_are_run_where_they_are_given() {
         follow(&mut cluster.superuser(), statement, Repeat, 0);
     };
     follow_once("SELECT 1", "ALTER ROLE azure_ad_user RENAME TO other");
-    // The name comes back, with a member that is not linked: revoked, or linked.
+    // The name is used again, with a member that is not linked: revoked, or linked.
     for which in [0, 1] {
         cluster.sql("CREATE ROLE local LOGIN; GRANT other TO local");
         follow(&mut cluster.superuser(), "ALTER ROLE other RENAME TO azure_ad_user", Repeat, which);
@@ -224,7 +225,7 @@ fn hints_about_the_two_roles_are_run_where_they_are_given() {
     }
     cluster.sql("ALTER ROLE other RENAME TO azure_ad_user");
     cluster.sql(&set_admin);
-    // What is used for something else.
+    // Marker roles that are used for something else.
     follow_once(
         &format!(
             "{nobody}; ALTER ROLE azure_ad_user LOGIN CREATEDB PASSWORD 'x' CONNECTION LIMIT 3 VALID UNTIL '2040-01-01'"
@@ -238,7 +239,7 @@ fn hints_about_the_two_roles_are_run_where_they_are_given() {
         ),
         &set_admin,
     );
-    // What is revoked is remembered by one of them.
+    // One of them holds the revocations.
     let revoke = format!("SELECT azure_ad_auth.revoke_principal('{PERSON}')");
     follow_once(&format!("{revoke}; {nobody}"), "DROP ROLE azure_ad_user");
     follow_once("SELECT 1", &revoke);
@@ -269,7 +270,7 @@ fn hints_before_the_extension_is_there() {
     }
 }
 
-/// The hint of the last NOTICE that a statement raises, which succeeds.
+/// Runs a statement that succeeds. Returns the hint of its last NOTICE.
 fn notice(cluster: &Cluster, statement: &str) -> String {
     let output = cluster.sql_as("postgres", statement);
     assert!(output.success, "{statement}: {}", output.stderr);

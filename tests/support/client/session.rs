@@ -69,7 +69,8 @@ impl RawClient {
             message(b'E', &[0; 5]),
             message(b'S', &[]),
         ];
-        // In one packet, because a server that ends the session at the first message reads none after it.
+        // In one packet, because a server that ends the session at the first message reads none
+        // after it.
         let sent = self.send_raw(&messages.concat());
         self.answer_to(sent)
     }
@@ -83,7 +84,8 @@ impl RawClient {
         self.send_raw(&[message(b'P', &parse), message(b'D', b"S\0"), message(b'S', &[])].concat())
     }
 
-    /// Reads until the server has hung up or is ready for a query. Returns the kinds of the messages.
+    /// Reads until the server has hung up or is ready for a query. Returns the kinds of the
+    /// messages.
     pub fn read_until_ready(&mut self) -> Vec<u8> {
         let mut kinds = Vec::new();
         while let Some((kind, _)) = self.read() {

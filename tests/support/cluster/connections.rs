@@ -83,7 +83,8 @@ impl Cluster {
         client
     }
 
-    /// Returns a session of the superuser that has the rights of a role, by SET SESSION AUTHORIZATION.
+    /// Returns a session of the superuser that has the rights of a role, by SET SESSION
+    /// AUTHORIZATION.
     pub fn acting_as(&self, role: &str) -> RawClient {
         let mut client = self.superuser();
         assert!(client.query(&format!("SET SESSION AUTHORIZATION {role}")).is_ok());

@@ -21,7 +21,8 @@ pub struct DeviceFlow {
 const DEVICE_CODE: &str = "device-code-1";
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// Returns the answer to a client that acquires a token: OpenID Connect Discovery 1.0, then RFC 8628.
+/// Returns the answer to a client that acquires a token: OpenID Connect Discovery 1.0, then RFC
+/// 8628.
 pub(super) fn answer_to_client(path: &str, form: &str, state: &State) -> String {
     let base = format!("{}/{TENANT}", url(state.port));
     let Some(path) = path.strip_prefix(&format!("/{TENANT}")) else { return response(404, "", "{}") };
