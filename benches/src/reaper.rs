@@ -12,7 +12,7 @@ use testbed::scene::{KEY, Scene};
 /// Sessions that it looks at, each of a role of its own, which is what costs most.
 const SESSIONS: usize = 1_000;
 
-/// How long it is watched in each weather.
+/// How long it is watched in each situation.
 const WATCHED: Duration = Duration::from_secs(20);
 
 /// Time between two changes of a role.

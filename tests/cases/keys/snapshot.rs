@@ -21,7 +21,7 @@ use crate::common::statements::link;
 use serde_json::json;
 
 /// A wait long enough for a busy machine.
-const PATIENT: &str = "azure_ad_auth.unknown_key_wait = 20s";
+const LONG_WAIT: &str = "azure_ad_auth.unknown_key_wait = 20s";
 
 fn with_ann(settings: &str) -> (Cluster, Provider) {
     let (cluster, provider) = Scene::new().settings(settings).start();
@@ -35,7 +35,7 @@ fn outage(provider: &Provider) {
 }
 
 /// Logs in many times at once, as clients do after a restart. All must be admitted.
-fn crowd(cluster: &Cluster, key: &Signer) {
+fn log_in_many_times(cluster: &Cluster, key: &Signer) {
     let outcomes: Vec<_> = thread::scope(|scope| {
         let logins: Vec<_> = (0..16).map(|_| scope.spawn(|| login_with_key(cluster, key))).collect();
         logins.into_iter().map(|login| login.join().expect("a thread")).collect()
@@ -60,14 +60,14 @@ fn seen(cluster: &Cluster) -> String {
 
 #[test]
 fn a_restart_during_an_outage_loses_no_login() {
-    let (cluster, provider) = with_ann(PATIENT);
+    let (cluster, provider) = with_ann(LONG_WAIT);
     let before = seen(&cluster);
     outage(&provider);
     for mode in ["fast", "immediate"] {
         let mark = cluster.log_mark();
         cluster.stop(mode);
         cluster.start();
-        crowd(&cluster, &KEY);
+        log_in_many_times(&cluster, &KEY);
         let said = without_debug(&cluster.log_since(mark));
         assert!(said.contains("1 signing keys, fetched "), "{said}");
         cluster.await_log(mark, "fetching the signing keys failed");
@@ -80,7 +80,7 @@ fn a_restart_during_an_outage_loses_no_login() {
 
 #[test]
 fn a_crash_during_an_outage_loses_the_sessions_and_no_login_after_it() {
-    let (cluster, provider) = with_ann(PATIENT);
+    let (cluster, provider) = with_ann(LONG_WAIT);
     outage(&provider);
     for round in 0..4 {
         let mut session = cluster.client();
@@ -94,7 +94,7 @@ fn a_crash_during_an_outage_loses_the_sessions_and_no_login_after_it() {
         }
         cluster.await_log(mark, "all server processes terminated; reinitializing");
         cluster.await_log(mark, "database system is ready to accept connections");
-        crowd(&cluster, &KEY);
+        log_in_many_times(&cluster, &KEY);
     }
 }
 
@@ -119,7 +119,7 @@ fn a_key_that_was_withdrawn_does_not_come_back() {
 
 #[test]
 fn restored_keys_are_not_used_beyond_their_age() {
-    let (cluster, provider) = with_ann(PATIENT);
+    let (cluster, provider) = with_ann(LONG_WAIT);
     outage(&provider);
     cluster.stop("fast");
     let mut snapshot = kept(&cluster);

@@ -95,7 +95,7 @@ fn refused(outcome: Outcome, message: &str) {
 }
 
 /// Starts a server on which every path can be taken.
-fn crossroads() -> (Cluster, Provider) {
+fn scene_with_every_path() -> (Cluster, Provider) {
     // pg_ctl tests whether the server runs by a connection that is never authenticated.
     let hba = "local all postgres trust\nlocal all ann,heir peer map=anyone\nlocal all +azure_ad_user trust\n\
                host all +azure_ad_user 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 password\n";
@@ -128,13 +128,13 @@ fn crossroads() -> (Cluster, Provider) {
 
 #[test]
 fn every_path_as_the_first_connection() {
-    let (cluster, _provider) = crossroads();
+    let (cluster, _provider) = scene_with_every_path();
     take_all(&cluster, &PATHS);
 }
 
 #[test]
 fn every_path_of_a_server_that_lets_nobody_in_as_the_first_connection() {
-    let (cluster, provider) = crossroads();
+    let (cluster, provider) = scene_with_every_path();
     // From now on there are no keys, and no login waits for any.
     provider.behave(Behavior::Status(503, ""));
     fs::remove_file(cluster.key_snapshot()).expect("a snapshot");

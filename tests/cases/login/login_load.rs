@@ -25,7 +25,7 @@ const CLIENTS: usize = 8;
 
 /// Starts a server with the log level of production, because many logins at the finest level fill
 /// disks.
-fn calm_scene(settings: &str) -> (Cluster, Provider) {
+fn scene_with_short_log(settings: &str) -> (Cluster, Provider) {
     let provider = provider();
     let settings = format!(
         "azure_ad_auth.authority_url = '{}'\nazure_ad_auth.unknown_key_wait = 20s\nlog_min_messages = log\n\
@@ -67,7 +67,7 @@ fn counted(cluster: &Cluster, column: &str) -> u64 {
 #[test]
 fn of_thousands_of_logins_none_is_lost_to_a_refresh_or_a_rotation() {
     const LOGINS: usize = 8_000;
-    let (cluster, provider) = calm_scene("azure_ad_auth.key_refresh_interval = 2s");
+    let (cluster, provider) = scene_with_short_log("azure_ad_auth.key_refresh_interval = 2s");
     let old = valid_token();
     let new = NEW_KEY.token(&user_v1(unix_now()));
     let fetches = counted(&cluster, "fetches");
@@ -98,7 +98,7 @@ fn nobody_notices_that_workers_are_told_to_go_by_hundreds_of_signals() {
     // Each worker is signalled repeatedly; a new one starts a second later.
     const SIGNALS: usize = 200;
     const WORKERS: usize = 6;
-    let (cluster, provider) = calm_scene("azure_ad_auth.key_refresh_interval = 1s");
+    let (cluster, provider) = scene_with_short_log("azure_ad_auth.key_refresh_interval = 1s");
     let old = valid_token();
     let new = NEW_KEY.token(&user_v1(unix_now()));
     let mark = cluster.log_mark();
@@ -156,7 +156,7 @@ fn tell_workers_to_go(cluster: &Cluster, signals: usize, workers: usize) {
 
 #[test]
 fn a_login_that_waits_for_a_new_key_gets_in_although_the_worker_goes() {
-    let (cluster, provider) = calm_scene("");
+    let (cluster, provider) = scene_with_short_log("");
     provider.behave(Behavior::Hang);
     let before = provider.requests();
     let outcome = thread::scope(|scope| {
@@ -198,7 +198,7 @@ fn strange_tokens() -> Vec<String> {
 #[test]
 fn a_thousand_tokens_of_unknown_keys_hold_up_nobody_while_the_provider_hangs() {
     const STORM: usize = 1_000;
-    let (cluster, provider) = calm_scene("azure_ad_auth.unknown_key_wait = 2s");
+    let (cluster, provider) = scene_with_short_log("azure_ad_auth.unknown_key_wait = 2s");
     let good = valid_token();
     let tokens = strange_tokens();
     provider.behave(Behavior::Hang);
@@ -216,7 +216,7 @@ fn a_thousand_tokens_of_unknown_keys_hold_up_nobody_while_the_provider_hangs() {
 #[test]
 fn a_thousand_tokens_with_bad_key_ids_cost_no_fetch_and_a_few_lines() {
     const STORM: usize = 1_000;
-    let (cluster, provider) = calm_scene("");
+    let (cluster, provider) = scene_with_short_log("");
     let claims = user_v1(unix_now()).to_string();
     let tokens = [json!(null), json!(7), json!("x".repeat(129)), json!(""), json!(["key-1"])].map(|id| {
         NEW_KEY.token_of(with(NEW_KEY.header(), "kid", id).to_string().as_bytes(), claims.as_bytes())
@@ -245,7 +245,7 @@ fn logged(cluster: &Cluster, mark: usize, code: &str) -> (usize, usize) {
 #[test]
 fn a_thousand_tokens_of_unknown_keys_cost_one_fetch_and_a_few_lines() {
     const STORM: usize = 1_000;
-    let (cluster, provider) = calm_scene("");
+    let (cluster, provider) = scene_with_short_log("");
     let good = valid_token();
     let tokens = strange_tokens();
     let before = provider.requests();
@@ -272,7 +272,7 @@ fn a_thousand_tokens_of_unknown_keys_cost_one_fetch_and_a_few_lines() {
 #[test]
 fn what_a_verified_token_is_refused_for_is_always_logged() {
     const STORM: usize = 150;
-    let (cluster, _provider) = calm_scene("");
+    let (cluster, _provider) = scene_with_short_log("");
     let token = KEY.token(&with(user_v1(unix_now()), "aud", json!("api://other")));
     let mark = cluster.log_mark();
     assert_eq!(refused(log_in(CLIENTS, STORM, |_| cluster.login("ann", &token))).len(), STORM);
@@ -284,7 +284,7 @@ fn what_a_verified_token_is_refused_for_is_always_logged() {
 #[test]
 fn refusals_before_the_prompt_cost_a_few_lines() {
     const STORM: usize = 150;
-    let (cluster, _provider) = calm_scene("");
+    let (cluster, _provider) = scene_with_short_log("");
     let wrong = "local all postgres trust\nhost all all 127.0.0.1/32 trust\nlocal all ann peer map=anyone\n";
     cluster.change_hba(wrong);
     std::fs::write(cluster.data().join("pg_ident.conf"), "anyone /^.*$ ann\n").expect("pg_ident.conf");

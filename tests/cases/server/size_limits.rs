@@ -18,7 +18,7 @@ use crate::common::server::module;
 use crate::common::statements::link;
 
 /// Keeps statements of megabytes out of the log.
-const QUIET: &str = "log_statement = none\nlog_min_messages = warning\nlog_min_error_statement = panic";
+const SHORT_LOG: &str = "log_statement = none\nlog_min_messages = warning\nlog_min_error_statement = panic";
 
 /// By how many megabytes the memory of a session may grow.
 const LIMITS: [u64; 5] = [20, 40, 60, 90, 130];
@@ -64,7 +64,7 @@ fn list(name: &str) -> String {
 
 #[test]
 fn no_list_of_names_takes_the_server_down() {
-    let (cluster, _provider) = Scene::new().settings(QUIET).start();
+    let (cluster, _provider) = Scene::new().settings(SHORT_LOG).start();
     link(&cluster, "ann", PERSON, "user");
     cluster.sql("CREATE ROLE somebody LOGIN; CREATE ROLE x; CREATE ROLE y");
     let many = list("y");
@@ -98,7 +98,7 @@ fn no_list_of_names_takes_the_server_down() {
 
 #[test]
 fn no_argument_takes_the_server_down() {
-    let (cluster, _provider) = Scene::new().settings(QUIET).start();
+    let (cluster, _provider) = Scene::new().settings(SHORT_LOG).start();
     link(&cluster, "ann", PERSON, "user");
     let huge = format!("repeat('x', {})", 40_000_000);
     survives(&cluster, &format!("SELECT azure_ad_auth.session_claim({huge}) IS NULL"), || {
@@ -139,7 +139,7 @@ fn no_argument_takes_the_server_down() {
 /// 30,000 names of 62 bytes took minutes when each was searched for in the whole text.
 #[test]
 fn what_a_statement_costs_does_not_grow_with_the_square_of_it() {
-    let (cluster, _provider) = Scene::new().settings(QUIET).start();
+    let (cluster, _provider) = Scene::new().settings(SHORT_LOG).start();
     cluster.sql("CREATE ROLE somebody LOGIN");
     let names: Vec<_> = (0..30_000).map(|n| format!("\"{n:062}\"")).collect();
     let statement = format!("GRANT azure_ad_user TO {}", names.join(","));
@@ -158,7 +158,7 @@ fn what_a_statement_costs_does_not_grow_with_the_square_of_it() {
 /// the session. This library must notice before it reaches its own error.
 #[test]
 fn what_is_done_for_each_name_can_be_interrupted() {
-    let (cluster, _provider) = Scene::new().settings(QUIET).start();
+    let (cluster, _provider) = Scene::new().settings(SHORT_LOG).start();
     let impatient = module(&cluster, "impatient", "impatient");
     cluster.sql(&format!("ALTER SYSTEM SET shared_preload_libraries = azure_ad_auth, '{impatient}'"));
     cluster.restart();
@@ -183,7 +183,7 @@ fn what_is_done_for_each_name_can_be_interrupted() {
 /// Every byte of the text has to be escaped, and each begins the rest anew.
 #[test]
 fn no_text_costs_the_square_of_its_length() {
-    let (cluster, _provider) = Scene::new().settings(QUIET).start();
+    let (cluster, _provider) = Scene::new().settings(SHORT_LOG).start();
     for (name, encoding) in [("bytes", "SQL_ASCII"), ("latin", "LATIN1"), ("japan", "EUC_JP")] {
         cluster.sql(&format!("CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"));
         let folder = cluster.folder().path().display();

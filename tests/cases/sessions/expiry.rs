@@ -36,7 +36,7 @@ fn what_ends_no_session() {
 }
 
 /// What a session is doing.
-struct Pursuit {
+struct Activity {
     /// Begins it.
     begin: fn(&mut RawClient),
     /// What pg_stat_activity then shows.
@@ -45,9 +45,9 @@ struct Pursuit {
     is_told: bool,
 }
 
-const PURSUITS: [Pursuit; 8] = [
-    Pursuit { begin: |_| {}, shown: "idle ClientRead 0", is_told: true },
-    Pursuit {
+const ACTIVITIES: [Activity; 8] = [
+    Activity { begin: |_| {}, shown: "idle ClientRead 0", is_told: true },
+    Activity {
         begin: |client| {
             let lock = "LOCK TABLE public.held IN ACCESS EXCLUSIVE MODE";
             run_all(client, &["BEGIN", lock, "DECLARE rows CURSOR FOR TABLE public.held", "FETCH rows"]);
@@ -55,7 +55,7 @@ const PURSUITS: [Pursuit; 8] = [
         shown: "idle in transaction ClientRead 0",
         is_told: true,
     },
-    Pursuit {
+    Activity {
         begin: |client| {
             run_all(client, &["BEGIN"]);
             assert!(client.query("SELECT 1 / 0").is_err());
@@ -63,12 +63,12 @@ const PURSUITS: [Pursuit; 8] = [
         shown: "idle in transaction (aborted) ClientRead 0",
         is_told: true,
     },
-    Pursuit {
+    Activity {
         begin: |client| client.send_query("SELECT pg_sleep(600)").expect("a connection"),
         shown: "active PgSleep 0",
         is_told: true,
     },
-    Pursuit {
+    Activity {
         begin: |client| {
             client.send_query("COPY public.taken FROM STDIN").expect("a connection");
             assert!(client.await_message(b'G'));
@@ -78,7 +78,7 @@ const PURSUITS: [Pursuit; 8] = [
         is_told: true,
     },
     // The client reads nothing, so the server cannot send its last message.
-    Pursuit {
+    Activity {
         begin: |client| {
             let rows = "SELECT repeat('x', 1000) FROM generate_series(1, 100000)";
             client.send_query(&format!("COPY ({rows}) TO STDOUT")).expect("a connection");
@@ -86,7 +86,7 @@ const PURSUITS: [Pursuit; 8] = [
         shown: "active ClientWrite 0",
         is_told: false,
     },
-    Pursuit {
+    Activity {
         begin: |client| {
             let rows = "SELECT repeat('x', 1000) FROM generate_series(1, 100000)";
             client.send_query(rows).expect("a connection");
@@ -94,7 +94,7 @@ const PURSUITS: [Pursuit; 8] = [
         shown: "active ClientWrite 0",
         is_told: false,
     },
-    Pursuit {
+    Activity {
         begin: |client| {
             run_all(client, &["SET parallel_setup_cost = 0", "SET parallel_tuple_cost = 0"]);
             let query = "SELECT count(*) FROM public.big WHERE pg_sleep(600) IS NULL";
@@ -126,24 +126,24 @@ fn a_session_ends_when_its_token_has_expired_whatever_it_is_at() {
         let mark = cluster.log_mark();
         let mut staying = cluster.session("ann", &valid_token());
         let claims = short_lived(1);
-        let mut sessions: Vec<_> = PURSUITS
+        let mut sessions: Vec<_> = ACTIVITIES
             .iter()
-            .map(|pursuit| {
+            .map(|activity| {
                 let mut client = cluster.session("ann", &KEY.token(&claims));
                 let pid: i32 = value(&mut client, "SELECT pg_backend_pid()").parse().expect("a process id");
-                (pursuit.begin)(&mut client);
-                assert!(eventually(|| shown(&cluster, pid) == pursuit.shown), "{}", shown(&cluster, pid));
-                (pursuit, client, pid)
+                (activity.begin)(&mut client);
+                assert!(eventually(|| shown(&cluster, pid) == activity.shown), "{}", shown(&cluster, pid));
+                (activity, client, pid)
             })
             .collect();
-        assert_eq!(session_count(&cluster), (PURSUITS.len() + 1).to_string());
+        assert_eq!(session_count(&cluster), (ACTIVITIES.len() + 1).to_string());
         let due = end_together(&cluster, claims["exp"].as_i64().expect("a time"));
-        for (pursuit, client, pid) in &mut sessions {
+        for (activity, client, pid) in &mut sessions {
             // Without help from its client.
-            assert!(eventually(|| shown(&cluster, *pid).is_empty()), "{}", pursuit.shown);
+            assert!(eventually(|| shown(&cluster, *pid).is_empty()), "{}", activity.shown);
             let said = client.last_error().map(|error| format!("{} {}", error.severity, error.sqlstate));
-            let expected = pursuit.is_told.then(|| "FATAL 57P01".to_owned());
-            assert_eq!(said, expected, "{}", pursuit.shown);
+            let expected = activity.is_told.then(|| "FATAL 57P01".to_owned());
+            assert_eq!(said, expected, "{}", activity.shown);
         }
         let pids = sessions.iter().map(|(_, _, pid)| *pid).collect();
         ended_in_time(&cluster.log_since(mark), pids, due);

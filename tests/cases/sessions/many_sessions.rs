@@ -17,14 +17,14 @@ use crate::common::server::signal;
 use crate::common::statements::link;
 
 /// Settings by which the log does not grow with every statement.
-const CALM: &str = "log_min_messages = log\nlog_statement = none";
+const SHORT_LOG: &str = "log_min_messages = log\nlog_statement = none";
 
 #[test]
 fn a_thousand_expire_in_the_same_second() {
     const THREADS: usize = 8;
     const EACH: usize = 125;
     let (cluster, _provider) =
-        Scene::new().settings(format!("{OUTLIVES_TOKEN}\n{CALM}\nmax_connections = 1050")).start();
+        Scene::new().settings(format!("{OUTLIVES_TOKEN}\n{SHORT_LOG}\nmax_connections = 1050")).start();
     link(&cluster, "ann", PERSON, "user");
     let claims = short_lived(1);
     let token = KEY.token(&claims);
@@ -62,7 +62,7 @@ const fn kind_of(number: usize) -> &'static str {
 
 /// Logs in and out in so many rounds by so many clients, each with a role of its own. Returns the
 /// rows that the view showed meanwhile.
-fn come_and_go(cluster: &Cluster, clients: usize, rounds: usize) -> BTreeSet<String> {
+fn log_in_and_out(cluster: &Cluster, clients: usize, rounds: usize) -> BTreeSet<String> {
     let rows = "SELECT concat_ws(' ', role_name, object_id, kind, token_id) FROM azure_ad_auth.sessions";
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -92,11 +92,11 @@ fn come_and_go(cluster: &Cluster, clients: usize, rounds: usize) -> BTreeSet<Str
 fn the_list_is_right_while_thousands_come_and_go_and_after_a_crash() {
     const CLIENTS: usize = 8;
     // Few places, each taken many times.
-    let (cluster, _provider) = Scene::new().settings(format!("{CALM}\nmax_connections = 15")).start();
+    let (cluster, _provider) = Scene::new().settings(format!("{SHORT_LOG}\nmax_connections = 15")).start();
     for number in 0..CLIENTS {
         link(&cluster, &format!("r{number}"), &object_of(number), kind_of(number));
     }
-    let seen = come_and_go(&cluster, CLIENTS, 250);
+    let seen = log_in_and_out(&cluster, CLIENTS, 250);
     let whole: BTreeSet<_> = (0..CLIENTS)
         .map(|number| format!("r{number} {} {} token-of-{number}", object_of(number), kind_of(number)))
         .collect();
