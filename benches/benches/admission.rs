@@ -5,7 +5,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use entra::{Key, KeyLookup, Label, Policy, Principal, RawPolicy, Revocations, Unverified, verify};
 use serde_json::json;
-use trial::issuer::{AUDIENCE, KEY_ISSUER, PERSON, Signer, TENANT, unix_now, user_v1, with};
+use testbed::issuer::{AUDIENCE, KEY_ISSUER, PERSON, Signer, TENANT, unix_now, user_v1, with};
 
 struct OneKey(Key);
 
@@ -24,7 +24,8 @@ fn admission(c: &mut Criterion) {
     let principal = Principal::of(&label).expect("a principal");
     let revocations = Revocations::default();
     let now = unix_now();
-    // The sizes of tokens as users see them: of a managed identity, of a person, of a person with 200 groups.
+    // The sizes of tokens as users see them: of a managed identity, of a person, of a person with
+    // 200 groups.
     for (name, padding) in [("2 KB", 700), ("7 KB", 4_500), ("12 KB", 8_200)] {
         let token = signer.token(&with(user_v1(now), "xms_pad", json!("x".repeat(padding))));
         c.bench_function(&format!("a token of {name}: {} bytes", token.len()), |b| {

@@ -1,6 +1,6 @@
 //! What one login costs, one at a time.
 
-use trial::door::Door;
+use testbed::door::Door;
 
 use crate::logins::{Kind, Logins, median};
 use crate::roles::{FEW, MANY};
@@ -17,10 +17,11 @@ pub(crate) struct Medians(Vec<(Kind, f64)>);
 impl Medians {
     /// Of logins in turn.
     pub(crate) fn measure(logins: &Logins<'_>) -> Self {
-        let kinds = Kind::all(&logins.cluster.workshop.installation);
+        let kinds = Kind::all(logins.cluster.installation());
         let mut times = vec![Vec::new(); kinds.len()];
         for round in 0..LOGINS + WARM_UP {
-            // A backend ends while the next one begins; so each kind comes after each other one as often.
+            // A backend ends while the next one begins; so each kind comes after each other one as
+            // often.
             for place in order(kinds.len(), round) {
                 let time = logins.timed(kinds[place]);
                 if round >= WARM_UP {
@@ -41,7 +42,8 @@ impl Medians {
     }
 }
 
-/// One of all the orders of so many things; after each number of rounds that is their count, all have had their turn.
+/// One of all the orders of so many things; after each number of rounds that is their count, all
+/// have had their turn.
 fn order(count: usize, round: usize) -> Vec<usize> {
     let mut left: Vec<_> = (0..count).collect();
     let mut number = round;
@@ -57,7 +59,7 @@ pub(crate) fn report(logins: &Logins<'_>, medians: &Medians) {
     let (trust, scram) = (medians.of(Kind::Trust), medians.of(Kind::Scram));
     println!(
         "\nPostgreSQL {}, {LOGINS} logins of each kind in turn, TLS on loopback, a token of {} bytes, medians\n",
-        logins.cluster.workshop.installation.major,
+        logins.cluster.installation().major,
         logins.token.len()
     );
     println!("| login by | ms | more than `trust`, ms | of SCRAM |");

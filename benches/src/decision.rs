@@ -1,9 +1,10 @@
-//! What the server itself takes, from a token's arrival to the decision, as its own statistics have it.
+//! What the server itself takes, from a token's arrival to the decision, as its own statistics have
+//! it.
 
-use trial::client::{Outcome, RawClient};
-use trial::cluster::Cluster;
-use trial::door::Door;
-use trial::issuer::{Signer, unix_now, user_v1};
+use testbed::client::{Outcome, RawClient};
+use testbed::cluster::Cluster;
+use testbed::door::Door;
+use testbed::issuer::{Signer, unix_now, user_v1};
 
 use crate::logins::{Kind, Logins};
 

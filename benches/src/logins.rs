@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
-use trial::client::{Asked, Outcome, RawClient};
-use trial::cluster::{Cluster, Installation};
-use trial::door::Door;
+use testbed::client::{AuthRequest, Outcome, RawClient};
+use testbed::cluster::Cluster;
+use testbed::door::Door;
+use testbed::installation::Installation;
 
 /// The password of the role that has one.
 pub(crate) const SECRET: &str = "correct horse battery staple";
@@ -93,7 +94,7 @@ impl Logins<'_> {
     fn scram_login(&self, role: &str, password: &str) -> Outcome {
         let mut client = self.cluster.client();
         client.start(&[("user", role), ("database", "postgres")]).expect("a connection");
-        assert_eq!(client.asked(), Asked::Other(10), "SASL");
+        assert_eq!(client.auth_request(), AuthRequest::Other(10), "SASL");
         let mut scram = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
         let first = scram.message().to_vec();
         let length = i32::try_from(first.len()).expect("a short message").to_be_bytes();
@@ -102,9 +103,9 @@ impl Logins<'_> {
         let last = scram.message().to_vec();
         send(&mut client, &last);
         scram.finish(&client.challenge(12)).expect("the server's signature");
-        match client.asked() {
-            Asked::Nothing(outcome) => outcome,
-            asked => panic!("the server asks again: {asked:?}"),
+        match client.auth_request() {
+            AuthRequest::Finished(outcome) => outcome,
+            request => panic!("the server asks again: {request:?}"),
         }
     }
 }

@@ -1,9 +1,10 @@
-//! How many logins a second there are, by so many clients at a time. Clients and server share the machine.
+//! How many logins a second there are, by so many clients at a time. Clients and server share the
+//! machine.
 
 use std::thread;
 use std::time::Instant;
 
-use trial::client::Outcome;
+use testbed::client::Outcome;
 
 use crate::logins::{Kind, Logins};
 
@@ -15,7 +16,7 @@ const LOGINS: usize = 640;
 
 pub(crate) fn report(logins: &Logins<'_>, roles: usize) {
     println!("\nlogins per second with {roles} linked roles, {LOGINS} each\n");
-    let kinds = Kind::all(&logins.cluster.workshop.installation);
+    let kinds = Kind::all(logins.cluster.installation());
     let row = |first: &str, cells: Vec<String>| println!("| {first} | {} |", cells.join(" | "));
     row("clients", kinds.iter().map(|kind| kind.name().to_owned()).collect());
     row("---", kinds.iter().map(|_| "---".to_owned()).collect());

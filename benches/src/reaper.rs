@@ -1,20 +1,18 @@
 //! What the process costs that ends sessions, while many are in and none of them is to end.
 
 use std::fs;
-use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use trial::client::{Outcome, RawClient};
-use trial::cluster::{Cluster, Setup, Workshop};
-use trial::door::Door;
-use trial::idp::Provider;
-use trial::issuer::{PERSON, Signer, unix_now, user_v1};
+use testbed::client::{Outcome, RawClient};
+use testbed::cluster::Cluster;
+use testbed::issuer::{PERSON, unix_now, user_v1};
+use testbed::scene::{KEY, Scene};
 
 /// Sessions that it looks at, each of a role of its own, which is what costs most.
 const SESSIONS: usize = 1_000;
 
-/// How long it is watched in each weather.
+/// How long it is watched in each situation.
 const WATCHED: Duration = Duration::from_secs(20);
 
 /// Time between two changes of a role.
@@ -25,17 +23,13 @@ const BUDGET: f64 = 0.1;
 
 /// On a server of its own, which has room for so many.
 pub(crate) fn report() {
-    let workshop = Arc::new(Workshop::new());
-    let key = Arc::new(Signer::new("key-1"));
-    let token = key.token(&user_v1(unix_now()));
-    let provider = Provider::start(&workshop.authority, vec![key], 0);
+    let token = KEY.token(&user_v1(unix_now()));
     let settings = format!(
         "max_connections = {}\nazure_ad_auth.session_expiry = terminate\n\
          log_min_messages = warning\nlog_statement = none\nlog_connections = off\n",
         SESSIONS + 50
     );
-    let setup = Setup { settings, ..Setup::default() };
-    let cluster = Cluster::running_at(Door::Password, &workshop, &provider, setup);
+    let (cluster, _provider) = Scene::new().settings(settings).start();
     cluster.sql(&format!(
         "SELECT count(azure_ad_auth.create_principal('r' || n, '{PERSON}', 'user')) \
          FROM generate_series(1, {SESSIONS}) n"

@@ -2,8 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use trial::cluster::Cluster;
-use trial::issuer::TENANT;
+use testbed::cluster::Cluster;
+use testbed::issuer::TENANT;
 
 /// Linked roles on a small server, the administrator and the one that logs in among them.
 pub(crate) const FEW: usize = 10;
@@ -18,7 +18,7 @@ pub(crate) fn link(cluster: &Cluster, numbers: RangeInclusive<usize>) {
         "DO $$ BEGIN FOR n IN {first}..{last} LOOP EXECUTE 'CREATE ROLE r' || n || ' LOGIN'; \
          IF n % 1000 = 0 THEN COMMIT; END IF; END LOOP; END $$"
     ));
-    let oid = if cluster.workshop.installation.major < 16 { "" } else { "pg_authid.oid, " };
+    let oid = if cluster.major() < 16 { "" } else { "pg_authid.oid, " };
     let options = if oid.is_empty() { "" } else { ", true, true" };
     let new = format!("FROM pg_authid JOIN generate_series({first}, {last}) n ON rolname = 'r' || n");
     cluster.sql(&format!(

@@ -1,0 +1,153 @@
+//! What the README and docs/ tell people to do, done: every block of shell, SQL and configuration
+//! in them, in their order.
+
+use std::thread;
+use std::time::Duration;
+
+use entra::{Code, State};
+use testbed::issuer::{APPLICATION, GROUP, unix_now, user_v1, with};
+use testbed::scene::{KEY, Scene};
+
+use crate::common::documents::{blocks, document};
+use crate::common::reader::{RESOURCES, Reader};
+use serde_json::json;
+
+#[test]
+fn the_readme_leads_to_a_login() {
+    assert!(Reader::new().does("README.md").contains("ann@contoso.example"));
+}
+
+#[test]
+fn the_tenant_is_set_up_as_described() {
+    let reader = Reader::beyond_the_readme();
+    for block in blocks(&document("docs/entra.md")) {
+        match block.language.as_str() {
+            "sh" => assert!(!reader.shell(&block).is_empty(), "{}", block.text),
+            "ini" => reader.configure(&block.text),
+            other => panic!("nobody knows what to do with a block of {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn principals_are_administered_as_described() {
+    let reader = Reader::beyond_the_readme();
+    reader.does("docs/administration.md");
+    reader.does("docs/administrators.md");
+    let linked = "SELECT string_agg(role_name, ', ' ORDER BY role_name) FROM azure_ad_auth.principals";
+    assert_eq!(
+        reader.cluster.sql(linked),
+        "Database Readers, Database Team, admin@contoso.example, ann@contoso.example, billing"
+    );
+}
+
+#[test]
+fn every_door_is_opened_as_described() {
+    let reader = Reader::beyond_the_readme();
+    reader.does("docs/doors.md");
+    let wrong = "SELECT * FROM azure_ad_auth.check_hba() WHERE verdict <> 'ok'";
+    assert_eq!(reader.cluster.sql(wrong), "");
+}
+
+#[test]
+fn sessions_are_looked_at_and_ended_as_described() {
+    let reader = Reader::beyond_the_readme();
+    reader.does("docs/sessions.md");
+    let revoked = "SELECT role_name FROM azure_ad_auth.principals WHERE tokens_not_before IS NOT NULL";
+    assert_eq!(reader.cluster.sql(revoked), "ann@contoso.example");
+    // The example of row-level security, with a token that was issued after the revocation.
+    thread::sleep(Duration::from_secs(4));
+    let claims = with(with(user_v1(unix_now()), "iat", json!(unix_now() + 58)), "aud", json!(RESOURCES[0]));
+    let act = "INSERT INTO notes (note) VALUES ('mine'); SELECT note FROM notes";
+    reader.cluster.sql(&format!(
+        "INSERT INTO notes VALUES (gen_random_uuid(), '{GROUP}', 'ours'), (gen_random_uuid(), NULL, 'theirs')"
+    ));
+    let output = reader.cluster.psql("ann@contoso.example", &KEY.token(&claims), act);
+    assert!(output.stdout.ends_with("ours\nmine"), "{}{}", output.stdout, output.stderr);
+}
+
+#[test]
+fn who_comes_from_azure_finds_the_statements() {
+    let reader = Reader::beyond_the_readme();
+    reader.does("docs/azure.md");
+    let linked = "SELECT string_agg(role_name, ', ' ORDER BY role_name) FROM azure_ad_auth.principals";
+    assert_eq!(reader.cluster.sql(linked), "admin@contoso.example, ann@contoso.example");
+    assert_eq!(
+        reader.cluster.sql("SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = 'nightly'"),
+        "t"
+    );
+}
+
+#[test]
+fn a_failed_login_is_explained_as_described() {
+    let reader = Reader::beyond_the_readme();
+    let mark = reader.cluster.log_mark();
+    let explained = reader.does("docs/troubleshooting.md");
+    if reader.cluster.installation().major >= 16 {
+        let said = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let rows: Vec<_> = explained.lines().map(said).collect();
+        assert!(rows.contains(&"result | failed | admitted | oid_mismatch".to_owned()), "{explained}");
+    }
+    // All statements are logged here.
+    let log = reader.cluster.log_since(mark);
+    assert!(log.contains("SET log_statement = 'none'"), "statements are logged");
+    let shown = log.lines().find(|line| line.contains("'eyJ"));
+    assert_eq!(shown, None, "a token is in the log");
+    // Every step is in the table.
+    let page = document("docs/troubleshooting.md");
+    for step in entra::Step::ALL {
+        assert!(page.contains(&format!("`{}`", step.as_str())), "{}", step.as_str());
+    }
+}
+
+#[test]
+fn a_server_is_operated_as_described() {
+    let reader = Reader::beyond_the_readme();
+    reader.cluster.sql("SELECT azure_ad_auth.revoke_tokens('ann@contoso.example')");
+    reader.cluster.sql(&format!("SELECT azure_ad_auth.revoke_principal('{APPLICATION}')"));
+    reader.does("docs/keys.md");
+    reader.does("docs/operations.md");
+    assert_eq!(reader.cluster.sql("SELECT count(*) FROM pg_roles WHERE rolname ~ '^azure_ad'"), "0");
+    assert_eq!(reader.cluster.sql("SELECT count(*) FROM pg_shseclabel"), "0");
+}
+
+#[test]
+fn every_state_of_the_keys_is_explained() {
+    let page = document("docs/keys.md");
+    let table = page.split("\n| state | ").nth(1).and_then(|rest| rest.split("\n\n").next());
+    let rows = table.expect("a table").lines().skip(2);
+    let states: Vec<_> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+    assert_eq!(states, State::ALL.map(State::as_str));
+}
+
+#[test]
+fn the_readme_lists_everything() {
+    let (readme, performance) = (document("README.md"), document("docs/performance.md"));
+    assert!(!performance.contains("@BENCH@") && performance.contains("| SCRAM-SHA-256 | "), "what it costs");
+    for code in Code::ALL {
+        assert!(readme.contains(&format!("\n| `{}` | ", code.as_str())), "{}", code.as_str());
+    }
+    let (cluster, _provider) = Scene::new().start();
+    let settings = cluster.sql(
+        "SELECT substr(name, 15) || ' | ' || CASE WHEN boot_val = '' THEN '' ELSE '`' || CASE WHEN unit IS NULL THEN boot_val
+           WHEN unit = 'ms' THEN boot_val::int / 1000 || 's' WHEN boot_val::int = 86400 THEN '1d'
+           WHEN boot_val::int = 3600 THEN '1h' ELSE boot_val::int / 60 || 'min' END || '`' END
+         FROM pg_settings WHERE name LIKE 'azure\\_ad\\_auth.%' AND context = 'sighup'",
+    );
+    assert_eq!(settings.lines().count(), 18);
+    let of_roles = cluster
+        .sql("SELECT name FROM pg_settings WHERE name LIKE 'azure\\_ad\\_auth.%' AND context <> 'sighup'");
+    assert_eq!(of_roles, "azure_ad_auth.guard");
+    assert!(readme.contains(&format!("`{of_roles}`")));
+    for line in settings.lines() {
+        let (name, default) = line.split_once(" |").expect("two columns");
+        let row = format!("\n| `{name}` |{}", default.trim_end());
+        assert!(readme.contains(&(row.clone() + " | ")), "{row}");
+    }
+    let functions = cluster.sql(
+        "SELECT proname FROM pg_proc WHERE pronamespace = 'azure_ad_auth'::regnamespace AND proname NOT LIKE 'list%'",
+    );
+    for name in functions.lines() {
+        assert!(readme.contains(&format!("\n| `{name}(")), "{name}");
+    }
+}

@@ -1,0 +1,69 @@
+//! How psql acquires a token by itself.
+
+use serde_json::json;
+
+use super::http::{decoded, response};
+use super::{State, issuer, lock, url};
+use crate::issuer::TENANT;
+
+/// The state of the device flow by which a client acquires a token (RFC 8628).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeviceFlow {
+    /// The client that began the last one.
+    pub client: String,
+    /// The scope it asked for.
+    pub scope: String,
+    /// How often it has asked whether the user has signed in.
+    pub polls: usize,
+    pub(super) token: String,
+}
+
+const DEVICE_CODE: &str = "device-code-1";
+const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
+/// Returns the answer to a client that acquires a token: OpenID Connect Discovery 1.0, then RFC
+/// 8628.
+pub(super) fn answer_to_client(path: &str, form: &str, state: &State) -> String {
+    let base = format!("{}/{TENANT}", url(state.port));
+    let Some(path) = path.strip_prefix(&format!("/{TENANT}")) else { return response(404, "", "{}") };
+    let field = |name: &str| {
+        let mut fields = form.split('&').filter_map(|field| field.split_once('='));
+        fields.find(|(found, _)| *found == name).map(|(_, value)| decoded(value)).unwrap_or_default()
+    };
+    let refusal = |error: &str| response(400, "", &json!({ "error": error }).to_string());
+    let mut flow = lock(&state.device_flow);
+    let body = match path {
+        "/v2.0/.well-known/openid-configuration" => json!({
+            "issuer": issuer(state.port),
+            "token_endpoint": format!("{base}/oauth2/v2.0/token"),
+            "device_authorization_endpoint": format!("{base}/oauth2/v2.0/devicecode"),
+            "jwks_uri": format!("{base}/discovery/v2.0/keys"),
+            "grant_types_supported": ["authorization_code", DEVICE_GRANT],
+            "response_types_supported": ["code"],
+        }),
+        "/oauth2/v2.0/devicecode" => {
+            let token = std::mem::take(&mut flow.token);
+            *flow = DeviceFlow { client: field("client_id"), scope: field("scope"), polls: 0, token };
+            json!({
+                "device_code": DEVICE_CODE, "user_code": "ABCD1234",
+                "verification_uri": format!("{base}/devicelogin"), "interval": 1, "expires_in": 900,
+                "message": "sign in",
+            })
+        }
+        "/oauth2/v2.0/token" => {
+            let expected = [DEVICE_GRANT, DEVICE_CODE, &flow.client];
+            if ["grant_type", "device_code", "client_id"].map(field) != expected || flow.client.is_empty() {
+                return refusal("invalid_grant");
+            }
+            flow.polls += 1;
+            if flow.polls == 1 {
+                return refusal("authorization_pending");
+            }
+            json!({
+                "token_type": "Bearer", "scope": flow.scope, "expires_in": 3_600, "access_token": flow.token,
+            })
+        }
+        _ => return response(404, "", "{}"),
+    };
+    response(200, "", &body.to_string())
+}

@@ -1,0 +1,87 @@
+//! PgBouncer, through which clients share connections to a server.
+
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use crate::client::RawClient;
+use crate::port::free_port;
+use crate::scratch::{Folder, server_ids};
+use crate::waits::eventually;
+
+/// A running PgBouncer. Ended when dropped.
+pub struct Pooler {
+    process: Child,
+    folder: Folder,
+    port: u16,
+}
+
+impl Pooler {
+    /// Starts one with a configuration, which ends in its section `[pgbouncer]`.
+    pub fn start(configuration: &str) -> Self {
+        let (folder, port) = (Folder::new("pooler"), free_port());
+        write(&folder, port, configuration);
+        let mut command = Command::new(program());
+        if let Some((user, group)) = server_ids() {
+            command.uid(user).gid(group);
+        }
+        command.env_clear().current_dir("/").arg("-q").arg(folder.path().join("pgbouncer.ini"));
+        let process = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("pgbouncer");
+        let pooler = Self { process, folder, port };
+        assert!(eventually(|| pooler.client().is_ok()), "PgBouncer does not start:\n{}", pooler.log());
+        pooler
+    }
+
+    /// Has it read another configuration.
+    pub fn reload(&self, configuration: &str) {
+        write(&self.folder, self.port, configuration);
+        let pid = i32::try_from(self.process.id()).expect("a process id");
+        #[expect(unsafe_code, reason = "std has no signals")]
+        // SAFETY: our own child, not waited for yet.
+        unsafe {
+            libc::kill(pid, libc::SIGHUP);
+        }
+    }
+
+    /// Connects a client to it.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub fn client(&self) -> io::Result<RawClient> {
+        RawClient::tcp(self.port, None)
+    }
+
+    /// Returns its log.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Returns the path of the program, which may be in a folder of system programs.
+fn program() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
+    let mut programs = folders.map(|folder| folder.join("pgbouncer"));
+    programs.find(|program| program.is_file()).expect("PgBouncer is missing: apt-get install pgbouncer")
+}
+
+/// Writes a configuration by which every client is served, and none waits for long.
+fn write(folder: &Folder, port: u16, configuration: &str) {
+    let log = folder.path().join("log");
+    let configuration = format!(
+        "{configuration}\n\
+         listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\nlogfile = {}\n\
+         server_login_retry = 1\nquery_wait_timeout = 3\n",
+        log.display()
+    );
+    folder.write("pgbouncer.ini", configuration);
+}
