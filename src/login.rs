@@ -7,6 +7,7 @@ pub(crate) mod guard;
 pub(crate) mod hook;
 mod outcome;
 mod preconditions;
+mod record;
 pub(crate) mod seal;
 
 use std::ffi::CString;

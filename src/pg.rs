@@ -24,3 +24,4 @@ pub(crate) mod text;
 pub(crate) mod timestamp;
 pub(crate) mod values;
 pub(crate) mod wire;
+pub(crate) mod worker;

@@ -8,18 +8,23 @@ mod ca_file;
 mod define;
 mod files;
 mod single_server;
+pub(crate) mod unknown;
 
 use std::time::Duration;
 
 use entra::{KeySource, Misconfigured, Policy, RawPolicy, Timing};
 
 pub(crate) use crate::settings::ca_file::anchors_in;
-pub(crate) use crate::settings::files::unknown_name;
 pub(crate) use crate::settings::single_server::NAME_FOR_SESSIONS;
 pub(crate) use crate::settings::single_server::validates_object_ids;
 
 /// What all names begin with.
 pub(crate) const PREFIX: &str = "azure_ad_auth";
+
+/// Describes what is wrong with a setting, by its full name.
+pub(crate) fn described(fault: &Misconfigured) -> String {
+    format!("{PREFIX}.{fault}")
+}
 
 /// Defines every setting. In the postmaster only, while it loads its libraries.
 pub(crate) fn define() {

@@ -98,7 +98,7 @@ fn versions() -> Finding {
 
 /// The settings that tokens are judged by.
 fn policy() -> Vec<Finding> {
-    if let Some(unknown) = key_room::unknown_setting() {
+    if let Some(unknown) = settings::unknown::found() {
         return vec![
             Finding::danger(
                 "settings",
@@ -173,7 +173,7 @@ fn administrators() -> Finding {
 }
 
 fn reaper() -> Finding {
-    if sessions::attendant().is_some() {
+    if sessions::reaper_pid().is_some() {
         return Finding::ok("sessions", "the process that ends sessions is there");
     }
     Finding::danger("sessions", "the process that ends sessions is away: none ends by expiry or revocation")

@@ -10,7 +10,6 @@ use entra::Untrusted;
 
 use crate::check::finding::Finding;
 use crate::check::libraries;
-use crate::keys as key_room;
 use crate::pg::hex_text::{plain, raw};
 use crate::pg::spi::{as_superuser, query};
 use crate::settings::{self, PREFIX};
@@ -104,7 +103,7 @@ pub(crate) fn entries() -> Vec<Entry> {
 
 /// What is wrong with them.
 pub(crate) fn findings(entries: &[Entry]) -> Vec<Finding> {
-    let found = judge(entries, key_room::unknown_setting().is_some());
+    let found = judge(entries, settings::unknown::found().is_some());
     if found.is_empty() {
         return vec![Finding::ok(
             TOPIC,

@@ -9,8 +9,8 @@ use entra::Code;
 use pgrx::PgTryBuilder;
 use pgrx::pg_sys::panic::CaughtError;
 
-use crate::login::{Admission, Door, Refused};
-use crate::report::{self, Attempt, Denial};
+use crate::login::{Admission, Door, Refused, record};
+use crate::report::{Attempt, Denial};
 
 /// What came of a visitor.
 pub(super) type Verdict = Result<Admission, Objection>;
@@ -46,7 +46,7 @@ pub(super) fn reach<T>(
         })
         .execute();
     if let Err(Objection::Refused(Refused::Denied(denial))) = &verdict {
-        report::log_denial(attempt, denial);
+        record::refusal(attempt, denial);
     }
     let answer = answer(&verdict);
     VERDICT.set(Some((door, verdict)));

@@ -23,8 +23,9 @@ use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 
 use crate::catalog::{self, Standing};
 use crate::link::guard;
+use crate::login::record;
 use crate::pg::library::{self, Preloaded};
-use crate::report::{self, Attempt, Denial};
+use crate::report::{Attempt, Denial};
 use crate::sessions::own;
 
 static GUARD: GucSetting<bool> = GucSetting::<bool>::new(false);
@@ -132,7 +133,7 @@ pub(crate) fn stand() {
     }
     let Some(transaction) = Transaction::ensure() else { return };
     if let Some((attempt, denial)) = unguarded_visitor() {
-        report::end_session(&attempt, &denial);
+        record::refusal_of_session(&attempt, &denial);
     }
     transaction.end();
 }

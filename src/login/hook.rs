@@ -75,11 +75,11 @@ use crate::catalog::{self, Role, Standing};
 use crate::login::decision::{self, Objection};
 use crate::login::door::password;
 use crate::login::preconditions::marker_refused;
-use crate::login::{Admission, Door, Refused, Visitor, attempt, attend, guard};
+use crate::login::{Admission, Door, Refused, Visitor, attempt, attend, guard, record};
 use crate::pg::wire::{self, Connection, Method, Port, STATUS_EOF, STATUS_ERROR, STATUS_OK};
 use crate::report::{self, Attempt, Denial};
-use crate::sessions::own::{self, Passage};
-use crate::{sessions, stat};
+use crate::sessions;
+use crate::sessions::own::{self, Authentication};
 
 thread_local! {
     /// The hook that was there before ours. Set once, in the postmaster, and inherited by every backend.
@@ -148,7 +148,7 @@ fn method_admits(connection: Connection, attempt: &Attempt, refused: Option<Refu
     if method == Method::Other
         && let Some(role) = superuser_apart(connection)
     {
-        own::note(Passage::Superuser { role });
+        own::note(Authentication::Superuser { role });
         return accept(connection);
     }
     let visitor = Visitor::of(connection);
@@ -218,19 +218,18 @@ fn superuser_apart(connection: Connection) -> Option<pg_sys::Oid> {
 
 /// A1, A3: the method's decision stands.
 fn let_pass(connection: Connection, role: &Role, method: Method) {
-    own::note(Passage::Method { role: role.id, trusted: method == Method::Trust });
+    own::note(Authentication::Method { role: role.id, trusted: method == Method::Trust });
     accept(connection);
 }
 
 /// A2.
 fn welcome(connection: Connection, attempt: &Attempt, admission: Admission) {
     let Admission { role, principal, token, took } = admission;
-    own::note(Passage::Token { role, object_id: principal.object_id });
+    own::note(Authentication::Token { role, object_id: principal.object_id });
     connection.set_identity(&token.object_id.to_string());
     sessions::enter(role, &principal, &token, attempt.door);
     accept(connection);
-    stat::count_admission(attempt.door, token.kind, took);
-    report::log_admission(attempt, &token);
+    record::admission(attempt, &token, took);
     own::note_token(token);
 }
 
@@ -244,7 +243,7 @@ fn accept(connection: Connection) {
 /// Logs, and raises.
 fn refuse(connection: Connection, attempt: &Attempt, refused: Refused) -> ! {
     if let Refused::Denied(denial) = &refused {
-        report::log_denial(attempt, denial);
+        record::refusal(attempt, denial);
     }
     raise(connection, attempt, refused)
 }

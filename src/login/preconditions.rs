@@ -6,7 +6,6 @@
 use entra::{Code, Refusal, Token};
 
 use crate::catalog::{self, Role};
-use crate::keys;
 use crate::login::{Refused, Visitor};
 use crate::report::Denial;
 use crate::settings::{self, Rules};
@@ -27,7 +26,7 @@ pub(super) fn rules_for(visitor: &Visitor) -> Result<Rules, Denial> {
         return Err(Denial::new(Code::TlsRequired, &name, vec![]));
     }
     let rules = settings::rules().map_err(|fault| Denial::misconfigured(&fault, &name))?;
-    match keys::unknown_setting() {
+    match settings::unknown::found() {
         Some(unknown) => Err(Denial::new(Code::NotConfigured, &name, vec![("unknown_setting", unknown)])),
         None => Ok(rules),
     }

@@ -3,7 +3,8 @@
 //!
 //! Between the hook's decision and the session, core looks the role name up once more; a role renamed in between would turn
 //! one person's token into another one's session. A link may be removed in between. Another extension's hook may not have
-//! called ours. In all these cases the session has no passage for the role it runs as, and ends before it has done anything.
+//! called ours. In all these cases the session was not authenticated as the role it
+//! runs as, and ends before it has done anything.
 //!
 //! The seal is looked at twice.
 //!
@@ -30,11 +31,12 @@ use pgrx::prelude::*;
 
 use crate::catalog::{self, Link, Role, Standing};
 use crate::login::preconditions::check_revocations;
+use crate::login::record;
 use crate::pg::hook::{UtilityCall, guarded, start_executor, utility_hook};
 use crate::pg::text::decode;
 use crate::pg::wire::{Connection, Method};
-use crate::report::{self, Attempt, Denial};
-use crate::sessions::own::{self, Passage};
+use crate::report::{Attempt, Denial};
+use crate::sessions::own::{self, Authentication};
 use crate::settings;
 
 /// How far the session has come.
@@ -151,7 +153,7 @@ fn check_start() {
     // SAFETY: the first transaction to end with a role is the startup transaction.
     let connection = unsafe { Connection::of_starting_session() };
     catalog::accept_changes();
-    end_unless(judge(own::passage(), role).and_then(|()| check_line(connection)));
+    end_unless(judge(own::authentication(), role).and_then(|()| check_line(connection)));
     // What others have asked before initialize_acl(), core would believe for as long as the session
     // lasts.
     catalog::forget_memberships();
@@ -164,7 +166,7 @@ pub(crate) fn check() {
         return;
     }
     catalog::accept_changes();
-    end_unless(judge(own::passage(), own::role()));
+    end_unless(judge(own::authentication(), own::role()));
     STAGE.set(Stage::Acting);
 }
 
@@ -174,7 +176,7 @@ type Broken = (String, Denial);
 fn end_unless(whole: Result<(), Broken>) {
     if let Err((role, denial)) = whole {
         let attempt = Attempt { role, door: "seal", method: "none".to_owned() };
-        report::end_session(&attempt, &denial);
+        record::refusal_of_session(&attempt, &denial);
     }
 }
 
@@ -182,28 +184,31 @@ fn broken<T>(name: &str, code: Code, problem: &str) -> Result<T, Broken> {
     Err((name.to_owned(), Denial::new(code, name, vec![("problem", problem.to_owned())])))
 }
 
-/// Whether `passage` leads to a session of `role`, as the catalogs are now.
-fn judge(passage: Option<Passage>, role: pg_sys::Oid) -> Result<(), Broken> {
+/// Whether `authentication` leads to a session of `role`, as the catalogs are now.
+fn judge(authentication: Option<Authentication>, role: pg_sys::Oid) -> Result<(), Broken> {
     let found = catalog::role_of(role);
     let name = found.as_ref().map_or_else(|| role.to_string(), Role::display_name);
-    if passage.is_some_and(|passage| passage.role() != role) {
+    if authentication.is_some_and(|authentication| authentication.role() != role) {
         return broken(&name, Code::OidMismatch, "the session is not of the role that was admitted");
     }
     let is_superuser = found.as_ref().is_some_and(|role| role.superuser);
-    match passage {
-        Some(Passage::Token { object_id, .. }) => check_link(role, object_id, &name),
-        Some(Passage::Superuser { .. }) if is_superuser => Ok(()),
+    match authentication {
+        Some(Authentication::Token { object_id, .. }) => check_link(role, object_id, &name),
+        Some(Authentication::Superuser { .. }) if is_superuser => Ok(()),
         _ => match found.as_ref().map(catalog::standing_of) {
             None | Some(Standing::Local) => Ok(()),
-            Some(Standing::Inherited) if authenticated(passage) => Ok(()),
+            Some(Standing::Inherited) if authenticated(authentication) => Ok(()),
             _ => broken(&name, Code::NotLinked, "the session was not admitted by a token"),
         },
     }
 }
 
 /// Whether a method that asks for something has let the client in, before our eyes.
-const fn authenticated(passage: Option<Passage>) -> bool {
-    matches!(passage, Some(Passage::Method { trusted: false, .. } | Passage::Superuser { .. }))
+const fn authenticated(authentication: Option<Authentication>) -> bool {
+    matches!(
+        authentication,
+        Some(Authentication::Method { trusted: false, .. } | Authentication::Superuser { .. })
+    )
 }
 
 /// Whether a role is linked to what it was when a token let the client in, and such tokens still
@@ -226,7 +231,7 @@ fn check_link(role: pg_sys::Oid, object_id: entra::Uuid, name: &str) -> Result<(
 /// Behind `trust`, what no hook of ours has seen must at least be matched by the same line still:
 /// that one may have been for an Azure AD role, which had the name before.
 fn check_line(connection: Option<Connection>) -> Result<(), Broken> {
-    let Some(connection) = connection.filter(|_| own::passage().is_none()) else { return Ok(()) };
+    let Some(connection) = connection.filter(|_| own::authentication().is_none()) else { return Ok(()) };
     let name = connection.role_name();
     let is_matched = || catalog::holds_while_named(own::role(), &name, || connection.is_matched_again());
     if connection.method() != Method::Trust || is_matched() {

@@ -11,13 +11,13 @@ use entra::{Code, Policy};
 use pgrx::prelude::*;
 use zeroize::Zeroizing;
 
-use crate::login::{Door, Refused, Sent, Visitor, attempt, attend, decision};
+use crate::login::{Door, Refused, Sent, Visitor, attempt, attend, decision, record};
 use crate::pg::library::{self, Preloaded};
 use crate::pg::wire::{
     Connection, OAuthValidatorCallbacks, PG_OAUTH_VALIDATOR_MAGIC, ValidatorModuleResult,
     ValidatorModuleState,
 };
-use crate::report::{self, Denial};
+use crate::report::Denial;
 
 /// The layout of what is exchanged comes from the server's own libpq/oauth.h, as build.rs found it.
 static CALLBACKS: OAuthValidatorCallbacks = OAuthValidatorCallbacks {
@@ -61,7 +61,7 @@ fn judge(connection: Connection, text: &[u8]) -> Option<CString> {
     let attempt = attempt(connection, Door::OAuth);
     if let Some(problem) = unfit() {
         let facts = vec![("problem", problem.to_owned())];
-        report::log_denial(&attempt, &Denial::new(Code::NotConfigured, &attempt.role, facts));
+        record::refusal(&attempt, &Denial::new(Code::NotConfigured, &attempt.role, facts));
         return None;
     }
     let judge = || {
