@@ -71,6 +71,12 @@ macro_rules! shareable_types {
 shareable_types!((), bool, u64, i32, i64, usize, AtomicU64, AtomicI64, pg_sys::Oid);
 shareable_types!(entra::Uuid, entra::Bearer, entra::Code, entra::Freshness);
 
+// A type that gets a String or a list one day has to go from the line above.
+const _: () = {
+    const fn assert_copy<T: Copy>() {}
+    assert_copy::<(entra::Uuid, entra::Bearer, entra::Code, entra::Freshness)>();
+};
+
 #[expect(unsafe_code, reason = "a promise about a type")]
 // SAFETY: a length and bytes.
 unsafe impl<const N: usize> Shareable for Bytes<N> {}
