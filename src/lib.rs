@@ -46,11 +46,14 @@ extension_sql_file!(
     finalize
 );
 
+/// The table of background workers: a row each.
+static WORKERS: [pg::worker::Worker; 2] = [keys::WORKER, sessions::WORKER];
+
 /// Called when the library is loaded: into the postmaster, which is how it works, or into a
 /// session, which is how it guards Azure AD roles on a server that does not preload it.
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
-    report::silence_backtraces();
+    pg::environment::silence_backtraces();
     if !pg::preload::is_postmaster_loading() {
         pg::error::or_raise(pg::library::require_for_upgrade());
         return login::guard::end_unguarded_session();
@@ -62,7 +65,7 @@ pub extern "C-unwind" fn _PG_init() {
         )
         .raise();
     }
-    pg::library::mark(keys::worker_main, sessions::reaper_main);
+    pg::library::mark(pg::worker::azure_ad_auth_worker_main);
     login::guard::define();
     settings::define();
     statement::label_provider::register();
@@ -74,9 +77,9 @@ pub extern "C-unwind" fn _PG_init() {
     keys::init_shared_memory();
     report::init_shared_memory();
     sessions::init_shared_memory();
+    settings::unknown::init_shared_memory();
     stat::init_shared_memory();
-    keys::register_worker();
-    sessions::register_reaper();
+    pg::worker::register(&WORKERS);
     statement::hook::install();
     login::seal::install();
     login::hook::install();

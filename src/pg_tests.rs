@@ -192,6 +192,6 @@ mod tests {
     fn rules_are_complete() {
         let rules = settings::rules().unwrap();
         assert_eq!(rules.policy.audiences(), ["api://postgres"]);
-        assert!(settings::unknown_name().is_none());
+        assert!(settings::unknown::look().is_none());
     }
 }

@@ -1,5 +1,6 @@
-//! Who is in: the sessions that logged in with a token, what is known of them, and when they end.
+//! The sessions that logged in with a token: what is known of them, and when they end.
 
+mod ending;
 mod memory;
 pub(crate) mod own;
 mod reaper;
@@ -7,58 +8,82 @@ mod sql;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use entra::{Bearer, Principal, Token, Uuid};
+use entra::{Bearer, Principal, Token, Uuid, limits};
 use pgrx::prelude::*;
 
+pub(crate) use crate::sessions::ending::Ending;
 pub(crate) use crate::sessions::memory::init_shared_memory;
-pub(crate) use crate::sessions::reaper::azure_ad_auth_reaper_main as reaper_main;
-pub(crate) use crate::sessions::reaper::register as register_reaper;
+pub(crate) use crate::sessions::reaper::WORKER;
 
+use crate::pg::bytes::Bytes;
+use crate::pg::shmem::shareable;
 use crate::pg::{clock, process};
-use crate::report::{self, Ending};
 use crate::sessions::memory::Asked;
 
-/// A session, as others may see it. Plain: it lies in shared memory.
-#[derive(Debug, Clone)]
+/// A session, as it lies in shared memory. Texts are in place, cut to their room.
+#[derive(Clone, Copy)]
 pub(crate) struct Session {
     /// Its process.
-    pub(crate) pid: i32,
-    /// What the lines of the log call it.
-    pub(crate) log_line_id: String,
+    pid: i32,
+    /// Its name in the lines of the log.
+    log_line_id: Bytes<32>,
     /// The role it logged in as.
-    pub(crate) role: pg_sys::Oid,
+    role: pg_sys::Oid,
     /// The object that the role was linked to.
-    pub(crate) linked_to: Uuid,
+    linked_to: Uuid,
     /// What its token said that a link can ask for.
-    pub(crate) bearer: Bearer,
+    bearer: Bearer,
     /// A name to show.
-    pub(crate) display_name: Option<String>,
+    display_name: Option<Bytes<{ limits::MAX_SHOWN_CHARS * 4 }>>,
     /// `uti`.
-    pub(crate) token_id: Option<String>,
+    token_id: Option<Bytes<64>>,
     /// `kid`.
-    pub(crate) key_id: String,
+    key_id: Bytes<{ limits::MAX_KEY_ID_BYTES }>,
     /// When it was let in, Unix seconds.
-    pub(crate) logged_in_at: i64,
+    logged_in_at: i64,
     /// `iat`.
-    pub(crate) issued_at: i64,
+    issued_at: i64,
     /// `exp`.
-    pub(crate) expires_at: i64,
+    expires_at: i64,
     /// The door it came in by.
-    pub(crate) door: String,
+    door: Bytes<8>,
+}
+shareable!(Session {
+    pid,
+    log_line_id,
+    role,
+    linked_to,
+    bearer,
+    display_name,
+    token_id,
+    key_id,
+    logged_in_at,
+    issued_at,
+    expires_at,
+    door,
+});
+
+impl Session {
+    /// Returns whether this is that session, and not a later one of the same process number.
+    fn is(&self, other: &Self) -> bool {
+        (self.pid, self.role, self.logged_in_at) == (other.pid, other.role, other.logged_in_at)
+    }
 }
 
-/// The process that ends sessions, if there is one.
-pub(crate) fn attendant() -> Option<i32> {
-    memory::attendant()
+/// Returns the pid of the process that ends sessions, if there is one.
+pub(crate) fn reaper_pid() -> Option<i32> {
+    memory::reaper_pid()
 }
 
-/// Whether an object that a predicate means is in, as one of these roles. An application is its client id too.
+/// Returns whether an object is logged in as one of the roles that `in_role` accepts. An
+/// application may be named by its client id, too.
 pub(crate) fn is_in(object: Uuid, in_role: impl Fn(pg_sys::Oid) -> bool) -> bool {
     let is_meant = |session: &Session| session.bearer.holder().is_named_by(object);
     memory::sessions().iter().any(|session| is_meant(session) && in_role(session.role))
 }
 
-/// The objects that are in: people, applications by either of their ids, and the groups that some came in by.
+/// Returns the objects that are logged in: users, applications by either of their ids, and the
+/// groups that some were let in as members of.
 pub(crate) fn objects() -> BTreeSet<Uuid> {
     let of = |session: &Session| {
         let holder = session.bearer.holder();
@@ -67,7 +92,8 @@ pub(crate) fn objects() -> BTreeSet<Uuid> {
     memory::sessions().iter().flat_map(of).collect()
 }
 
-/// Asks all sessions of some roles, given with their names, to end. Raises nothing and reads no catalog: the transaction is over.
+/// Asks all sessions of some roles, given with their names, to end. Raises nothing and reads no
+/// catalog: the transaction is over.
 pub(crate) fn end_all_of(roles: &BTreeMap<u32, String>, reason: Ending) {
     for session in &memory::sessions() {
         if let Some(name) = roles.get(&session.role.to_u32()) {
@@ -76,10 +102,10 @@ pub(crate) fn end_all_of(roles: &BTreeMap<u32, String>, reason: Ending) {
     }
 }
 
-/// Asks a session to end, and says so when it is asked for the first time.
+/// Asks a session to end, and logs it the first time.
 fn end(session: &Session, role: &str, reason: Ending) {
     if memory::end(session) == Asked::First {
-        report::log_ending(session, role, reason);
+        ending::log_ending(session, role, reason);
     }
 }
 
@@ -87,16 +113,16 @@ fn end(session: &Session, role: &str, reason: Ending) {
 pub(crate) fn enter(role: pg_sys::Oid, principal: &Principal, token: &Token, door: &str) {
     memory::enter(&Session {
         pid: std::process::id().cast_signed(),
-        log_line_id: process::log_line_id(),
+        log_line_id: Bytes::cut(&process::log_line_id()),
         role,
         linked_to: principal.object_id,
         bearer: Bearer::of(token, principal),
-        display_name: token.display_name.as_ref().map(|name| name.raw().to_owned()),
-        token_id: token.token_id.as_ref().map(|id| id.raw().to_owned()),
-        key_id: token.key_id.clone(),
+        display_name: token.display_name.as_ref().map(|name| Bytes::cut(name.raw())),
+        token_id: token.token_id.as_ref().map(|id| Bytes::cut(id.raw())),
+        key_id: Bytes::cut(&token.key_id),
         logged_in_at: clock::unix_now(),
         issued_at: token.issued_at,
         expires_at: token.expires_at,
-        door: door.to_owned(),
+        door: Bytes::cut(door),
     });
 }

@@ -13,6 +13,7 @@ mod files;
 mod parsed;
 mod row;
 mod single_server;
+pub(crate) mod unknown;
 
 use std::time::Duration;
 
@@ -22,7 +23,6 @@ pub(crate) use crate::pg::guc::reload;
 pub(crate) use crate::settings::ca_file::anchors_in;
 use crate::settings::choices::SessionExpiry;
 use crate::settings::define::values;
-pub(crate) use crate::settings::files::unknown_name;
 pub(crate) use crate::settings::parsed::{KeyOrigin, Rules, key_origin, rules, tenant};
 pub(crate) use crate::settings::single_server::NAME_FOR_SESSIONS;
 pub(crate) use crate::settings::single_server::validates_object_ids;

@@ -1,8 +1,8 @@
-//! What logins came to: counters of the whole server since its start, or since somebody set them to zero.
+//! How logins ended: counters of the whole server since its start, or since they were set to zero.
 //!
-//! Every refusal passes [`count_refusal`] once, where it is logged or left out of the log; every admission passes
-//! [`count_admission`] once, where the hook lets the client in. A client that hangs up is counted nowhere, and neither is what
-//! core refuses in words of its own.
+//! The login counts every refusal once by [`count_refusal`], whether the log has a line about it or
+//! not, and every admission once by [`count_admission`]. A client that hangs up is counted nowhere,
+//! and neither is a refusal in core's own words.
 
 mod counters;
 mod principals;
@@ -19,7 +19,8 @@ pub(crate) use crate::stat::counters::count_wait;
 use crate::pg::library;
 
 thread_local! {
-    /// The linked role that this process's one login is for. Never set in the postmaster, so never inherited.
+    /// The linked role that the one login of this process is for. Never set in the postmaster, so
+    /// never inherited.
     static LOGIN_OF: Cell<Option<pg_sys::Oid>> = const { Cell::new(None) };
 }
 
@@ -29,20 +30,21 @@ pub(crate) fn init_shared_memory() {
     principals::init_shared_memory();
 }
 
-/// Remembers that the login of this process is for a linked role, for which it counts whatever it comes to.
+/// Remembers that the login of this process is for a linked role, for which it counts however it
+/// ends.
 pub(crate) fn is_for(role: pg_sys::Oid) {
     LOGIN_OF.set(Some(role));
 }
 
-/// Counts a login that was let in, and what its token took from arrival to decision.
+/// Counts a login that was accepted, and how long its token took from arrival to decision.
 pub(crate) fn count_admission(door: &str, kind: TokenKind, took: Duration) {
     counters::count_admission(door, kind, took);
     note(None);
 }
 
-/// Counts a refusal. `door` may be the seal's name too.
+/// Counts a refusal. `door` may be the seal's name, too.
 pub(crate) fn count_refusal(door: &str, code: Code) {
-    // A copy that the postmaster has not loaded refuses too, and has no memory to count in.
+    // A copy that the postmaster has not loaded refuses, too, and has no memory to count in.
     if library::is_this_file() {
         counters::count_refusal(door, code);
         note(Some(code));

@@ -50,7 +50,7 @@ fn administrators() -> Finding {
 }
 
 fn reaper() -> Finding {
-    if sessions::attendant().is_some() {
+    if sessions::reaper_pid().is_some() {
         return Finding::ok("sessions", "the process that ends sessions is running");
     }
     Finding::danger(

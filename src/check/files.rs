@@ -16,7 +16,7 @@ const TOPIC: &str = "configuration files";
 
 /// Returns what is wrong with the lines.
 pub(crate) fn check(entries: &[Entry]) -> Vec<Finding> {
-    let found = problems(entries, crate::keys::unknown_setting().is_some());
+    let found = problems(entries, settings::unknown::found().is_some());
     if found.is_empty() {
         return vec![Finding::ok(TOPIC, "they have no value that the server would refuse at its next start")];
     }

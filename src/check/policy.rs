@@ -10,7 +10,7 @@ const SHARED_AUDIENCE: &str = "ossrdbms-aad.database";
 
 /// Returns what is wrong with the settings, or which tokens they accept.
 pub(crate) fn check() -> Vec<Finding> {
-    if let Some(unknown) = crate::keys::unknown_setting() {
+    if let Some(unknown) = settings::unknown::found() {
         return vec![
             Finding::danger(
                 "settings",

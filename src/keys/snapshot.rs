@@ -1,8 +1,8 @@
 //! The last good keys as a file, so that a server that starts during an outage has some.
 //!
-//! Written by the worker after every successful fetch, on standbys too; read by it when there are no keys in memory. It lies
-//! in the data directory, which is where the server's processes work: who can write there owns the server anyway. What of
-//! it may be used is decided by `entra`.
+//! The worker writes it after every successful fetch, on standbys too, and reads it when there are
+//! no keys in memory. It lies in the data directory, which is where the server's processes work: an
+//! attacker who can write there owns the server anyway. `entra` decides what of it may be used.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -15,10 +15,10 @@ use crate::pg::file;
 /// The file, in the data directory.
 pub(super) const FILE: &str = "azure_ad_auth.keys";
 
-/// What it is called until it is whole.
+/// Its name until it is whole.
 const UNFINISHED: &str = "azure_ad_auth.keys.tmp";
 
-/// What is there; none: nothing.
+/// Returns the snapshot; none if there is no file.
 ///
 /// # Errors
 /// Why it cannot be used, in words.
@@ -30,16 +30,16 @@ pub(super) fn read() -> Result<Option<Snapshot>, String> {
     }
 }
 
-/// Replaces what is there: a crash at any moment leaves the old file or the new one, whole.
+/// Replaces the file: a crash at any moment leaves the old file or the new one, whole.
 ///
-/// What cannot be replaced is removed, unless it has no key that has been withdrawn since.
+/// A file that cannot be replaced is removed, unless it has no key that has been withdrawn since.
 ///
 /// # Errors
 /// What went wrong, in words.
 pub(super) fn write(snapshot: &Snapshot) -> Result<(), String> {
     replace(&snapshot.to_bytes()).map_err(|fault| {
         if !read().is_ok_and(|there| there.is_some_and(|there| there.is_within(snapshot))) {
-            // If this fails too, what is left ages as it would have.
+            // If this fails too, the keys in the file age as they would have.
             let _ = fs::remove_file(FILE);
         }
         fault.to_string()
@@ -51,13 +51,14 @@ fn replace(content: &[u8]) -> io::Result<()> {
         Err(fault) if fault.kind() != ErrorKind::NotFound => return Err(fault),
         _ => {}
     }
-    // As all files of the server: its umask takes the group's part away, unless initdb was told that the group may read.
+    // As all files of the server: its umask takes the group's part away, unless initdb was told
+    // that the group may read.
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(UNFINISHED)?;
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(UNFINISHED, FILE)?;
     match File::open(".")?.sync_all() {
-        // Some file systems know no such thing for a folder, which is as well with PostgreSQL.
+        // Some file systems cannot do that for a folder, which PostgreSQL accepts, too (fd.c).
         Err(fault) if matches!(fault.raw_os_error(), Some(libc::EBADF | libc::EINVAL)) => Ok(()),
         synced => synced,
     }

@@ -9,12 +9,14 @@ use crate::pg::clock::seconds;
 use crate::pg::error::{Fault, or_raise};
 use crate::pg::library;
 use crate::pg::text::Text;
+use crate::pg::values::count;
 use crate::settings;
 
-/// Longest an administrator is kept waiting: two documents, each at its time limit, twice.
+/// Longest time that an administrator is kept waiting: two documents, each at its time limit,
+/// twice.
 const PATIENCE: Duration = Duration::from_secs(45);
 
-/// Fetches the keys now.
+/// Fetches the keys now. Returns their number.
 #[pg_extern(sql = false)]
 fn refresh_keys() -> i32 {
     or_raise((|| {
@@ -29,7 +31,7 @@ fn refresh_keys() -> i32 {
     })())
 }
 
-/// The keys at hand.
+/// Returns the keys at hand.
 #[pg_extern(sql = false)]
 fn list_signing_keys() -> TableIterator<
     'static,
@@ -60,7 +62,7 @@ fn list_signing_keys() -> TableIterator<
     TableIterator::new(rows.collect::<Vec<_>>())
 }
 
-/// How fetching goes.
+/// Returns how fetching goes.
 #[pg_extern(sql = false)]
 #[expect(clippy::type_complexity, reason = "the columns of a view")]
 fn list_key_status() -> TableIterator<
@@ -100,14 +102,10 @@ fn list_key_status() -> TableIterator<
     ))
 }
 
-/// Where the keys come from; none: the settings do not say.
+/// Returns where the keys come from; none if the settings do not say.
 fn source() -> Option<String> {
     match settings::key_origin().ok()?.source {
         entra::KeySource::Urls(urls) => Some(urls.join(", ")),
         entra::KeySource::File(path) => Some(path),
     }
-}
-
-fn count(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -8,8 +8,7 @@ use pgrx::prelude::*;
 use crate::catalog::{self, Role};
 use crate::pg::error::Fault;
 use crate::pg::transaction::{self, Event, Observer};
-use crate::report::Ending;
-use crate::sessions;
+use crate::sessions::{self, Ending};
 
 thread_local! {
     /// Roles unlinked by this transaction, or by a part of it that was rolled back, with their names: after the commit nothing can be

@@ -152,7 +152,7 @@ fn null(parameter: &str) -> Fault {
 }
 
 fn tell(whose: &str, not_before: i64) {
-    if sessions::attendant().is_none() {
+    if sessions::reaper_pid().is_none() {
         notice(
             "sessions that came in with such a token do not end: the process that ends them is away",
             Some("Is there room in max_worker_processes? pg_terminate_backend() ends them meanwhile."),

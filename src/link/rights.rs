@@ -10,7 +10,7 @@ use crate::link;
 use crate::link::{demotion, managed};
 use crate::pg::error::{Fault, Result};
 use crate::pg::spi::as_superuser;
-use crate::sessions::own::{self, Passage};
+use crate::sessions::own::{self, Authentication};
 
 /// The current user may link or rebind an existing role, and so become it.
 pub(crate) fn may_change(role: &Role) -> Result<()> {
@@ -109,7 +109,7 @@ fn require_administrator() -> Result<pg_sys::Oid> {
     if restricted {
         return Err(denied("It cannot be done within a security-restricted operation."));
     }
-    let Some(Passage::Token { role, object_id }) = own::passage() else {
+    let Some(Authentication::Token { role, object_id }) = own::authentication() else {
         return Err(denied("This session did not log in with an access token.")
             .hint("Log in as an Azure AD administrator with an access token."));
     };

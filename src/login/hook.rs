@@ -85,7 +85,7 @@ use crate::login::request::{LoginRequest, attempt};
 use crate::pg::connection::{Connection, Method};
 use crate::pg::hook::authentication::{self, Decide, STATUS_ERROR, STATUS_OK, call_previous};
 use crate::report::{self, Attempt, Denial};
-use crate::sessions::own::{self, Passage};
+use crate::sessions::own::{self, Authentication};
 use crate::{sessions, stat};
 
 /// Installs the hook. In the postmaster only, while it loads its libraries.
@@ -141,7 +141,7 @@ fn accepted_by_method(connection: Connection, attempt: &Attempt, refused: Option
     if method == Method::Other
         && let Some(role) = unlabelled_superuser(connection)
     {
-        own::note(Passage::Superuser { role });
+        own::note(Authentication::Superuser { role });
         return tell_success(connection);
     }
     let request = LoginRequest::of(connection);
@@ -208,14 +208,14 @@ fn unlabelled_superuser(connection: Connection) -> Option<pg_sys::Oid> {
 
 /// A1, A3: the method's decision stands.
 fn accept_without_token(connection: Connection, role: &Role, method: Method) {
-    own::note(Passage::Method { role: role.id, trusted: method == Method::Trust });
+    own::note(Authentication::Method { role: role.id, trusted: method == Method::Trust });
     tell_success(connection);
 }
 
 /// A2.
 fn accept(connection: Connection, attempt: &Attempt, admission: Admission) {
     let Admission { role, principal, token, took } = admission;
-    own::note(Passage::Token { role, object_id: principal.object_id });
+    own::note(Authentication::Token { role, object_id: principal.object_id });
     connection.set_identity(&token.object_id.to_string());
     sessions::enter(role, &principal, &token, attempt.door);
     tell_success(connection);

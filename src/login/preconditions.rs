@@ -6,7 +6,6 @@
 use entra::Code;
 
 use crate::catalog::{self, Role};
-use crate::keys;
 use crate::login::outcome::Refused;
 use crate::login::request::LoginRequest;
 use crate::report::Denial;
@@ -30,7 +29,7 @@ pub(super) fn rules_for(request: &LoginRequest) -> Result<Rules, Denial> {
         return Err(Denial::new(Code::TlsRequired, &name, vec![]));
     }
     let rules = settings::rules().map_err(|fault| Denial::misconfigured(&fault, &name))?;
-    match keys::unknown_setting() {
+    match settings::unknown::found() {
         Some(unknown) => Err(Denial::new(Code::NotConfigured, &name, vec![("unknown_setting", unknown)])),
         None => Ok(rules),
     }

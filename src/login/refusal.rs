@@ -9,12 +9,18 @@ use crate::pg::connection::Connection;
 use crate::pg::hook::authentication::{STATUS_EOF, STATUS_ERROR, call_previous};
 use crate::pg::process;
 use crate::report::{self, Attempt, Denial};
+use crate::stat;
 
 /// Logs and counts a refusal. What is refused in core's words leaves no line, as with core.
 pub(super) fn log(attempt: &Attempt, refused: &Refused) {
     if let Refused::Denied(denial) = refused {
-        report::log_denial(attempt, denial);
+        log_denial(attempt, denial);
     }
+}
+
+fn log_denial(attempt: &Attempt, denial: &Denial) {
+    stat::count_refusal(attempt.door, denial.code);
+    report::log_denial(attempt, denial);
 }
 
 /// Tells the hooks that were installed before, and refuses the client. The log has it already.
@@ -37,9 +43,10 @@ pub(super) fn log_and_raise(connection: Connection, attempt: &Attempt, refused: 
     raise(connection, attempt, refused)
 }
 
-/// Logs why a session that is already open must end, and ends it with its process. `ended_by` is
+/// Logs and counts why a session that is already open must end, and ends it with its process. `ended_by` is
 /// named as the door in the log. The caller has nothing left to drop.
 pub(super) fn end_session(ended_by: &'static str, role: String, denial: &Denial) -> ! {
     let attempt = Attempt { role, door: ended_by, method: "none".to_owned() };
-    report::end_session(&attempt, denial)
+    log_denial(&attempt, denial);
+    report::end_session(denial)
 }

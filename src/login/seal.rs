@@ -37,7 +37,7 @@ use crate::pg::process;
 use crate::pg::text::decode;
 use crate::pg::transaction::{self, Event, Observer};
 use crate::report::Denial;
-use crate::sessions::own::{self, Passage};
+use crate::sessions::own::{self, Authentication};
 use crate::settings;
 
 /// How far the session has come.
@@ -79,7 +79,7 @@ impl Check for Seal {
             return;
         }
         catalog::accept_changes();
-        end_unless_sound(check_session(own::passage(), own::role()));
+        end_unless_sound(check_session(own::authentication(), own::role()));
         STAGE.set(Stage::Acting);
     }
 }
@@ -94,7 +94,7 @@ fn check_at_start() {
     // The first transaction to end with a role is the startup transaction.
     let connection = Connection::of_starting_session();
     catalog::accept_changes();
-    end_unless_sound(check_session(own::passage(), role).and_then(|()| check_line(connection)));
+    end_unless_sound(check_session(own::authentication(), role).and_then(|()| check_line(connection)));
     // What others have asked before initialize_acl(), core would believe for as long as the session
     // lasts.
     catalog::forget_memberships();
@@ -114,29 +114,32 @@ fn broken<T>(name: &str, code: Code, problem: &str) -> Result<T, Broken> {
     Err((name.to_owned(), Denial::new(code, name, vec![("problem", problem.to_owned())])))
 }
 
-/// Checks that a client that was authenticated as `passage` says may have a session of `role`, as
+/// Checks that a client that was authenticated as `authentication` says may have a session of `role`, as
 /// the catalogs are now.
-fn check_session(passage: Option<Passage>, role: pg_sys::Oid) -> Result<(), Broken> {
+fn check_session(authentication: Option<Authentication>, role: pg_sys::Oid) -> Result<(), Broken> {
     let found = catalog::role_of(role);
     let name = found.as_ref().map_or_else(|| role.to_string(), Role::display_name);
-    if passage.is_some_and(|passage| passage.role() != role) {
+    if authentication.is_some_and(|authentication| authentication.role() != role) {
         return broken(&name, Code::OidMismatch, "the session is not of the role that was admitted");
     }
     let is_superuser = found.as_ref().is_some_and(|role| role.superuser);
-    match passage {
-        Some(Passage::Token { object_id, .. }) => check_link(role, object_id, &name),
-        Some(Passage::Superuser { .. }) if is_superuser => Ok(()),
+    match authentication {
+        Some(Authentication::Token { object_id, .. }) => check_link(role, object_id, &name),
+        Some(Authentication::Superuser { .. }) if is_superuser => Ok(()),
         _ => match found.as_ref().map(catalog::standing_of) {
             None | Some(Standing::Local) => Ok(()),
-            Some(Standing::Inherited) if is_authenticated(passage) => Ok(()),
+            Some(Standing::Inherited) if is_authenticated(authentication) => Ok(()),
             _ => broken(&name, Code::NotLinked, "the session was not admitted by a token"),
         },
     }
 }
 
 /// Returns whether a method that asks for something has authenticated the client, as the hook saw.
-const fn is_authenticated(passage: Option<Passage>) -> bool {
-    matches!(passage, Some(Passage::Method { trusted: false, .. } | Passage::Superuser { .. }))
+const fn is_authenticated(authentication: Option<Authentication>) -> bool {
+    matches!(
+        authentication,
+        Some(Authentication::Method { trusted: false, .. } | Authentication::Superuser { .. })
+    )
 }
 
 /// Checks that a role is linked to the object that it was linked to when the client's token was
@@ -158,7 +161,7 @@ fn check_link(role: pg_sys::Oid, object_id: entra::Uuid, name: &str) -> Result<(
 /// Checks that a connection behind `trust` that the hook has not seen is still matched by the same
 /// line: that line may have been for an Azure AD role, which had the name before.
 fn check_line(connection: Option<Connection>) -> Result<(), Broken> {
-    let Some(connection) = connection.filter(|_| own::passage().is_none()) else { return Ok(()) };
+    let Some(connection) = connection.filter(|_| own::authentication().is_none()) else { return Ok(()) };
     let name = connection.role_name();
     let is_matched = || catalog::holds_while_named(own::role(), &name, || connection.is_matched_again());
     if connection.method() != Method::Trust || is_matched() {

@@ -1,5 +1,5 @@
-//! A fetch beside the worker's main loop: a thread that calls nothing of PostgreSQL, and the place where it leaves what it
-//! has brought.
+//! Work beside a worker's main loop: in a thread that calls nothing of PostgreSQL and leaves its
+//! result in a mailbox.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
@@ -9,86 +9,74 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::keys::fetch::{FetchFault, Fetched, fetch};
-use crate::settings::KeyOrigin;
+use crate::pg::signals::with_signals_blocked;
 
-/// Most fetches at a time. One that was given up lives on until what it waits for is over, such as a disk that is gone.
-const MAX_FETCHES: usize = 4;
+/// Most threads at a time. One that was given up lives on until what it waits for is over, such as
+/// a disk that is gone.
+const MAX_THREADS: usize = 4;
 
-/// What a fetch brought.
-pub(crate) struct Outcome {
-    /// Which fetch: one that was overtaken by new settings counts for nothing.
+/// The result of a thread.
+pub(crate) struct Delivery<T> {
+    /// The number that the thread was started with.
     pub(crate) run: u64,
-    pub(crate) fetched: Result<Fetched, FetchFault>,
+    /// What the work returned; none if it panicked.
+    pub(crate) result: Option<T>,
 }
 
-/// What is handed from a fetching thread to the main one.
-pub(crate) struct Handover {
-    outcome: Arc<Mutex<Option<Outcome>>>,
-    /// A byte in it: a fetch has ended. The thread writes, the main loop waits for it.
-    bell: UnixStream,
-    rope: UnixStream,
+/// A place for one result, which threads fill and the main loop empties.
+pub(crate) struct Mailbox<T> {
+    delivery: Arc<Mutex<Option<Delivery<T>>>>,
+    /// The end that becomes readable when a result is there.
+    wake_fd: UnixStream,
+    /// The end that threads write a byte to.
+    notify_fd: UnixStream,
 }
 
-impl Handover {
+impl<T: Send + 'static> Mailbox<T> {
     pub(crate) fn new() -> io::Result<Self> {
-        let (bell, rope) = UnixStream::pair()?;
-        bell.set_nonblocking(true)?;
-        rope.set_nonblocking(true)?;
-        Ok(Self { outcome: Arc::default(), bell, rope })
+        let (wake_fd, notify_fd) = UnixStream::pair()?;
+        wake_fd.set_nonblocking(true)?;
+        notify_fd.set_nonblocking(true)?;
+        Ok(Self { delivery: Arc::default(), wake_fd, notify_fd })
     }
 
-    /// Starts a fetch.
-    pub(crate) fn start(&self, run: u64, origin: KeyOrigin) -> io::Result<()> {
-        // Each of them holds the place where it will leave its outcome; we do, too.
-        if Arc::strong_count(&self.outcome) > MAX_FETCHES {
+    /// Starts a thread. Of two results the one with the higher number is kept.
+    ///
+    /// # Errors
+    /// Too many threads have not come to an end, or the system starts none.
+    pub(crate) fn start(&self, run: u64, work: impl FnOnce() -> T + Send + 'static) -> io::Result<()> {
+        // Each thread holds a reference to the place for its result, and so does the mailbox.
+        if Arc::strong_count(&self.delivery) > MAX_THREADS {
             return Err(io::Error::other("earlier fetches have not come to an end"));
         }
-        let (place, mut rope) = (Arc::clone(&self.outcome), self.rope.try_clone()?);
-        let work = move || {
-            // A fault of ours or of a library must not leave everyone waiting for an outcome.
-            let fetched = catch_unwind(AssertUnwindSafe(|| fetch(&origin)))
-                .unwrap_or_else(|_| Err(FetchFault::from("a fault while fetching".to_owned())));
-            put(&place, Outcome { run, fetched });
-            // A full pipe means the bell has rung already.
-            let _ = rope.write(&[1]);
+        let (place, mut notify_fd) = (Arc::clone(&self.delivery), self.notify_fd.try_clone()?);
+        let thread = move || {
+            // Without this, a fault in here or in a library would leave everyone waiting.
+            let result = catch_unwind(AssertUnwindSafe(work)).ok();
+            put(&place, Delivery { run, result });
+            // If the pipe is full, the main loop has been woken already.
+            let _ = notify_fd.write(&[1]);
         };
-        without_signals(|| std::thread::Builder::new().spawn(work)).map(drop)
+        with_signals_blocked(|| std::thread::Builder::new().spawn(thread)).map(drop)
     }
 
-    /// What a fetch that has ended brought.
-    pub(crate) fn take(&mut self) -> Option<Outcome> {
-        let _ = self.bell.read(&mut [0; 16]);
-        self.outcome.lock().take()
+    /// Returns the result that is there, and empties the mailbox.
+    pub(crate) fn take(&mut self) -> Option<Delivery<T>> {
+        let _ = self.wake_fd.read(&mut [0; 16]);
+        self.delivery.lock().take()
     }
 
-    /// What is readable when a fetch has ended.
-    pub(crate) fn bell(&self) -> RawFd {
-        self.bell.as_raw_fd()
+    /// Returns the file descriptor that becomes readable when a result is there.
+    pub(crate) fn wake_fd(&self) -> RawFd {
+        self.wake_fd.as_raw_fd()
     }
 }
 
-/// Leaves an outcome to be taken, unless that of a later fetch is there already.
-fn put(place: &Mutex<Option<Outcome>>, outcome: Outcome) {
+/// Leaves a result to be taken, unless that of a later thread is there already.
+fn put<T>(place: &Mutex<Option<Delivery<T>>>, delivery: Delivery<T>) {
     let mut place = place.lock();
-    if place.as_ref().is_none_or(|there| there.run <= outcome.run) {
-        *place = Some(outcome);
-    }
-}
-
-/// Runs something with all signals blocked; a thread started by it keeps them blocked, so that the server's handlers run
-/// in the main thread only.
-#[expect(unsafe_code, reason = "no safe wrapper")]
-fn without_signals<T>(run: impl FnOnce() -> T) -> T {
-    // SAFETY: both sets are initialised before they are used, and this thread gets its own back.
-    unsafe {
-        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
-            (std::mem::zeroed(), std::mem::zeroed());
-        libc::sigfillset(&raw mut all);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-        let result = run();
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
-        result
+    if place.as_ref().is_none_or(|there| there.run <= delivery.run) {
+        *place = Some(delivery);
     }
 }
 
@@ -96,28 +84,33 @@ fn without_signals<T>(run: impl FnOnce() -> T) -> T {
 mod tests {
     use std::time::Duration;
 
-    use entra::KeySource;
-
     use super::*;
+
+    fn taken<T: Send + 'static>(mailbox: &mut Mailbox<T>) -> Delivery<T> {
+        let delivery = (0..1_000).find_map(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            mailbox.take()
+        });
+        delivery.expect("a result")
+    }
 
     #[test]
     fn fetches_that_never_end_do_not_pile_up() {
-        let mut handover = Handover::new().expect("a pair of sockets");
-        let origin = || KeyOrigin {
-            source: KeySource::File("/nowhere".to_owned()),
-            ca_file: None,
-            proxy: None,
-            fingerprint: String::new(),
-        };
-        let mut stuck: Vec<_> = (0..MAX_FETCHES).map(|_| Arc::clone(&handover.outcome)).collect();
-        let fault = handover.start(1, origin()).expect_err("one too many");
+        let mut mailbox = Mailbox::new().expect("a pair of sockets");
+        let mut stuck: Vec<_> = (0..MAX_THREADS).map(|_| Arc::clone(&mailbox.delivery)).collect();
+        let fault = mailbox.start(1, || "one").expect_err("one too many");
         assert_eq!(fault.to_string(), "earlier fetches have not come to an end");
         stuck.pop();
-        handover.start(2, origin()).expect("a thread");
-        let outcome = (0..1_000).find_map(|_| {
-            std::thread::sleep(Duration::from_millis(10));
-            handover.take()
-        });
-        assert_eq!(outcome.expect("an outcome").run, 2);
+        mailbox.start(2, || "two").expect("a thread");
+        let delivery = taken(&mut mailbox);
+        assert_eq!((delivery.run, delivery.result), (2, Some("two")));
+    }
+
+    #[test]
+    fn a_thread_that_panics_leaves_no_result_and_says_so() {
+        let mut mailbox = Mailbox::<()>::new().expect("a pair of sockets");
+        mailbox.start(1, || panic!("a fault")).expect("a thread");
+        let delivery = taken(&mut mailbox);
+        assert_eq!((delivery.run, delivery.result), (1, None));
     }
 }

@@ -14,12 +14,17 @@ use pgrx::prelude::*;
 
 use crate::pg::error::{Fault, Result};
 
-/// Under these names the library that the postmaster loaded leaves marks (find_rendezvous_variable, dfmgr.c): the addresses
-/// of its workers' main functions, the first of keys, the second of sessions.
+/// Under this name the library that the postmaster loaded leaves a mark for other copies of itself
+/// (find_rendezvous_variable, dfmgr.c): the address of its workers' main function, a
+/// [`WorkerMain`].
+///
+/// Another version of the library reads the mark and calls that function. So if the type behind the
+/// mark ever changes, or what its argument means, the mark's NAME must change with it, and
+/// [`status`] must know the earlier name, too.
 const MARK: &CStr = c"azure_ad_auth";
-const REAPER_MARK: &CStr = c"azure_ad_auth reaper";
 
-/// The main function of a background worker.
+/// The main function of the background workers. Its argument is the row of the table of workers in
+/// the version of the library that it belongs to.
 pub(crate) type WorkerMain = extern "C-unwind" fn(pg_sys::Datum);
 
 thread_local! {
@@ -45,42 +50,32 @@ pub(crate) enum Preloaded {
 
 /// Leaves the mark. In the postmaster only, while it loads its libraries.
 #[expect(unsafe_code, reason = "no safe wrapper")]
-pub(crate) fn mark(worker: WorkerMain, reaper: WorkerMain) {
+pub(crate) fn mark(worker_main: WorkerMain) {
     THIS_FILE.set(true);
     LOADED.set(file_id());
-    // SAFETY: constant C strings; the variables are never freed.
-    unsafe {
-        *pg_sys::find_rendezvous_variable(MARK.as_ptr()) = worker as *mut c_void;
-        *pg_sys::find_rendezvous_variable(REAPER_MARK.as_ptr()) = reaper as *mut c_void;
-    }
+    // SAFETY: a constant C string; the variable is never freed.
+    unsafe { *pg_sys::find_rendezvous_variable(MARK.as_ptr()) = worker_main as *mut c_void }
 }
 
-/// The key worker's main function in the library that the postmaster loaded, if that is not this one.
-///
-/// The postmaster names a worker's library by name; a worker it starts after the file was replaced finds itself in the new.
-pub(crate) fn worker_of_another_file() -> Option<WorkerMain> {
-    main_of_another_file(MARK)
-}
-
-/// The same of the session reaper.
-pub(crate) fn reaper_of_another_file() -> Option<WorkerMain> {
-    main_of_another_file(REAPER_MARK)
-}
-
-/// Lets the library that the postmaster loaded go on, whose file was replaced under the running server.
+/// Lets the library that the postmaster loaded go on, whose file was replaced under the running
+/// server.
 #[expect(ffi_unwind_calls, reason = "a worker's main function catches what unwinds")]
 pub(crate) fn hand_over(main: WorkerMain, argument: pg_sys::Datum) {
     main(argument);
 }
 
+/// Returns the workers' main function in the library that the postmaster loaded, if that is not
+/// this one. The postmaster names a worker's library by name; a worker it starts after the file was
+/// replaced finds itself in the new one.
 #[expect(unsafe_code, reason = "calls across two versions of this library")]
-fn main_of_another_file(mark: &CStr) -> Option<WorkerMain> {
+pub(crate) fn worker_main_of_another_file() -> Option<WorkerMain> {
     if status() != Preloaded::AnotherFile {
         return None;
     }
-    // SAFETY: whoever left the mark left the address of a function of this type, in a library that is never unloaded.
+    // SAFETY: under this name every version leaves the address of a function of this type, in a
+    // library that is never unloaded.
     unsafe {
-        let mark = *pg_sys::find_rendezvous_variable(mark.as_ptr());
+        let mark = *pg_sys::find_rendezvous_variable(MARK.as_ptr());
         (!mark.is_null()).then(|| std::mem::transmute::<*mut c_void, WorkerMain>(mark))
     }
 }

@@ -1,6 +1,88 @@
-//! What this process is.
+//! This process of the server, and how it and others end.
+
+use std::ffi::c_void;
 
 use pgrx::prelude::*;
+
+/// Returns how many processes with an entry in shared memory there can be, background processes
+/// among them. Known when shared memory is requested.
+#[expect(unsafe_code, reason = "reads a value of the server")]
+pub(crate) fn max_backends() -> usize {
+    // SAFETY: a plain value, fixed at start before memory is requested.
+    usize::try_from(unsafe { pg_sys::MaxBackends }).unwrap_or(0)
+}
+
+/// Returns the number of this process, from 0 to [`max_backends`] - 1. No other process that lives
+/// has it.
+#[expect(unsafe_code, reason = "reads the state of the process")]
+pub(crate) fn number() -> Option<usize> {
+    // SAFETY: set before a client is authenticated.
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    let number = unsafe { pg_sys::MyBackendId } - 1;
+    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+    // SAFETY: as above.
+    let number = unsafe { pg_sys::MyProcNumber };
+    usize::try_from(number).ok()
+}
+
+/// Returns the role that core authenticated, whatever SET ROLE or SET SESSION AUTHORIZATION have
+/// made of it since; `InvalidOid` until core has looked the name up.
+#[expect(unsafe_code, reason = "reads the state of the process")]
+pub(crate) fn authenticated_role() -> pg_sys::Oid {
+    // SAFETY: set by InitProcess() in every process that runs statements, and valid until its end.
+    unsafe { (*pg_sys::MyProc).roleId }
+}
+
+/// Returns whether this process is a parallel worker.
+#[expect(unsafe_code, reason = "reads the state of the process")]
+pub(crate) fn is_parallel_worker() -> bool {
+    // SAFETY: a plain value of the process, set at its start.
+    unsafe { pg_sys::ParallelWorkerNumber >= 0 }
+}
+
+/// Has a function called when this process ends, while it still has shared memory.
+#[expect(unsafe_code, reason = "registers an exit callback")]
+pub(crate) fn before_exit(act: fn()) {
+    // SAFETY: a guarded function, and an argument that it knows.
+    unsafe { pg_sys::before_shmem_exit(Some(run), pg_sys::Datum::from(act as *mut c_void)) }
+}
+
+#[pg_guard]
+#[expect(unsafe_code, reason = "the signature of an exit callback")]
+unsafe extern "C-unwind" fn run(_code: i32, act: pg_sys::Datum) {
+    // SAFETY: before_exit() has passed a function of this type.
+    let act = unsafe { std::mem::transmute::<*mut c_void, fn()>(act.cast_mut_ptr()) };
+    act();
+}
+
+/// Has this process end without the destructors of C libraries, which a thread that still runs
+/// might trip over. Called first in a process: exit callbacks that are registered later run
+/// earlier.
+#[expect(unsafe_code, reason = "registers an exit callback")]
+pub(crate) fn end_without_destructors() {
+    // SAFETY: a guarded function that needs no argument.
+    unsafe { pg_sys::on_proc_exit(Some(end), pg_sys::Datum::from(0)) }
+}
+
+/// The last exit callback.
+#[pg_guard]
+#[expect(unsafe_code, reason = "the signature of an exit callback")]
+unsafe extern "C-unwind" fn end(code: i32, _argument: pg_sys::Datum) {
+    // SAFETY: shared memory has been left, which is what exit callbacks are for; the rest is the
+    // kernel's.
+    unsafe { libc::_exit(code) }
+}
+
+/// Asks a backend to end as pg_terminate_backend() does: with all processes it has started. The
+/// caller knows that the process is still that backend.
+#[expect(unsafe_code, reason = "sends a signal")]
+pub(crate) fn terminate(backend: i32) {
+    // Zero and one would be this process's own group, and every process.
+    if backend > 1 {
+        // SAFETY: SIGTERM to the process group that a backend of this server leads.
+        unsafe { libc::kill(-backend, libc::SIGTERM) };
+    }
+}
 
 /// Returns whether this process serves a client: it is no background worker, parallel worker or
 /// other process of the server.

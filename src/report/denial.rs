@@ -1,11 +1,12 @@
-//! What a refused client reads, and what the administrator finds: one entry per code.
+//! What a refused client reads, and what the administrator finds in the log: one entry per code.
 //!
-//! The client learns what is wrong with its token or its connection, never what a role is bound to.
+//! The client learns what is wrong with its token or its connection, never what a role is linked
+//! to.
 
 use entra::{Code, FormatFault, Misconfigured, Refusal};
 use pgrx::prelude::*;
 
-use crate::report::timestamp;
+use crate::pg::timestamp::timestamp;
 
 /// Where terminals cut a pasted line (N_TTY_BUF_SIZE, Linux).
 const TERMINAL_LINE_BYTES: usize = 4_095;
@@ -24,16 +25,16 @@ pub(crate) struct Denial {
 }
 
 impl Denial {
-    /// A refusal that the server decides, not the token.
+    /// Refuses for a reason that lies in the server, not in the token.
     pub(crate) fn new(code: Code, role: &str, facts: Vec<(&'static str, String)>) -> Self {
         Self { code, facts, message: message(code, role), hint: None }
     }
 
-    /// A refusal by the worth of the token.
+    /// Refuses for a reason that lies in the token.
     pub(crate) fn of(refusal: &Refusal, role: &str) -> Self {
         let message = match refusal {
             Refusal::InvalidFormat { fault, length } => format_message(*fault, *length),
-            // These two are there, and should not be.
+            // These two claims are there, and should not be.
             Refusal::InvalidClaims { claim: "cnf", .. } => {
                 "the access token is bound to a key of its holder (\"cnf\") and is no bearer token".to_owned()
             }
@@ -56,14 +57,14 @@ impl Denial {
         Self { code: refusal.code(), facts: refusal.facts(), message, hint: hint(refusal) }
     }
 
-    /// A refusal because settings are missing or wrong.
+    /// Refuses because settings are missing or wrong.
     pub(crate) fn misconfigured(fault: &Misconfigured, role: &str) -> Self {
         let setting = format!("{}.{}", crate::settings::PREFIX, fault.setting);
         let facts = vec![("setting", setting), ("problem", fault.problem.clone())];
         Self::new(Code::NotConfigured, role, facts)
     }
 
-    /// The SQLSTATE of the error the client gets.
+    /// Returns the SQLSTATE of the error that the client gets.
     pub(crate) const fn sqlstate(&self) -> PgSqlErrorCode {
         match self.code {
             Code::WrongMethod
@@ -78,7 +79,7 @@ impl Denial {
     }
 }
 
-/// The client's text where it depends on nothing but the code and the role.
+/// Returns the client's text where it depends on nothing but the code and the role.
 fn message(code: Code, role: &str) -> String {
     let fixed = match code {
         Code::WrongMethod => {

@@ -1,23 +1,22 @@
 //! Keeps a flood of refusals from becoming a flood of log lines.
 //!
-//! Whoever reaches the port can cause the refusals of [`LIMITED`] as often as they like: they are
-//! made before a signature was verified, most of them before a token was asked for. Of each such
-//! code so many lines are logged in each window of time, in all sessions together; the rest are
-//! counted, and the count is logged with the next line of that code, or by the key worker. All
-//! other refusals are always logged, and every client is answered the same way.
+//! Any client that reaches the port can cause the refusals of [`LIMITED`] as often as it likes:
+//! they are made before a signature was verified, most of them before a token was asked for. Of
+//! each such code so many lines are logged in each window of time, in all sessions together; the
+//! rest are counted, and the count is logged with the next line of that code, or by the key worker.
+//! All other refusals are always logged, and every client is answered the same way.
 //!
-//! Lives in shared memory of its own, without a lock: each counter stands for itself.
+//! The counters are in shared memory without a lock: each stands for itself.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use entra::Code;
-use pgrx::prelude::*;
-use pgrx::{PGRXSharedMemory, PgAtomic, pg_shmem_init};
 
+use crate::pg::shmem::{Atomics, shareable};
 use crate::pg::{clock, library};
 
-/// Refusals made before a signature was verified. Of an administrator's mistakes too, which may
-/// close every login, sixty lines say what one does.
+/// Refusals made before a signature was verified. An administrator's mistakes are among them, too,
+/// which may close every login: sixty lines say of these what one does.
 const LIMITED: [Code; 10] = [
     Code::TlsRequired,
     Code::WrongMethod,
@@ -39,16 +38,16 @@ const WINDOW: u64 = 30_000;
 
 /// The counters of one code.
 #[derive(Default)]
-#[repr(C)]
 struct Meter {
     /// The number of the last window with a line, and in the lower half the number of lines in it.
     lines: AtomicU64,
     /// Lines left out since that was last said.
     left_out: AtomicU64,
 }
+shareable!(Meter { lines, left_out });
 
 impl Meter {
-    /// Whether one more line may be logged; if not, it is counted.
+    /// Returns whether one more line may be logged; if not, it is counted.
     fn admits(&self, window: u64) -> bool {
         let one_more = |seen: u64| {
             let (last, lines) = (seen >> 32, seen & u64::from(u32::MAX));
@@ -62,48 +61,40 @@ impl Meter {
         admitted
     }
 
-    /// How many lines have been left out up to now, if their window is over. Nobody else is told.
-    fn settle(&self, window: u64) -> Option<u64> {
+    /// Returns how many lines have been left out up to now, if their window is over, and forgets
+    /// them.
+    fn take_left_out(&self, window: u64) -> Option<u64> {
         let over = self.lines.load(Ordering::Relaxed) >> 32 < window;
         over.then(|| self.left_out.swap(0, Ordering::Relaxed)).filter(|count| *count > 0)
     }
 }
 
-#[derive(Default)]
-#[repr(C)]
-struct Meters([Meter; LIMITED.len()]);
-
-#[expect(unsafe_code, reason = "a promise to pgrx")]
-// SAFETY: numbers that every process changes by atomic instructions only.
-unsafe impl PGRXSharedMemory for Meters {}
-
-#[expect(unsafe_code, reason = "a promise to pgrx")]
-// SAFETY: nothing else in shared memory has this name.
-static METERS: PgAtomic<Meters> = unsafe { PgAtomic::new(c"azure_ad_auth_refusals") };
+static METERS: Atomics<[Meter; LIMITED.len()]> = Atomics::new(c"azure_ad_auth_refusals", Default::default);
 
 /// Requests the counters. In the postmaster only, while it loads its libraries.
 pub(crate) fn init_shared_memory() {
-    pg_shmem_init!(METERS);
+    METERS.request();
 }
 
-/// Whether a refusal is to be logged; and how many lines of its code were left out before it, if that is to be said now.
+/// Returns whether a refusal is to be logged; and how many lines of its code were left out before
+/// it, if the log is to say so now.
 pub(super) fn admits(code: Code) -> (bool, Option<u64>) {
     let Some(place) = LIMITED.iter().position(|limited| *limited == code) else { return (true, None) };
-    // A copy that the postmaster has not loaded refuses too, and has no memory to count in.
+    // A copy that the postmaster has not loaded refuses, too, and has no memory to count in.
     if !library::is_this_file() {
         return (true, None);
     }
-    let Some(meter) = METERS.get().0.get(place) else { return (true, None) };
+    let Some(meter) = METERS.get().get(place) else { return (true, None) };
     let window = clock::monotonic() / WINDOW;
-    let left_out = meter.settle(window);
+    let left_out = meter.take_left_out(window);
     (meter.admits(window), left_out)
 }
 
-/// What was left out and nobody has said yet.
+/// Returns how many lines of which code were left out, where the log does not say so yet.
 pub(super) fn unsaid() -> impl Iterator<Item = (Code, u64)> {
     let window = clock::monotonic() / WINDOW;
-    let meters = LIMITED.into_iter().zip(&METERS.get().0);
-    meters.filter_map(move |(code, meter)| meter.settle(window).map(|count| (code, count)))
+    let meters = LIMITED.into_iter().zip(METERS.get());
+    meters.filter_map(move |(code, meter)| meter.take_left_out(window).map(|count| (code, count)))
 }
 
 #[cfg(test)]
@@ -115,10 +106,10 @@ mod tests {
         let meter = Meter::default();
         let logged = (0..1_000).filter(|_| meter.admits(7)).count();
         assert_eq!(u64::try_from(logged), Ok(LINES));
-        assert_eq!(meter.settle(7), None, "there may be more to come");
+        assert_eq!(meter.take_left_out(7), None, "there may be more to come");
         assert!(!meter.admits(6), "a late session counts with the others");
-        assert_eq!(meter.settle(8), Some(1_001 - LINES));
-        assert_eq!(meter.settle(8), None, "it is said once");
+        assert_eq!(meter.take_left_out(8), Some(1_001 - LINES));
+        assert_eq!(meter.take_left_out(8), None, "it is said once");
         assert!(meter.admits(8));
     }
 }

@@ -1,32 +1,35 @@
-//! What has been said in the log: a change once, not every try.
+//! Keeps a log that is written again and again from saying the same thing more than once.
 
-/// Most reasons that are told of one outage.
-const MAX_REASONS: usize = 16;
+/// Most texts that are logged before one starts over.
+const MAX_TEXTS: usize = 16;
 
-/// What has been said since the last turn.
+/// What the log has been told since it was started over.
 #[derive(Default)]
-pub(crate) struct Said(Vec<String>);
+pub(crate) struct LogOnce(Vec<String>);
 
-impl Said {
-    /// Things have taken a turn: whether that is news, and what went before may be said again.
-    pub(crate) fn turn(&mut self, gist: &str) -> bool {
-        let news = self.0 != [gist];
-        self.0 = vec![gist.to_owned()];
-        news
+impl LogOnce {
+    /// Notes a text and forgets all others, which may then be logged again. Returns whether the
+    /// text is to be logged: it is not if it was the only one.
+    pub(crate) fn start_over(&mut self, text: &str) -> bool {
+        let is_news = self.0 != [text];
+        self.0 = vec![text.to_owned()];
+        is_news
     }
 
-    /// One more thing: whether it is news since the last turn. Reasons that take turns are said once each.
-    pub(crate) fn adds_exactly(&mut self, gist: &str) -> bool {
-        let news = self.0.iter().all(|said| said != gist) && self.0.len() < MAX_REASONS;
-        if news {
-            self.0.push(gist.to_owned());
+    /// Notes a text. Returns whether it is to be logged: the first time, so that texts that
+    /// alternate are logged once each.
+    pub(crate) fn add(&mut self, text: &str) -> bool {
+        let is_news = self.0.iter().all(|logged| logged != text) && self.0.len() < MAX_TEXTS;
+        if is_news {
+            self.0.push(text.to_owned());
         }
-        news
+        is_news
     }
 
-    /// The same, numbers aside.
-    pub(crate) fn adds(&mut self, gist: &str) -> bool {
-        self.adds_exactly(&gist.replace(|c: char| c.is_ascii_digit(), ""))
+    /// Notes a text as [`Self::add`] does, but takes texts that differ in their digits for the
+    /// same.
+    pub(crate) fn add_ignoring_numbers(&mut self, text: &str) -> bool {
+        self.add(&text.replace(|c: char| c.is_ascii_digit(), ""))
     }
 }
 
@@ -36,22 +39,22 @@ mod tests {
 
     #[test]
     fn reasons_that_take_turns_or_name_the_time_are_news_once() {
-        let mut said = Said::default();
-        assert!(said.turn("2 keys"));
-        assert!(!said.turn("2 keys"));
-        assert!(said.adds("expired 9 s ago"));
-        assert!(said.adds("refused"));
-        assert!(!said.adds("expired 10 s ago"));
-        assert!(!said.adds("refused"));
-        assert!(said.turn("2 keys"), "it works again");
-        assert!(said.adds("refused"));
-        assert!(said.turn("3 keys"));
+        let mut log = LogOnce::default();
+        assert!(log.start_over("2 keys"));
+        assert!(!log.start_over("2 keys"));
+        assert!(log.add_ignoring_numbers("expired 9 s ago"));
+        assert!(log.add_ignoring_numbers("refused"));
+        assert!(!log.add_ignoring_numbers("expired 10 s ago"));
+        assert!(!log.add_ignoring_numbers("refused"));
+        assert!(log.start_over("2 keys"), "it works again");
+        assert!(log.add_ignoring_numbers("refused"));
+        assert!(log.start_over("3 keys"));
     }
 
     #[test]
     fn there_is_an_end_to_what_one_outage_can_say() {
-        let mut said = Said::default();
-        let news = (0..100).filter(|count| said.adds(&"x".repeat(*count))).count();
-        assert_eq!(news, MAX_REASONS);
+        let mut log = LogOnce::default();
+        let news = (0..100).filter(|count| log.add_ignoring_numbers(&"x".repeat(*count))).count();
+        assert_eq!(news, MAX_TEXTS);
     }
 }

@@ -1,121 +1,83 @@
-//! The background worker that ends sessions: those whose token has expired, where the settings say so, and those that have lost what
-//! let them in.
+//! The background worker that ends sessions: those whose token has expired, where the settings say
+//! so, and those that have lost what let them in.
 //!
-//! - Starts from consistent recovery on, so on a standby too; connects to no database, and so reads what a login may read.
-//! - Looks once a second while there are sessions, and sleeps while there are none; a session that comes wakes it.
-//! - What a role is linked to is looked at when something about roles has changed, which every process is told, on standbys by what
-//!   they replay; and after a start.
-//! - SIGHUP: reads the settings. SIGTERM: leaves with exit code 1; the postmaster starts it again a second later.
+//! - How it is started, woken and ended: see [`crate::pg::worker`]. It is connected to no database,
+//!   and so reads what a login may read.
+//! - It looks once a second while there are sessions, and sleeps while there are none; a login
+//!   wakes it.
+//! - It looks at what a role is linked to when something about roles has changed, which PostgreSQL
+//!   tells every process, on standbys, too, by what they replay; and after a start.
+//! - After SIGHUP it reads the settings.
 //!
 //! A session is asked to end as pg_terminate_backend() asks it.
 
 use std::cell::Cell;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use entra::{Principal, Revocations};
-use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags};
-use pgrx::prelude::*;
+use pgrx::bgworkers::BackgroundWorker;
 
 use crate::catalog::{self, Link};
-use crate::pg::{clock, library};
-use crate::report::{self, Ending};
-use crate::sessions::{Session, end, memory};
+use crate::pg::worker::{self, Task, Worker};
+use crate::pg::{clock, role_changes};
+use crate::report;
+use crate::sessions::{Ending, Session, end, memory};
 use crate::settings;
 
 /// How long a look at the sessions may be put off.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// Longest sleep while there is nobody.
+/// Longest sleep while there are no sessions.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 
 thread_local! {
-    /// Something about roles has changed, or nobody has looked yet.
+    /// Something about roles has changed since the last look, or there has been none.
     static ROLES_CHANGED: Cell<bool> = const { Cell::new(true) };
-    /// Nobody knows whose tokens are revoked, and that has been said.
-    static UNREADABLE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Registers the worker. In the postmaster only, while it loads its libraries.
-pub(crate) fn register() {
-    BackgroundWorkerBuilder::new("azure_ad_auth session reaper")
-        .set_type("azure_ad_auth session reaper")
-        .set_library("azure_ad_auth")
-        .set_function("azure_ad_auth_reaper_main")
-        .set_restart_time(Some(Duration::from_secs(1)))
-        .enable_shmem_access(None)
-        .enable_spi_access()
-        // After that, which would have it wait for the end of recovery.
-        .set_start_time(BgWorkerStartTime::ConsistentState)
-        .load();
-}
-
-/// Where the postmaster sends the worker.
-#[pg_guard]
-#[unsafe(no_mangle)]
-#[expect(unsafe_code, reason = "called by the postmaster by name")]
-pub extern "C-unwind" fn azure_ad_auth_reaper_main(argument: pg_sys::Datum) {
-    if let Some(main) = library::reaper_of_another_file() {
-        return library::hand_over(main, argument);
-    }
-    BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
-    BackgroundWorker::connect_worker_to_spi(None, None);
-    // SAFETY: guarded functions, registered once in this process.
-    unsafe {
-        pg_sys::before_shmem_exit(Some(on_exit), pg_sys::Datum::from(0));
-        for cache in [pg_sys::SysCacheIdentifier::AUTHOID, pg_sys::SysCacheIdentifier::AUTHMEMMEMROLE] {
-            pg_sys::CacheRegisterSyscacheCallback(
-                cache.cast_signed(),
-                Some(on_change),
-                pg_sys::Datum::from(0),
-            );
-        }
-    }
-    memory::attend();
-    run();
-    // SAFETY: runs the exit callbacks and does not come back.
-    unsafe { pg_sys::proc_exit(1) }
-}
-
-#[pg_guard]
-#[expect(unsafe_code, reason = "the signature of an exit callback")]
-unsafe extern "C-unwind" fn on_exit(_code: i32, _argument: pg_sys::Datum) {
-    memory::retire();
-}
-
-#[pg_guard]
-#[expect(unsafe_code, reason = "the signature of a cache callback")]
-unsafe extern "C-unwind" fn on_change(_argument: pg_sys::Datum, _cache: i32, _hash: u32) {
-    ROLES_CHANGED.set(true);
-}
+/// Its row in the table of workers.
+pub(crate) const WORKER: Worker = Worker { name: "azure_ad_auth session reaper", reads_catalogs: true, run };
 
 fn run() {
-    loop {
-        let sleep = if memory::sleep_until_somebody_comes() {
-            LONGEST_SLEEP
-        } else {
-            look();
-            ROUND
-        };
-        if !BackgroundWorker::wait_latch(Some(sleep)) {
-            return;
+    role_changes::on_change(|| ROLES_CHANGED.set(true));
+    memory::register_reaper();
+    worker::run(&mut Reaper::default());
+}
+
+#[derive(Default)]
+struct Reaper {
+    /// The list of revocations cannot be read, and the log says so.
+    is_unreadable_logged: bool,
+}
+
+impl Task for Reaper {
+    fn work(&mut self) -> Duration {
+        if memory::sleep_if_empty() {
+            return LONGEST_SLEEP;
         }
-        if BackgroundWorker::sighup_received() {
-            settings::reload();
-            ROLES_CHANGED.set(true);
-        }
+        BackgroundWorker::transaction(AssertUnwindSafe(|| self.look()));
+        ROUND
+    }
+
+    fn reload(&mut self) {
+        settings::reload();
+        ROLES_CHANGED.set(true);
     }
 }
 
-fn look() {
-    BackgroundWorker::transaction(|| {
-        // In this order: who comes later than the changes that are taken in here is judged by them, at the door or by the seal.
+impl Reaper {
+    /// Looks at all sessions that may be asked to end. Called in a transaction.
+    fn look(&mut self) {
+        // In this order: a session that comes later than the changes that are taken in here is
+        // judged by them, at the door or by the seal.
         catalog::accept_changes();
         let roles_changed = ROLES_CHANGED.replace(false);
         let sessions = memory::due();
         let expiry = settings::session_expiry();
         // One that has not gone when it was asked to is looked at again.
         let look_at_roles = roles_changed || sessions.iter().any(|(_, asked)| *asked);
-        let state = look_at_roles.then(|| (revocations(), catalog::associated_tenant()));
+        let state = look_at_roles.then(|| (self.revocations(), catalog::associated_tenant()));
         for (session, _) in &sessions {
             let lost = state.as_ref().and_then(|(revocations, tenant)| {
                 let lacks_admin = expiry.is_some() && *tenant != Some(session.bearer.tenant);
@@ -129,21 +91,22 @@ fn look() {
                 end(session, &role, reason);
             }
         }
-    });
-}
-
-/// Whose tokens count no longer. That the label has become unreadable is said, and is everybody's problem at the door; sessions
-/// stay.
-fn revocations() -> Revocations {
-    let revocations = catalog::revocations();
-    let unreadable = revocations.is_none();
-    if !UNREADABLE.replace(unreadable) && unreadable {
-        report::log_unreadable_revocations();
     }
-    revocations.unwrap_or_default()
+
+    /// Returns whose tokens count no longer. If the label that says so cannot be read, that is
+    /// logged, and the login refuses everyone; sessions stay.
+    fn revocations(&mut self) -> Revocations {
+        let revocations = catalog::revocations();
+        let is_unreadable = revocations.is_none();
+        if is_unreadable && !self.is_unreadable_logged {
+            report::log_unreadable_revocations();
+        }
+        self.is_unreadable_logged = is_unreadable;
+        revocations.unwrap_or_default()
+    }
 }
 
-/// What has let the session in and is there no more.
+/// Returns what has let the session in and is there no more.
 fn what_is_lost(session: &Session, revocations: &Revocations, lacks_admin: bool) -> Option<Ending> {
     if catalog::role_of(session.role).is_none() {
         return Some(Ending::RoleDropped);

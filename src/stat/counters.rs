@@ -1,22 +1,21 @@
 //! The counters of the whole server.
 //!
-//! They lie in shared memory of their own, without a lock: each counter stands for itself. Whoever reads several while logins
-//! go on may find one that the others do not agree with yet.
+//! They are in shared memory without a lock: each counter stands for itself. A reader of several
+//! may, while logins go on, find one that the others do not agree with yet.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use entra::{Code, TokenKind};
-use pgrx::prelude::*;
-use pgrx::{PGRXSharedMemory, PgAtomic, pg_shmem_init};
 
 use crate::pg::clock;
+use crate::pg::shmem::{Atomics, shareable};
 
-/// The doors, as the log calls them, and after them the seal, which lets nobody in.
+/// The doors, as the log calls them, and after them the seal, which only refuses.
 const PLACES: [&str; 4] = ["password", "pam", "oauth", "seal"];
 const DOORS: usize = 3;
 
-/// Whose token it was.
+/// The kinds of tokens, as the views call them.
 const KINDS: [(TokenKind, &str); 2] =
     [(TokenKind::User, TokenKind::User.as_str()), (TokenKind::Service, TokenKind::Service.as_str())];
 
@@ -25,13 +24,13 @@ const BOUNDS: [u32; 7] = [50, 100, 250, 1_000, 10_000, 100_000, 1_000_000];
 
 /// How long tokens took from arrival to decision.
 #[derive(Default)]
-#[repr(C)]
 struct Histogram {
-    /// Each without what is in the one before it.
+    /// The number of times in each bucket, without those in smaller ones.
     buckets: [AtomicU64; BOUNDS.len() + 1],
     /// Microseconds.
     sum: AtomicU64,
 }
+shareable!(Histogram { buckets, sum });
 
 impl Histogram {
     fn add(&self, took: Duration) {
@@ -41,7 +40,8 @@ impl Histogram {
         add(Some(&self.sum), u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// The bounds in seconds, each with how many took no longer; the last one is infinite and has them all.
+    /// Returns the bounds in seconds, each with how many took no longer; the last one is infinite
+    /// and has them all.
     fn cumulated(&self) -> Vec<(f64, u64)> {
         let bounds = BOUNDS.iter().map(|bound| f64::from(*bound) / 1e6).chain([f64::INFINITY]);
         let mut total = 0;
@@ -53,7 +53,6 @@ impl Histogram {
     }
 }
 
-#[repr(C)]
 struct Counters {
     /// When all began at zero, Unix seconds.
     since: AtomicI64,
@@ -63,6 +62,7 @@ struct Counters {
     key_wait_millis: AtomicU64,
     times: [Histogram; DOORS],
 }
+shareable!(Counters { since, admitted, refused, key_waits, key_wait_millis, times });
 
 impl Default for Counters {
     fn default() -> Self {
@@ -77,17 +77,11 @@ impl Default for Counters {
     }
 }
 
-#[expect(unsafe_code, reason = "a promise to pgrx")]
-// SAFETY: numbers that every process changes by atomic instructions only.
-unsafe impl PGRXSharedMemory for Counters {}
-
-#[expect(unsafe_code, reason = "a promise to pgrx")]
-// SAFETY: nothing else in shared memory has this name.
-static COUNTERS: PgAtomic<Counters> = unsafe { PgAtomic::new(c"azure_ad_auth_stat") };
+static COUNTERS: Atomics<Counters> = Atomics::new(c"azure_ad_auth_stat", Counters::default);
 
 /// Requests the counters. In the postmaster only, while it loads its libraries.
 pub(super) fn init_shared_memory() {
-    pg_shmem_init!(COUNTERS);
+    COUNTERS.request();
 }
 
 /// Adds to a counter, if there is one.
@@ -118,7 +112,8 @@ pub(super) fn count_refusal(door: &str, code: Code) {
     add(refused.zip(code).and_then(|(codes, code)| codes.get(code)), 1);
 }
 
-/// Counts a wait for keys and how long it is. One that the server's own timeout ends counts, too, with no time.
+/// Counts a wait for keys and how long it is. A wait that the server's own timeout ends counts,
+/// too, with no time.
 pub(crate) fn count_wait<T>(wait: impl FnOnce() -> T) -> T {
     let counters = COUNTERS.get();
     add(Some(&counters.key_waits), 1);
@@ -128,10 +123,10 @@ pub(crate) fn count_wait<T>(wait: impl FnOnce() -> T) -> T {
     outcome
 }
 
-/// A number with what it is about.
+/// A row of the view: a number, and what it counts.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Row {
-    pub(super) metric: &'static str,
+pub(super) struct Metric {
+    pub(super) name: &'static str,
     pub(super) door: Option<&'static str>,
     pub(super) kind: Option<&'static str>,
     pub(super) code: Option<&'static str>,
@@ -140,43 +135,46 @@ pub(super) struct Row {
     pub(super) value: u64,
 }
 
-/// Since when, in Unix seconds, and every number: always the same rows, so that those who draw curves see them begin at zero.
-pub(super) fn rows() -> (i64, Vec<Row>) {
+/// Returns since when the server counts, in Unix seconds, and every number: always the same rows,
+/// so that curves drawn from them begin at zero.
+pub(super) fn rows() -> (i64, Vec<Metric>) {
     let counters = COUNTERS.get();
     (counters.since.load(Ordering::Relaxed), counters.rows())
 }
 
-/// Sets everything to zero. A login that is counted meanwhile may be counted before or after.
+/// Sets everything to zero. A login that is counted at the same time may be counted before or
+/// after.
 pub(super) fn reset() {
     COUNTERS.get().reset();
 }
 
 impl Counters {
-    fn rows(&self) -> Vec<Row> {
+    fn rows(&self) -> Vec<Metric> {
         let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let mut rows = Vec::new();
         for (door, kinds) in PLACES.iter().zip(&self.admitted) {
-            rows.extend(KINDS.iter().zip(kinds).map(|((_, kind), count)| Row {
-                metric: "admitted",
+            rows.extend(KINDS.iter().zip(kinds).map(|((_, kind), count)| Metric {
+                name: "admitted",
                 door: Some(door),
                 kind: Some(kind),
                 value: value(count),
-                ..Row::default()
+                ..Metric::default()
             }));
         }
         for (door, codes) in PLACES.iter().zip(&self.refused) {
-            rows.extend(Code::ALL.iter().zip(codes).map(|(code, count)| Row {
-                metric: "refused",
+            rows.extend(Code::ALL.iter().zip(codes).map(|(code, count)| Metric {
+                name: "refused",
                 door: Some(door),
                 code: Some(code.as_str()),
                 value: value(count),
-                ..Row::default()
+                ..Metric::default()
             }));
         }
         let waits = [("key_waits", &self.key_waits), ("key_wait_milliseconds", &self.key_wait_millis)];
-        rows.extend(waits.map(|(metric, count)| Row { metric, value: value(count), ..Row::default() }));
+        rows.extend(waits.map(|(name, count)| Metric { name, value: value(count), ..Metric::default() }));
         for (door, times) in PLACES.iter().zip(&self.times) {
-            let row = |metric, bound, value| Row { metric, door: Some(door), bound, value, ..Row::default() };
+            let row =
+                |name, bound, value| Metric { name, door: Some(door), bound, value, ..Metric::default() };
             let cumulated = times.cumulated();
             let count = cumulated.last().map_or(0, |(_, count)| *count);
             rows.extend(
@@ -203,7 +201,7 @@ mod tests {
     use std::sync::atomic::Ordering;
     use std::time::Duration;
 
-    use super::{BOUNDS, Counters, Histogram, Row};
+    use super::{BOUNDS, Counters, Histogram, Metric};
 
     #[test]
     fn a_time_is_in_the_first_bucket_whose_bound_it_does_not_exceed() {
@@ -260,7 +258,7 @@ mod tests {
         for counter in counters.admitted.iter().flatten().chain(counters.refused.iter().flatten()) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
-        let sum = |rows: Vec<Row>| rows.iter().map(|row| row.value).sum::<u64>();
+        let sum = |rows: Vec<Metric>| rows.iter().map(|row| row.value).sum::<u64>();
         assert_eq!(sum(counters.rows()), 3 + 3 * 2_000_002 + 6 + 104);
         counters.reset();
         assert_eq!(sum(counters.rows()), 0);

@@ -1,4 +1,4 @@
-//! The SQL functions about what logins came to.
+//! The SQL functions about how logins ended.
 
 use pgrx::prelude::*;
 
@@ -7,9 +7,10 @@ use crate::pg::clock::seconds;
 use crate::pg::error::or_raise;
 use crate::pg::library;
 use crate::pg::text::Text;
+use crate::pg::values::count;
 use crate::stat::{counters, principals};
 
-/// The counters of the whole server, in long form.
+/// Returns the counters of the whole server, in long form.
 #[pg_extern(sql = false)]
 #[expect(clippy::type_complexity, reason = "the columns of a view")]
 fn list_stat() -> TableIterator<
@@ -27,12 +28,12 @@ fn list_stat() -> TableIterator<
     or_raise(library::require());
     let (since, rows) = counters::rows();
     let rows = rows.into_iter().map(move |row| {
-        (row.metric, row.door, row.kind, row.code, row.bound, count(row.value), seconds(since))
+        (row.name, row.door, row.kind, row.code, row.bound, count(row.value), seconds(since))
     });
     TableIterator::new(rows)
 }
 
-/// What logins came to for each linked role, of the last ones seen.
+/// Returns how logins ended for each linked role, of those that logged in last.
 #[pg_extern(sql = false)]
 #[expect(clippy::type_complexity, reason = "the columns of a view")]
 fn list_stat_principals() -> TableIterator<
@@ -60,7 +61,7 @@ fn list_stat_principals() -> TableIterator<
     TableIterator::new(rows.collect::<Vec<_>>())
 }
 
-/// Begins again at zero.
+/// Sets all counters to zero.
 #[pg_extern(sql = false)]
 fn stat_reset() {
     or_raise(library::require());
@@ -68,11 +69,7 @@ fn stat_reset() {
     principals::reset();
 }
 
-/// None: never.
+/// Returns a time as SQL has it; none for 0, which stands for never.
 fn time(unix_seconds: i64) -> Option<f64> {
     (unix_seconds != 0).then(|| seconds(unix_seconds))
-}
-
-fn count(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

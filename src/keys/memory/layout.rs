@@ -1,26 +1,27 @@
 //! How key memory is laid out, and how it comes to be.
 
 use entra::{Freshness, Key, Remembered, limits};
-use pgrx::prelude::*;
-use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init};
 
 use crate::pg::bytes::Bytes;
-use crate::pg::hook::{Chain, ShmemStartup};
+use crate::pg::condition::Condition;
+use crate::pg::latch::Latch;
+use crate::pg::shmem::{Locked, shareable};
 
 /// Longest text about what went wrong.
-const MAX_NOTE_BYTES: usize = 512;
+const MAX_FAULT_BYTES: usize = 512;
 
+/// A key.
 #[derive(Clone, Copy)]
-#[repr(C)]
 pub(super) struct Slot {
     id: Bytes<{ limits::MAX_KEY_ID_BYTES }>,
     modulus: Bytes<{ limits::MAX_MODULUS_BITS / 8 }>,
     exponent: Bytes<8>,
-    /// Empty: the key names no issuer.
+    /// Empty if the key names no issuer.
     issuer: Bytes<{ limits::MAX_ISSUER_BYTES }>,
     /// Unix seconds, for people.
     pub(super) first_seen: i64,
 }
+shareable!(Slot { id, modulus, exponent, issuer, first_seen });
 
 impl Slot {
     const EMPTY: Self = Self {
@@ -31,7 +32,7 @@ impl Slot {
         first_seen: 0,
     };
 
-    /// None if it does not fit, as any key that `entra` gives does.
+    /// Returns none if the key does not fit; every key that `entra` gives does.
     pub(super) fn new(key: &Key, first_seen: i64) -> Option<Self> {
         Some(Self {
             id: Bytes::new(key.id().as_bytes())?,
@@ -46,12 +47,12 @@ impl Slot {
         self.id.get() == id.as_bytes()
     }
 
-    /// Whether this is that key, whatever its issuer.
+    /// Returns whether this is that key, whatever its issuer.
     pub(super) fn is(&self, key: &Key) -> bool {
         self.has_id(key.id()) && self.modulus.get() == key.modulus() && self.exponent.get() == key.exponent()
     }
 
-    /// The id, and the issuer where the key names one.
+    /// Returns the id, and the issuer where the key names one.
     pub(super) fn names(&self) -> (String, Option<String>) {
         (self.id.text(), (!self.issuer.is_empty()).then(|| self.issuer.text()))
     }
@@ -66,32 +67,38 @@ impl Slot {
     }
 }
 
-#[repr(C)]
 pub(super) struct KeyMemory {
-    /// Whose keys these are.
+    /// All that decides whose keys these are.
     pub(super) fingerprint: Bytes<{ limits::MAX_ORIGIN_BYTES }>,
     keys: [Slot; limits::MAX_KEYS],
     key_count: usize,
-    /// When the keys were fetched, Unix seconds, for people; what ages is `freshness`.
+    /// When the keys were fetched, Unix seconds, for people. Their age is counted in `freshness`.
     pub(super) fetched_at: i64,
-    /// By how many seconds the provider's clock was ahead of ours then.
+    /// By how many seconds the provider's clock was ahead of this machine's then.
     pub(super) clock_ahead: Option<i64>,
     pub(super) freshness: Freshness,
-    /// Grows with whatever a login may have waited for: the end of a fetch, keys of a snapshot.
+    /// Grows with what a login may have waited for: the end of a fetch, keys of a snapshot.
     pub(super) generation: u64,
     pub(super) tally: Tally,
     /// What went wrong last; empty after a success.
-    pub(super) fault: Bytes<MAX_NOTE_BYTES>,
-    /// A name under our prefix in a configuration file that is no setting; empty: none.
-    pub(super) unknown_setting: Bytes<MAX_NOTE_BYTES>,
+    pub(super) fault: Bytes<MAX_FAULT_BYTES>,
     pub(super) worker: Presence,
-    /// Waits for a generation.
-    news: pg_sys::ConditionVariable,
 }
+shareable!(KeyMemory {
+    fingerprint,
+    keys,
+    key_count,
+    fetched_at,
+    clock_ahead,
+    freshness,
+    generation,
+    tally,
+    fault,
+    worker,
+});
 
 /// What has happened since the server started.
 #[derive(Clone, Copy, Default)]
-#[repr(C)]
 pub(super) struct Tally {
     /// Fetches that were begun. The last of them may be running, or may have been given up.
     pub(super) begun: u64,
@@ -103,35 +110,36 @@ pub(super) struct Tally {
     pub(super) failed: u64,
     /// Fetches caused by logins with unknown keys.
     pub(super) on_demand: u64,
-    /// When the last one began, Unix seconds; 0: none did.
+    /// When the last one began, Unix seconds; 0 if none did.
     pub(super) begun_at: i64,
 }
+shareable!(Tally { begun, last_ended, ended, failed, on_demand, begun_at });
 
 impl Tally {
-    /// The fetch begun last has ended.
+    /// Counts that the fetch begun last has ended.
     pub(super) const fn note_end(&mut self) {
         self.ended += 1;
         self.last_ended = self.begun;
     }
 }
 
-/// The worker, as others see it.
+/// The worker, as other processes see it.
 #[derive(Clone, Copy)]
-#[repr(C)]
 pub(super) struct Presence {
-    /// Its latch, within shared memory; null while there is no worker.
-    pub(super) latch: *mut pg_sys::Latch,
+    /// None while there is no worker.
+    pub(super) latch: Latch,
     /// 0 while there is no worker.
     pub(super) pid: i32,
-    /// When one last went round its loop, Unix seconds; 0: never.
+    /// When a worker last went round its loop, Unix seconds; 0 if none ever did.
     pub(super) heartbeat: i64,
 }
+shareable!(Presence { latch, pid, heartbeat });
 
 const _: () = assert!(size_of::<KeyMemory>() <= 512 * 1024, "the budget for shared memory is 1 MiB in all");
 
-#[expect(clippy::large_stack_arrays, reason = "made once, at server start, and moved to shared memory")]
-impl Default for KeyMemory {
-    fn default() -> Self {
+impl KeyMemory {
+    #[expect(clippy::large_stack_arrays, reason = "made once, at server start, and moved to shared memory")]
+    fn new() -> Self {
         Self {
             fingerprint: Bytes::EMPTY,
             keys: [Slot::EMPTY; limits::MAX_KEYS],
@@ -142,15 +150,11 @@ impl Default for KeyMemory {
             generation: 0,
             tally: Tally::default(),
             fault: Bytes::EMPTY,
-            unknown_setting: Bytes::EMPTY,
-            worker: Presence { latch: std::ptr::null_mut(), pid: 0, heartbeat: 0 },
-            news: pg_sys::ConditionVariable::default(),
+            worker: Presence { latch: Latch::NONE, pid: 0, heartbeat: 0 },
         }
     }
-}
 
-impl KeyMemory {
-    pub(super) fn slots(&self) -> &[Slot] {
+    pub(super) fn keys(&self) -> &[Slot] {
         self.keys.get(..self.key_count).unwrap_or_default()
     }
 
@@ -167,39 +171,19 @@ impl KeyMemory {
     }
 }
 
-#[expect(unsafe_code, reason = "a promise to pgrx")]
-// SAFETY: plain bytes and numbers; the pointer leads into shared memory, which every process maps at the same address.
-unsafe impl PGRXSharedMemory for KeyMemory {}
+pub(super) static MEMORY: Locked<KeyMemory> = Locked::new(c"azure_ad_auth_keys", KeyMemory::new);
 
-#[expect(unsafe_code, reason = "a promise to pgrx")]
-// SAFETY: no other lock has this name.
-pub(super) static MEMORY: PgLwLock<KeyMemory> = unsafe { PgLwLock::new(c"azure_ad_auth_keys") };
+/// Announces that something in the memory has changed that a process may wait for.
+pub(super) static NEWS: Condition = Condition::new(c"azure_ad_auth_keys_news");
 
-static STARTUP: Chain<ShmemStartup> = Chain::new();
-
-/// Requests the segment and sees to its initialisation. In the postmaster only, while it loads its libraries.
+/// Requests the memory. In the postmaster only, while it loads its libraries.
 pub(crate) fn init_shared_memory() {
-    pg_shmem_init!(MEMORY);
-    // It calls the hook that pgrx has just installed.
-    STARTUP.install(Some(initialise_condition));
+    MEMORY.request();
+    NEWS.request();
 }
 
-/// A condition variable must be initialised where it lies.
-#[pg_guard]
-#[expect(unsafe_code, ffi_unwind_calls, reason = "chains a hook, inside pg_guard_ffi_boundary")]
-unsafe extern "C-unwind" fn initialise_condition() {
-    // SAFETY: the previous hook creates the segment; nobody uses it before the postmaster is done with its start.
-    unsafe {
-        if let Some(previous) = STARTUP.previous() {
-            pg_sys::ffi::pg_guard_ffi_boundary(|| previous());
-        }
-        if !pg_sys::IsUnderPostmaster {
-            pg_sys::ConditionVariableInit(news());
-        }
-    }
-}
-
-/// The place of the condition variable, which is used without the lock: it has its own.
-pub(super) fn news() -> *mut pg_sys::ConditionVariable {
-    (&raw const MEMORY.share().news).cast_mut()
+/// Wakes the worker, if there is one; one that starts looks anyway.
+pub(super) fn wake_worker() {
+    let latch = MEMORY.share().worker.latch;
+    latch.wake();
 }

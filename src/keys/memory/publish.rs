@@ -3,63 +3,60 @@
 use std::time::Duration;
 
 use entra::{KeySet, Millis, Remembered, Snapshot, State, Timing};
-use pgrx::prelude::*;
 
-use crate::keys::memory::layout::{MEMORY, Slot, news};
+use crate::keys::memory::layout::{MEMORY, NEWS, Slot};
 use crate::pg::bytes::Bytes;
 use crate::pg::clock;
+use crate::pg::latch::Latch;
+use crate::pg::process;
 
-/// What the worker must know to decide what to do next.
+/// When the worker has something to do next.
 #[derive(Clone, Copy)]
-pub(in crate::keys) struct Outlook {
+pub(in crate::keys) struct Schedule {
     /// A fetch is to start now.
     pub(in crate::keys) due: bool,
-    /// Nothing is due for so long, unless someone asks.
+    /// Nothing is due for so long, unless it is asked for.
     pub(in crate::keys) idle_for: Duration,
 }
 
-/// Looks what is to be done, and leaves a sign that the worker did.
-pub(in crate::keys) fn look() -> Outlook {
-    let (now, wall) = (clock::monotonic(), clock::unix_now());
-    let freshness = {
-        let mut memory = MEMORY.exclusive();
-        memory.worker.heartbeat = wall;
-        memory.freshness
-    };
-    Outlook { due: freshness.due(now), idle_for: Duration::from_millis(freshness.idle_for(now)) }
+/// Returns when a fetch is due.
+pub(in crate::keys) fn schedule() -> Schedule {
+    let now = clock::monotonic();
+    let freshness = MEMORY.share().freshness;
+    Schedule { due: freshness.due(now), idle_for: Duration::from_millis(freshness.idle_for(now)) }
 }
 
-/// A worker has come. What one before it left running is nobody's.
-#[expect(unsafe_code, reason = "registers an exit callback")]
+/// Notes that the worker goes round its loop.
+pub(in crate::keys) fn note_heartbeat() {
+    let now = clock::unix_now();
+    MEMORY.exclusive().worker.heartbeat = now;
+}
+
+/// Registers this process as the worker, until it ends. A fetch that an earlier worker has left
+/// running will not end.
 pub(in crate::keys) fn worker_started() {
-    // SAFETY: MyProc belongs to this process while it lives; the callback runs while shared memory is still attached.
-    let (latch, pid) = unsafe {
-        pg_sys::before_shmem_exit(Some(on_worker_exit), pg_sys::Datum::from(0));
-        (&raw mut (*pg_sys::MyProc).procLatch, pg_sys::MyProcPid)
-    };
+    process::before_exit(worker_ended);
+    let (latch, pid) = (Latch::own(), std::process::id().cast_signed());
     let mut memory = MEMORY.exclusive();
     memory.worker.latch = latch;
     memory.worker.pid = pid;
     memory.freshness.abandon();
 }
 
-/// The worker goes. A fetch it was running will not end.
-#[pg_guard]
-#[expect(unsafe_code, reason = "the signature of an exit callback")]
-unsafe extern "C-unwind" fn on_worker_exit(_code: i32, _argument: pg_sys::Datum) {
+/// Called when the worker ends. A fetch that it has left running will not end.
+fn worker_ended() {
     let mut memory = MEMORY.exclusive();
-    memory.worker.latch = std::ptr::null_mut();
+    memory.worker.latch = Latch::NONE;
     memory.worker.pid = 0;
     memory.freshness.abandon();
 }
 
-/// Settings were read. Keys of another origin are dropped; a fetch is wanted either way. What runs goes on, unless it was
-/// `dropped`: keys of one origin may be fetched in other ways now.
-pub(in crate::keys) fn origin_is(fingerprint: &str, dropped: bool, unknown_setting: Option<&str>) {
+/// Takes over settings. Keys of another origin are dropped, and a fetch is wanted either way. A
+/// fetch that runs goes on, unless it was `dropped`: keys of one origin may be fetched in another
+/// way now.
+pub(in crate::keys) fn origin_is(fingerprint: &str, dropped: bool) {
     let fingerprint = Bytes::new(fingerprint.as_bytes()).unwrap_or(Bytes::EMPTY);
-    let unknown_setting = unknown_setting.map_or(Bytes::EMPTY, Bytes::cut);
     let mut memory = MEMORY.exclusive();
-    memory.unknown_setting = unknown_setting;
     if memory.fingerprint.get() == fingerprint.get() {
         if dropped {
             memory.freshness.abandon();
@@ -73,6 +70,7 @@ pub(in crate::keys) fn origin_is(fingerprint: &str, dropped: bool, unknown_setti
     memory.fault = Bytes::EMPTY;
 }
 
+/// Notes that a fetch begins.
 pub(in crate::keys) fn begin() {
     let (now, wall) = (clock::monotonic(), clock::unix_now());
     let mut memory = MEMORY.exclusive();
@@ -81,12 +79,20 @@ pub(in crate::keys) fn begin() {
     memory.tally.begun_at = wall;
 }
 
-/// A fetch brought keys: they replace all that were there. Logins go on at once; that the fetch has ended is said by
-/// [`note_success`].
-pub(in crate::keys) fn publish(keys: &KeySet, clock_ahead: Option<i64>, timing: &Timing) {
+/// Publishes the keys that a fetch has brought: they replace all keys that were there, and logins
+/// go on at once. Then has them kept for a restart of the server, and then ends the fetch: a
+/// process that has waited for its end can rely on both, so that a key which it has had withdrawn
+/// does not come back with a restart.
+pub(in crate::keys) fn publish(
+    keys: &KeySet,
+    clock_ahead: Option<i64>,
+    timing: &Timing,
+    keep: impl FnOnce(&Snapshot),
+) {
     let fetched_at = clock::unix_now();
-    // Nobody but us changes keys, so they may be read before the lock that changes them is taken.
-    let known = MEMORY.share().slots().to_vec();
+    // Only this process changes keys, so they may be read before the lock that changes them is
+    // taken.
+    let known = MEMORY.share().keys().to_vec();
     let first_seen = |key| known.iter().find(|slot| slot.is(key)).map_or(fetched_at, |slot| slot.first_seen);
     let slots: Vec<_> = keys.iter().filter_map(|key| Slot::new(key, first_seen(key))).collect();
     let now = clock::monotonic();
@@ -99,21 +105,18 @@ pub(in crate::keys) fn publish(keys: &KeySet, clock_ahead: Option<i64>, timing: 
         memory.generation += 1;
         memory.freshness.succeeded(now, timing);
     }
-    announce();
-}
-
-/// What a fetch brought is published and kept: whoever waits for its end need not wait any longer.
-pub(in crate::keys) fn note_success() {
+    NEWS.broadcast();
+    keep(&snapshot());
     MEMORY.exclusive().tally.note_end();
-    announce();
+    NEWS.broadcast();
 }
 
-/// Whether there are no keys of this origin, be they too old.
+/// Returns whether there are no keys of this origin, not even old ones.
 pub(in crate::keys) fn is_empty() -> bool {
-    MEMORY.share().slots().is_empty()
+    MEMORY.share().keys().is_empty()
 }
 
-/// Keys of an earlier life of the server, fetched `age` ago, for the origin they are of.
+/// Puts the keys of a snapshot, fetched `age` ago, into memory, unless the origin has changed.
 pub(in crate::keys) fn restore(snapshot: &Snapshot, age: Millis) {
     let slot = |remembered: &Remembered| Slot::new(&remembered.key, remembered.first_seen);
     let slots: Vec<_> = snapshot.keys.iter().filter_map(slot).collect();
@@ -128,19 +131,20 @@ pub(in crate::keys) fn restore(snapshot: &Snapshot, age: Millis) {
         memory.generation += 1;
         memory.freshness.restored(now, age);
     }
-    announce();
+    NEWS.broadcast();
 }
 
-/// What a later life of the server is to find.
-pub(in crate::keys) fn snapshot() -> Snapshot {
+/// Returns what the server is to find after a restart.
+fn snapshot() -> Snapshot {
     let (origin, fetched_at, slots) = {
         let memory = MEMORY.share();
-        (memory.fingerprint.text(), memory.fetched_at, memory.slots().to_vec())
+        (memory.fingerprint.text(), memory.fetched_at, memory.keys().to_vec())
     };
     Snapshot { origin, fetched_at, keys: slots.iter().filter_map(Slot::remembered).collect() }
 }
 
-/// The same, once every fetch that has begun has come to its end, which it has when its keys have been kept.
+/// Returns what the server should find after a restart; none while a fetch has begun and its keys
+/// have not been kept.
 pub(in crate::keys) fn settled_snapshot() -> Option<Snapshot> {
     let is_settled = {
         let memory = MEMORY.share();
@@ -149,7 +153,7 @@ pub(in crate::keys) fn settled_snapshot() -> Option<Snapshot> {
     is_settled.then(snapshot)
 }
 
-/// A fetch failed: what is there stays.
+/// Notes that a fetch has failed. The keys that are there stay.
 pub(in crate::keys) fn note_failure(
     fault: &str,
     retry_after: Option<Duration>,
@@ -167,17 +171,10 @@ pub(in crate::keys) fn note_failure(
         memory.generation += 1;
         memory.freshness.failed(now, timing, retry_after, jitter);
     }
-    announce();
+    NEWS.broadcast();
 }
 
-/// What is to be said about the keys.
+/// Returns the state of the keys.
 pub(in crate::keys) fn state(timing: &Timing) -> State {
     MEMORY.share().freshness.state(clock::monotonic(), timing)
-}
-
-/// Wakes whoever waits.
-#[expect(unsafe_code, reason = "no safe wrapper")]
-fn announce() {
-    // SAFETY: initialised in shared memory.
-    unsafe { pg_sys::ConditionVariableBroadcast(news()) }
 }

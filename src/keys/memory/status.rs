@@ -1,4 +1,4 @@
-//! What there is to see in key memory.
+//! What an administrator sees of key memory.
 
 use entra::{State, Timing};
 
@@ -11,25 +11,25 @@ pub(crate) struct KeyRow {
     pub(crate) key_id: String,
     /// `issuer`, where the document has it.
     pub(crate) issuer: Option<String>,
-    /// The last successful fetch, which had it. Unix seconds.
+    /// When the last successful fetch brought it, Unix seconds.
     pub(crate) fetched_at: i64,
-    /// The first fetch that had it. Unix seconds.
+    /// When a fetch brought it first, Unix seconds.
     pub(crate) first_seen: i64,
 }
 
-/// The keys at hand, whether they may still be used or not.
+/// Returns the keys at hand, whether they may still be used or not.
 pub(in crate::keys) fn rows() -> Vec<KeyRow> {
     let memory = MEMORY.share();
     let row = |slot: &Slot| {
         let (key_id, issuer) = slot.names();
         KeyRow { key_id, issuer, fetched_at: memory.fetched_at, first_seen: slot.first_seen }
     };
-    memory.slots().iter().map(row).collect()
+    memory.keys().iter().map(row).collect()
 }
 
 /// How fetching goes. Times are Unix seconds.
 pub(crate) struct Status {
-    /// What is to be said about the keys.
+    /// The state of the keys.
     pub(crate) state: State,
     /// A fetch is running.
     pub(crate) fetching: bool,
@@ -53,11 +53,12 @@ pub(crate) struct Status {
     pub(crate) worker_pid: Option<i32>,
     /// When a worker last went round its loop.
     pub(crate) heartbeat: Option<i64>,
-    /// By how many seconds the provider's clock was ahead of ours at the last successful fetch, where it said so.
+    /// By how many seconds the provider's clock was ahead of this machine's at the last successful
+    /// fetch, where the provider said what time it was.
     pub(crate) clock_ahead: Option<i64>,
 }
 
-/// How fetching goes.
+/// Returns how fetching goes.
 pub(in crate::keys) fn status(timing: &Timing) -> Status {
     let (now, wall) = (clock::monotonic(), clock::unix_now());
     let at = |seconds: i64| (seconds > 0).then_some(seconds);
@@ -67,7 +68,7 @@ pub(in crate::keys) fn status(timing: &Timing) -> Status {
     Status {
         state: memory.freshness.state(now, timing),
         fetching,
-        keys: memory.slots().len(),
+        keys: memory.keys().len(),
         last_success: memory.freshness.age(now).and_then(|_| at(memory.fetched_at)),
         last_attempt: at(memory.tally.begun_at),
         last_error: (!memory.fault.is_empty()).then(|| memory.fault.text()),

@@ -1,16 +1,16 @@
-//! What to do about a certificate that is not accepted, in an administrator's words.
+//! Advice for an administrator whose server's certificate is not accepted.
 
 use rustls::{CertificateError, Error};
 
-/// Says in the library's own text that a certificate with the basic constraint CA:TRUE was shown by a server. The error has no
-/// variant of its own.
+/// The name that the library's own text has for a certificate with the basic constraint CA:TRUE
+/// that a server has shown. The error has no variant of its own.
 const SHOWN_BY_A_SERVER: &str = "CaUsedAsEndEntity";
 
-/// What to do about it; none: the fault says all there is to say.
+/// Returns what can be done about a fault; none if its text says all there is to say.
 pub(super) fn advice(fault: &ureq::Error) -> Option<&'static str> {
     let fault = match fault {
         ureq::Error::Rustls(fault) => fault,
-        // What goes wrong in a handshake comes by way of the connection.
+        // A fault of the handshake comes as one of the connection.
         ureq::Error::Io(fault) => fault.get_ref()?.downcast_ref::<Error>()?,
         _ => return None,
     };

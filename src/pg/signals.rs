@@ -1,0 +1,17 @@
+//! Signals, which the server's handlers expect in the main thread.
+
+/// Runs something with all signals blocked. A thread started by it keeps them blocked, so that the
+/// server's handlers run in the main thread only.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn with_signals_blocked<T>(run: impl FnOnce() -> T) -> T {
+    // SAFETY: both sets are initialised before they are used, and this thread gets its own back.
+    unsafe {
+        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) =
+            (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+        let result = run();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
+        result
+    }
+}

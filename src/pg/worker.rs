@@ -1,0 +1,106 @@
+//! Background workers: how they are registered, started, woken and ended.
+//!
+//! The postmaster starts a worker once the server is consistent, so on a standby too, and again a
+//! second after it has ended. It starts every worker by the same function,
+//! [`azure_ad_auth_worker_main`], and tells it the row of the table that `lib.rs` registers. After
+//! SIGHUP a worker reads its settings. After SIGTERM it leaves with exit code 1, which asks for
+//! another one; exit code 0 would mean "never again", and the postmaster starts none while it is
+//! itself shutting down. A worker whose postmaster has died ends at once.
+
+use std::cell::Cell;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags};
+use pgrx::prelude::*;
+
+use crate::pg::{latch, library};
+
+/// The postmaster starts a worker again so long after it has ended.
+const RESTART_DELAY: Duration = Duration::from_secs(1);
+
+/// A row of the table of workers.
+pub(crate) struct Worker {
+    /// Its name, as pg_stat_activity and the log show it.
+    pub(crate) name: &'static str,
+    /// Whether it reads catalogs. It is connected to no database, and so reads what a login may
+    /// read.
+    pub(crate) reads_catalogs: bool,
+    /// What it does. Returns once SIGTERM has come, or when it cannot work.
+    pub(crate) run: fn(),
+}
+
+/// What a worker does, for [`run`].
+pub(crate) trait Task {
+    /// Does what is due. Called at the start, and whenever the worker has been woken or has slept
+    /// long enough. Returns how long it may sleep.
+    fn work(&mut self) -> Duration;
+
+    /// Reads the configuration files again. Called after SIGHUP.
+    fn reload(&mut self);
+
+    /// Returns a file descriptor that wakes the worker when it becomes readable.
+    fn wake_fd(&self) -> Option<RawFd> {
+        None
+    }
+}
+
+thread_local! {
+    /// The table. Set in the postmaster, inherited by every process.
+    static WORKERS: Cell<&'static [Worker]> = const { Cell::new(&[]) };
+}
+
+/// Registers the workers. In the postmaster only, while it loads its libraries.
+pub(crate) fn register(workers: &'static [Worker]) {
+    WORKERS.set(workers);
+    for (row, worker) in workers.iter().enumerate() {
+        let mut builder = BackgroundWorkerBuilder::new(worker.name)
+            .set_type(worker.name)
+            .set_library("azure_ad_auth")
+            .set_function("azure_ad_auth_worker_main")
+            .set_argument(Some(pg_sys::Datum::from(row)))
+            .set_restart_time(Some(RESTART_DELAY))
+            .enable_shmem_access(None);
+        if worker.reads_catalogs {
+            builder = builder.enable_spi_access();
+        }
+        // The last word: access to catalogs would have it wait for the end of recovery.
+        builder.set_start_time(BgWorkerStartTime::ConsistentState).load();
+    }
+}
+
+/// Starts a worker. The postmaster calls it by its name, which therefore stays the same in every
+/// version, in whatever file it finds under the library's name: if that is not the file that it has
+/// loaded itself, the worker in there goes on. Ends the process.
+#[pg_guard]
+#[unsafe(no_mangle)]
+#[expect(unsafe_code, reason = "called by the postmaster by name")]
+pub extern "C-unwind" fn azure_ad_auth_worker_main(row: pg_sys::Datum) {
+    if let Some(main) = library::worker_main_of_another_file() {
+        return library::hand_over(main, row);
+    }
+    if let Some(worker) = WORKERS.get().get(row.value()) {
+        BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
+        if worker.reads_catalogs {
+            BackgroundWorker::connect_worker_to_spi(None, None);
+        }
+        (worker.run)();
+    }
+    // SAFETY: runs the exit callbacks and does not come back. If this function returned, the exit
+    // code would be 0 (bgworker.c), and the postmaster would start no other worker.
+    unsafe { pg_sys::proc_exit(1) }
+}
+
+/// Works until SIGTERM has come.
+pub(crate) fn run(task: &mut impl Task) {
+    loop {
+        let idle_for = task.work();
+        latch::sleep(idle_for, task.wake_fd());
+        if BackgroundWorker::sigterm_received() {
+            return;
+        }
+        if BackgroundWorker::sighup_received() {
+            task.reload();
+        }
+    }
+}
