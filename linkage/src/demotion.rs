@@ -1,9 +1,9 @@
 //! What an administrator loses that is none any more: what administrators have granted it of roles
 //! that they manage.
 //!
-//! As an administrator it could grant these to itself. Kept, the ADMIN option on a linked role would
-//! let it hand that role out, and membership would let it act as that role. What a superuser has
-//! granted stays.
+//! As an administrator it could grant these to itself. Kept, the ADMIN option on a linked role
+//! would let it hand that role out, and membership would let it act as that role. What a superuser
+//! has granted stays.
 
 use crate::membership::{Membership, without};
 use crate::state::{Held, RoleName, Server};

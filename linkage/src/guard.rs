@@ -18,7 +18,9 @@
 
 use std::ffi::{CStr, CString};
 
-use crate::change::{Change, RowChange};
+pub use crate::change::RowChange;
+
+use crate::change::Change;
 use crate::state::{RoleName, Server};
 
 /// This library, as it is named in the setting.

@@ -136,7 +136,8 @@ proptest! {
         }
     }
 
-    /// What is wrong with a linked role is a part of its plan, and nothing is wrong with a whole one.
+    /// What is wrong with a linked role is a part of its plan, and nothing is wrong with a whole
+    /// one.
     #[test]
     fn a_defect_is_a_part_of_a_plan(world in worlds(), admin in any::<bool>()) {
         let mut world = World { wanted: if admin { administrator() } else { user() }, ..world };

@@ -1,22 +1,27 @@
-//! Whom a linked role may reach: nobody who could lift its guard.
+//! Privilege escalation by chains of memberships: a linked role must not reach a role that could
+//! lift its guard.
 
-use std::ffi::{CStr, CString};
-
-use pgrx::prelude::*;
+use pgrx::pg_sys;
 
 use crate::catalog::{self, Role, membership};
 use crate::link::advice::{revocation, unlink};
 use crate::link::marker_roles;
+use crate::pg::acl::may_set_parameter;
 use crate::pg::error::{Fault, Result};
+use crate::pg::syscache;
 
-/// A linked role that could become a superuser, or whoever may SET a parameter of its guard, could keep this library out
-/// of its own sessions: by options of its client, which are applied one after the other, SET ROLE included.
+/// Checks that no linked role at or below `role` reaches a role that could lift its guard. Only
+/// within `as_superuser`.
 ///
-/// `role` is where something changed: looked at are the roles above it, on whatever terms it is their member, and the linked
-/// ones below it. `new` is what the statement that is judged has just done: no hint can tell anyone to take that back.
-/// Only within `as_superuser`.
+/// A linked role that could become a superuser, or could become a role that may SET a parameter of
+/// the guard, could keep this library out of its own sessions: by the options of its client, which
+/// are applied one after the other, SET ROLE included.
+///
+/// `role` is where something changed. The roles above it are looked at, on whatever terms it is
+/// their member, and the linked roles below it. `new` is what the statement that is checked has
+/// just done, and what no hint may advise to undo.
 pub(crate) fn check_reach(role: &Role, new: &New<'_>) -> Result<()> {
-    // The two roles last: what holds for everybody is said of the role itself.
+    // The marker roles come last: what comes to every role by them is said of the role itself.
     let (markers, mut above): (Vec<_>, Vec<_>) =
         membership::ancestors_of(role).into_iter().partition(catalog::is_marker);
     above.push(role.clone());
@@ -31,16 +36,17 @@ pub(crate) fn check_reach(role: &Role, new: &New<'_>) -> Result<()> {
     }
 }
 
-/// Whether a role, or one that it is a member of, could lift the guard of its members.
+/// Returns whether a role, or one that it is a member of, could lift the guard of its members.
 pub(crate) fn is_above_guard(role: &Role) -> bool {
     could_lift_guard(role) || membership::ancestors_of(role).iter().any(could_lift_guard)
 }
 
+/// Returns whether a role is a superuser, or may set a parameter of the guard.
 fn could_lift_guard(role: &Role) -> bool {
     role.superuser || parameter_it_may_set(role).is_some()
 }
 
-/// What a statement that is judged has just done.
+/// What the statement that is checked has just done.
 pub(crate) struct New<'a> {
     /// It has made the first role a member of the second.
     pub(crate) membership: &'a dyn Fn(&Role, &Role) -> bool,
@@ -55,6 +61,8 @@ impl New<'_> {
     }
 }
 
+/// Returns the error for a linked role that reaches another one, with the statement that would end
+/// that.
 fn reaches(linked: &Role, top: &Role, new: &New<'_>) -> Fault {
     let name = linked.display_name();
     let found = parameter_it_may_set(top);
@@ -71,7 +79,7 @@ fn reaches(linked: &Role, top: &Role, new: &New<'_>) -> Fault {
         ))
     };
     let fault = fault.detail("It could keep azure_ad_auth out of its own sessions.");
-    let public = found.is_some_and(|parameter| may_set(parameter, pg_sys::InvalidOid));
+    let public = found.is_some_and(|parameter| may_set_parameter(pg_sys::InvalidOid, parameter));
     let hint = if public {
         (!new.parameter).then(|| format!("REVOKE SET ON PARAMETER {parameter} FROM PUBLIC;"))
     } else if linked.id != top.id {
@@ -87,13 +95,15 @@ fn reaches(linked: &Role, top: &Role, new: &New<'_>) -> Fault {
     }
 }
 
-/// What would end the way from a linked role up to another: the last step that was there before the statement, or else the link.
-/// None if it leads by the two roles, which is everybody's way.
+/// Returns the statement that would end the chain of memberships from a linked role up to another:
+/// a REVOKE of the highest membership that was there before the statement, or else the end of the
+/// link. Returns none if the chain leads through the marker roles, of which every linked role is a
+/// member.
 fn way_out(linked: &Role, top: &Role, new: &New<'_>) -> Option<String> {
     let above = membership::ancestors_of(linked);
     let leads_there = |role: &Role| role.id == linked.id || above.iter().any(|above| above.id == role.id);
     let mut target = top.clone();
-    // Nobody is a member of himself: each step leads further down.
+    // No role is a member of itself, so each step leads further down and the loop ends.
     while !catalog::is_marker(&target) {
         let step = membership::members_of(&target).into_iter().find(leads_there)?;
         if !(new.membership)(&step, &target) {
@@ -107,28 +117,17 @@ fn way_out(linked: &Role, top: &Role, new: &New<'_>) -> Option<String> {
     None
 }
 
-/// The two parameters of the guard, and the one that says where the library it names is looked for.
-const PARAMETERS: [&CStr; 3] =
-    [c"session_preload_libraries", c"azure_ad_auth.guard", c"dynamic_library_path"];
+/// The two parameters of the guard, and the one that says where its library is looked for.
+const PARAMETERS: [&str; 3] = ["session_preload_libraries", "azure_ad_auth.guard", "dynamic_library_path"];
 
-/// Returns which of them a role may set.
+/// Returns the first of these parameters that a role may set.
 fn parameter_it_may_set(role: &Role) -> Option<&'static str> {
-    PARAMETERS.into_iter().filter_map(|parameter| parameter.to_str().ok()).find(|name| may_set(name, role.id))
+    PARAMETERS.into_iter().find(|parameter| may_set_parameter(role.id, parameter))
 }
 
-/// Whether a role may set a parameter; no role: everybody.
-#[expect(unsafe_code, reason = "no safe wrapper")]
-fn may_set(parameter: &str, role: pg_sys::Oid) -> bool {
-    let wanted = pg_sys::AclMode::from(pg_sys::ACL_SET);
-    let Ok(parameter) = CString::new(parameter) else { return false };
-    // SAFETY: a C string that outlives the call.
-    let answer = unsafe { pg_sys::pg_parameter_aclcheck(parameter.as_ptr(), role, wanted) };
-    answer == pg_sys::AclResult::ACLCHECK_OK
-}
-
-/// No linked role may set a parameter of its guard. Only within `as_superuser`.
+/// Checks that no linked role may set a parameter of its guard. Only within `as_superuser`.
 ///
-/// Almost no server has granted one to anyone, and then there is nothing to look at.
+/// Looks at no role unless one of the parameters is granted to some role, which is rare.
 pub(crate) fn check_parameters() -> Result<()> {
     if !parameter_is_granted() {
         return Ok(());
@@ -137,15 +136,7 @@ pub(crate) fn check_parameters() -> Result<()> {
     marker_roles::labelled_roles().iter().try_for_each(|role| check_reach(role, &new))
 }
 
-/// Returns whether one of them is granted to anyone.
-#[expect(unsafe_code, reason = "reads the catalog cache")]
+/// Returns whether one of the parameters is granted to any role.
 pub(crate) fn parameter_is_granted() -> bool {
-    let cache = pg_sys::SysCacheIdentifier::PARAMETERACLNAME.cast_signed();
-    let none = pg_sys::Datum::from(0);
-    let is_granted = |parameter: &&CStr| {
-        let Some(key) = parameter.to_str().ok().and_then(IntoDatum::into_datum) else { return true };
-        // SAFETY: the key is of the cache's type, text.
-        unsafe { pg_sys::SearchSysCacheExists(cache, key, none, none, none) }
-    };
-    PARAMETERS.iter().any(is_granted)
+    PARAMETERS.into_iter().any(syscache::parameter_has_acl)
 }

@@ -57,6 +57,12 @@ pub(crate) fn claim_to_unlink(role: &Role) -> Result<Role> {
     lock(role, ENDED)
 }
 
+/// Locks a linked role whose link changes and stays one to the same object. Returns the role as it is
+/// under the lock.
+pub(crate) fn lock_for_change(role: &Role) -> Result<Role> {
+    claim_to_link(role, false)
+}
+
 /// Before core has looked at a statement: what it links or unlinks, or the one role it changes.
 pub(crate) fn before(statement: &Statement) -> Result<()> {
     if link::markers().is_none() || recovering() {

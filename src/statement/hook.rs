@@ -261,7 +261,7 @@ fn after_drop(roles: &Roles) -> Result<()> {
     if roles.name(catalog::ADMIN_ROLE) {
         managed::forget();
     }
-    as_superuser(|| if tenant::is_void() { tenant::settle(&mut Vec::new()) } else { Ok(()) })
+    as_superuser(|| if tenant::is_void() { tenant::settle().map(drop) } else { Ok(()) })
 }
 
 fn after_membership(granted: &Roles, members: &[Role], is_grant: bool) -> Result<()> {

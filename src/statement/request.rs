@@ -79,7 +79,7 @@ pub(crate) fn of(statement: &Statement) -> Result<Vec<Request>> {
 }
 
 /// Tools that manage roles revoke memberships they do not know of, and mean no link: so it is said what has ended.
-fn unlink(role: &Role) -> Result<link::Done> {
+fn unlink(role: &Role) -> Result<Vec<linkage::Change>> {
     let link = catalog::link_of(role.id);
     let done = link::unlink(role)?;
     if let Link::Bound(label) = link {
