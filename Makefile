@@ -3,7 +3,7 @@
 #   make demo                     a scratch server and a local identity provider show the whole story
 #   make demo PAM=1               the same by PAM, where PostgreSQL has it
 #   make demo KEEP=1              both stay until Ctrl-C
-#   make quick                    the tests of what tokens and lines of pg_hba.conf are worth: seconds, without a server
+#   make quick                    the tests of the pure crates: seconds, without a server
 #   make test                     every test, on the PostgreSQL found
 #   make test PG_CONFIGS="…"      on several: the paths of their pg_config programs
 #   make test ONLY=name           the login tests whose names contain this
@@ -30,11 +30,11 @@ demo: setup
 	PG_CONFIG="$(PG_CONFIG)" cargo run --quiet --package azure_ad_auth_tests --bin demo -- $(if $(KEEP),--keep) $(if $(PAM),--pam)
 
 quick:
-	cargo test --package entra --package hba
+	cargo test --package entra --package hba --package linkage
 
 test: export FOR_TESTS = 1
 test: setup
-	$(if $(ONLY),,cargo test --package entra --package hba)
+	$(if $(ONLY),,cargo test --package entra --package hba --package linkage)
 	ONLY="$(ONLY)" tools/test $(PG_CONFIGS)
 
 bench: setup

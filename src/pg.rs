@@ -1,6 +1,7 @@
 //! Safe wrappers of PostgreSQL: the only home of what needs `unsafe` for its own sake. Imports no
 //! other room.
 
+pub(crate) mod acl;
 pub(crate) mod allocate;
 pub(crate) mod argument;
 pub(crate) mod bytes;
@@ -8,6 +9,7 @@ pub(crate) mod clock;
 pub(crate) mod condition;
 pub(crate) mod config_file;
 pub(crate) mod connection;
+pub(crate) mod database;
 pub(crate) mod environment;
 pub(crate) mod error;
 pub(crate) mod file;
@@ -19,6 +21,7 @@ pub(crate) mod interrupts;
 pub(crate) mod label_provider;
 pub(crate) mod latch;
 pub(crate) mod library;
+pub(crate) mod library_list;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod node;
@@ -28,16 +31,21 @@ pub(crate) mod pam;
 pub(crate) mod preload;
 pub(crate) mod privileges;
 pub(crate) mod process;
+pub(crate) mod process_table;
 pub(crate) mod role_changes;
 pub(crate) mod role_setting;
+pub(crate) mod security_label;
 mod server;
+pub(crate) mod shared_relation;
 pub(crate) mod shmem;
 pub(crate) mod signals;
 pub(crate) mod spi;
 pub(crate) mod subtransaction;
+pub(crate) mod syscache;
 pub(crate) mod text;
 pub(crate) mod timestamp;
 pub(crate) mod transaction;
+pub(crate) mod user;
 pub(crate) mod utility;
 pub(crate) mod values;
 pub(crate) mod wire;

@@ -4,8 +4,7 @@
 use pgrx::prelude::*;
 
 use crate::catalog::{self, Role};
-use crate::link::guard::{self, Guard};
-use crate::link::{advice, demotion, managed, marker_roles};
+use crate::link::{self, advice, demotion, guard, managed, marker_roles};
 use crate::pg::spi::{as_superuser, query};
 
 /// What is wrong with a role.
@@ -29,44 +28,36 @@ pub(crate) enum Defect {
 
 /// Returns the roles with a defect, by name.
 pub(crate) fn defects() -> Vec<(Defect, Role)> {
-    let mut found: Vec<_> = as_superuser(|| {
-        LINKED_DEFECTS.iter().flat_map(|(defect, condition)| with(*defect, condition)).collect()
-    });
-    // Only this library can tell whether a label links a role.
-    found.retain(|(_, role): &(Defect, Role)| catalog::is_linked(role.id));
-    found.extend(guard_defects());
+    let mut found = linked_defects();
     found.extend(as_superuser(unlinked_members));
     found.extend(managed::pending().into_iter().map(|role| (Defect::NotHandedOver, role)));
     found.sort_by(|(_, one), (_, other)| one.name.cmp(&other.name));
     found
 }
 
-/// Defects that a row of pg_authid shows, each with its condition.
-const LINKED_DEFECTS: [(Defect, &str); 3] = [
-    (Defect::Password, "r.rolpassword IS NOT NULL"),
-    (Defect::Privileged, "r.rolsuper OR r.rolreplication OR r.rolbypassrls"),
-    (Defect::NoLogin, "NOT r.rolcanlogin"),
-];
-
-fn with(defect: Defect, condition: &str) -> Vec<(Defect, Role)> {
-    let text = format!(
-        "SELECT r.oid FROM pg_authid r WHERE ({condition}) \
-           AND r.oid IN (SELECT objoid FROM pg_shseclabel WHERE classoid = 'pg_authid'::regclass AND provider = 'pgaadauth') \
-           AND r.rolname NOT IN ('azure_ad_user', 'azure_ad_admin')"
-    );
-    roles(&text).into_iter().map(|role| (defect, role)).collect()
+/// Returns the defects of linked roles, each of which is a part of what `repair()` would do, or cannot
+/// do.
+fn linked_defects() -> Vec<(Defect, Role)> {
+    let mut settings = guard::rows_by_role();
+    let linked = marker_roles::labelled_roles().into_iter().filter(|role| catalog::is_linked(role.id));
+    let defects_of = |role: Role| {
+        let rows = settings.remove(&role.id.to_u32()).unwrap_or_default();
+        let defects = linkage::defects(&link::facts(&role), &rows).into_iter();
+        defects.map(|defect| (Defect::from(defect), role.clone())).collect::<Vec<_>>()
+    };
+    linked.flat_map(defects_of).collect()
 }
 
-/// Returns the roles whose guard `repair()` would set, by the same rule.
-fn guard_defects() -> Vec<(Defect, Role)> {
-    let guards = guard::guards();
-    let defect = |role: Role| match guards.get(&role.id.to_u32()) {
-        Some(Guard::Whole) => None,
-        Some(Guard::Narrow) => Some((Defect::OldGuard, role)),
-        Some(Guard::Open) | None => Some((Defect::Unguarded, role)),
-    };
-    let linked = marker_roles::labelled_roles().into_iter().filter(|role| catalog::is_linked(role.id));
-    linked.filter_map(defect).collect()
+impl From<linkage::Defect> for Defect {
+    fn from(defect: linkage::Defect) -> Self {
+        match defect {
+            linkage::Defect::Password => Self::Password,
+            linkage::Defect::Privileged => Self::Privileged,
+            linkage::Defect::NoLogin => Self::NoLogin,
+            linkage::Defect::OldGuard => Self::OldGuard,
+            linkage::Defect::Unguarded => Self::Unguarded,
+        }
+    }
 }
 
 /// Returns members of the marker roles that are not linked, members of members too:

@@ -1,26 +1,26 @@
-//! Statements for hints, complete and in the order in which they are to be run: whoever reads one can paste it.
+//! Statements for hints, complete and in the order in which they are to be run, so that they can be
+//! pasted.
 //!
-//! What nobody here can know is left open in one way only: [`OBJECT_ID`], in quotes.
-
-use std::ffi::CStr;
+//! What is not known here is left open in one way only: [`OBJECT_ID`], in quotes.
 
 use entra::{Label, PrincipalKind, Uuid};
 use pgrx::pg_sys;
 
 use crate::catalog::membership::{self, Membership};
 use crate::catalog::{self, Link, Role};
+use crate::pg::database;
 use crate::pg::spi::{literal, query, quoted};
 use crate::pg::text::decode;
 
 /// Stands for the id of a directory object.
 const OBJECT_ID: &str = "<object id>";
 
-/// Links a role, existing or not, to an object that is yet to be named.
+/// Returns a statement that links a role, existing or not, to an object that is yet to be named.
 pub(crate) fn create(role: &str) -> String {
     format!("SELECT azure_ad_auth.create_principal({}, '{OBJECT_ID}');", literal(role))
 }
 
-/// Links a role as an administrator.
+/// Returns a statement that links a role as an administrator.
 pub(crate) fn create_administrator(role: &str) -> String {
     format!(
         "SELECT azure_ad_auth.create_principal({}, '{OBJECT_ID}', 'user', is_admin => true);",
@@ -28,12 +28,13 @@ pub(crate) fn create_administrator(role: &str) -> String {
     )
 }
 
-/// Makes a role the only administrator.
+/// Returns a statement that makes a role the only administrator.
 pub(crate) fn set_administrator(role: &str) -> String {
     format!("SELECT azure_ad_auth.set_admin({}, '{OBJECT_ID}', 'user');", literal(role))
 }
 
-/// Makes a role an administrator: a linked one stays linked to what it is linked to.
+/// Returns a statement that makes a role an administrator: a linked one stays linked to what it is
+/// linked to.
 pub(crate) fn promote(role: &Role) -> String {
     match catalog::link_of(role.id) {
         Link::Bound(label) => call("update_principal", &role.display_name(), &Label { admin: true, ..label }),
@@ -41,12 +42,12 @@ pub(crate) fn promote(role: &Role) -> String {
     }
 }
 
-/// Unlinks a role.
+/// Returns a statement that unlinks a role.
 pub(crate) fn unlink(role: &str) -> String {
     format!("SELECT azure_ad_auth.drop_principal({});", literal(role))
 }
 
-/// A call of `create_principal` or `update_principal` that makes a link as a label has it.
+/// Returns a call of `create_principal` or `update_principal` that makes a link as a label has it.
 pub(crate) fn call(function: &str, role: &str, label: &Label) -> String {
     let object = label.object_id.map_or_else(|| OBJECT_ID.to_owned(), |id: Uuid| id.to_string());
     let kind = label.kind.map_or_else(String::new, |kind: PrincipalKind| format!(", '{kind}'"));
@@ -55,15 +56,16 @@ pub(crate) fn call(function: &str, role: &str, label: &Label) -> String {
     format!("SELECT azure_ad_auth.{function}({}, '{object}'{kind}{admin}{mfa});", literal(role))
 }
 
-/// What ends the membership of one role in another, for a superuser to run.
+/// Returns statements that end the membership of one role in another, for a superuser to run.
 ///
-/// From 16 on there may be a row for each grantor, and REVOKE takes those of one: a superuser's, unless it says GRANTED BY. A
-/// row by which others have been granted the role goes with CASCADE only; what `member` has granted to itself goes with it.
+/// From PostgreSQL 16 on there may be a row for each grantor, and REVOKE takes those of one: a
+/// superuser's, unless it says GRANTED BY. A row by which others have been granted the role goes
+/// with CASCADE only; what `member` has granted to itself goes with it.
 pub(crate) fn revocation(role: &Role, member: &Role) -> String {
     let rows = membership::between(member, role);
     let all = membership::rows_of(role);
     let is_by_itself = |row: &&Membership| row.grantor == member.id;
-    // Alone it is the bootstrap superuser's, who is nobody's grantee.
+    // If there are no others the member is the bootstrap superuser, to whom nothing is granted.
     let is_alone = rows.iter().all(|row| is_by_itself(&row));
     let by_others = rows.iter().filter(|row| is_alone || !is_by_itself(row));
     let is_only_one = rows.is_empty() || cfg!(feature = "pg15");
@@ -77,7 +79,7 @@ pub(crate) fn revocation(role: &Role, member: &Role) -> String {
     statements.collect::<Vec<_>>().join(" ")
 }
 
-/// The same for the ADMIN option alone.
+/// Returns statements that end the ADMIN option alone.
 pub(crate) fn revocation_of_admin_option(role: &Role, member: &Role) -> String {
     let rows = membership::between(member, role);
     let has_granted = membership::rows_of(role).iter().any(|other| other.grantor == member.id);
@@ -95,7 +97,8 @@ fn statement(role: &Role, member: &Role, row: &Membership, what: &str, cascades:
     format!("REVOKE {what}{} FROM {}{by}{cascade};", name(role), name(member))
 }
 
-/// What takes a role's settings away, in every database it has some for. Only within `as_superuser`.
+/// Returns statements that reset a role's settings, in every database it has some for. Only within
+/// `as_superuser`.
 pub(crate) fn resets(role: &Role) -> String {
     let databases = query(
         "SELECT setdatabase FROM pg_db_role_setting WHERE setrole = $1 ORDER BY 1",
@@ -103,23 +106,15 @@ pub(crate) fn resets(role: &Role) -> String {
         |row| row.get::<pg_sys::Oid>(1).ok().flatten(),
     );
     let statements = databases.into_iter().flatten().map(|database| {
-        let place = database_name(database).map(|name| format!(" IN DATABASE {}", quoted(&name)));
+        let name_of = database::name(database).map(|name| decode(name.to_bytes()));
+        // Without one the settings are for all databases.
+        let place = name_of.map(|name| format!(" IN DATABASE {}", quoted(&name)));
         format!("ALTER ROLE {}{} RESET ALL;", name(role), place.unwrap_or_default())
     });
     statements.collect::<Vec<_>>().join(" ")
 }
 
-/// None: the settings are for all databases.
-#[expect(unsafe_code, reason = "no safe wrapper")]
-fn database_name(id: pg_sys::Oid) -> Option<String> {
-    // SAFETY: reads the catalog cache; the result is null or a palloc'd C string, copied at once.
-    unsafe {
-        let name = pg_sys::get_database_name(id);
-        (!name.is_null()).then(|| decode(CStr::from_ptr(name).to_bytes()))
-    }
-}
-
-/// A role's name as it stands in a statement.
+/// Returns a role's name as it stands in a statement.
 pub(crate) fn name(role: &Role) -> String {
     quoted(&role.display_name())
 }

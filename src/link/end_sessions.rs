@@ -7,6 +7,7 @@ use pgrx::prelude::*;
 
 use crate::catalog::{self, Role};
 use crate::pg::error::Fault;
+use crate::pg::process_table;
 use crate::pg::transaction::{self, Event, Observer};
 use crate::sessions::{self, Ending};
 
@@ -44,7 +45,7 @@ fn on_transaction_event(event: Event) {
             let roles = UNLINKED.take();
             if !roles.is_empty() {
                 sessions::end_all_of(&roles, Ending::Unlinked);
-                end_processes_of(&roles);
+                process_table::terminate(|role| roles.contains_key(&role.to_u32()));
             }
         }
         // Who commits it later knows nothing of the sessions.
@@ -64,27 +65,4 @@ fn still_unlinked() -> bool {
         roles.retain(|role, _| !catalog::is_linked(pg_sys::Oid::from(*role)));
         !roles.is_empty()
     })
-}
-
-/// Sends every process of the roles what pg_terminate_backend() sends, however it came in; the caller's own acts on it last, after
-/// its commit.
-#[expect(unsafe_code, reason = "walks the server's table of processes")]
-fn end_processes_of(roles: &BTreeMap<u32, String>) {
-    // SAFETY: the table is in shared memory and of fixed size. It is read without a lock, as pg_stat_activity's is: a process that
-    // comes meanwhile meets the seal. One that has gone leaves its number and its role behind before 17 (ProcKill, proc.c), and the
-    // number may be another's by now: the server's list of those that live decides. Whoever is on that leads a group, in which
-    // whatever it has started is.
-    unsafe {
-        let table = &*pg_sys::ProcGlobal;
-        for n in 0..table.allProcCount as usize {
-            let process = table.allProcs.add(n);
-            let pid = (*process).pid;
-            let is_of_role =
-                || roles.contains_key(&std::ptr::read_volatile(&raw const (*process).roleId).to_u32());
-            // Asked again, for it may have changed hands meanwhile.
-            if pid != 0 && is_of_role() && pg_sys::BackendPidGetProc(pid) == process && is_of_role() {
-                libc::kill(-pid, libc::SIGTERM);
-            }
-        }
-    }
 }

@@ -1,14 +1,14 @@
 //! Privilege escalation by chains of memberships: a linked role must not reach a role that could
 //! lift its guard.
 
-use std::ffi::{CStr, CString};
-
-use pgrx::prelude::*;
+use pgrx::pg_sys;
 
 use crate::catalog::{self, Role, membership};
 use crate::link::advice::{revocation, unlink};
 use crate::link::marker_roles;
+use crate::pg::acl::may_set_parameter;
 use crate::pg::error::{Fault, Result};
+use crate::pg::syscache;
 
 /// Checks that no linked role at or below `role` reaches a role that could lift its guard. Only
 /// within `as_superuser`.
@@ -79,7 +79,7 @@ fn reaches(linked: &Role, top: &Role, new: &New<'_>) -> Fault {
         ))
     };
     let fault = fault.detail("It could keep azure_ad_auth out of its own sessions.");
-    let public = found.is_some_and(|parameter| may_set(parameter, pg_sys::InvalidOid));
+    let public = found.is_some_and(|parameter| may_set_parameter(pg_sys::InvalidOid, parameter));
     let hint = if public {
         (!new.parameter).then(|| format!("REVOKE SET ON PARAMETER {parameter} FROM PUBLIC;"))
     } else if linked.id != top.id {
@@ -118,22 +118,11 @@ fn way_out(linked: &Role, top: &Role, new: &New<'_>) -> Option<String> {
 }
 
 /// The two parameters of the guard, and the one that says where its library is looked for.
-const PARAMETERS: [&CStr; 3] =
-    [c"session_preload_libraries", c"azure_ad_auth.guard", c"dynamic_library_path"];
+const PARAMETERS: [&str; 3] = ["session_preload_libraries", "azure_ad_auth.guard", "dynamic_library_path"];
 
 /// Returns the first of these parameters that a role may set.
 fn parameter_it_may_set(role: &Role) -> Option<&'static str> {
-    PARAMETERS.into_iter().filter_map(|parameter| parameter.to_str().ok()).find(|name| may_set(name, role.id))
-}
-
-/// Returns whether a role may set a parameter; for InvalidOid, whether every role may.
-#[expect(unsafe_code, reason = "no safe wrapper")]
-fn may_set(parameter: &str, role: pg_sys::Oid) -> bool {
-    let wanted = pg_sys::AclMode::from(pg_sys::ACL_SET);
-    let Ok(parameter) = CString::new(parameter) else { return false };
-    // SAFETY: a C string that outlives the call.
-    let answer = unsafe { pg_sys::pg_parameter_aclcheck(parameter.as_ptr(), role, wanted) };
-    answer == pg_sys::AclResult::ACLCHECK_OK
+    PARAMETERS.into_iter().find(|parameter| may_set_parameter(role.id, parameter))
 }
 
 /// Checks that no linked role may set a parameter of its guard. Only within `as_superuser`.
@@ -148,14 +137,6 @@ pub(crate) fn check_parameters() -> Result<()> {
 }
 
 /// Returns whether one of the parameters is granted to any role.
-#[expect(unsafe_code, reason = "reads the catalog cache")]
 pub(crate) fn parameter_is_granted() -> bool {
-    let cache = pg_sys::SysCacheIdentifier::PARAMETERACLNAME.cast_signed();
-    let none = pg_sys::Datum::from(0);
-    let is_granted = |parameter: &&CStr| {
-        let Some(key) = parameter.to_str().ok().and_then(IntoDatum::into_datum) else { return true };
-        // SAFETY: the key is of the cache's type, text.
-        unsafe { pg_sys::SearchSysCacheExists(cache, key, none, none, none) }
-    };
-    PARAMETERS.iter().any(is_granted)
+    PARAMETERS.into_iter().any(syscache::parameter_has_acl)
 }

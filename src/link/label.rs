@@ -1,14 +1,18 @@
 //! The two labels of a role.
 //!
-//! `pgaadauth` says what somebody has written, and is left as it is: whoever manages roles by a tool reads it back and
-//! compares. What is found out besides stands in `pgaadauth-int`, as on Azure: the tenant of a link that does not name one, and
-//! since when a role's tokens count. The functions write a complete label and no second one.
+//! `pgaadauth` says what a statement has written, and is left as it is: tools that manage roles
+//! read it back and compare. What is found out besides stands in `pgaadauth-int`, as on Azure: the
+//! tenant of a link that does not name one, and since when a role's tokens count. The SQL functions
+//! write a complete label and no second one.
+
+use std::ffi::CStr;
 
 use entra::{Label, Uuid};
+use pgrx::prelude::*;
 
 use crate::catalog::{self, INTERNAL_PROVIDER, Link, PROVIDER, Role};
-use crate::link::{Done, rights, set_label};
-use crate::pg::clock;
+use crate::link::rights;
+use crate::pg::{clock, security_label};
 
 /// What the labels of a role said before one of them was written.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +26,7 @@ pub(crate) struct Before {
 }
 
 impl Before {
-    /// As they are now.
+    /// Reads the labels as they are now.
     pub(crate) fn of(role: &Role) -> Self {
         let object = match catalog::link_of(role.id) {
             Link::Bound(label) => label.object_id,
@@ -33,32 +37,35 @@ impl Before {
     }
 }
 
-/// After SECURITY LABEL has written or removed one of the two.
+/// Called after SECURITY LABEL has written or removed one of the two.
 ///
-/// What was found out about a link goes with it. What was revoked stays so, unless a superuser says otherwise.
+/// What was found out about a link goes with it. What was revoked stays so, unless a superuser says
+/// otherwise.
 pub(crate) fn after_statement(role: &Role, before: Before, is_internal: bool) {
     let own = catalog::own_label(role.id);
     if !is_internal && own.is_none_or(|own| is_of_another(role, &own, before)) {
-        set_label(role, INTERNAL_PROVIDER, None);
+        set_label(role.id, INTERNAL_PROVIDER, None);
     }
     if !(rights::is_superuser() && accepts_again(role, before, own, is_internal)) {
         keep_revoked(role, before.revoked);
     }
 }
 
-/// Whether a statement says from when on tokens count that were revoked: the label of a role that has one, with a time in it, or
-/// the removal of all that is remembered about a role that has none. A dump that is restored says neither: each label is the
-/// first of its provider, in either order.
+/// Returns whether a statement says from when on tokens count that were revoked: the label of a
+/// role that has one, with a time in it, or the removal of all that is remembered about a role that
+/// has none. A dump that is restored says neither: each label is the first of its provider, in
+/// either order.
 fn accepts_again(role: &Role, before: Before, own: Option<Label>, is_internal: bool) -> bool {
     let says_time = own.is_some_and(|own| own.not_before.is_some());
     if !is_internal && before.is_labelled && says_time {
-        set_item(role, "not_before", None);
+        set_item(role.id, "not_before", None);
         return true;
     }
     is_internal && own.is_none() && catalog::label_text(role.id, INTERNAL_PROVIDER).is_none()
 }
 
-/// Whether a role's own label has come to name another object than the one it was linked to, and than its second label names.
+/// Returns whether a role's own label has come to name another object than the one it was linked
+/// to, and than its second label names.
 fn is_of_another(role: &Role, own: &Label, before: Before) -> bool {
     let (Some(now), Some(_)) = (own.object_id, before.object.filter(|old| own.object_id != Some(*old)))
     else {
@@ -68,30 +75,36 @@ fn is_of_another(role: &Role, own: &Label, before: Before) -> bool {
     internal.and_then(|text| Label::parse_internal(&text).ok()?.object_id) != Some(now)
 }
 
-/// Tokens that were revoked stay so when a role is linked anew or unlinked, while there can be any.
+/// Keeps tokens revoked that were, when a role is linked anew or unlinked, while there can be any.
 pub(crate) fn keep_revoked(role: &Role, revoked: Option<i64>) {
     let revoked = revoked.filter(|time| entra::may_still_be_shown(*time, clock::unix_now()));
     if catalog::not_before_of(role.id) < revoked
         && let Some(time) = revoked
     {
-        refuse_older(role, time);
+        refuse_older(role.id, time);
     }
 }
 
 /// Refuses a role's tokens that were issued before a time.
-pub(crate) fn refuse_older(role: &Role, time: i64) {
+pub(crate) fn refuse_older(role: pg_sys::Oid, time: i64) {
     set_item(role, "not_before", Some(&time.to_string()));
 }
 
-/// A link says which tenant it is of, so that it stays one to the same object whatever the setting becomes.
-pub(crate) fn name_tenant(role: &Role, label: &Label, done: &mut Done) {
-    let Some(tenant) = crate::settings::tenant().filter(|_| label.tenant_id.is_none()) else { return };
+/// Says in a role's second label which tenant its link is of, so that it stays a link to the same
+/// object whatever the setting becomes.
+pub(crate) fn name_tenant(role: pg_sys::Oid, tenant: Uuid) {
     set_item(role, "tenant_id", Some(&tenant.to_string()));
-    done.push(format!("named tenant {tenant} in the label of role \"{}\"", role.display_name()));
 }
 
-fn set_item(role: &Role, name: &str, value: Option<&str>) {
-    let old = catalog::label_text(role.id, INTERNAL_PROVIDER);
+/// Writes or removes a label, makes that visible to the rest of the statement, and tells every
+/// process of it.
+pub(crate) fn set_label(role: pg_sys::Oid, provider: &CStr, text: Option<&str>) {
+    security_label::set(role, provider, text);
+    catalog::announce_change(role);
+}
+
+fn set_item(role: pg_sys::Oid, name: &str, value: Option<&str>) {
+    let old = catalog::label_text(role, INTERNAL_PROVIDER);
     let new = Label::with_internal_item(old.as_deref(), name, value);
     if old != new {
         set_label(role, INTERNAL_PROVIDER, new.as_deref());

@@ -54,16 +54,7 @@ pub(crate) fn as_superuser<T>(act: impl FnOnce() -> T) -> T {
             context | pg_sys::SECURITY_LOCAL_USERID_CHANGE.cast_signed(),
         );
         let level = pg_sys::NewGUCNestLevel();
-        pg_sys::set_config_option(
-            c"search_path".as_ptr(),
-            c"pg_catalog, pg_temp".as_ptr(),
-            pg_sys::GucContext::PGC_USERSET,
-            pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_SAVE,
-            true,
-            0,
-            false,
-        );
+        set_until_end(c"search_path", c"pg_catalog, pg_temp");
         level
     };
     let result = act();
@@ -73,6 +64,25 @@ pub(crate) fn as_superuser<T>(act: impl FnOnce() -> T) -> T {
         pg_sys::SetUserIdAndSecContext(user, context);
     }
     result
+}
+
+/// Sets a parameter until the end of [`as_superuser`], or of the transaction.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn set_until_end(name: &CStr, value: &CStr) {
+    // SAFETY: C strings that outlive the call; guc.c puts back what was there at the end of the level
+    // that `as_superuser` has begun, or of the transaction.
+    unsafe {
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
+    }
 }
 
 /// Runs one statement, given in parts: keywords, and names in their own bytes. Called within

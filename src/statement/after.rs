@@ -41,7 +41,7 @@ fn after_drop(roles: &Roles<'_>) -> Result<()> {
     if roles.name(catalog::ADMIN_ROLE) {
         managed::forget();
     }
-    as_superuser(|| if tenant::is_void() { tenant::settle(&mut Vec::new()) } else { Ok(()) })
+    as_superuser(|| if tenant::is_void() { tenant::settle().map(drop) } else { Ok(()) })
 }
 
 /// Sets the guard of a linked role again, whatever was set or reset.

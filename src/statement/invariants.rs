@@ -103,21 +103,17 @@ fn must_be_member_of_one(role: &str, through: &str) -> Fault {
 /// token.
 fn check_linked(role: &Role, new: &New<'_>) -> Result<()> {
     let name = role.display_name();
-    if role.is_privileged() {
-        return Err(Fault::denied(format!(
+    match linkage::forbidden(&link::facts(role)) {
+        Some(linkage::Defect::Privileged) => Err(Fault::denied(format!(
             "role \"{name}\" is linked to a directory object and cannot be a superuser, or have REPLICATION or BYPASSRLS"
         ))
-        .hint(format!("Unlink it first: {}", advice::unlink(&name))));
+        .hint(format!("Unlink it first: {}", advice::unlink(&name)))),
+        Some(_) => Err(Fault::prerequisite(format!(
+            "role \"{name}\" is linked to a directory object and cannot have a password"
+        ))
+        .detail("It logs in with an access token or not at all.")),
+        None => as_superuser(|| escalation::check_reach(role, new)),
     }
-    as_superuser(|| {
-        if catalog::has_password(role.id) {
-            return Err(Fault::prerequisite(format!(
-                "role \"{name}\" is linked to a directory object and cannot have a password"
-            ))
-            .detail("It logs in with an access token or not at all."));
-        }
-        escalation::check_reach(role, new)
-    })
 }
 
 /// Checks that a marker role still is what the extension has made it, or that no role is linked.

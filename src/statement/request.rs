@@ -84,7 +84,7 @@ pub(crate) fn of(statement: &Statement<'_>) -> Result<Vec<Request>> {
 
 /// Unlinks a role, with a notice: tools that manage roles revoke memberships which they do not
 /// know, and do not mean to end a link.
-fn unlink(role: &Role) -> Result<link::Done> {
+fn unlink(role: &Role) -> Result<Vec<linkage::Change>> {
     let link = catalog::link_of(role.id);
     let done = link::unlink(role)?;
     if let Link::Bound(label) = link {

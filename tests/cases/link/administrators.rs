@@ -135,7 +135,8 @@ fn what_superusers_have_given_more_is_not_handed_to_administrators() {
     let found = roles.map(theirs);
     assert_eq!(found, [false, false, false, true, true], "{}{}", output.stdout, output.stderr);
     for role in ["etl", "tool", "able"] {
-        let said = format!("NOTICE:  role \"{role}\" is not given to Azure AD administrators");
+        let said =
+            format!("NOTICE:  role \"{role}\" was created by an Azure AD administrator but is not granted");
         assert!(output.stderr.contains(&said), "{}", output.stderr);
     }
     // Once it has no more privileges than administrators could have given it, they manage it.

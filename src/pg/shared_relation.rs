@@ -1,51 +1,51 @@
 //! Rows of shared catalogs that no catalog cache has: settings of roles, labels.
 //!
-//! Read as they are now, own changes included, whatever the snapshot of the transaction says: under REPEATABLE READ a query
-//! would show a role as it was when the transaction began. Logins read labels by object, and nothing else in here: see `catalog`.
-
-use std::collections::BTreeSet;
-use std::ffi::CStr;
+//! Read as they are now, own changes included, whatever the snapshot of the transaction says: under
+//! REPEATABLE READ a query would show a role as it was when the transaction began. Logins read
+//! labels by object, and nothing else in here: see `catalog`.
 
 use pgrx::prelude::*;
 
-use crate::catalog::{self, Role};
-use crate::pg::{interrupts, text};
+use crate::pg::interrupts;
 
 /// A shared catalog: its oid, and that of an index that begins with the columns it is looked up by.
-pub(crate) struct Catalog {
+pub(crate) struct SharedRelation {
     oid: pg_sys::Oid,
     index: pg_sys::Oid,
 }
 
 /// pg_db_role_setting and its index on (setdatabase, setrole) (catalog/pg_db_role_setting.h).
-pub(crate) const ROLE_SETTINGS: Catalog = Catalog::new(2964, 2965);
+pub(crate) const ROLE_SETTINGS: SharedRelation = SharedRelation::new(2964, 2965);
 
 /// pg_shseclabel and its index on (objoid, classoid, provider) (catalog/pg_shseclabel.h).
-const SHARED_LABELS: Catalog = Catalog::new(3592, 3593);
+pub(crate) const SHARED_LABELS: SharedRelation = SharedRelation::new(3592, 3593);
 
 /// pg_database and its index on oid (catalog/pg_database.h).
-pub(crate) const DATABASES: Catalog = Catalog::new(1262, 2672);
+pub(crate) const DATABASES: SharedRelation = SharedRelation::new(1262, 2672);
 
-impl Catalog {
+impl SharedRelation {
     const fn new(oid: u32, index: u32) -> Self {
         Self { oid: pg_sys::Oid::from_u32(oid), index: pg_sys::Oid::from_u32(index) }
     }
 
-    /// What `read` makes of each row whose first columns are `key`; of every row, if that is empty.
+    /// Returns what `read` makes of each row whose first columns are `key`; of every row, if that
+    /// is empty.
     #[expect(unsafe_code, reason = "no safe wrapper")]
     pub(crate) fn rows<T>(&self, key: &[pg_sys::Oid], read: impl Fn(&Row) -> Option<T>) -> Vec<T> {
         let lock = pg_sys::AccessShareLock.cast_signed();
         let mut keys: Vec<_> = (1_i16..).zip(key).map(|(column, oid)| equals(column, *oid)).collect();
         let mut found = Vec::new();
-        // SAFETY: within a transaction. Without a snapshot given, the scan takes the newest one there is. A row lives until the
-        // next is fetched, and `read` cannot keep it; on an error the transaction's resource owner closes everything.
+        // SAFETY: within a transaction. Without a snapshot given, the scan takes the newest one
+        // there is. A row lives until the next is fetched, and `read` cannot keep it; on an error
+        // the transaction's resource owner closes everything.
         unsafe {
             let relation = pg_sys::table_open(self.oid, lock);
             let count = i32::try_from(keys.len()).unwrap_or_default();
             let scan = pg_sys::systable_beginscan(
                 relation,
                 self.index,
-                // As core looks for a label: before a database is selected the index may not be known yet (seclabel.c).
+                // As core looks for a label: before a database is selected the index may not be
+                // known yet (seclabel.c).
                 count > 0 && pg_sys::criticalSharedRelcachesBuilt,
                 std::ptr::null_mut(),
                 count,
@@ -66,34 +66,6 @@ impl Catalog {
     }
 }
 
-/// The roles that have a label of one of these providers, each once.
-pub(crate) fn labelled_by(providers: &[&CStr]) -> Vec<Role> {
-    let ids = SHARED_LABELS.rows(&[], |label| {
-        let provider = label.get::<Vec<u8>>(3)?;
-        let ours = providers.iter().any(|name| name.to_bytes() == provider);
-        let is_role = label.get::<pg_sys::Oid>(2)? == pg_sys::AuthIdRelationId;
-        label.get::<pg_sys::Oid>(1).filter(|_| is_role && ours)
-    });
-    let ids: BTreeSet<_> = ids.into_iter().map(pg_sys::Oid::to_u32).collect();
-    ids.into_iter().map(pg_sys::Oid::from).filter_map(catalog::role_of).collect()
-}
-
-/// The labels of a role by these providers, in one look.
-pub(crate) fn labels_of<const N: usize>(role: pg_sys::Oid, providers: [&CStr; N]) -> [Option<String>; N] {
-    let mut labels = [const { None }; N];
-    let found = SHARED_LABELS.rows(&[role, pg_sys::AuthIdRelationId], |label| {
-        let provider = label.get::<Vec<u8>>(3)?;
-        let place = providers.iter().position(|name| name.to_bytes() == provider)?;
-        Some((place, text::decode(&label.get::<Vec<u8>>(4)?)))
-    });
-    for (place, label) in found {
-        if let Some(text) = labels.get_mut(place) {
-            *text = Some(label);
-        }
-    }
-    labels
-}
-
 /// A row, while it is being looked at.
 pub(crate) struct Row {
     tuple: pg_sys::HeapTuple,
@@ -105,8 +77,8 @@ impl Row {
     #[expect(unsafe_code, reason = "no safe wrapper")]
     pub(crate) fn get<T: FromDatum>(&self, column: i32) -> Option<T> {
         let mut is_null = false;
-        // SAFETY: the row is one of the relation whose descriptor this is; what is made of the column is a copy, if `T` is an
-        // owned type, as all are that are asked for here.
+        // SAFETY: the row is one of the relation whose descriptor this is; what is made of the
+        // column is a copy, if `T` is an owned type, as all are that are asked for here.
         unsafe {
             let datum = pg_sys::heap_getattr(self.tuple, column, self.descriptor, &mut is_null);
             T::from_datum(datum, is_null)

@@ -1,0 +1,258 @@
+//! The SQL functions that link roles, unlink them, and list them.
+
+use std::ffi::CStr;
+
+use entra::{Label, PrincipalKind, Uuid};
+use pgrx::prelude::*;
+
+use crate::catalog::{self, Link, Role, labelled_roles};
+use crate::link::principal::{administrators, adopt, create, linked};
+use crate::link::sql::{MAX_NAME_BYTES, begin, given, role_name_of};
+use crate::link::{self, advice, lock, repair, rights, tenant};
+use crate::pg::argument::Argument;
+use crate::pg::clock::seconds;
+use crate::pg::error::{Fault, Result, or_raise};
+use crate::pg::spi::{as_superuser, run};
+use crate::pg::text::{Text, decode};
+
+/// What a function was asked to link a role to.
+struct Asked {
+    object_id: Option<Uuid>,
+    kind: Option<PrincipalKind>,
+    admin: bool,
+    mfa: bool,
+}
+
+/// Makes a role the only Azure AD administrator.
+#[pg_extern(sql = false)]
+fn set_admin(role_name: Argument<'_>, object_id: pgrx::Uuid, object_type: Argument<'_>) {
+    or_raise((|| {
+        begin(c"set_admin()")?;
+        rights::require_superuser("set the Azure AD administrator")?;
+        lock::claim_administrators()?;
+        let name = role_name_of(role_name)?;
+        // What the role demands of tokens stays: taking over is no way around a second factor.
+        let old = catalog::role_named(&name).map(|role| catalog::link_of(role.id));
+        let mfa = matches!(old, Some(Link::Bound(label)) if label.mfa);
+        let asked =
+            Asked { object_id: Some(uuid(object_id)), kind: kind(Some(object_type))?, admin: true, mfa };
+        let label = asked.label("set_admin", &name)?;
+        for other in administrators() {
+            if other.name != name {
+                link::demote(&other)?;
+            }
+        }
+        let role = catalog::role_named(&name).map_or_else(|| create(&name, true), Ok)?;
+        if !role.can_login {
+            as_superuser(|| run(&[b"ALTER ROLE ", &role.quoted(), b" LOGIN"]));
+        }
+        link::link(&role, &label).map(drop)
+    })());
+}
+
+/// Makes one administrator, or every one, a plain Azure AD user.
+#[pg_extern(sql = false)]
+fn remove_admin(role_name: Option<Argument<'_>>) {
+    or_raise((|| {
+        begin(c"remove_admin()")?;
+        rights::require_superuser("remove an Azure AD administrator")?;
+        lock::claim_end_of_administrators()?;
+        let administrators = administrators();
+        match role_name {
+            None => administrators.iter().try_for_each(link::demote)?,
+            Some(name) => {
+                let name = role_name_of(name)?;
+                let none = || {
+                    let name = decode(name.to_bytes());
+                    Fault::undefined(format!("role \"{name}\" is not an Azure AD administrator"))
+                };
+                let found = administrators.iter().find(|role| role.name == name);
+                link::demote(found.ok_or_else(none)?)?;
+            }
+        }
+        as_superuser(tenant::settle).map(drop)
+    })());
+}
+
+/// Creates a role, or takes one that is not linked, and links it.
+#[pg_extern(sql = false)]
+fn create_principal(
+    role_name: Option<Argument<'_>>,
+    object_id: Option<pgrx::Uuid>,
+    object_type: Option<Argument<'_>>,
+    is_admin: Option<bool>,
+    is_mfa: Option<bool>,
+) -> Text {
+    or_raise((|| {
+        begin(c"create_principal()")?;
+        let name = given(role_name)?;
+        let asked = Asked::of(object_id, object_type, is_admin, is_mfa)?;
+        let label = asked.label("create_principal", &name)?;
+        if catalog::role_named(&name).is_none() {
+            rights::may_create()?;
+            lock::claim_to_create(asked.admin)?;
+        }
+        // By now another session may have created it.
+        match catalog::role_named(&name) {
+            None => {
+                // A session that was waited for may have taken the right away.
+                rights::may_create()?;
+                let role = create(&name, asked.admin)?;
+                rights::give_to_administrators(&role, asked.admin);
+                link::link(&role, &label)?;
+            }
+            Some(role) => adopt(&role, &label)?,
+        }
+        Ok(Text::shown(&format!("Created role for \"{}\"", decode(name.to_bytes()))))
+    })())
+}
+
+/// Links a linked role to another object, or to the same one on other terms.
+#[pg_extern(sql = false)]
+fn update_principal(
+    role_name: Option<Argument<'_>>,
+    object_id: Option<pgrx::Uuid>,
+    object_type: Option<Argument<'_>>,
+    is_admin: Option<bool>,
+    is_mfa: Option<bool>,
+) -> Text {
+    or_raise((|| {
+        begin(c"update_principal()")?;
+        let name = given(role_name)?;
+        update(&name, Asked::of(object_id, object_type, is_admin, is_mfa)?)?;
+        Ok(updated(&name))
+    })())
+}
+
+/// Does the same for a role that is there, be it linked or not: as live servers' scripts use
+/// Azure's function.
+#[pg_extern(sql = false)]
+fn link_or_update_principal(
+    role_name: Option<Argument<'_>>,
+    object_id: Option<pgrx::Uuid>,
+    object_type: Option<Argument<'_>>,
+    is_admin: Option<bool>,
+    is_mfa: Option<bool>,
+) -> Text {
+    let is_unlinked = |role: &Role| !matches!(catalog::link_of(role.id), Link::Bound(_));
+    or_raise((|| {
+        begin(c"update_principal()")?;
+        let name = given(role_name)?;
+        let asked = Asked::of(object_id, object_type, is_admin, is_mfa)?;
+        match catalog::role_named(&name).filter(is_unlinked) {
+            Some(role) => adopt(&role, &asked.label("create_principal", &name)?)?,
+            None => update(&name, asked)?,
+        }
+        Ok(updated(&name))
+    })())
+}
+
+fn update(name: &CStr, mut asked: Asked) -> Result<()> {
+    let claim = |role: &Role| lock::claim_to_link(role, asked.admin);
+    let (role, old) = linked(name, rights::may_change, claim)?;
+    asked.kind = asked.kind.or(old.kind);
+    link::link(&role, &asked.label("update_principal", name)?).map(drop)
+}
+
+fn updated(name: &CStr) -> Text {
+    Text::shown(&format!("Updated role for \"{}\"", decode(name.to_bytes())))
+}
+
+/// Unlinks a role, which stays.
+#[pg_extern(sql = false)]
+fn drop_principal(role_name: Option<Argument<'_>>) {
+    or_raise((|| {
+        begin(c"drop_principal()")?;
+        let name = given(role_name)?;
+        let (role, _) = linked(&name, rights::may_end, lock::claim_to_unlink)?;
+        link::unlink(&role).map(drop)
+    })());
+}
+
+/// Makes everything agree with the labels there are. Returns what was changed, in words.
+#[pg_extern(sql = false)]
+fn repair() -> SetOfIterator<'static, Text> {
+    let changed = or_raise((|| {
+        begin(c"repair()")?;
+        rights::require_superuser("repair Azure AD roles")?;
+        repair::establish()
+    })());
+    let reported = changed.iter().filter(|change| change.is_reported());
+    SetOfIterator::new(reported.map(|change| Text::shown(&change.to_string())).collect::<Vec<_>>())
+}
+
+/// Lists every linked role.
+#[pg_extern(sql = false)]
+#[expect(clippy::type_complexity, reason = "the columns of a view")]
+fn list_principals() -> TableIterator<
+    'static,
+    (
+        name!(role_name, Text),
+        name!(object_id, pgrx::Uuid),
+        name!(object_type, Option<String>),
+        name!(tenant_id, Option<pgrx::Uuid>),
+        name!(is_admin, bool),
+        name!(is_mfa, bool),
+        name!(not_before, Option<f64>),
+    ),
+> {
+    let rows = as_superuser(labelled_roles).into_iter().filter_map(|role| {
+        let Link::Bound(label) = catalog::link_of(role.id) else { return None };
+        Some((
+            Text::name(&role.name),
+            sql_uuid(label.object_id?),
+            label.kind.map(|kind| kind.to_string()),
+            label.tenant_id.map(sql_uuid),
+            label.admin,
+            label.mfa,
+            label.not_before.map(seconds),
+        ))
+    });
+    TableIterator::new(rows.collect::<Vec<_>>())
+}
+
+fn uuid(id: pgrx::Uuid) -> Uuid {
+    Uuid::from_bytes(*id.as_bytes())
+}
+
+fn sql_uuid(id: Uuid) -> pgrx::Uuid {
+    pgrx::Uuid::from_bytes(*id.as_bytes())
+}
+
+/// Returns a kind as the functions take it: `user`, `group` or `service`, or as Azure's own tools
+/// write it.
+fn kind(text: Option<Argument<'_>>) -> Result<Option<PrincipalKind>> {
+    let Some(text) = text.map(|text| decode(text.beginning(MAX_NAME_BYTES))) else { return Ok(None) };
+    PrincipalKind::parse_as_written(&text).map(Some).ok_or_else(|| {
+        Fault::invalid(format!("invalid object type \"{text}\"")).hint("Use user, group or service.")
+    })
+}
+
+impl Asked {
+    /// Reads arguments. A null is what the parameter is when it is left out.
+    fn of(
+        object_id: Option<pgrx::Uuid>,
+        object_type: Option<Argument<'_>>,
+        admin: Option<bool>,
+        mfa: Option<bool>,
+    ) -> Result<Self> {
+        Ok(Self {
+            object_id: object_id.map(uuid),
+            kind: kind(object_type)?,
+            admin: admin.unwrap_or_default(),
+            mfa: mfa.unwrap_or_default(),
+        })
+    }
+
+    /// Returns the label that links a role so. `function` and `role` are for a hint.
+    fn label(&self, function: &str, role: &CStr) -> Result<Label> {
+        let terms = Label { kind: self.kind, admin: self.admin, mfa: self.mfa, ..Label::default() };
+        let object_id = self.object_id.ok_or_else(|| {
+            let complete = advice::call(function, &decode(role.to_bytes()), &terms);
+            Fault::prerequisite("the directory cannot be asked for the object id of a name")
+                .hint(format!("Give the object id: {complete}"))
+        })?;
+        let Label { object_id, tenant_id, .. } = tenant::label_of(object_id)?;
+        Ok(Label { object_id, tenant_id, ..terms })
+    }
+}
