@@ -2,9 +2,10 @@
 //!
 //! The grammar is Azure's, so that a role dump of a Flexible Server can be read. A label of the
 //! provider `pgaadauth` is
-//! `aadauth[,oid=<uuid>][,type=user|group|service][,admin][,mfa][,tenant_id=<uuid>][,not_before=<unix
-//! seconds>]`. A label of `pgaadauth-int` has the same items in any order, without the keyword, as
-//! in `type=user,oid=...,tenant_id=...,admin`.
+//! `aadauth[,oid=<uuid>][,type=user|group|service][,admin][,mfa]`,
+//! `[,tenant_id=<uuid>][,not_before=<time>]`,
+//! with the time in Unix seconds. A label of `pgaadauth-int` has the same items in any order,
+//! without the keyword, as in `type=user,oid=...,tenant_id=...,admin`.
 //!
 //! The first label has what an administrator wrote, the second what the server found out in
 //! addition.

@@ -35,8 +35,8 @@ pub(crate) fn defects() -> Vec<(Defect, Role)> {
     found
 }
 
-/// Returns the defects of linked roles, each of which is a part of what `repair()` would do, or cannot
-/// do.
+/// Returns the defects of linked roles, each of which is a part of what `repair()` would do, or
+/// cannot do.
 fn linked_defects() -> Vec<(Defect, Role)> {
     let mut settings = guard::rows_by_role();
     let linked = marker_roles::labelled_roles().into_iter().filter(|role| catalog::is_linked(role.id));

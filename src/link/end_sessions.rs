@@ -12,13 +12,14 @@ use crate::pg::transaction::{self, Event, Observer};
 use crate::sessions::{self, Ending};
 
 thread_local! {
-    /// Roles unlinked by this transaction, or by a part of it that was rolled back, with their names: after the commit nothing can be
-    /// looked up.
+    /// Roles unlinked by this transaction, or by a part of it that was rolled back, with their
+    /// names: after the commit nothing can be looked up.
     static UNLINKED: RefCell<BTreeMap<u32, String>> = const { RefCell::new(BTreeMap::new()) };
     static REGISTERED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Ends the sessions of a role once this transaction has committed, if the role is then without a link.
+/// Ends the sessions of a role once this transaction has committed, if the role is then without a
+/// link.
 pub(crate) fn end_after_commit(role: &Role) {
     UNLINKED.with_borrow_mut(|roles| {
         roles.entry(role.id.to_u32()).or_insert_with(|| role.display_name());
@@ -59,7 +60,8 @@ fn on_transaction_event(event: Event) {
     }
 }
 
-/// Whether there are any, at the last moment at which the catalogs can be read; a savepoint may have brought a link back.
+/// Whether there are any, at the last moment at which the catalogs can be read; a savepoint may
+/// have brought a link back.
 fn still_unlinked() -> bool {
     UNLINKED.with_borrow_mut(|roles| {
         roles.retain(|role, _| !catalog::is_linked(pg_sys::Oid::from(*role)));

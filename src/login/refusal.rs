@@ -43,8 +43,8 @@ pub(super) fn log_and_raise(connection: Connection, attempt: &Attempt, refused: 
     raise(connection, attempt, refused)
 }
 
-/// Logs and counts why a session that is already open must end, and ends it with its process. `ended_by` is
-/// named as the door in the log. The caller has nothing left to drop.
+/// Logs and counts why a session that is already open must end, and ends it with its process.
+/// `ended_by` is named as the door in the log. The caller has nothing left to drop.
 pub(super) fn end_session(ended_by: &'static str, role: String, denial: &Denial) -> ! {
     let attempt = Attempt { role, door: ended_by, method: "none".to_owned() };
     log_denial(&attempt, denial);

@@ -114,8 +114,8 @@ fn broken<T>(name: &str, code: Code, problem: &str) -> Result<T, Broken> {
     Err((name.to_owned(), Denial::new(code, name, vec![("problem", problem.to_owned())])))
 }
 
-/// Checks that a client that was authenticated as `authentication` says may have a session of `role`, as
-/// the catalogs are now.
+/// Checks that a client that was authenticated as `authentication` says may have a session of
+/// `role`, as the catalogs are now.
 fn check_session(authentication: Option<Authentication>, role: pg_sys::Oid) -> Result<(), Broken> {
     let found = catalog::role_of(role);
     let name = found.as_ref().map_or_else(|| role.to_string(), Role::display_name);

@@ -69,8 +69,8 @@ pub(crate) fn as_superuser<T>(act: impl FnOnce() -> T) -> T {
 /// Sets a parameter until the end of [`as_superuser`], or of the transaction.
 #[expect(unsafe_code, reason = "no safe wrapper")]
 pub(crate) fn set_until_end(name: &CStr, value: &CStr) {
-    // SAFETY: C strings that outlive the call; guc.c puts back what was there at the end of the level
-    // that `as_superuser` has begun, or of the transaction.
+    // SAFETY: C strings that outlive the call; guc.c puts back what was there at the end of the
+    // level that `as_superuser` has begun, or of the transaction.
     unsafe {
         pg_sys::set_config_option(
             name.as_ptr(),

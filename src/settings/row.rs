@@ -267,8 +267,8 @@ fn define<S: Setting>() {
 }
 
 /// Makes a table of settings: of each row `name: kind = definition, short, long;` a field of
-/// `Values`, and an item of `DEFINITIONS`. `kept_in` is a thread-local `RefCell<Values>`, `then` is called
-/// with it whenever a value has changed.
+/// `Values`, and an item of `DEFINITIONS`. `kept_in` is a thread-local `RefCell<Values>`, `then` is
+/// called with it whenever a value has changed.
 macro_rules! settings {
     (kept_in $values:ident; then $then:path;
      $($name:ident: $kind:ty = $definition:expr, $short:expr, $long:expr;)*) => {

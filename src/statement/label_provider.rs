@@ -127,7 +127,8 @@ fn check(
     }
 }
 
-/// Returns the error for a role that was not there when the statement was read, and so is not locked.
+/// Returns the error for a role that was not there when the statement was read, and so is not
+/// locked.
 fn created(role: &Role) -> Fault {
     Fault::prerequisite(format!("role \"{}\" was concurrently created", role.display_name()))
 }

@@ -156,49 +156,6 @@ fn a_name_that_changes_hands_meanwhile_links_nobody() {
 }
 
 #[test]
-fn a_label_is_written_to_the_role_that_had_the_name_when_the_statement_began() {
-    let (cluster, _provider) = Scene::new().start();
-    let unlink = "SECURITY LABEL FOR pgaadauth ON ROLE ann IS NULL";
-    // The statement waits where it reads the role's labels, before PostgreSQL looks the name up, or
-    // where PostgreSQL writes the label, after that.
-    for (mode, refused) in [("ACCESS EXCLUSIVE", true), ("SHARE", false)] {
-        cluster.sql("DROP ROLE IF EXISTS ann, eve; CREATE ROLE victim LOGIN PASSWORD 'secret'");
-        link(&cluster, "ann", PERSON, "user");
-        let (mut one, mut two) = (cluster.superuser(), cluster.superuser());
-        assert!(two.query("SELECT 1").is_ok());
-        for step in [
-            "BEGIN",
-            &format!("LOCK TABLE pg_catalog.pg_shseclabel IN {mode} MODE"),
-            "ALTER ROLE ann RENAME TO eve",
-            "ALTER ROLE victim RENAME TO ann",
-        ] {
-            let result = one.query(step);
-            assert!(result.is_ok(), "{step}: {result:?}");
-        }
-        let outcome = thread::scope(|scope| {
-            let waiter = scope.spawn(|| two.query(unlink));
-            let blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted";
-            assert!(eventually(|| one.query(blocked).expect("a count") == [Some("1".to_owned())]));
-            assert!(one.query("COMMIT").is_ok());
-            waiter.join().expect("a thread")
-        });
-        if refused {
-            let error = outcome.expect_err("unlinked");
-            let expected = ("55000", "role \"ann\" was concurrently renamed");
-            assert_eq!((error.sqlstate.as_str(), error.message.as_str()), expected);
-            assert_eq!(RoleState::of(&cluster, "eve"), RoleState::linked());
-        } else {
-            assert!(outcome.is_ok(), "{outcome:?}");
-            assert_eq!(RoleState::of(&cluster, "eve"), RoleState::unlinked());
-        }
-        let labels = cluster.sql("SELECT count(*) FROM pg_shseclabel WHERE objoid = 'eve'::regrole");
-        assert_eq!(labels, if refused { "1" } else { "0" });
-        let as_it_was = RoleState { has_password: true, ..RoleState::unlinked() };
-        assert_eq!(RoleState::of(&cluster, "ann"), as_it_was, "the victim is as it was");
-    }
-}
-
-#[test]
 fn who_comes_second_sees_what_the_first_has_done() {
     let (cluster, _provider) = Scene::new().start();
     cluster.sql("CREATE ROLE ann LOGIN");
