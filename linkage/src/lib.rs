@@ -2,7 +2,7 @@
 //!
 //! A label says what a role is linked to. From that follow memberships in two marker roles, the
 //! guard, the attributes of an administrator, and that there is no password. This crate decides
-//! what is missing; the extension reads a [`State`] from the catalogs, asks [`plan`], and carries
+//! what is missing; the extension reads a [`State`] from the catalogs, asks [`plan()`], and carries
 //! the [`Plan`] out. A role is whole when its plan has no changes.
 //!
 //! Pure: knows no PostgreSQL, no setting and no clock. What differs between versions of the server

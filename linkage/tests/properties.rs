@@ -3,7 +3,7 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use linkage::guard::Row;
+use linkage::guard::{Libraries, Row};
 use linkage::{Defect, Membership, Obstacle, Wanted, defects};
 use proptest::collection::vec;
 use proptest::option;
@@ -102,7 +102,7 @@ fn new_roles() -> impl Strategy<Value = World> {
         world.settings.retain(|row| {
             let names = |name: &str| {
                 let libraries = row.settings.libraries.iter();
-                libraries.flat_map(|list| list.names()).any(|one| one.to_bytes() == name.as_bytes())
+                libraries.flat_map(Libraries::names).any(|one| one.to_bytes() == name.as_bytes())
             };
             !names("azure_ad_auth")
                 && !names("")

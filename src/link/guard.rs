@@ -44,7 +44,9 @@ pub(crate) fn write(role: &RoleName, rows: &[RowChange]) {
         let database = database.as_deref();
         let within = database.map(|database| [b" IN DATABASE ", &*quoted_name(database)].concat());
         let place = [quoted_name(&role.raw), within.unwrap_or_default()].concat();
-        settings.iter().for_each(|setting| write_setting(&place, setting));
+        for setting in settings {
+            write_setting(&place, setting);
+        }
     }
 }
 

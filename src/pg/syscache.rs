@@ -71,7 +71,8 @@ pub(crate) fn find<T, const N: usize>(
     read: impl FnOnce(&CachedRow) -> T,
 ) -> Option<T> {
     let cache = cache.number();
-    let column = |n: usize| key.get(n).copied().map_or(pg_sys::Datum::from(0), pg_sys::Datum::from);
+    let none = pg_sys::Datum::from(0);
+    let column = |n: usize| key.get(n).copied().map_or(none, pg_sys::Datum::from);
     // SAFETY: the caches have oids as their keys. The tuple is pinned until it
     // is released; on an error the transaction's resource owner releases it.
     unsafe {
