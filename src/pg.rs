@@ -29,7 +29,6 @@ pub(crate) mod node;
 pub(crate) mod oauth;
 pub(crate) mod pam;
 pub(crate) mod preload;
-pub(crate) mod privileges;
 pub(crate) mod process;
 pub(crate) mod process_table;
 pub(crate) mod role_changes;

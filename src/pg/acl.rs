@@ -95,3 +95,10 @@ pub(crate) fn may_set_parameter(role: pg_sys::Oid, parameter: &str) -> bool {
     let answer = unsafe { pg_sys::pg_parameter_aclcheck(parameter.as_ptr(), role, wanted) };
     answer == pg_sys::AclResult::ACLCHECK_OK
 }
+
+/// Returns whether the current user has the privileges of pg_monitor.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn may_monitor() -> bool {
+    // SAFETY: reads the catalog cache.
+    unsafe { pg_sys::has_privs_of_role(pg_sys::GetUserId(), pg_sys::Oid::from(pg_sys::ROLE_PG_MONITOR)) }
+}

@@ -4,11 +4,11 @@ use pgrx::Uuid;
 use pgrx::prelude::*;
 
 use crate::catalog;
+use crate::pg::acl::may_monitor;
 use crate::pg::argument::Argument;
 use crate::pg::clock::seconds;
 use crate::pg::error::{Fault, Result, or_raise};
 use crate::pg::library::{self, Preloaded};
-use crate::pg::privileges::may_monitor;
 use crate::pg::process;
 use crate::pg::text::{self, Json, Text};
 use crate::pg::values::uuid;

@@ -80,7 +80,8 @@ fn what_came_from_azure_is_the_administrators_to_manage() {
             "CREATE ROLE labelled LOGIN; SECURITY LABEL FOR pgaadauth ON ROLE labelled IS 'aadauth,oid={PERSON},type=user'"
         ));
         let output = new.sql_as("postgres", "SELECT azure_ad_auth.repair()");
-        let withheld = "NOTICE:  role \"billing\" is not given to Azure AD administrators";
+        let withheld =
+            "NOTICE:  role \"billing\" was created by an Azure AD administrator but is not granted";
         assert!(output.stderr.contains(withheld), "{}", output.stderr);
         assert_eq!(new.sql("SELECT count(*) FROM azure_ad_auth.repair()"), "0", "once is enough");
         new.await_keys();
