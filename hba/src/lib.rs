@@ -1,7 +1,7 @@
 //! What the lines of pg_hba.conf, and the files of PAM services that they name, mean for Azure AD
 //! roles.
 //!
-//! Pure: knows no PostgreSQL, no file and no setting. The caller collects [`Facts`]; [`verdicts`]
+//! Pure: knows no PostgreSQL, no file and no setting. The caller collects [`Facts`]; [`verdicts()`]
 //! returns what they mean, line by line.
 
 #![forbid(unsafe_code)]

@@ -106,7 +106,7 @@ impl KeyWorker {
         housekeeping::at_reload();
         let origin = settings::key_origin();
         if let Err(fault) = &origin {
-            log(&format!("no keys are fetched: {}", fault.to_string()));
+            log(&format!("no keys are fetched: {fault}"));
         }
         let origin = origin.ok();
         let dropped = self.origin != origin;

@@ -18,7 +18,7 @@
 //!     look at labels: pg_shseclabel may be locked or damaged, and somebody must be able to mend
 //!     it;
 //! A2. it asks for a linked role, was matched by a door's method, and brought a token by that door
-//!     that [`crate::login::authenticate::authorize`] accepts;
+//!     that [`crate::login::authenticate::authenticate`] accepts;
 //! A3. it asks for a role that is an Azure AD role by inheritance only and another method than
 //!     `trust` authenticated it; a warning is logged. No GRANT can lock out a superuser.
 //!

@@ -4,6 +4,7 @@ use pgrx::prelude::*;
 
 /// A mode of a heavyweight lock (lockdefs.h): those that are taken here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "PostgreSQL's own names")]
 pub(crate) enum Mode {
     /// Conflicts with [`Mode::ShareRowExclusive`] alone.
     RowExclusive,

@@ -306,9 +306,14 @@ impl<'tree> GrantRoleStmt<'tree> {
 
     /// Returns a copy of the statement with other lists of roles.
     pub(crate) fn with_roles(self, granted: List<'tree>, members: List<'tree>) -> Node<'tree> {
-        let (granted_roles, grantee_roles) = (granted.as_ptr(), members.as_ptr());
         // SAFETY: the whole node is copied. What is copied is used while the statement runs.
-        unsafe { copy_of(pg_sys::GrantRoleStmt { granted_roles, grantee_roles, ..*self.0.as_ptr() }) }
+        unsafe {
+            copy_of(pg_sys::GrantRoleStmt {
+                granted_roles: granted.as_ptr(),
+                grantee_roles: members.as_ptr(),
+                ..*self.0.as_ptr()
+            })
+        }
     }
 }
 

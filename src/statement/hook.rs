@@ -67,7 +67,7 @@ unsafe fn run(call: UtilityCall) {
 
 /// Reads a statement, checks it, and takes its locks. Returns null if it is not about roles, or if
 /// this library itself runs it.
-fn prepare<'call>(call: Utility<'call>) -> *const Plan<'call> {
+fn prepare(call: Utility<'_>) -> *const Plan<'_> {
     let statement = call.statement().and_then(parse::read).filter(|_| !is_own_statement());
     let Some(statement) = statement else { return std::ptr::null() };
     or_raise(lock::require_writable(&statement, call.tag()));

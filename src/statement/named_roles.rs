@@ -101,9 +101,9 @@ impl<'tree> Roles<'tree> {
             Self::Listed(lists, read) => (None, Some((lists, read))),
         };
         let one = one.into_iter().inspect(|_| interrupts::check()).cloned();
-        let listed = listed.into_iter().flat_map(|(lists, read)| {
-            lists.iter().flat_map(|list| list.nodes()).filter_map(|node| read(node))
-        });
+        let listed = listed
+            .into_iter()
+            .flat_map(|(lists, read)| lists.iter().flat_map(|list| list.nodes()).filter_map(read));
         one.chain(listed)
     }
 

@@ -27,7 +27,7 @@ pub(crate) fn remains<'tree>(statement: Node<'tree>, members: &[u32]) -> [Option
 }
 
 /// Returns CREATE ROLE without `azure_ad_user` among the roles it is IN, and without a password.
-fn creation<'tree>(create: CreateRoleStmt<'tree>) -> Node<'tree> {
+fn creation(create: CreateRoleStmt<'_>) -> Node<'_> {
     create.with_options(create.options().filter_map(|item| {
         let option = DefElem::of(item)?;
         match option.name().to_bytes() {
