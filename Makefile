@@ -43,6 +43,7 @@ bench: setup
 install:
 	tools/install release "$(PG_CONFIG)"
 
+check: export FOR_CHECKS = 1
 check: setup
 	tools/check $(PG_CONFIGS)
 
