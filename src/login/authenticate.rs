@@ -145,7 +145,8 @@ fn parse<'t>(text: &'t [u8], observer: &mut impl Observer) -> Result<Unverified<
     Unverified::parse_traced(text, observer)
 }
 
-/// Panics, with the token in the text, so that a test can see that nobody gets to read it.
+/// Parses a token. Panics if the key id is "panic", with the token in the text, so that a test can
+/// see that the text reaches neither the client nor the log.
 #[cfg(feature = "fault_injection")]
 fn parse<'t>(text: &'t [u8], observer: &mut impl Observer) -> Result<Unverified<'t>, Refusal> {
     let token = Unverified::parse_traced(text, observer)?;
@@ -153,8 +154,8 @@ fn parse<'t>(text: &'t [u8], observer: &mut impl Observer) -> Result<Unverified<
     Ok(token)
 }
 
-/// Runs a pure function of `entra`. A panic in it refuses this login, and no text of the panic
-/// reaches anyone: it is the error without a refusal.
+/// Runs a pure function of `entra`. A panic in it refuses this login and is returned as an error
+/// without a refusal, so that no text of the panic reaches the client or the log.
 fn catch_panics<T>(decide: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Option<Refusal>> {
     catch_unwind(AssertUnwindSafe(decide)).map_err(|_| None)?.map_err(Some)
 }

@@ -63,7 +63,7 @@ fn authenticate_as_no_role(request: &LoginRequest, trail: &mut Trail, text: &[u8
     verify(request, text, &rules, trail).map(drop)
 }
 
-/// What is shown beside the steps.
+/// Facts that are shown beside the steps.
 struct Explanation<'t> {
     text: &'t [u8],
     rules: Option<Rules>,
@@ -94,8 +94,8 @@ impl Explanation<'_> {
             Ok(()) => ("ok", ADMITTED),
             Err(Refused::Denied(denial)) => ("failed", denial.code.as_str()),
             Err(Refused::NoLogin) => ("failed", NOLOGIN),
-            // Not for a token that is at hand: only the hook refuses a name, and no client is
-            // asked.
+            // A token that is at hand does not lead here: only the hook refuses a name, and no
+            // client is asked.
             Err(Refused::NoRole | Refused::HungUp | Refused::MessageType(_) | Refused::MessageLength) => {
                 ("failed", Code::Internal.as_str())
             }

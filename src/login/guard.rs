@@ -1,4 +1,5 @@
-//! The guard: what keeps the `trust` line shut on a server that was started without this library.
+//! The guard: ends the sessions of linked roles on a server that was started without this library,
+//! where a `trust` line would let in anyone.
 //!
 //! Every linked role carries two settings (see `link::guard`):
 //!
@@ -32,7 +33,7 @@ use crate::sessions::own;
 static GUARD: GucSetting<bool> = GucSetting::<bool>::new(false);
 
 thread_local! {
-    /// What the configuration of the server names in session_preload_libraries.
+    /// The libraries that the server's configuration names in session_preload_libraries.
     static SERVER_LIBRARIES: RefCell<Option<CString>> = const { RefCell::new(None) };
 }
 

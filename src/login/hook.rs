@@ -121,7 +121,7 @@ impl Decide for TokenLogin {
 }
 
 /// A2 behind a method that has asked this library. The token was accepted for a linked role; if the
-/// name now belongs to another role, the method has said nothing about that one.
+/// name now belongs to another role, the method has not authenticated that one.
 fn accepted_by_token(connection: Connection, attempt: &Attempt, admission: Admission) {
     match LoginRequest::of(connection).role {
         Some((role, Standing::Linked(_))) if role.id == admission.role => {
@@ -154,8 +154,8 @@ fn accepted_by_method(connection: Connection, attempt: &Attempt, refused: Option
         };
     };
     match (standing, method) {
-        // The line may have matched an Azure AD role, to be asked for its token here, that is none
-        // any more.
+        // The line may have matched because of an Azure AD role, which would be asked for its token
+        // here, and the role may have been unlinked since.
         (Standing::Local, Method::Trust) if !is_matched_as(connection, role) => {
             let problem = "the role was unlinked or renamed after a line of pg_hba.conf had matched it";
             log_and_raise(connection, attempt, no_longer_linked(attempt, problem))
@@ -180,7 +180,8 @@ fn accepted_by_method(connection: Connection, attempt: &Attempt, refused: Option
     }
 }
 
-/// The first door. An error that PostgreSQL raises on the way passes as it is.
+/// Asks for the token behind a `trust` line, and decides by it. An error that PostgreSQL raises on
+/// the way passes as it is.
 fn ask_for_token(connection: Connection, attempt: &Attempt, request: &LoginRequest) {
     let run = || authenticate(request, |_| password::ask(connection));
     match decision::decide(&attempt.role, run) {
@@ -212,7 +213,8 @@ fn accept_without_token(connection: Connection, role: &Role, method: Method) {
     tell_success(connection);
 }
 
-/// A2.
+/// A2: records the session, tells the hooks that were installed before, counts the login and logs
+/// it.
 fn accept(connection: Connection, attempt: &Attempt, admission: Admission) {
     let Admission { role, principal, token, took } = admission;
     own::note(Authentication::Token { role, object_id: principal.object_id });
@@ -224,9 +226,9 @@ fn accept(connection: Connection, attempt: &Attempt, admission: Admission) {
     own::note_token(token);
 }
 
-/// Tells the hooks that were installed before. What they, pg_hba.conf and this library have asked
-/// about memberships is forgotten: it may have changed while the client was asked for its token or
-/// password.
+/// Tells the hooks that were installed before that the login goes on. Then makes core forget the
+/// memberships that it has looked up for them, for pg_hba.conf and for this library: these may have
+/// changed while the client was asked for its token or password.
 fn tell_success(connection: Connection) {
     call_previous(connection, STATUS_OK);
     catalog::forget_memberships();

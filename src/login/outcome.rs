@@ -26,7 +26,7 @@ impl Received {
 /// An accepted login.
 pub(super) struct Admission {
     pub(super) role: pg_sys::Oid,
-    /// What the role was linked to when the login was accepted.
+    /// The object that the role was linked to when the login was accepted.
     pub(super) principal: Principal,
     /// The verified token.
     pub(super) token: Token,
@@ -64,5 +64,5 @@ pub(super) enum Rejection {
     Failed(Box<CaughtError>),
 }
 
-/// What an authentication comes to.
+/// The result of an authentication.
 pub(super) type Decision = Result<Admission, Rejection>;

@@ -1,4 +1,4 @@
-//! What must hold whatever token is brought.
+//! Checks what must hold for a login whatever the token is.
 //!
 //! Most of it is checked before the token is asked for, so that none is sent in vain, and again
 //! after it has arrived, because the client decides how long that takes.
@@ -11,7 +11,7 @@ use crate::login::request::LoginRequest;
 use crate::report::Denial;
 use crate::settings::{self, Rules};
 
-/// Returns why nobody logs in as `azure_ad_user` or `azure_ad_admin`.
+/// Returns the refusal of a login as `azure_ad_user` or `azure_ad_admin`.
 pub(super) fn marker_role_refused(request: &LoginRequest, role: &Role) -> Refused {
     if role.can_login {
         let problem = "this role marks Azure AD roles, and no client can log in as it".to_owned();

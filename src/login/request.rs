@@ -23,8 +23,8 @@ pub(super) struct LoginRequest {
 }
 
 impl LoginRequest {
-    /// Returns what the client of a connection asks for, as the catalogs are now. What becomes of
-    /// it is counted for a linked role.
+    /// Returns what the client of a connection asks for, as the catalogs are now. If the role is
+    /// linked, an admission or refusal will be counted for it.
     pub(super) fn of(connection: Connection) -> Self {
         catalog::accept_changes();
         let is_protected = connection.is_tls() || connection.is_unix_socket();
@@ -36,7 +36,7 @@ impl LoginRequest {
     }
 
     /// Returns a request for a role by its name, without a connection. No keys are fetched for it,
-    /// and nothing of it is counted.
+    /// and it is counted nowhere.
     pub(super) fn named(role_name: CString) -> Self {
         let role = catalog::role_named(&role_name).map(|role| {
             let standing = catalog::standing_of(&role);

@@ -1,5 +1,6 @@
-//! The seal: a session proves that it is of the role that was let in, and, of an Azure AD role,
-//! that a token let it in. What it ends for is S1 to S4 at the head of [`crate::login::hook`].
+//! The seal: checks that a session is of the role that was let in, and, if that is an Azure AD
+//! role, that a token let it in. S1 to S4 at the head of [`crate::login::hook`] say when it ends a
+//! session.
 //!
 //! Between the hook's decision and the session, core looks the role name up once more; a role
 //! renamed in between would turn one person's token into another one's session. A link may be
@@ -22,7 +23,7 @@
 //! show in the object access hook. After that each of these costs one comparison, as does the end
 //! of every transaction.
 //!
-//! Parallel workers and other background workers have no client, and are let be.
+//! Parallel workers and other background workers have no client, and are not checked.
 
 use std::cell::Cell;
 
@@ -45,9 +46,9 @@ use crate::settings;
 enum Stage {
     /// In its startup transaction.
     Starting,
-    /// The seal was whole at the end of that.
+    /// The seal was checked at the end of the startup transaction.
     Started,
-    /// And before its first action.
+    /// The seal was checked before the first action, too.
     Acting,
 }
 
@@ -85,7 +86,7 @@ impl Check for Seal {
 }
 
 /// Checks the seal at the end of the startup transaction. A transaction that ends before core knows
-/// the role was another library's, in its hook.
+/// the role is passed over: another library has run it in its hook.
 fn check_at_start() {
     let role = own::role();
     if !process::has_client() || role == pg_sys::InvalidOid {
@@ -95,8 +96,8 @@ fn check_at_start() {
     let connection = Connection::of_starting_session();
     catalog::accept_changes();
     end_unless_sound(check_session(own::authentication(), role).and_then(|()| check_line(connection)));
-    // What others have asked before initialize_acl(), core would believe for as long as the session
-    // lasts.
+    // Memberships that another library has asked about before initialize_acl() would stay in core's
+    // cache for as long as the session lasts.
     catalog::forget_memberships();
     STAGE.set(Stage::Started);
 }
@@ -134,7 +135,8 @@ fn check_session(authentication: Option<Authentication>, role: pg_sys::Oid) -> R
     }
 }
 
-/// Returns whether a method that asks for something has authenticated the client, as the hook saw.
+/// Returns whether the hook saw the client authenticated without a token, by a method other than
+/// `trust`.
 const fn is_authenticated(authentication: Option<Authentication>) -> bool {
     matches!(
         authentication,
@@ -180,7 +182,7 @@ fn check_terms(token: &Token, label: &Label, name: &str) -> Result<(), Denial> {
 }
 
 /// Checks that there is still an administrator of the token's tenant, where sessions end without
-/// one. The reaper ends those that it has seen.
+/// one. The reaper ends those sessions that are on its list already.
 fn check_administrators_remain(token: &Token, name: &str) -> Result<(), Denial> {
     let is_lost = settings::session_expiry().is_some() && catalog::associated_tenant() != Some(token.tenant);
     if is_lost { Err(Denial::new(Code::NoAdmin, name, vec![])) } else { Ok(()) }

@@ -9,7 +9,7 @@ use crate::pg::error::{Fault, or_raise};
 use crate::pg::library;
 use crate::pg::text::Text;
 
-/// Returns the checks of a login with a token, as a role or as anyone.
+/// Returns the checks of a login with a token, for a role or without one.
 #[pg_extern(sql = false)]
 fn explain_token(
     token: Option<Argument<'_>>,

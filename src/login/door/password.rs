@@ -16,10 +16,10 @@ pub(in crate::login) fn ask(connection: Connection) -> Result<Received, Refused>
     }
 }
 
-/// Done while the client answers, who would otherwise wait for it afterwards: a process that has
-/// just begun gets its code and the catalogs' pages one by one, when it first uses them. So it
-/// verifies a token that is known to be good, and reads what it will read. None of the results
-/// count; for the client's token everything is done anew.
+/// Runs while the client answers, so that the client does not have to wait for this work
+/// afterwards. A process that has just begun gets its code and the catalogs' pages one by one, when
+/// it first uses them. So this verifies a token that is known to be good, and reads what the login
+/// will read. The results are dropped; for the client's token everything is done anew.
 fn rehearse() {
     let _ = entra::rehearse();
     let _ = catalog::revocations();
