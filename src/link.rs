@@ -63,8 +63,8 @@ pub(crate) fn unlink(role: &Role) -> Result<Vec<Change>> {
     settle(role)
 }
 
-/// Makes an administrator a plain Azure AD user. What that does to the association with a tenant is
-/// for the caller to settle.
+/// Makes an administrator a plain Azure AD user. The caller then settles the association with a
+/// tenant.
 pub(crate) fn demote(role: &Role) -> Result<()> {
     let role = &claim_to_unlink(role)?;
     if let Some(own) = catalog::own_label(role.id).filter(|_| catalog::is_linked(role.id)) {
@@ -146,8 +146,8 @@ fn plan_of(role: &Role, state: &linkage::State, wanted: &Wanted) -> Result<Plan>
     linkage::plan(&state::server(), state, wanted).map_err(|obstacle| obstacle::fault(role, &obstacle))
 }
 
-/// Checks that nothing is left to do. What was done was done by name, and names change hands: it
-/// must be this role that it was done to.
+/// Checks that nothing is left to do. The changes were made by name, and another role may have the
+/// name by now: this check shows that it was this role that was changed.
 fn check_whole(role: &Role) -> Result<()> {
     let now = catalog::role_of(role.id).ok_or_else(|| renamed(role))?;
     let wanted = wanted(&now)?;

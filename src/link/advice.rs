@@ -1,7 +1,7 @@
 //! Statements for hints, complete and in the order in which they are to be run, so that they can be
 //! pasted.
 //!
-//! What is not known here is left open in one way only: [`OBJECT_ID`], in quotes.
+//! A value that is not known here is always written as [`OBJECT_ID`], in quotes.
 
 use entra::{Label, PrincipalKind, Uuid};
 use pgrx::pg_sys;
@@ -33,8 +33,8 @@ pub(crate) fn set_administrator(role: &str) -> String {
     format!("SELECT azure_ad_auth.set_admin({}, '{OBJECT_ID}', 'user');", literal(role))
 }
 
-/// Returns a statement that makes a role an administrator: a linked one stays linked to what it is
-/// linked to.
+/// Returns a statement that makes a role an administrator: a linked one stays linked to the same
+/// object.
 pub(crate) fn promote(role: &Role) -> String {
     match catalog::link_of(role.id) {
         Link::Bound(label) => call("update_principal", &role.display_name(), &Label { admin: true, ..label }),
@@ -65,7 +65,8 @@ pub(crate) fn revocation(role: &Role, member: &Role) -> String {
     let rows = membership::between(member, role);
     let all = membership::rows_of(role);
     let is_by_itself = |row: &&Membership| row.grantor == member.id;
-    // If there are no others the member is the bootstrap superuser, to whom nothing is granted.
+    // If the member has granted all rows itself, it is the bootstrap superuser, to which nothing
+    // else is granted.
     let is_alone = rows.iter().all(|row| is_by_itself(&row));
     let by_others = rows.iter().filter(|row| is_alone || !is_by_itself(row));
     let is_only_one = rows.is_empty() || cfg!(feature = "pg15");
@@ -107,7 +108,7 @@ pub(crate) fn resets(role: &Role) -> String {
     );
     let statements = databases.into_iter().flatten().map(|database| {
         let name_of = database::name(database).map(|name| decode(name.to_bytes()));
-        // Without one the settings are for all databases.
+        // Without a database the settings are for all databases.
         let place = name_of.map(|name| format!(" IN DATABASE {}", quoted(&name)));
         format!("ALTER ROLE {}{} RESET ALL;", name(role), place.unwrap_or_default())
     });

@@ -1,5 +1,5 @@
-//! What an administrator loses that is none any more: what administrators have granted it of roles
-//! that they manage (see `linkage`).
+//! What a role loses when it stops being an administrator: its memberships in roles that
+//! administrators manage, as far as administrators have granted them (see `linkage`).
 
 use linkage::{RoleName, Taken};
 use pgrx::prelude::*;
@@ -18,7 +18,8 @@ pub(crate) fn revoke_from(member: &Role, role: &Role) {
     carry_out(&state::name_of(role), &state::name_of(member), &taken);
 }
 
-/// Revokes what is to be taken, and grants anew what goes along. Only within `as_superuser`.
+/// Revokes the rows that are to be taken, and grants anew those that are lost with them. Only
+/// within `as_superuser`.
 pub(crate) fn carry_out(role: &RoleName, member: &RoleName, taken: &Taken) {
     for row in &taken.revoked {
         grant::revoke(role, member, row);

@@ -49,7 +49,7 @@ fn on_transaction_event(event: Event) {
                 process_table::terminate(|role| roles.contains_key(&role.to_u32()));
             }
         }
-        // Who commits it later knows nothing of the sessions.
+        // The session that commits it later does not know which sessions to end.
         Event::BeforePrepare if still_unlinked() => Fault::new(
             PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
             "cannot PREPARE a transaction that has unlinked an Azure AD role",
@@ -60,8 +60,8 @@ fn on_transaction_event(event: Event) {
     }
 }
 
-/// Whether there are any, at the last moment at which the catalogs can be read; a savepoint may
-/// have brought a link back.
+/// Returns whether any of the roles are still without a link. Called at the last moment at which
+/// the catalogs can be read: the end of a savepoint may have brought a link back.
 fn still_unlinked() -> bool {
     UNLINKED.with_borrow_mut(|roles| {
         roles.retain(|role, _| !catalog::is_linked(pg_sys::Oid::from(*role)));

@@ -17,11 +17,12 @@ use crate::pg::syscache;
 /// the guard, could keep this library out of its own sessions: by the options of its client, which
 /// are applied one after the other, SET ROLE included.
 ///
-/// `role` is where something changed. The roles above it are looked at, on whatever terms it is
-/// their member, and the linked roles below it. `new` is what the statement that is checked has
-/// just done, and what no hint may advise to undo.
+/// `role` is where something changed. All roles above it are looked at, whatever options its
+/// memberships have, and the linked roles below it. `new` is what the statement that is checked has
+/// just done; no hint may advise to undo that.
 pub(crate) fn check_reach(role: &Role, new: &New<'_>) -> Result<()> {
-    // The marker roles come last: what comes to every role by them is said of the role itself.
+    // The marker roles come last, so that an error names the role itself before a marker role above
+    // it.
     let (markers, mut above): (Vec<_>, Vec<_>) =
         membership::ancestors_of(role).into_iter().partition(catalog::is_marker);
     above.push(role.clone());
@@ -46,7 +47,7 @@ fn could_lift_guard(role: &Role) -> bool {
     role.superuser || parameter_it_may_set(role).is_some()
 }
 
-/// What the statement that is checked has just done.
+/// The changes that the statement that is checked has just made.
 pub(crate) struct New<'a> {
     /// It has made the first role a member of the second.
     pub(crate) membership: &'a dyn Fn(&Role, &Role) -> bool,

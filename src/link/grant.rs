@@ -7,7 +7,7 @@ use crate::catalog::{self, membership};
 use crate::link::rights::HAS_ADMIN_OPTION_RULES;
 use crate::pg::spi::{quoted_name, run};
 
-/// Grants a role without options. The grantor is the bootstrap superuser, whoever asked for it.
+/// Grants a role without options. The grantor is the bootstrap superuser, not the current user.
 pub(crate) fn grant(role: &RoleName, member: &RoleName) {
     run(&[b"GRANT ", &quoted_name(&role.raw), b" TO ", &quoted_name(&member.raw)]);
 }

@@ -69,8 +69,8 @@ fn write_libraries(place: &[u8], names: &[CString]) {
     run(&[b"ALTER ROLE ", place, b" SET ", PARAMETER.as_bytes(), b" TO ", &names.join(&b", "[..])]);
 }
 
-/// Writes an empty list. No list of names in a statement is empty: '' is one empty name. A session
-/// can have an empty list, and hand it on.
+/// Writes an empty list. A statement cannot name one: '' is one empty name. So the session's own
+/// setting is made empty, and the statement takes it over by FROM CURRENT.
 fn write_none(place: &[u8]) {
     set_until_end(c"session_preload_libraries", c"");
     run(&[b"ALTER ROLE ", place, b" SET ", PARAMETER.as_bytes(), b" FROM CURRENT"]);
@@ -91,8 +91,8 @@ pub(crate) fn rows_by_role() -> BTreeMap<u32, Vec<Row>> {
     by_role
 }
 
-/// Returns what `session_preload_libraries` of a session would be without the guard; none: what the
-/// server has.
+/// Returns what `session_preload_libraries` of a session would be without the guard; none if it
+/// would be what the server has.
 ///
 /// Looks where core looks, in its order, once core has come to know the database: it applies the
 /// settings of role and database then, from the same catalog.
@@ -122,7 +122,7 @@ pub(crate) fn has_settings(role: &Role) -> bool {
 /// Returns the row for all databases, and those IN DATABASE.
 pub(crate) fn rows_of(role: &Role) -> Vec<Row> {
     let databases = DATABASES.rows(&[], |row| row.get::<pg_sys::Oid>(1));
-    // None: it has just been dropped.
+    // A database without a name has just been dropped.
     let name = |id| Some((id, Some(database::name(id)?)));
     let places = std::iter::once((pg_sys::InvalidOid, None)).chain(databases.into_iter().filter_map(name));
     places.filter_map(|(database, name)| row_of(role, database, name)).collect()

@@ -1,7 +1,7 @@
 //! The two labels of a role.
 //!
 //! `pgaadauth` says what a statement has written, and is left as it is: tools that manage roles
-//! read it back and compare. What is found out besides stands in `pgaadauth-int`, as on Azure: the
+//! read it back and compare. What this library adds stands in `pgaadauth-int`, as on Azure: the
 //! tenant of a link that does not name one, and since when a role's tokens count. The SQL functions
 //! write a complete label and no second one.
 
@@ -14,7 +14,7 @@ use crate::catalog::{self, INTERNAL_PROVIDER, Link, PROVIDER, Role};
 use crate::link::rights;
 use crate::pg::{clock, security_label};
 
-/// What the labels of a role said before one of them was written.
+/// The content of a role's labels before one of them was written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Before {
     /// From when on its tokens counted.
@@ -39,8 +39,8 @@ impl Before {
 
 /// Called after SECURITY LABEL has written or removed one of the two.
 ///
-/// What was found out about a link goes with it. What was revoked stays so, unless a superuser says
-/// otherwise.
+/// The second label is removed if the role's own label is gone or names another object. Tokens that
+/// were revoked stay revoked, unless a superuser says otherwise.
 pub(crate) fn after_statement(role: &Role, before: Before, is_internal: bool) {
     let own = catalog::own_label(role.id);
     if !is_internal && own.is_none_or(|own| is_of_another(role, &own, before)) {
@@ -51,9 +51,9 @@ pub(crate) fn after_statement(role: &Role, before: Before, is_internal: bool) {
     }
 }
 
-/// Returns whether a statement says from when on tokens count that were revoked: the label of a
-/// role that has one, with a time in it, or the removal of all that is remembered about a role that
-/// has none. A dump that is restored says neither: each label is the first of its provider, in
+/// Returns whether a statement says anew from when on a role's tokens count. It does if it changes
+/// the label of a role and writes a time in it, or if it removes the second label of a role that
+/// has no own. A dump that is restored does neither: each label is the first of its provider, in
 /// either order.
 fn accepts_again(role: &Role, before: Before, own: Option<Label>, is_internal: bool) -> bool {
     let says_time = own.is_some_and(|own| own.not_before.is_some());
@@ -91,7 +91,7 @@ pub(crate) fn refuse_older(role: pg_sys::Oid, time: i64) {
 }
 
 /// Says in a role's second label which tenant its link is of, so that it stays a link to the same
-/// object whatever the setting becomes.
+/// object even if the setting changes.
 pub(crate) fn name_tenant(role: pg_sys::Oid, tenant: Uuid) {
     set_item(role, "tenant_id", Some(&tenant.to_string()));
 }

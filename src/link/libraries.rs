@@ -12,7 +12,7 @@ use crate::pg::spi::{query, quoted_name};
 /// The setting.
 pub(crate) const PARAMETER: &str = "session_preload_libraries";
 
-/// Returns what a value of the setting names.
+/// Returns the libraries that a value of the setting names.
 pub(crate) fn parse(value: &[u8]) -> Libraries {
     Libraries::new(split(value), folder())
 }

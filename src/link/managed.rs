@@ -2,8 +2,9 @@
 //!
 //! Before PostgreSQL 16 CREATEROLE changes every role, and no catalog says who created which. So
 //! these carry a label of a third provider, and administrators change no other roles but those that
-//! are linked. From 16 on the ADMIN option says it: what an upgrade brings along is handed over by
-//! `repair()`; only a role that is an administrator itself has the label meanwhile.
+//! are linked. From 16 on the ADMIN option says it, and `repair()` hands over the roles that an
+//! upgrade brings along. A role that is an administrator itself keeps the label as long as it is
+//! one.
 //!
 //! `azure_ad_user` has another label of this provider: whose tokens no longer count (see
 //! `revocation`).
@@ -102,7 +103,7 @@ pub(crate) fn pending() -> Vec<Role> {
 pub(crate) fn hand_over() -> Vec<Change> {
     let mut changed = Vec::new();
     let mut pending = pending();
-    // One may be a member of another, which must be given first.
+    // One may be a member of another, which must be handed over first.
     loop {
         let (theirs, others): (Vec<_>, Vec<_>) =
             pending.into_iter().partition(has_no_more_than_administrators);
@@ -131,8 +132,8 @@ fn restored_from_azure() -> Vec<Role> {
     roles
 }
 
-/// Returns whether a role has nothing that its administrators lack. Otherwise a superuser has given
-/// it that, and it is for superusers to administer.
+/// Returns whether a role has nothing that its administrators lack. If it has more, a superuser has
+/// given it that, and only superusers may administer it.
 fn has_no_more_than_administrators(role: &Role) -> bool {
     let Some(admin) = catalog::role_named(ADMIN_ROLE) else { return false };
     let Some(role) = catalog::role_of(role.id) else { return false };
@@ -171,7 +172,7 @@ fn hand(role: &Role) -> Change {
 }
 
 /// Grants a role to all administrators, who manage it and cannot act as it. From PostgreSQL 16 on
-/// this says that they manage it, and no label. Only within `as_superuser`.
+/// this membership, and no label, says that they manage it. Only within `as_superuser`.
 pub(crate) fn give(role: &RoleName) {
     let name = quoted_name(&role.raw);
     run(&[b"GRANT ", &name, b" TO azure_ad_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"]);

@@ -34,13 +34,13 @@ pub(crate) fn are_joined() -> bool {
 
 /// Returns whether a marker role is used for nothing else. Only within `as_superuser`.
 ///
-/// Whether the two are joined is another matter: a dump that is being restored joins them last.
+/// Does not check whether the two are joined: a dump that is being restored joins them last.
 pub(crate) fn is_intact(role: &Role) -> bool {
     state::used(role).is_none()
 }
 
-/// Checks that a role of one of the names is not used for something else: it must not become a
-/// marker role unnoticed. Only within `as_superuser`.
+/// Checks that a role that has the name of a marker role is not used for something else: it must
+/// not become a marker role unnoticed. Only within `as_superuser`.
 pub(crate) fn check_adoptable(role: &Role) -> Result<()> {
     state::used(role).map_or(Ok(()), |used| Err(obstacle::marker_in_use(role, used)))
 }

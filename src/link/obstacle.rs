@@ -9,8 +9,8 @@ use crate::link::{advice, state, tenant};
 use crate::pg::error::{Fault, Result};
 use crate::pg::spi::quoted;
 
-/// Checks what no link can change: a role that could step around its guard, or that belongs to
-/// PostgreSQL, cannot be linked.
+/// Checks that a role can be linked at all. A role that could step around its guard, or that
+/// belongs to PostgreSQL, cannot.
 pub(crate) fn check_linkable(role: &Role) -> Result<()> {
     linkage::check_linkable(&state::facts(role)).map_err(|obstacle| fault(role, &obstacle))
 }

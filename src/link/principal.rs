@@ -27,8 +27,9 @@ pub(crate) fn linked(
     }
 }
 
-/// Locks a role. Whether the current user may is asked before, so that no other session waits for a
-/// statement that is refused, and after, when nothing about the role changes any more.
+/// Locks a role. Checks the right of the current user before, so that no other session waits for a
+/// statement that is refused, and again under the lock, when nothing about the role changes any
+/// more.
 fn claim(
     role: &Role,
     may: impl Fn(&Role) -> Result<()>,
@@ -52,8 +53,8 @@ pub(crate) fn create(name: &CStr, admin: bool) -> Result<Role> {
     existing(name)
 }
 
-/// Links a role that is there. The same link again is no error, and asks for no right; another one
-/// is for update_principal().
+/// Links a role that exists. The same link again is no error, and needs no right; for another one
+/// there is update_principal().
 pub(crate) fn adopt(role: &Role, label: &Label) -> Result<()> {
     let is_linked_so = |role: &Role| match catalog::link_of(role.id) {
         Link::Bound(old) => Some((Label { not_before: None, ..old }) == *label),
@@ -66,7 +67,7 @@ pub(crate) fn adopt(role: &Role, label: &Label) -> Result<()> {
     }
     link::check_linkable(role)?;
     let role = &claim(role, rights::may_change, |role| lock::claim_to_link(role, label.admin))?;
-    // By a session that was waited for, if by any.
+    // If it is linked now, a session that was waited for has linked it.
     match is_linked_so(role) {
         Some(true) => Ok(()),
         Some(false) => Err(Fault::new(

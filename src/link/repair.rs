@@ -1,5 +1,5 @@
-//! What CREATE EXTENSION and `repair()` do: there are two marker roles, and every role with a label
-//! agrees with it.
+//! Does the work of CREATE EXTENSION and `repair()`: makes sure that the two marker roles exist,
+//! and that everything about a role with a label agrees with it.
 
 use std::ffi::CStr;
 
@@ -39,7 +39,7 @@ fn make(change: Change, changed: &mut Vec<Change>) {
     changed.push(change);
 }
 
-/// A change that creates a role, which has no oid yet.
+/// Returns the change that creates a role, which has no oid yet.
 fn creation_of(name: &CStr) -> Change {
     let role = RoleName { id: 0, raw: name.to_owned(), shown: name.to_string_lossy().into_owned() };
     Change::Create { role }

@@ -17,18 +17,19 @@ use crate::pg::{clock, interrupts};
 use crate::report::timestamp;
 use crate::{sessions, settings};
 
-/// Entra dates tokens back by up to so many seconds, so that clocks that are slow take them.
+/// Entra dates tokens back by up to so many seconds, so that servers whose clocks are slow accept
+/// them.
 const BACKDATED_SECONDS: i64 = 300;
 
 /// Refuses an object's tokens issued until now, for every role. Returns the number of roles that
-/// are linked to it. The current user may administer; that is asked again under the lock.
+/// are linked to it. The current user may administer, which is checked again under the lock.
 pub(crate) fn revoke_object(object: Uuid) -> Result<usize> {
     lock::claim_end_of_administrators()?;
     rights::may_administer()?;
     let labelled = as_superuser(labelled_roles);
     let roles = roles_of(object, &labelled)?;
     require_no_administrator(object)?;
-    // The issuer's clock may be ahead of this server's by as much as is put up with.
+    // The issuer's clock may be ahead of this server's by up to `clock_skew`.
     let not_before = clock::unix_now() + 1 + settings::clock_skew();
     for (role, label) in &roles {
         revoke(role, label, not_before);
@@ -69,8 +70,8 @@ pub(crate) fn revoke(role: &Role, label: &Label, not_before: i64) -> i64 {
 /// Remembers an object whose tokens are refused for every role.
 ///
 /// Objects that roles are linked to, and those that are logged in, have room of their own, which
-/// invented ids do not take. An administrator can still take it by linking roles to invented ids,
-/// which everybody sees; a superuser's revocation then makes room.
+/// invented ids do not take. An administrator could still fill it by linking roles to invented ids,
+/// which all users can see; then a superuser's revocation makes room.
 fn revoke_everywhere(object: Uuid, not_before: i64, labelled: &[Role]) -> Result<()> {
     let user = catalog::role_named(USER_ROLE).ok_or_else(|| {
         Fault::prerequisite("role \"azure_ad_user\" does not exist").hint("SELECT azure_ad_auth.repair();")
@@ -110,8 +111,8 @@ pub(crate) fn check_nothing_revoked(user: &Role, what: &str) -> Result<()> {
     .hint("To accept these tokens again: SECURITY LABEL FOR azure_ad_auth ON ROLE azure_ad_user IS NULL;"))
 }
 
-/// Checks that an object is not logged in as an administrator, whose access is for superusers to
-/// end, whichever of its ids it is named by.
+/// Checks that an object is not logged in as an administrator, whose access only superusers end.
+/// The object may be named by any of its ids.
 fn require_no_administrator(object: Uuid) -> Result<()> {
     let administers = |role| catalog::role_of(role).is_some_and(|role| rights::is_administrator(&role));
     if rights::is_superuser() || !sessions::is_in(object, administers) {

@@ -24,8 +24,8 @@ pub(crate) fn may_change(role: &Role) -> Result<()> {
     foreign_membership(user(), role).map_or(Ok(()), |reason| Err(may_not_change(role).detail(reason)))
 }
 
-/// Checks that the current user may unlink a role, or refuse its tokens. What the role is a member
-/// of does not matter: that gives no one more rights.
+/// Checks that the current user may unlink a role, or refuse its tokens. The memberships of the
+/// role do not matter: ending a link gives no user more rights.
 pub(crate) fn may_end(role: &Role) -> Result<()> {
     if is_superuser() {
         return Ok(());
@@ -78,7 +78,7 @@ pub(crate) fn foreign_membership(user: pg_sys::Oid, role: &Role) -> Option<Strin
     Some(format!("It is a member of role \"{}\", of which you are none.", parent.display_name()))
 }
 
-/// Checks that the current user may link roles at all; which ones is another question.
+/// Checks that the current user may link roles at all. Does not check which ones.
 pub(crate) fn may_administer() -> Result<()> {
     if is_superuser() { Ok(()) } else { require_administrator().map(drop) }
 }
@@ -101,7 +101,7 @@ pub(crate) fn require_superuser(what: &str) -> Result<()> {
     if is_superuser() { Ok(()) } else { Err(Fault::denied(format!("must be superuser to {what}"))) }
 }
 
-/// Whether core's rules for CREATEROLE ask for the ADMIN option (user.c, from PostgreSQL 16 on).
+/// True where core's rules for CREATEROLE ask for the ADMIN option (user.c, from PostgreSQL 16 on).
 pub(crate) const HAS_ADMIN_OPTION_RULES: bool = !cfg!(feature = "pg15");
 
 /// Returns the current user, if it is an administrator in a session that itself logged in with a
@@ -127,7 +127,7 @@ fn require_administrator() -> Result<pg_sys::Oid> {
             "The role of this session has been linked to another directory object since it logged in.",
         ));
     }
-    // The right may be lent, by a function that belongs to an administrator.
+    // A function that belongs to an administrator may lend its rights to any caller.
     if !catalog::role_of(role).is_some_and(|role| is_administrator(&role)) {
         return Err(denied("The role that this session logged in as is no Azure AD administrator."));
     }
@@ -139,15 +139,15 @@ pub(crate) fn plain_administrator() -> Option<Role> {
     catalog::role_of(user()).filter(|user| !user.superuser && is_administrator(user))
 }
 
-/// Returns the current user, if it is no superuser and an administrator has logged in to this
-/// session, whatever role is set.
+/// Returns the current user, if it is no superuser, and if it or the role that logged in to this
+/// session is an administrator.
 pub(crate) fn user_of_administrator() -> Option<Role> {
     let came_as = catalog::role_of(own::role()).is_some_and(|role| is_administrator(&role));
     catalog::role_of(user()).filter(|user| !user.superuser && (came_as || is_administrator(user)))
 }
 
-/// Returns whether a role administers Azure AD roles. Directly: an administrator's role has no
-/// members.
+/// Returns whether a role administers Azure AD roles. Only direct members do: an administrator's
+/// role has no members.
 pub(crate) fn is_administrator(role: &Role) -> bool {
     catalog::holds_admin_role(role)
 }
@@ -156,7 +156,8 @@ pub(crate) fn is_administrator(role: &Role) -> bool {
 /// From PostgreSQL 16 on core makes the creator of a role its administrator; before, CREATEROLE
 /// administers every role.
 ///
-/// A role that is to be an administrator is marked, and given to them once it is none any more.
+/// A role that is to be an administrator is marked, and given to them once it has stopped being
+/// one.
 pub(crate) fn give_to_administrators(role: &Role, is_to_be_one: bool) {
     let Some(user) = plain_administrator() else { return };
     if is_to_be_one || !HAS_ADMIN_OPTION_RULES {

@@ -43,7 +43,7 @@ pub(crate) fn role_name_of(name: Argument<'_>) -> Result<CString> {
         return Err(Fault::new(PgSqlErrorCode::ERRCODE_INVALID_NAME, "a role name cannot be empty"));
     }
     let fitting = name.within(MAX_NAME_BYTES).ok_or_else(|| {
-        // Not said which: it may be a token in the wrong place.
+        // The name is not shown: it may be a token in the wrong place.
         Fault::name_too_long("role name is too long")
             .detail(format!("It has {} bytes; at most {MAX_NAME_BYTES} are allowed.", name.len()))
     })?;

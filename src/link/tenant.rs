@@ -12,8 +12,8 @@ use crate::pg::spi::literal;
 /// Makes the association agree with the administrators there are. Returns what was changed. Only
 /// within `as_superuser`.
 ///
-/// The lock makes two sessions that set the first administrator, or remove the last, take turns; it
-/// comes before the look.
+/// Locks the administrators before it reads them, so that two sessions that set the first
+/// administrator, or remove the last, take turns.
 pub(crate) fn settle() -> Result<Option<Change>> {
     let Some((_, admin)) = markers() else { return Ok(None) };
     lock::claim_end_of_administrators()?;

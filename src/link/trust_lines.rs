@@ -1,7 +1,8 @@
 //! The `trust` lines of pg_hba.conf that match a role when it is unlinked.
 //!
-//! As long as a role is linked, a `trust` line lets nobody in as it without a token. Once it is not
-//! linked, the line lets anyone in. So the user who unlinks a role is told which lines match it.
+//! As long as a role is linked, a `trust` line lets no client in as it without a token. Once it is
+//! not linked, the line lets every client in. So the user who unlinks a role is told which lines
+//! match it.
 //!
 //! PostgreSQL's own reader reads the file as it is now. The server uses the file as it was when it
 //! was last loaded; the warning says so. Reading it must not keep a role from being unlinked: it

@@ -15,7 +15,7 @@ use crate::pg::error::{Fault, Result, or_raise};
 use crate::pg::spi::{as_superuser, run};
 use crate::pg::text::{Text, decode};
 
-/// What a function was asked to link a role to.
+/// The link that a function was asked to make.
 struct Asked {
     object_id: Option<Uuid>,
     kind: Option<PrincipalKind>,
@@ -31,7 +31,7 @@ fn set_admin(role_name: Argument<'_>, object_id: pgrx::Uuid, object_type: Argume
         rights::require_superuser("set the Azure AD administrator")?;
         lock::claim_administrators()?;
         let name = role_name_of(role_name)?;
-        // What the role demands of tokens stays: taking over is no way around a second factor.
+        // The role still demands a second factor if it did: set_admin() is no way around it.
         let old = catalog::role_named(&name).map(|role| catalog::link_of(role.id));
         let mfa = matches!(old, Some(Link::Bound(label)) if label.mfa);
         let asked =
@@ -124,8 +124,8 @@ fn update_principal(
     })())
 }
 
-/// Does the same for a role that is there, be it linked or not: as live servers' scripts use
-/// Azure's function.
+/// Links a role that exists, be it linked or not: scripts written for Azure's own servers call
+/// Azure's function in this way.
 #[pg_extern(sql = false)]
 fn link_or_update_principal(
     role_name: Option<Argument<'_>>,
@@ -229,7 +229,7 @@ fn kind(text: Option<Argument<'_>>) -> Result<Option<PrincipalKind>> {
 }
 
 impl Asked {
-    /// Reads arguments. A null is what the parameter is when it is left out.
+    /// Reads arguments. A null stands for the parameter's default.
     fn of(
         object_id: Option<pgrx::Uuid>,
         object_type: Option<Argument<'_>>,
@@ -244,7 +244,7 @@ impl Asked {
         })
     }
 
-    /// Returns the label that links a role so. `function` and `role` are for a hint.
+    /// Returns the label for such a link. `function` and `role` are for a hint.
     fn label(&self, function: &str, role: &CStr) -> Result<Label> {
         let terms = Label { kind: self.kind, admin: self.admin, mfa: self.mfa, ..Label::default() };
         let object_id = self.object_id.ok_or_else(|| {

@@ -29,7 +29,7 @@ fn revoke_tokens(role_name: Option<Argument<'_>>, issued_before: Option<Timestam
             )));
         }
         let (role, label) = linked(&name, rights::may_end, lock::lock_for_change)?;
-        // The issuer's clock may be ahead of this server's by as much as is put up with.
+        // The issuer's clock may be ahead of this server's by up to `clock_skew`.
         let not_before = issued_before.saturating_add(settings::clock_skew());
         let not_before = revoke(&role, &label, not_before);
         tell(&format!("role \"{}\"", role.display_name()), not_before);
