@@ -1,5 +1,5 @@
 //! What an administrator should look at: settings and configuration files, keys, roles,
-//! pg_hba.conf. Changes nothing and asks nobody outside. `sql.rs` has the SQL functions.
+//! pg_hba.conf. Changes nothing and sends no request. `sql.rs` has the SQL functions.
 
 mod config_files;
 mod configuration;

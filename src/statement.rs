@@ -67,7 +67,7 @@ pub(crate) struct Creation<'tree> {
     pub(crate) password: Password,
 }
 
-/// What is given as a password.
+/// The password that a statement gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Password {
     /// Nothing, or NULL.

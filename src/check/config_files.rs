@@ -17,7 +17,7 @@ pub(crate) struct Entry {
     pub(crate) value: Option<String>,
     /// Why PostgreSQL does not accept it.
     pub(crate) error: Option<String>,
-    /// Whether only a restart changes the setting. PostgreSQL calls that an error as well.
+    /// Only a restart changes the setting. PostgreSQL calls that an error as well.
     pub(crate) waits_for_restart: bool,
 }
 
@@ -36,13 +36,13 @@ impl Entry {
         }
     }
 
-    /// Returns its name without our prefix, if it has that.
+    /// Returns the name without this library's prefix; none if it has another or none.
     pub(crate) fn own_name(&self) -> Option<&str> {
         self.name.as_deref()?.strip_prefix(PREFIX)?.strip_prefix('.')
     }
 
     /// Returns whether it is a setting of PostgreSQL itself, a bad value of which keeps the server
-    /// from starting. That of the libraries is checked elsewhere.
+    /// from starting. shared_preload_libraries is checked elsewhere.
     pub(crate) fn stops_the_server(&self) -> bool {
         let is_core = self.name.as_ref().is_some_and(|name| !name.contains('.'));
         is_core && !self.waits_for_restart && !self.is_for("shared_preload_libraries")
@@ -55,7 +55,7 @@ impl Entry {
         error.is_some_and(|error| !error.starts_with("parameter \""))
     }
 
-    /// Returns how to get rid of it.
+    /// Returns how to remove the line.
     pub(crate) fn advice(&self) -> String {
         match &self.name {
             Some(name) if self.file.ends_with(AUTO_FILE) => {

@@ -60,7 +60,7 @@ fn reaper() -> Finding {
     .advice(WORKER_ADVICE)
 }
 
-/// What to do about a background worker that does not run.
+/// Advice for a background worker that does not run.
 pub(crate) const WORKER_ADVICE: &str = "The server starts it again a second after it has ended. If it does not, \
     check max_worker_processes and the server log.";
 

@@ -2,7 +2,8 @@
 //!
 //! A value that a reload refuses stays in the file, and the server keeps the value that it had. At
 //! its next start it has none, and then every Azure AD login is refused, or the server does not
-//! start. PostgreSQL says which lines it refuses; what it accepts for us, our own checks refuse.
+//! start. PostgreSQL says which lines it refuses. It does not know what this library refuses, so
+//! that is checked here.
 
 use std::collections::BTreeMap;
 
@@ -65,7 +66,8 @@ fn problem(entry: &Entry, unknown_is_said: bool) -> Option<Finding> {
     Some(found.advice(entry.advice()))
 }
 
-/// Returns that a line has a setting that PostgreSQL does not know before it loads libraries.
+/// Returns the finding for a line with a setting that PostgreSQL does not know before it loads
+/// libraries.
 fn not_for_files(entry: &Entry) -> Finding {
     let name = settings::NAME_FOR_SESSIONS;
     let text = format!(
@@ -76,7 +78,7 @@ fn not_for_files(entry: &Entry) -> Finding {
         .advice(format!("Remove the line. For roles or a database: ALTER ROLE ALL SET {name} = off;"))
 }
 
-/// Returns that a value of one of our settings does not parse.
+/// Returns a finding if a value of one of this library's settings does not parse.
 fn wrong_value(entry: &Entry, own: &str) -> Option<Finding> {
     let value = entry.value.as_deref().unwrap_or_default();
     let problem = settings::problem_of(own, value);

@@ -1,4 +1,4 @@
-//! What the lines of pg_hba.conf do to Azure AD roles.
+//! Checks what the lines of pg_hba.conf do to Azure AD roles.
 //!
 //! This file collects facts. The crate `hba`, which knows no PostgreSQL, says what they mean.
 
@@ -134,8 +134,8 @@ fn rules() -> Vec<(Rule, Vec<String>)> {
 
 /// Returns the roles that the items of user lists match, as the server matches them: a role is a
 /// member by any grant (`is_member_of_role_nosuper`), and from PostgreSQL 16 on an item that begins
-/// with a slash is a regular expression. The marker roles do not count, since nobody logs in as one
-/// of them. `link::check_linkable` has the rule for roles that cannot be linked.
+/// with a slash is a regular expression. The marker roles do not count, since no client can log in
+/// as one of them. `link::check_linkable` has the rule for roles that cannot be linked.
 fn matched(items: Vec<String>) -> MatchedRoles {
     let has_patterns = cfg!(not(feature = "pg15"));
     let text = format!(

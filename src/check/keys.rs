@@ -54,7 +54,7 @@ fn state(status: &Status) -> Finding {
     }
 }
 
-/// Returns that the next fetch will fail. It may be an hour away.
+/// Returns a finding if the next fetch, which may be an hour away, will fail because of the file.
 fn key_file(status: &Status) -> Option<Finding> {
     let is_said = matches!(status.state, State::Failing | State::Empty | State::TooOld);
     let problem = crate::keys::problem_of_key_file().filter(|_| !is_said)?;
@@ -85,7 +85,8 @@ fn age(status: &Status) -> String {
     format!("fetched {} s ago", clock::unix_now().saturating_sub(fetched).max(0))
 }
 
-/// Returns that keys are fetched more often than the interval says, ahead of their age limit.
+/// Returns a finding if keys are fetched more often than the interval says, so that they stay below
+/// their age limit.
 fn interval() -> Option<Finding> {
     let timing = settings::timing();
     (timing.refresh_interval > timing.max_age / 2).then(|| {
@@ -96,8 +97,8 @@ fn interval() -> Option<Finding> {
     })
 }
 
-/// Returns whether the keys belong to an issuer whose tokens are accepted. They do not where they
-/// come from another cloud or another provider.
+/// Returns a finding about whether the keys belong to an issuer whose tokens are accepted. They do
+/// not where they come from another cloud or another provider.
 fn issuers(keys: &[KeyRow]) -> Option<Finding> {
     let policy = settings::rules().ok()?.policy;
     let named: Vec<_> = keys.iter().filter_map(|key| key.issuer.as_deref()).collect();

@@ -69,8 +69,9 @@ pub(crate) fn preloading(entries: &[Entry]) -> Vec<Finding> {
     later_library().into_iter().chain(left_out(entries)).collect()
 }
 
-/// Returns that another library has put its authentication hook before ours. It calls ours, and a
-/// refusal ends the login there, so the other library is not called for it.
+/// Returns a finding if another library has installed its authentication hook after this one. Its
+/// hook calls this library's, and a refusal ends the login there, so the other library does not see
+/// it.
 fn later_library() -> Option<Finding> {
     let first = library::path_at(authentication::first())?;
     if library::path().as_ref() == Some(&first) {
@@ -93,7 +94,7 @@ fn later_library() -> Option<Finding> {
     })
 }
 
-/// Returns that the configuration files no longer name this library.
+/// Returns a finding if the configuration files no longer name this library.
 fn left_out(entries: &[Entry]) -> Option<Finding> {
     // What is below a line that cannot be read is unknown, and there is a finding about that line.
     if has_own_source() || entries.iter().any(Entry::is_unreadable) {

@@ -6,7 +6,7 @@ use crate::pg::file::{self, is_same_file};
 
 /// The folders in which libpam looks, in its order.
 const PAM_FOLDERS: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
-/// What is read of a file at most. A service takes a few lines.
+/// The most bytes that are read of a file. A service takes a few lines.
 const MAX_BYTES: u64 = 65_536;
 
 /// Returns what libpam would do for a service. libpam runs in a backend and so reads with the same

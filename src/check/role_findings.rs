@@ -1,4 +1,4 @@
-//! What `check_configuration()` says about roles.
+//! The findings of `check_configuration()` about roles.
 
 use hba::{Finding, Level};
 
@@ -60,8 +60,8 @@ fn about(defect: Defect, name: &str) -> Finding {
     Finding::new(level, TOPIC, format!("role \"{name}\" {problem}")).advice(advice)
 }
 
-/// Returns that a role may grant a role that administrators manage: one that was an administrator
-/// once, say.
+/// Returns the finding for a role that may grant a role that administrators manage, because it was
+/// an administrator once, for example.
 fn granter(granter: roles::Granter) -> Finding {
     let text = format!(
         "role \"{}\" has the ADMIN option on role \"{}\" and can grant it, but is not an Azure AD administrator",

@@ -1,4 +1,4 @@
-//! What is wrong with roles. Statements keep roles as they should be; a superuser can still change
+//! Finds defects of roles. Statements keep roles as they should be; a superuser can still change
 //! them, and so can a server that runs without the library for a while.
 
 use pgrx::prelude::*;
@@ -7,7 +7,7 @@ use crate::catalog::{self, Role};
 use crate::link::{self, advice, demotion, guard, managed, marker_roles};
 use crate::pg::spi::{as_superuser, query};
 
-/// What is wrong with a role.
+/// A defect of a role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Defect {
     /// Linked, without a guard: nothing refuses it where the library is not loaded.
@@ -85,9 +85,9 @@ pub(crate) struct Granter {
     pub(crate) role: String,
     /// The name of the other role.
     pub(crate) granted: String,
-    /// Whether the other role is linked.
+    /// The other role is linked.
     pub(crate) is_link: bool,
-    /// The statement that ends this.
+    /// The statement that revokes the right.
     pub(crate) revocation: String,
 }
 

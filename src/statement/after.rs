@@ -1,4 +1,4 @@
-//! What must hold after a statement, and what is put right after it.
+//! Checks what must hold after a statement, and repairs what can be repaired.
 
 use crate::catalog::{self, Role, is_marker, membership};
 use crate::link::escalation::{self, New};
@@ -60,9 +60,9 @@ fn after_alter(statement: &Statement<'_>, role: &Named) -> Result<()> {
     role.role().filter(is_marker).map_or(Ok(()), |marker| invariants::marker_is_intact(&marker))?;
     let role = Roles::One(role.clone()).distinct()?;
     invariants::roles_are_sound(&role, None, &New::nothing())?;
-    // An administrator may change of a linked role what of another role he may not, and the role
-    // may have been unlinked since that was checked. This comes after the check that a linked role
-    // has no password.
+    // An administrator may change more of a linked role than of another one, and the role may have
+    // been unlinked since that was checked. So it is checked again, after the check that a linked
+    // role has no password.
     createrole::check(statement)?;
     invariants::no_member_lifts_its_guard(&role, &New::nothing())
 }
@@ -100,8 +100,8 @@ fn after_membership(granted: &Roles<'_>, members: &[Role], is_grant: bool) -> Re
     invariants::no_member_lifts_its_guard(members, &new)
 }
 
-/// After a REVOKE of options: memberships in the marker roles have no options, and get back what
-/// they should have.
+/// Settles members after a REVOKE of options: a membership in a marker role gets the options back
+/// that it should have.
 fn settle_options(granted: &Roles<'_>, members: &[Role]) -> Result<()> {
     let Some((user, admin)) = link::markers() else { return Ok(()) };
     for marker in [user, admin].iter().filter(|marker| granted.name(&marker.name)) {
@@ -111,7 +111,7 @@ fn settle_options(granted: &Roles<'_>, members: &[Role]) -> Result<()> {
 }
 
 /// Settles a linked role that is a member of a marker role. A role that is no member is not made
-/// one here: no right to that has been checked.
+/// one here, because the right to that has not been checked.
 fn settle_member(member: &Role, marker: &Role) -> Result<()> {
     interrupts::check();
     let is_linked = catalog::is_linked(member.id) && !membership::between(member, marker).is_empty();

@@ -1,4 +1,4 @@
-//! What is checked before PostgreSQL runs a statement, and what the statement asks of links.
+//! Checks a statement before PostgreSQL runs it, and reads what it asks of links.
 
 use crate::catalog;
 use crate::link;

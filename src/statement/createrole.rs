@@ -1,4 +1,4 @@
-//! What an administrator may not do with CREATEROLE.
+//! Checks that an administrator does nothing with CREATEROLE that it may not.
 //!
 //! A user who may link or rebind a role can become that role, so an administrator may link no role
 //! that is a member of roles which the administrator can neither act as nor grant (see `rights`). A
@@ -38,7 +38,7 @@ pub(crate) fn check(statement: &Statement<'_>) -> Result<()> {
             let other = role.role().is_some_and(|role| !rights::is_administrator(&role));
             if *create_role && other { may_give_createrole() } else { Ok(()) }
         }
-        // Dropping a role gives nobody its rights.
+        // No user gains rights by dropping a role.
         Statement::Drop { .. } => may_touch(&user, &targets(statement), |_| true),
         // The role's next session does what its settings say, with all the rights of the role, and
         // has the schema of its name first in its search path.
@@ -61,8 +61,8 @@ fn targets<'tree>(statement: &Statement<'tree>) -> Roles<'tree> {
     }
 }
 
-/// Checks that an Azure AD administrator is changed by superusers only. From 16 on nobody else has
-/// the ADMIN option on one.
+/// Checks that an Azure AD administrator is changed by superusers only. From 16 on no other role
+/// has the ADMIN option on one.
 fn administrators_are_superusers(roles: &Roles<'_>) -> Result<()> {
     if HAS_ADMIN_OPTION_RULES || rights::is_superuser() {
         return Ok(());
@@ -98,9 +98,9 @@ fn why_not_to_grant(user: &Role, role: &Role) -> Option<String> {
     }
 }
 
-/// Checks that roles are Azure AD roles, or created by administrators, and that a change which is
-/// not harmless is made to no role which a superuser has made a member of roles that the user can
-/// neither act as nor grant.
+/// Checks that a user may change roles. Each must be an Azure AD role, or created by
+/// administrators. A change that is not `harmless` is refused if a superuser has made the role a
+/// member of roles that the user can neither act as nor grant.
 fn may_touch(user: &Role, roles: &Roles<'_>, harmless: impl Fn(pg_sys::Oid) -> bool) -> Result<()> {
     let others = roles.existing().filter(|role| role.id != user.id);
     for role in others.filter(|role| rights::core_lets_administer(user.id, role.id)) {

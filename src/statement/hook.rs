@@ -42,7 +42,7 @@ struct Plan<'call> {
     /// The role whose label is written, and its labels before that; none for a marker role, whose
     /// labels are no link.
     labelled: Option<(pg_sys::Oid, Before)>,
-    /// What PostgreSQL is to run: the statement, or what remains of it.
+    /// The statements that PostgreSQL is to run: the one of the call, or what remains of it.
     parts: Vec<Utility<'call>>,
 }
 

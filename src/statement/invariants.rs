@@ -1,4 +1,4 @@
-//! What must hold after a statement, whatever it says. An error takes the statement back.
+//! Checks of what must hold after any statement. An error takes the statement back.
 
 use pgrx::prelude::*;
 
@@ -53,7 +53,7 @@ pub(crate) fn must_be_linked(role: &str, through: &str) -> Fault {
     ))
 }
 
-/// Returns that error for a role that exists, with what to do about it.
+/// Returns the error of [`must_be_linked`] for a role that exists, with what to do about it.
 pub(crate) fn not_linked(role: &Role, through: &Role) -> Fault {
     let (role, through) = (role.display_name(), through.display_name());
     let hint = if through.as_bytes() == catalog::ADMIN_ROLE.to_bytes() {
@@ -64,7 +64,7 @@ pub(crate) fn not_linked(role: &Role, through: &Role) -> Fault {
     must_be_member_of_one(&role, &through).hint(hint)
 }
 
-/// Returns that error for a role that the statement would have created.
+/// Returns the error of [`must_be_linked`] for a role that the statement would have created.
 fn not_created_linked(role: &Role, through: &Role) -> Fault {
     let name = role.display_name();
     let hint = if is_marker(through) {
@@ -84,7 +84,7 @@ fn to_make_it_administrator(role: &str) -> String {
     )
 }
 
-/// Returns the hint for a role that is not linked, and is to be a member of one that is.
+/// Returns the hint for a role that must be linked before it becomes a member of one that is.
 pub(crate) fn to_link_it(role: &str) -> String {
     format!(
         "Link it first: {} or: SECURITY LABEL FOR pgaadauth ON ROLE {} IS 'aadauth,oid=<object id>,type=user';",
@@ -133,8 +133,8 @@ fn check_marker(role: &Role, is_as_made: impl FnOnce() -> bool) -> Result<()> {
     })
 }
 
-/// Checks that none of the granted roles is an administrator, whose role has no members. `created`:
-/// the statement has created the member.
+/// Checks that none of the granted roles is an administrator's, which must have no members.
+/// `created`: the statement has created the member.
 pub(crate) fn administrators_have_no_members(granted: &Roles<'_>, created: bool) -> Result<()> {
     for role in granted.existing().filter(link::holds_admin_role) {
         if let Some(member) = membership::members_of(&role).into_iter().next() {

@@ -1,5 +1,5 @@
-//! What a statement locks, before PostgreSQL runs it and after. `link/lock.rs` says which sessions
-//! wait for each other by these locks.
+//! The locks that a statement takes, before PostgreSQL runs it and after. `link/lock.rs` says which
+//! sessions wait for each other by these locks.
 
 use std::ffi::CStr;
 
@@ -66,12 +66,12 @@ pub(crate) fn before(statement: &Statement<'_>) -> Result<()> {
         Statement::Alter { role, .. } | Statement::Configure { role } => {
             lock_all(&by_oid(&Roles::One(role.clone()))?, Mode::RowExclusive)
         }
-        // A role that is being linked keeps its name, whoever may rename it.
+        // A rename waits while the role is being linked.
         Statement::Rename { role, .. } if rights::is_superuser() || rights::has_create_role() => {
             lock_all(&by_oid(&Roles::One(role.clone()))?, Mode::RowExclusive)
         }
-        // To drop a role that is no administrator waits for no session. A user who may drop no role
-        // is told so by PostgreSQL.
+        // Dropping a role that is no administrator waits for no session. A user who may drop no
+        // role is told so by PostgreSQL.
         Statement::Drop { roles } if rights::has_create_role() => {
             let change = by_oid(roles)?.iter().find_map(change_of_administrators);
             change.map_or(Ok(()), claim_tenant)
@@ -108,7 +108,8 @@ fn hold_membership_graph(statement: &Statement<'_>) {
     match statement {
         Statement::Membership { is_grant: true, .. } | Statement::Create(_) if !lifts() => {
             lock_membership_graph(Mode::RowExclusive);
-            // The session that was waited for may have made a granted role one that could.
+            // A session that was waited for may have given a granted role the means to lift a
+            // guard.
             if lifts() {
                 unlock_membership_graph(Mode::RowExclusive);
                 lock_membership_graph(Mode::ShareRowExclusive);
@@ -120,7 +121,7 @@ fn hold_membership_graph(statement: &Statement<'_>) {
 }
 
 /// Returns whether a statement has brought members below a role that could lift a guard, or has
-/// made it possible for a role with members.
+/// given a role with members the means to lift one.
 fn lifts_a_guard(statement: &Statement<'_>) -> bool {
     let any = |roles: &Roles<'_>| roles.existing().any(|role| escalation::is_above_guard(&role));
     match statement {

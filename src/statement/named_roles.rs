@@ -44,7 +44,7 @@ impl Named {
         AccessPriv::of(node).and_then(AccessPriv::name).map(|name| Self::Name(name.to_owned()))
     }
 
-    /// Returns whether it is the role of a name.
+    /// Returns whether the statement gives the role by this name.
     pub(crate) fn is(&self, name: &CStr) -> bool {
         match self {
             Self::Name(own) => own.as_c_str() == name,
@@ -74,22 +74,22 @@ pub(crate) enum Roles<'tree> {
 }
 
 impl<'tree> Roles<'tree> {
-    /// The roles of one list.
+    /// Returns the roles of one list.
     pub(crate) fn listed(list: List<'tree>) -> Self {
         Self::Listed([list, List::EMPTY], Named::listed)
     }
 
-    /// The roles of two lists.
+    /// Returns the roles of two lists.
     pub(crate) fn of_both(one: List<'tree>, other: List<'tree>) -> Self {
         Self::Listed([one, other], Named::listed)
     }
 
-    /// The granted roles of GRANT and REVOKE.
+    /// Returns the granted roles of GRANT and REVOKE.
     pub(crate) fn granted(list: List<'tree>) -> Self {
         Self::Listed([list, List::EMPTY], Named::granted)
     }
 
-    /// No role.
+    /// Returns no roles.
     pub(crate) fn none() -> Self {
         Self::listed(List::EMPTY)
     }

@@ -116,12 +116,12 @@ fn first_option<'tree>(options: List<'tree>, name: &CStr) -> Option<DefElem<'tre
     options_named(options, name).next()
 }
 
-/// Returns whether a boolean option is given and true, be it once among several times.
+/// Returns whether a boolean option is given and is true at least once.
 fn is_given(options: List<'_>, name: &CStr) -> bool {
     options_named(options, name).any(DefElem::boolean)
 }
 
-/// Returns what is given as a password. Nothing of it is copied but a uuid.
+/// Reads what is given as a password. Copies nothing of it but a uuid.
 fn password(options: List<'_>) -> Password {
     let as_uuid = |text: &CStr| text.to_str().ok().and_then(entra::parse_uuid);
     let mut given = options_named(options, c"password")

@@ -2,9 +2,8 @@
 //! and for hooks that were installed before this one.
 //!
 //! A membership in `azure_ad_user` comes with a link and goes with it, and an object id is no
-//! password; so PostgreSQL must see neither. It gets the rest of the statement. It also gets a
-//! statement of which nothing is left, and then does nothing, but a hook that writes an audit trail
-//! sees that statement.
+//! password; so PostgreSQL must see neither. It gets the rest of the statement, even if that does
+//! nothing, so that hooks which write an audit trail see the statement.
 
 use crate::catalog::USER_ROLE;
 use crate::pg::list::List;

@@ -11,7 +11,7 @@ use crate::pg::interrupts;
 use crate::pg::text::decode;
 use crate::statement::Statement;
 
-/// How much of a name is kept: what it is truncated to, and a character more.
+/// How many bytes of a name are kept: those that PostgreSQL keeps, and one character more.
 const KEPT_BYTES: usize = MAX_NAME_BYTES + 4;
 
 /// Refuses a statement about links in which a name was truncated. `text` is the text of this
