@@ -17,8 +17,8 @@ pub(crate) use crate::keys::worker::WORKER;
 use crate::pg::clock;
 use crate::{settings, stat};
 
-/// By how many seconds the snapshot may be older than the keys in memory. It is written after
-/// these, and writing takes no longer than the disk does.
+/// By how many seconds the snapshot may be older than the keys in memory. It is written after these
+/// are published, which takes no longer than the disk needs.
 const LATEST_SNAPSHOT: i64 = 60;
 
 /// The result of looking a key id up.

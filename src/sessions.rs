@@ -20,7 +20,7 @@ use crate::pg::shmem::shareable;
 use crate::pg::{clock, process};
 use crate::sessions::memory::Asked;
 
-/// A session, as it lies in shared memory. Texts are in place, cut to their room.
+/// A session, as it lies in shared memory. Texts are in place, and truncated to the room they have.
 #[derive(Clone, Copy)]
 pub(crate) struct Session {
     /// Its process.
@@ -31,7 +31,7 @@ pub(crate) struct Session {
     role: pg_sys::Oid,
     /// The object that the role was linked to.
     linked_to: Uuid,
-    /// What its token said that a link can ask for.
+    /// Those claims of its token that a link can ask for.
     bearer: Bearer,
     /// A name to show.
     display_name: Option<Bytes<{ limits::MAX_SHOWN_CHARS * 4 }>>,

@@ -7,7 +7,7 @@ use crate::net::https::{Client, Failure, Request};
 use crate::pg::file;
 use crate::settings::KeyOrigin;
 
-/// What a fetch brought.
+/// The result of a fetch.
 #[derive(Debug)]
 pub(super) struct Fetched {
     /// The keys of all documents.

@@ -5,8 +5,8 @@
 //! - The worker publishes keys and the course of fetches; a login that lacks a key asks for a
 //!   fetch. Each change is made whole under the exclusive lock, by copying bytes prepared before.
 //!   Nothing is allocated, raised or waited for meanwhile, so the lock is held for microseconds,
-//!   and a process that ends does not end half way. (By SIGKILL it does, and PostgreSQL then makes
-//!   shared memory anew.)
+//!   and a process that ends leaves no change half made. (One that is ended by SIGKILL may, but
+//!   PostgreSQL then makes shared memory anew.)
 //! - Logins look one key up under the shared lock and copy that key out.
 //! - Before anything was published there are no keys, and every login waits or is refused.
 //! - Keys belong to the origin they were fetched from. A reader whose settings name another origin

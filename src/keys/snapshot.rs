@@ -15,7 +15,7 @@ use crate::pg::file;
 /// The file, in the data directory.
 pub(super) const FILE: &str = "azure_ad_auth.keys";
 
-/// Its name until it is whole.
+/// Its name while it is being written.
 const UNFINISHED: &str = "azure_ad_auth.keys.tmp";
 
 /// Returns the snapshot; none if there is no file.
@@ -35,7 +35,7 @@ pub(super) fn read() -> Result<Option<Snapshot>, String> {
 /// A file that cannot be replaced is removed, unless it has no key that has been withdrawn since.
 ///
 /// # Errors
-/// What went wrong, in words.
+/// The fault, in words.
 pub(super) fn write(snapshot: &Snapshot) -> Result<(), String> {
     replace(&snapshot.to_bytes()).map_err(|fault| {
         if !read().is_ok_and(|there| there.is_some_and(|there| there.is_within(snapshot))) {
@@ -51,8 +51,8 @@ fn replace(content: &[u8]) -> io::Result<()> {
         Err(fault) if fault.kind() != ErrorKind::NotFound => return Err(fault),
         _ => {}
     }
-    // As all files of the server: its umask takes the group's part away, unless initdb was told
-    // that the group may read.
+    // The mode of all files of the server: its umask takes the group's part away, unless initdb was
+    // told that the group may read.
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(UNFINISHED)?;
     file.write_all(content)?;
     file.sync_all()?;

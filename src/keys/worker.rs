@@ -6,8 +6,8 @@
 //! - After SIGHUP it reads the settings, drops keys of another origin, and fetches.
 //! - Its latch is set when a login or an administrator wants a fetch, and its mailbox wakes it when
 //!   a fetch has ended. SIGTERM ends it also in the middle of a fetch.
-//! - It forgets the certificate authorities that the environment names: that is the postmaster's
-//!   environment, where an administrator does not look.
+//! - It removes the variables that name certificate authorities from its environment, which is the
+//!   postmaster's: an administrator does not look for authorities there.
 //! - While pg_upgrade runs the server it is not registered.
 //!
 //! The fetch runs beside the main loop, in a thread of its own. When the worker leaves while the
@@ -30,8 +30,8 @@ use crate::pg::{clock, environment, process};
 use crate::report::log_once::LogOnce;
 use crate::settings::{self, KeyOrigin};
 
-/// A fetch that takes longer has been lost: each request has a limit of its own, but a file may lie
-/// on a disk that is gone.
+/// A fetch that takes longer is given up: each request has a limit of its own, but a file may lie
+/// on a disk that no longer answers.
 const LONGEST_FETCH: Duration = Duration::from_mins(1);
 
 /// Longest sleep: the clock that wakes the worker and the one that ages keys may differ.
@@ -53,12 +53,12 @@ fn run() {
 struct KeyWorker {
     origin: Option<KeyOrigin>,
     mailbox: Mailbox<Result<Fetched, Failure>>,
-    /// The number of the running fetch. A result with another number counts for nothing.
+    /// The number of the running fetch. A result with another number is dropped.
     run: u64,
     running_since: Option<Instant>,
-    /// What the log says about fetching.
+    /// The texts about fetching that are in the log.
     log_of_fetches: LogOnce,
-    /// What the log says about the snapshot.
+    /// The texts about the snapshot that are in the log.
     log_of_snapshot: LogOnce,
 }
 
@@ -100,8 +100,8 @@ impl KeyWorker {
         Ok(worker)
     }
 
-    /// Takes over the settings as they are. The result of a fetch from another origin counts for
-    /// nothing from now on.
+    /// Takes over the settings as they are. From now on the result of a fetch from another origin
+    /// is dropped.
     fn read_settings(&mut self) {
         housekeeping::at_reload();
         let origin = settings::key_origin();
@@ -162,7 +162,7 @@ impl KeyWorker {
         }
     }
 
-    /// Gives up a fetch that takes too long. Its thread may live on; its result counts for nothing.
+    /// Gives up a fetch that takes too long. Its thread may live on; its result is dropped.
     fn give_up_if_lost(&mut self) {
         if self.running_since.is_some_and(|since| since.elapsed() > LONGEST_FETCH) {
             self.running_since = None;
@@ -190,7 +190,7 @@ impl KeyWorker {
             }
         };
         let text = format!("fetching the signing keys failed: {}; {consequence}", failure.problem);
-        // Numbers in what a library says may be times. A status is not.
+        // Numbers in the text of a library may be times, which are no news. A status is news.
         let is_news = match failure.status {
             Some(_) => self.log_of_fetches.add(&text),
             None => self.log_of_fetches.add_ignoring_numbers(&text),

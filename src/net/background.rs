@@ -11,15 +11,15 @@ use parking_lot::Mutex;
 
 use crate::pg::signals::with_signals_blocked;
 
-/// Most threads at a time. One that was given up lives on until what it waits for is over, such as
-/// a disk that is gone.
+/// Most threads at a time. A thread that was given up lives on until what it waits for is over,
+/// such as a read from a disk that does not answer.
 const MAX_THREADS: usize = 4;
 
 /// The result of a thread.
 pub(crate) struct Delivery<T> {
     /// The number that the thread was started with.
     pub(crate) run: u64,
-    /// What the work returned; none if it panicked.
+    /// The value that the work returned; none if it panicked.
     pub(crate) result: Option<T>,
 }
 
@@ -51,7 +51,8 @@ impl<T: Send + 'static> Mailbox<T> {
         }
         let (place, mut notify_fd) = (Arc::clone(&self.delivery), self.notify_fd.try_clone()?);
         let thread = move || {
-            // Without this, a fault in here or in a library would leave everyone waiting.
+            // Without this, a panic in the work would leave no result, and all who wait for one
+            // would wait in vain.
             let result = catch_unwind(AssertUnwindSafe(work)).ok();
             put(&place, Delivery { run, result });
             // If the pipe is full, the main loop has been woken already.

@@ -59,7 +59,7 @@ pub(crate) struct Response {
     pub(crate) clock_ahead: Option<i64>,
 }
 
-/// Who makes requests: with its trust anchors, its proxy and its connections.
+/// Makes requests, with its own trust anchors, proxy and connections.
 pub(crate) struct Client(Agent);
 
 impl Client {
@@ -76,7 +76,8 @@ impl Client {
         let proxy = proxy.map(Proxy::new).transpose();
         let config = Config::builder()
             .tls_config(tls)
-            // Not the environment's: it is the postmaster's, where an administrator does not look.
+            // The proxy of the environment is not used: an administrator does not look into the
+            // postmaster's environment.
             .proxy(proxy.map_err(|_| "https_proxy is not the address of a proxy".to_owned())?)
             .max_redirects(0)
             .max_redirects_will_error(false)

@@ -93,7 +93,7 @@ fn change<T>(act: impl FnOnce(&mut Reaper, &mut [Slot]) -> T) -> Option<T> {
 /// Puts this backend's session on the list, from which it goes when the process ends.
 pub(super) fn enter(session: &Session) {
     let Some(own) = process::number() else { return };
-    // First, for it may fail.
+    // This comes first, because it may fail.
     process::before_exit(leave);
     let latch = change(|reaper, slots| {
         if let Some(slot) = slots.get_mut(own) {
@@ -136,7 +136,7 @@ pub(super) fn own_session() -> Option<Session> {
 pub(super) enum Asked {
     /// It was asked for the first time.
     First,
-    /// It was asked again: something of it does not end.
+    /// It was asked again: one of its processes does not end.
     Again,
     /// It is not there any more.
     Gone,

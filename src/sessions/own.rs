@@ -25,8 +25,8 @@ pub(crate) enum Authentication {
         /// The method was `trust`.
         trusted: bool,
     },
-    /// As a superuser who is no Azure AD role, by a method that is no door. No label was read for
-    /// this one, and none will be: labels may be what the superuser has come to mend.
+    /// As a superuser that is no Azure AD role, by a method that is no door. Its labels are never
+    /// read: the superuser may have logged in to mend labels.
     Superuser {
         /// The role.
         role: pg_sys::Oid,
@@ -60,7 +60,7 @@ pub(crate) fn note_token(token: Token) {
     TOKEN.set(Some(token));
 }
 
-/// Looks at the client's token, if it has one.
+/// Calls `look` with the client's token, if it has one.
 pub(crate) fn with_token<T>(look: impl FnOnce(&Token) -> T) -> Option<T> {
     TOKEN.with_borrow(|token| token.as_ref().map(look))
 }

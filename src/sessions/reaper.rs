@@ -25,7 +25,7 @@ use crate::report;
 use crate::sessions::{Ending, Session, end, memory};
 use crate::settings;
 
-/// How long a look at the sessions may be put off.
+/// Time between two looks at the sessions.
 const ROUND: Duration = Duration::from_secs(1);
 
 /// Longest sleep while there are no sessions.
@@ -69,13 +69,13 @@ impl Task for Reaper {
 impl Reaper {
     /// Looks at all sessions that may be asked to end. Called in a transaction.
     fn look(&mut self) {
-        // In this order: a session that comes later than the changes that are taken in here is
-        // judged by them, at the door or by the seal.
+        // In this order: a session that is entered later than these changes are taken in is checked
+        // against them by the login or by the seal.
         catalog::accept_changes();
         let roles_changed = ROLES_CHANGED.replace(false);
         let sessions = memory::due();
         let expiry = settings::session_expiry();
-        // One that has not gone when it was asked to is looked at again.
+        // A session that is still there although it was asked to end is looked at again.
         let look_at_roles = roles_changed || sessions.iter().any(|(_, asked)| *asked);
         let state = look_at_roles.then(|| (self.revocations(), catalog::associated_tenant()));
         for (session, _) in &sessions {
@@ -93,8 +93,8 @@ impl Reaper {
         }
     }
 
-    /// Returns whose tokens count no longer. If the label that says so cannot be read, that is
-    /// logged, and the login refuses everyone; sessions stay.
+    /// Returns whose tokens are revoked. If the label that says so cannot be read, that is logged;
+    /// every login is refused then, and sessions stay.
     fn revocations(&mut self) -> Revocations {
         let revocations = catalog::revocations();
         let is_unreadable = revocations.is_none();
@@ -106,7 +106,7 @@ impl Reaper {
     }
 }
 
-/// Returns what has let the session in and is there no more.
+/// Returns which of the things that let the session in is lost; none if all of them remain.
 fn what_is_lost(session: &Session, revocations: &Revocations, lacks_admin: bool) -> Option<Ending> {
     if catalog::role_of(session.role).is_none() {
         return Some(Ending::RoleDropped);

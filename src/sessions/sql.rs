@@ -38,7 +38,8 @@ fn list_sessions() -> TableIterator<
     ),
 > {
     or_raise(library::require());
-    // Who may see only the own session is not given the list, whose lock logins wait for.
+    // A caller that may see only its own session does not take the lock of the list, for which
+    // logins wait.
     let visible =
         if may_monitor() { memory::sessions() } else { memory::own_session().into_iter().collect() };
     let rows = visible.into_iter().map(|session| {

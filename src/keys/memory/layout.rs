@@ -47,7 +47,7 @@ impl Slot {
         self.id.get() == id.as_bytes()
     }
 
-    /// Returns whether this is that key, whatever its issuer.
+    /// Returns whether this is that key. The issuers may differ.
     pub(super) fn is(&self, key: &Key) -> bool {
         self.has_id(key.id()) && self.modulus.get() == key.modulus() && self.exponent.get() == key.exponent()
     }
@@ -68,7 +68,7 @@ impl Slot {
 }
 
 pub(super) struct KeyMemory {
-    /// All that decides whose keys these are.
+    /// Identifies the origin that the keys belong to.
     pub(super) fingerprint: Bytes<{ limits::MAX_ORIGIN_BYTES }>,
     keys: [Slot; limits::MAX_KEYS],
     key_count: usize,
@@ -77,10 +77,11 @@ pub(super) struct KeyMemory {
     /// By how many seconds the provider's clock was ahead of this machine's then.
     pub(super) clock_ahead: Option<i64>,
     pub(super) freshness: Freshness,
-    /// Grows with what a login may have waited for: the end of a fetch, keys of a snapshot.
+    /// Grows whenever something happens that a login may wait for: a fetch ends, or keys of a
+    /// snapshot are there.
     pub(super) generation: u64,
     pub(super) tally: Tally,
-    /// What went wrong last; empty after a success.
+    /// The last fault; empty after a success.
     pub(super) fault: Bytes<MAX_FAULT_BYTES>,
     pub(super) worker: Presence,
 }
@@ -97,7 +98,7 @@ shareable!(KeyMemory {
     worker,
 });
 
-/// What has happened since the server started.
+/// Events since the server started.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Tally {
     /// Fetches that were begun. The last of them may be running, or may have been given up.
@@ -182,7 +183,7 @@ pub(crate) fn init_shared_memory() {
     NEWS.request();
 }
 
-/// Wakes the worker, if there is one; one that starts looks anyway.
+/// Wakes the worker, if there is one. A worker that starts looks without being woken.
 pub(super) fn wake_worker() {
     let latch = MEMORY.share().worker.latch;
     latch.wake();

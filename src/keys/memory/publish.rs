@@ -1,4 +1,4 @@
-//! What the worker does to key memory.
+//! The worker's part of key memory: publishes keys and the course of fetches.
 
 use std::time::Duration;
 
@@ -80,9 +80,9 @@ pub(in crate::keys) fn begin() {
 }
 
 /// Publishes the keys that a fetch has brought: they replace all keys that were there, and logins
-/// go on at once. Then has them kept for a restart of the server, and then ends the fetch: a
-/// process that has waited for its end can rely on both, so that a key which it has had withdrawn
-/// does not come back with a restart.
+/// go on at once. Then has them kept for a restart of the server, and ends the fetch last. So a
+/// process that has waited for the end of a fetch knows that both are done, and that a key that was
+/// withdrawn does not come back with a restart.
 pub(in crate::keys) fn publish(
     keys: &KeySet,
     clock_ahead: Option<i64>,

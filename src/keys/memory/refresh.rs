@@ -1,4 +1,4 @@
-//! What an administrator does with key memory: refresh_keys() has the worker fetch, and waits.
+//! The administrator's part of key memory: refresh_keys() has the worker fetch, and waits.
 
 use std::time::Instant;
 

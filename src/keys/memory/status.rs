@@ -1,4 +1,4 @@
-//! What an administrator sees of key memory.
+//! The state of key memory, as an administrator sees it.
 
 use entra::{State, Timing};
 
@@ -39,7 +39,7 @@ pub(crate) struct Status {
     pub(crate) last_success: Option<i64>,
     /// When the last fetch began.
     pub(crate) last_attempt: Option<i64>,
-    /// What went wrong last; none after a success.
+    /// The last fault; none after a success.
     pub(crate) last_error: Option<String>,
     /// When the next fetch is due; none while one is running.
     pub(crate) next_attempt: Option<i64>,
