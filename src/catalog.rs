@@ -1,4 +1,4 @@
-//! What the shared catalogs say about roles, read in ways that work before a database is selected.
+//! Reads what the shared catalogs say about roles, in ways that work before a database is selected.
 //!
 //! During a login only these may be read: pg_authid by name or oid, pg_auth_members by member,
 //! pg_shseclabel by object. Their relations are nailed in the relation cache for that purpose.

@@ -36,13 +36,13 @@ pub(crate) fn define() {
     single_server::define();
 }
 
-/// Returns whether a name without the prefix is one of our settings.
+/// Returns whether a name without the prefix is one of this library's settings.
 pub(crate) fn is_known(name: &str) -> bool {
     define::is_known(name)
 }
 
-/// Returns what is wrong with a value that is written for one of our settings, if it is a text.
-/// PostgreSQL checks the others.
+/// Returns what is wrong with a value that is written for one of this library's settings, if it is
+/// a text. PostgreSQL checks the others.
 pub(crate) fn problem_of(name: &str, value: &str) -> Option<String> {
     define::problem_of(name, value)
 }

@@ -30,8 +30,8 @@ pub(crate) fn init_shared_memory() {
     principals::init_shared_memory();
 }
 
-/// Remembers that the login of this process is for a linked role, for which it counts however it
-/// ends.
+/// Remembers that the login of this process is for a linked role. Its admission or refusal is
+/// counted for that role.
 pub(crate) fn is_for(role: pg_sys::Oid) {
     LOGIN_OF.set(Some(role));
 }

@@ -1,4 +1,4 @@
-//! What the labels of roles say.
+//! Reads the labels of roles.
 
 use std::collections::BTreeSet;
 use std::ffi::CStr;
@@ -14,14 +14,14 @@ use crate::pg::text;
 
 /// The label provider, Azure's own.
 pub(crate) const PROVIDER: &CStr = c"pgaadauth";
-/// The second label provider of Azure: what is found out about a link that its own label does not
-/// say, as its tenant, and since when its tokens count.
+/// The second label provider of Azure. Its labels add to a link what the role's own label does not
+/// say: its tenant, and since when its tokens count.
 pub(crate) const INTERNAL_PROVIDER: &CStr = c"pgaadauth-int";
 /// The label provider of this extension: which roles administrators have created, and whose tokens
 /// no longer count.
 pub(crate) const OWN_PROVIDER: &CStr = c"azure_ad_auth";
 
-/// What links a role, if anything does.
+/// What the labels of a role say about its link.
 #[derive(Debug, Clone)]
 pub(crate) enum Link {
     /// No label.
@@ -65,7 +65,7 @@ pub(crate) fn not_before_of(role: pg_sys::Oid) -> Option<i64> {
     own.max(internal.and_then(|text| Label::parse_internal(&text).ok()?.not_before))
 }
 
-/// Returns what a role's own label says by itself, whatever has been found out besides.
+/// Returns what a role's own label says, without its second label.
 pub(crate) fn own_label(role: pg_sys::Oid) -> Option<Label> {
     Label::parse_written(&label_text(role, PROVIDER)?).ok()
 }

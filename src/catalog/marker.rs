@@ -14,7 +14,7 @@ pub(crate) const USER_ROLE: &CStr = c"azure_ad_user";
 /// The role of administrators; a member of [`USER_ROLE`].
 pub(crate) const ADMIN_ROLE: &CStr = c"azure_ad_admin";
 
-/// What a role is, as a login asks it.
+/// What a role is to a login.
 #[derive(Debug, Clone)]
 pub(crate) enum Standing {
     /// No Azure AD role.
@@ -42,8 +42,8 @@ pub(crate) fn holds_admin_role(role: &Role) -> bool {
     markers().is_some_and(|(_, admin)| !membership::between(role, &admin).is_empty())
 }
 
-/// Returns what a role is. A label that cannot be read makes it an Azure AD role without a link,
-/// which refuses every login.
+/// Returns the standing of a role. A label that cannot be read makes it an Azure AD role without a
+/// link, which refuses every login.
 pub(crate) fn standing_of(role: &Role) -> Standing {
     if is_marker(role) {
         return Standing::Marker;

@@ -60,7 +60,7 @@ fn held_by(member: &Role) -> Vec<Membership> {
     syscache::list(Cache::MembershipsByMember, &[member.id], Membership::of)
 }
 
-/// Before PostgreSQL 16 there is at most one row, by the whole key of the cache.
+/// Before PostgreSQL 16 there is at most one row, which is found by the whole key of the cache.
 #[cfg(feature = "pg15")]
 fn between_ids(member: pg_sys::Oid, role: pg_sys::Oid) -> Vec<Membership> {
     syscache::find(Cache::MembershipsByMember, [member, role], Membership::of).into_iter().collect()
@@ -96,7 +96,8 @@ pub(crate) fn ancestors_of(role: &Role) -> Vec<Role> {
     closure(role, parents_of)
 }
 
-/// Returns the same without some roles, and without what is reached only through these.
+/// Returns the same roles, but none that `apart` accepts, and none that is reached only through
+/// these.
 pub(crate) fn ancestors_apart_from(role: &Role, apart: impl Fn(&Role) -> bool) -> Vec<Role> {
     closure(role, |role| {
         let mut parents = parents_of(role);

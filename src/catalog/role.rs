@@ -76,7 +76,7 @@ pub(crate) fn is_unlimited(role: pg_sys::Oid) -> bool {
     let (until, limit) =
         (column(pg_sys::Anum_pg_authid_rolvaliduntil), column(pg_sys::Anum_pg_authid_rolconnlimit));
     let is_unlimited = |row: &CachedRow| {
-        // No statement makes it null again, which `infinity` is as good as.
+        // No statement makes it null again; `infinity` means the same.
         row.get::<i32>(limit) == Some(-1) && row.get::<i64>(until).is_none_or(|until| until == i64::MAX)
     };
     syscache::find(Cache::Roles, [role], is_unlimited).unwrap_or_default()
@@ -86,12 +86,12 @@ fn column(number: u32) -> i16 {
     i16::try_from(number).unwrap_or_default()
 }
 
-/// Returns whether something holds of a role while it goes by a name.
+/// Returns whether something holds of a role while the role has a name.
 ///
-/// `look` asks core, which looks the name up by itself: between two looks the name may have gone to
-/// another role and come back. What was read counts when nothing that others have committed was
-/// taken in meanwhile, for until then one name means one role to this process. Returns false where
-/// others never stop committing changes.
+/// `look` asks core, which looks the name up by itself. Between two lookups another role may have
+/// got the name and lost it again. So the answer counts only if no change that others have
+/// committed was taken in meanwhile, for until then one name means one role to this process.
+/// Returns false if others never stop committing changes.
 pub(crate) fn holds_while_named(role: pg_sys::Oid, name: &CStr, look: impl Fn() -> bool) -> bool {
     const TRIES: usize = 100;
     for _ in 0..TRIES {

@@ -15,8 +15,8 @@ use entra::Code;
 use crate::pg::shmem::{Atomics, shareable};
 use crate::pg::{clock, library};
 
-/// Refusals made before a signature was verified. An administrator's mistakes are among them, too,
-/// which may close every login: sixty lines say of these what one does.
+/// Refusals made before a signature was verified. Some of them come from a mistake of an
+/// administrator and concern every login; sixty lines are enough to show such a mistake.
 const LIMITED: [Code; 10] = [
     Code::TlsRequired,
     Code::WrongMethod,

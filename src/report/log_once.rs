@@ -3,7 +3,7 @@
 /// Most texts that are logged before one starts over.
 const MAX_TEXTS: usize = 16;
 
-/// What the log has been told since it was started over.
+/// The texts that have been logged since it was started over.
 #[derive(Default)]
 pub(crate) struct LogOnce(Vec<String>);
 

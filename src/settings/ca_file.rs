@@ -4,7 +4,7 @@ use ureq::tls::{Certificate, PemItem, parse_pem};
 
 use crate::pg::file;
 
-/// What is read of the file at most. That of the system has about 220 KiB.
+/// The most bytes that are read of the file. That of the system has about 220 KiB.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The beginning of a certificate that is not in PEM: a long sequence (DER).

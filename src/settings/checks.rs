@@ -1,4 +1,4 @@
-//! What tells whether the text of a setting parses. An empty text always does: nothing is set.
+//! Checks whether the text of a setting parses. An empty text always does: nothing is set.
 
 use ureq::ProxyProtocol;
 

@@ -1,4 +1,4 @@
-//! The words that settings can be.
+//! The settings whose value is one word of a list.
 
 use pgrx::PostgresGucEnum;
 
@@ -23,7 +23,7 @@ impl From<Cloud> for entra::Cloud {
     }
 }
 
-/// What becomes of a session whose token has expired.
+/// What happens to a session whose token has expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
 pub(super) enum SessionExpiry {
     #[name = c"off"]

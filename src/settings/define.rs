@@ -96,7 +96,7 @@ pub(super) fn values<T>(read: impl FnOnce(&Values) -> T) -> T {
     VALUES.with_borrow(read)
 }
 
-/// Returns whether a name without the prefix is one of ours.
+/// Returns whether a name without the prefix is one of this library's settings.
 pub(super) fn is_known(name: &str) -> bool {
     let names = DEFINITIONS.iter().map(|setting| setting.name).chain([OF_ROLES]);
     names.into_iter().any(|known| known.eq_ignore_ascii_case(name))

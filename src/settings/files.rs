@@ -1,4 +1,5 @@
-//! Names with our prefix in the configuration files of the server that are not settings of ours.
+//! Finds names in the configuration files that have this library's prefix and are no settings of
+//! it.
 //!
 //! PostgreSQL drops such a line with a warning. A misspelt `allowed_client` would then let anyone
 //! in, so logins are refused as long as it is there. A worker reads the files, at its start and at
@@ -7,7 +8,7 @@
 use crate::pg::config_file::{self, ConfigLine};
 use crate::settings::{PREFIX, is_known};
 
-/// Returns the first unknown name with our prefix, with its file and line.
+/// Returns the first unknown name with this library's prefix, with its file and line.
 pub(crate) fn unknown_name() -> Option<String> {
     config_file::files()?.iter().find_map(|file| config_file::first_line(file, described_if_unknown))
 }

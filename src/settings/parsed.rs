@@ -11,7 +11,7 @@ use crate::settings::checks;
 use crate::settings::define::{self, Values};
 use crate::settings::row::bad_at_start;
 
-/// What decides about a login.
+/// The settings that decide about a login.
 pub(crate) struct Rules {
     /// Which tokens are accepted.
     pub(crate) policy: Rc<Policy>,
@@ -26,14 +26,14 @@ pub(crate) struct KeyOrigin {
     pub(crate) source: KeySource,
     /// Extra trust anchors, a PEM file.
     pub(crate) ca_file: Option<String>,
-    /// A proxy for our own requests.
+    /// A proxy for the requests that this library makes.
     pub(crate) proxy: Option<String>,
     /// Everything that decides where the keys come from, as one text. Keys that were fetched under
     /// another text are not used.
     pub(crate) fingerprint: String,
 }
 
-/// What the values mean, or the first setting that is missing or does not parse.
+/// The parsed values, or the first setting that is missing or does not parse.
 struct Parsed {
     tenant: Option<Uuid>,
     policy: Result<Rc<Policy>, Misconfigured>,

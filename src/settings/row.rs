@@ -22,7 +22,7 @@ pub(crate) trait Kind: 'static {
     /// Returns the value of a server that does not set it.
     fn default(&self) -> Self::Value;
 
-    /// Returns what is kept of a value.
+    /// Converts a value to what is kept of it.
     fn kept(&self, value: &Self::Given) -> Self::Value;
 
     /// Returns what is wrong with a text. PostgreSQL itself checks what is not text.
@@ -48,7 +48,7 @@ pub(super) struct Text {
 }
 
 impl Text {
-    /// Returns a text with what tells whether it parses.
+    /// Returns a text that is checked by a function.
     pub(super) const fn checked_by(check: Check) -> Self {
         Self { storage: GucSetting::<Option<CString>>::new(Some(c"")), check, flags: GucFlags::empty() }
     }
@@ -201,7 +201,7 @@ pub(crate) trait Setting: 'static {
     type Kind: Kind;
     /// The name without the prefix.
     const NAME: &'static str;
-    /// What pg_settings shows.
+    /// The description in pg_settings.
     const DESCRIPTION: Description;
 
     /// Returns its kind.
@@ -214,8 +214,9 @@ pub(crate) trait Setting: 'static {
 impl<S: Setting> guc::Hooks for S {
     type Value = <S::Kind as Kind>::Given;
 
-    /// Refuses a bad value at reload and by ALTER SYSTEM. Lets it stand at server start, and in a
-    /// parallel worker, which takes over what its leader has, whatever has become of a file since.
+    /// Refuses a bad value at reload and by ALTER SYSTEM. Lets it stand at server start. Lets it
+    /// stand in a parallel worker, too, which takes over what its leader has, even if a file has
+    /// changed since.
     fn check(value: &Self::Value, _is_from_file: bool) -> Result<(), String> {
         if guc::is_server_starting() || guc::is_parallel_worker_starting() {
             return Ok(());

@@ -1,7 +1,7 @@
 //! The counters of the whole server.
 //!
-//! They are in shared memory without a lock: each counter stands for itself. A reader of several
-//! may, while logins go on, find one that the others do not agree with yet.
+//! They are in shared memory without a lock, and each counter changes by itself. So a reader of
+//! several may, while logins go on, find one that the others do not agree with yet.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -40,8 +40,8 @@ impl Histogram {
         add(Some(&self.sum), u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// Returns the bounds in seconds, each with how many took no longer; the last one is infinite
-    /// and has them all.
+    /// Returns the bounds in seconds, each with the number of times that are not above it; the last
+    /// bound is infinite and counts all of them.
     fn cumulated(&self) -> Vec<(f64, u64)> {
         let bounds = BOUNDS.iter().map(|bound| f64::from(*bound) / 1e6).chain([f64::INFINITY]);
         let mut total = 0;
@@ -54,7 +54,7 @@ impl Histogram {
 }
 
 struct Counters {
-    /// When all began at zero, Unix seconds.
+    /// When all counters began at zero, by the server's start or by a reset, Unix seconds.
     since: AtomicI64,
     admitted: [[AtomicU64; KINDS.len()]; DOORS],
     refused: [[AtomicU64; Code::ALL.len()]; PLACES.len()],

@@ -14,7 +14,7 @@ use crate::pg::shmem::{Locked, shareable};
 /// As many roles are remembered.
 const CAPACITY: usize = 1_024;
 
-/// What is known of a role.
+/// The last logins of a role, and how many there were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Record {
     /// Unix seconds; 0 if it never was.
