@@ -1,5 +1,5 @@
-//! What PostgreSQL's own rules say about roles: membership, and what one may do with another
-//! (acl.c). All of it is read from the catalog cache, and every oid may name no role.
+//! PostgreSQL's own rules about roles: membership, and what one role may do with another (acl.c).
+//! All of it is read from the catalog cache, and every oid may name no role.
 
 use std::ffi::CString;
 
@@ -24,7 +24,8 @@ pub(crate) fn is_member(member: pg_sys::Oid, role: pg_sys::Oid) -> bool {
 /// and keeps nothing.
 #[expect(unsafe_code, reason = "no safe wrapper")]
 pub(crate) fn forget_memberships() {
-    // Any other: of two equal ones core says that they are members of each other without looking.
+    // Two different oids: of two equal ones core says that they are members of each other without
+    // looking.
     let (nobody, another) = (pg_sys::InvalidOid, pg_sys::AuthIdRelationId);
     // SAFETY: these read the catalog cache; both may name no role.
     unsafe {

@@ -1,4 +1,4 @@
-//! Memory for what a client or a statement sizes ("Foreign sizes" in CONTRIBUTING.md).
+//! Memory whose size a client or a statement decides ("Foreign sizes" in CONTRIBUTING.md).
 //!
 //! Rust's own collections end the process when there is no memory, and the server then ends every
 //! session. These functions return an error, which ends the statement.

@@ -1,4 +1,4 @@
-//! Names of databases.
+//! Reads names of databases.
 
 use std::ffi::{CStr, CString};
 

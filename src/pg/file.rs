@@ -10,7 +10,7 @@ const UTF8_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Reads at most `limit` bytes of a regular file. `flags` are further ones of open(2).
 pub(crate) fn read(path: impl AsRef<Path>, limit: u64, flags: i32) -> io::Result<Vec<u8>> {
-    // Opening a pipe would wait for someone to write to it.
+    // Without O_NONBLOCK, opening a pipe would wait until another process writes to it.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | flags).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("not a regular file"));

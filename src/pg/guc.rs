@@ -1,4 +1,5 @@
-//! Settings of the server (guc.c): defines ours, with hooks in safe code, and reads others.
+//! Settings of the server (guc.c): defines those of this library, with hooks in safe code, and
+//! reads others.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ops::RangeInclusive;
@@ -9,20 +10,20 @@ use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 
 use crate::pg::text::reported;
 
-/// What pg_settings shows about a setting.
+/// The description of a setting in pg_settings.
 pub(crate) struct Description {
     /// The name.
     pub(crate) name: &'static CStr,
-    /// What it is, in a line.
+    /// A short description, in one line.
     pub(crate) short: &'static CStr,
-    /// What else is to be known.
+    /// A longer description.
     pub(crate) long: &'static CStr,
 }
 
 /// What guc.c asks and tells about a setting. It does not say which setting a call is about, so
 /// each setting has a type of its own.
 pub(crate) trait Hooks {
-    /// A text, a number, whether or not, or a word of a list.
+    /// The type of the value: a text, a number, on or off, or a word of a list.
     type Value: ?Sized;
 
     /// Called before a value is set. The error is a sentence that says why it may not be.

@@ -93,7 +93,7 @@ impl<K: Kind> Chain<K> {
 /// dropped.
 ///
 /// For hooks that pass a call on without a guard around it: PostgreSQL's errors jump over their
-/// frames, which therefore must have nothing to drop. What has, runs in here.
+/// frames, which therefore must have nothing to drop. Code that has something to drop runs in here.
 #[expect(unsafe_code, reason = "what it turns panics into jumps over its caller")]
 pub(crate) fn guarded<T: Copy>(act: impl FnOnce() -> T) -> T {
     // SAFETY: called by hooks only, which C calls and which have nothing to drop.

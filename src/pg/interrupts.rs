@@ -3,8 +3,8 @@
 
 use pgrx::prelude::*;
 
-/// Obeys such a request. Called for each item of a list whose length a client or a statement
-/// decides.
+/// Cancels the statement or ends the process if that was requested. Called for each item of a list
+/// whose length a client or a statement decides.
 #[inline]
 pub(crate) fn check() {
     check_for_interrupts!();

@@ -57,7 +57,7 @@ pub(crate) fn mark(worker_main: WorkerMain) {
     unsafe { *pg_sys::find_rendezvous_variable(MARK.as_ptr()) = worker_main as *mut c_void }
 }
 
-/// Lets the library that the postmaster loaded go on, whose file was replaced under the running
+/// Hands over to the library that the postmaster loaded, whose file was replaced under the running
 /// server.
 #[expect(ffi_unwind_calls, reason = "a worker's main function catches what unwinds")]
 pub(crate) fn hand_over(main: WorkerMain, argument: pg_sys::Datum) {
@@ -87,7 +87,7 @@ pub(crate) fn is_this_file() -> bool {
 }
 
 /// Returns the path of this library's file, as the dynamic linker was given it: the one that
-/// PostgreSQL found along `dynamic_library_path`. By this very text libpam is given the same
+/// PostgreSQL found along `dynamic_library_path`. libpam, given the same text, gets the same
 /// library, even after the file has been replaced.
 pub(crate) fn path() -> Option<String> {
     path_at(path as fn() -> Option<String> as *const c_void)

@@ -102,7 +102,7 @@ impl Field for Option<&CStr> {
     }
 }
 
-/// Of a field that is never null.
+/// A field that is never null.
 impl Field for &CStr {
     type Raw = *mut c_char;
 

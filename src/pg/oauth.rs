@@ -9,7 +9,7 @@ use crate::pg::connection::Connection;
 pub(crate) use crate::pg::server::OAuthValidatorCallbacks;
 use crate::pg::server::{PG_OAUTH_VALIDATOR_MAGIC, ValidatorModuleResult, ValidatorModuleState};
 
-/// What validates tokens.
+/// Validates tokens.
 pub(crate) trait Validator: 'static {
     /// Returns the identity of the client that the token lets in; none if it is refused. PostgreSQL
     /// logs the identity as authenticated at once.

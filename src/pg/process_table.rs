@@ -17,7 +17,7 @@ pub(crate) fn terminate(is_wanted: impl Fn(pg_sys::Oid) -> bool) {
             let process = table.allProcs.add(n);
             let pid = (*process).pid;
             let is_of_role = || is_wanted(std::ptr::read_volatile(&raw const (*process).roleId));
-            // Asked again, for it may have changed hands meanwhile.
+            // The role is checked again, because the entry may belong to another process by now.
             if pid != 0 && is_of_role() && pg_sys::BackendPidGetProc(pid) == process && is_of_role() {
                 libc::kill(-pid, libc::SIGTERM);
             }

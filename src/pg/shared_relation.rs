@@ -1,8 +1,8 @@
 //! Rows of shared catalogs that no catalog cache has: settings of roles, labels.
 //!
-//! Read as they are now, own changes included, whatever the snapshot of the transaction says: under
-//! REPEATABLE READ a query would show a role as it was when the transaction began. Logins read
-//! labels by object, and nothing else in here: see `catalog`.
+//! They are read as they are now, own changes included, and not as the snapshot of the transaction
+//! has them: under REPEATABLE READ a query would show a role as it was when the transaction began.
+//! Logins read labels by object, and nothing else in here: see `catalog`.
 
 use pgrx::prelude::*;
 
@@ -86,8 +86,8 @@ impl Row {
     }
 
     /// Returns the values of some settings in a column of type text[], whose items are
-    /// `name=value`; none for one that is not there. Asks no catalog what a text is: logins read
-    /// settings by this.
+    /// `name=value`; none for one that is not there. Asks no catalog what a text is: the start of a
+    /// session reads settings by this.
     ///
     /// The items are looked at where they lie, and only these values are copied: a role may give
     /// itself other settings, and make them as long as it likes.

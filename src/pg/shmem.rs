@@ -6,7 +6,7 @@
 //! which pg_shmem_allocations shows it, a size, and a function that makes its first value. The room
 //! requests it while the postmaster loads the library; the rest is done here.
 //!
-//! What holds for every piece:
+//! These rules hold for every piece:
 //!
 //! - Only the library that the postmaster loaded uses it. Every process inherits the address from
 //!   the postmaster; nothing is looked up by name. Another copy of the library, loaded after its

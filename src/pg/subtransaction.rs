@@ -1,4 +1,4 @@
-//! Acts whose failure must not end the statement.
+//! Runs code whose failure must not end the statement.
 
 use std::panic::AssertUnwindSafe;
 

@@ -9,7 +9,7 @@ use pgrx::prelude::*;
 /// a label may name are cut to it.
 #[expect(unsafe_code, reason = "uses the server's own conversion")]
 pub(crate) fn timestamp(unix_seconds: i64) -> String {
-    // So that neither conversion can fail.
+    // The limits keep both conversions from failing.
     let seconds = unix_seconds.clamp(0, MAX_UNIX_SECONDS);
     // SAFETY: the result is a static buffer of the server, copied at once.
     unsafe {

@@ -50,7 +50,7 @@ pub(crate) enum Event {
     Aborted,
 }
 
-/// What is called for each [`Event`].
+/// Is called for each [`Event`].
 pub(crate) trait Observer: 'static {
     fn notice(event: Event);
 }

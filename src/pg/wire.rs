@@ -1,4 +1,4 @@
-//! The client's end of the line: the only file that reads and writes the protocol.
+//! The connection to the client: the only file that reads and writes the protocol.
 //!
 //! What PostgreSQL does in auth.c for a password is done here for a token, because a
 //! ClientAuthentication hook comes after the method of pg_hba.conf and is given nothing but the
@@ -25,7 +25,7 @@ const PASSWORD_MESSAGE: c_int = b'p' as c_int;
 /// End of file, as pq_getbyte() and pq_getmessage() report it.
 const EOF: c_int = -1;
 
-/// What came in answer to a request for the token.
+/// The answer to a request for the token.
 pub(crate) enum Reply {
     /// A password message. Wipes itself.
     Token(Zeroizing<Vec<u8>>),
@@ -37,9 +37,9 @@ pub(crate) enum Reply {
     WrongLength,
 }
 
-/// Asks for a password in clear text and takes what comes, with the checks of core's
-/// recv_password_packet() but for one: that an empty password is no token is said where the token
-/// is verified. Runs `meanwhile` while the request is on its way to the client.
+/// Asks for a password in clear text and takes what comes. Makes the checks of core's
+/// recv_password_packet() except one: an empty password is refused later, where the token is
+/// verified. Runs `meanwhile` while the request is on its way to the client.
 ///
 /// Waits as long as the client lets it, up to authentication_timeout, which ends the process from
 /// within.

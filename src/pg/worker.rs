@@ -23,14 +23,13 @@ const RESTART_DELAY: Duration = Duration::from_secs(1);
 pub(crate) struct Worker {
     /// Its name, as pg_stat_activity and the log show it.
     pub(crate) name: &'static str,
-    /// Whether it reads catalogs. It is connected to no database, and so reads what a login may
-    /// read.
+    /// It reads catalogs. It is connected to no database, and so reads what a login may read.
     pub(crate) reads_catalogs: bool,
-    /// What it does. Returns once SIGTERM has come, or when it cannot work.
+    /// Does its work. Returns once SIGTERM has come, or when it cannot work.
     pub(crate) run: fn(),
 }
 
-/// What a worker does, for [`run`].
+/// The work of a worker, for [`run`].
 pub(crate) trait Task {
     /// Does what is due. Called at the start, and whenever the worker has been woken or has slept
     /// long enough. Returns how long it may sleep.
@@ -64,14 +63,14 @@ pub(crate) fn register(workers: &'static [Worker]) {
         if worker.reads_catalogs {
             builder = builder.enable_spi_access();
         }
-        // The last word: access to catalogs would have it wait for the end of recovery.
+        // Set after everything else: access to catalogs would have it wait for the end of recovery.
         builder.set_start_time(BgWorkerStartTime::ConsistentState).load();
     }
 }
 
-/// Starts a worker. The postmaster calls it by its name, which therefore stays the same in every
-/// version, in whatever file it finds under the library's name: if that is not the file that it has
-/// loaded itself, the worker in there goes on. Ends the process.
+/// Starts a worker. The postmaster looks this function up by its name, which therefore stays the
+/// same in every version, in the file that has the library's name now. If that is not the file that
+/// the postmaster has loaded itself, the worker of the loaded one goes on. Ends the process.
 #[pg_guard]
 #[unsafe(no_mangle)]
 #[expect(unsafe_code, reason = "called by the postmaster by name")]

@@ -1,4 +1,4 @@
-//! A check before whatever a session does: before a statement is analysed
+//! Runs a check before each action of a session: before a statement is analysed
 //! (post_parse_analyze_hook), a query is started (ExecutorStart), a utility statement is run
 //! (ProcessUtility), or a function is called, which is how the fast path shows
 //! (object_access_hook).

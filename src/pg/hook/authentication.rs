@@ -18,7 +18,7 @@ pub(crate) const STATUS_EOF: c_int = -2;
 
 static CHAIN: Chain<ClientAuthentication> = Chain::new();
 
-/// What decides about a connection.
+/// Decides about a connection.
 pub(crate) trait Decide: 'static {
     /// Called with what the method of pg_hba.conf decided. Returns if the client may go on, and
     /// raises an error if not.
