@@ -1,4 +1,4 @@
-//! What judging a token costs, without PostgreSQL: from the text to the decision.
+//! Measures what deciding about a token costs, without PostgreSQL: from the text to the decision.
 
 #![allow(missing_docs, reason = "made by macros")]
 

@@ -85,7 +85,7 @@ impl Side {
     }
 }
 
-/// What logins of one kind cost in milliseconds, at the other server and at this one.
+/// The costs of logins of one kind in milliseconds, at the other server and at this one.
 #[derive(Default)]
 struct Costs {
     whole: Vec<[f64; 2]>,

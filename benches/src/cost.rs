@@ -1,4 +1,4 @@
-//! What one login costs, one at a time.
+//! Measures what one login costs, one at a time.
 
 use testbed::door::Door;
 
@@ -15,7 +15,7 @@ const WARM_UP: usize = 24;
 pub(crate) struct Medians(Vec<(Kind, f64)>);
 
 impl Medians {
-    /// Of logins in turn.
+    /// Measures logins of each kind, in turn.
     pub(crate) fn measure(logins: &Logins<'_>) -> Self {
         let kinds = Kind::all(logins.cluster.installation());
         let mut times = vec![Vec::new(); kinds.len()];
@@ -36,14 +36,14 @@ impl Medians {
         self.0.iter().find(|(other, _)| *other == kind).map_or(0.0, |(_, median)| *median)
     }
 
-    /// What a token by the first door costs more than `trust`.
+    /// Returns by how many milliseconds a login with a token at the password door takes longer than
+    /// one by `trust`.
     fn more(&self) -> f64 {
         self.of(Kind::Token(Door::Password)) - self.of(Kind::Trust)
     }
 }
 
-/// One of all the orders of so many things; after each number of rounds that is their count, all
-/// have had their turn.
+/// Returns one of all orders of so many things. Counting rounds up goes through all orders in turn.
 fn order(count: usize, round: usize) -> Vec<usize> {
     let mut left: Vec<_> = (0..count).collect();
     let mut number = round;

@@ -1,5 +1,5 @@
-//! What the server itself takes, from a token's arrival to the decision, as its own statistics have
-//! it.
+//! Measures how long the server itself takes from a token's arrival to the decision, by its own
+//! statistics.
 
 use testbed::client::{Outcome, RawClient};
 use testbed::cluster::Cluster;
@@ -8,13 +8,13 @@ use testbed::issuer::{Signer, unix_now, user_v1};
 
 use crate::logins::{Kind, Logins};
 
-/// Logins, one at a time, so that each is what the statistics have grown by.
+/// Logins, one at a time, so that the statistics grow by one login between two looks.
 const LOGINS: usize = 600;
 
-/// As long as one with many claims.
+/// The length of a token with many claims.
 const TOKEN_BYTES: usize = 2_048;
 
-/// In microseconds.
+/// The longest median that is acceptable, in microseconds.
 const BUDGET: u64 = 150;
 
 pub(crate) fn report(cluster: &Cluster, key: &Signer) {
@@ -36,7 +36,7 @@ pub(crate) fn report(cluster: &Cluster, key: &Signer) {
     println!("budget: an admission takes at most {BUDGET} µs: {verdict}");
 }
 
-/// Microseconds of all admissions so far.
+/// Returns how many microseconds all admissions have taken so far.
 fn total(reader: &mut RawClient) -> u64 {
     let query = "SELECT value FROM azure_ad_auth.stat WHERE metric = 'admission_time_microseconds'";
     let rows = reader.query(query).expect("statistics");

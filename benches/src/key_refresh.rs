@@ -1,4 +1,4 @@
-//! What a login costs, and whether any is refused, while keys are fetched.
+//! Measures what a login costs while keys are fetched, and whether any is refused.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -45,7 +45,7 @@ pub(crate) fn report(logins: &Logins<'_>, provider: &Provider) {
     under_attack(logins);
 }
 
-/// Another client logs in again and again with a token of an unknown key.
+/// Measures logins while another client logs in again and again with a token of an unknown key.
 fn under_attack(logins: &Logins<'_>) {
     let unknown = Signer::new("key-2").token(&user_v1(unix_now()));
     let attack = Logins { token: &unknown, ..*logins };

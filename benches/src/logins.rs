@@ -11,7 +11,7 @@ use testbed::installation::Installation;
 /// The password of the role that has one.
 pub(crate) const SECRET: &str = "correct horse battery staple";
 
-/// How somebody logs in. Each kind has a role, and so a line, of its own.
+/// How a client logs in. Each kind has a role, and so a line, of its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// By a line of pg_hba.conf.
@@ -23,7 +23,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Those that a server has, in the order of all tables.
+    /// Returns the kinds that a server has, in the order of all tables.
     pub(crate) fn all(installation: &Installation) -> Vec<Self> {
         let doors = Door::all(installation).into_iter().map(Self::Token);
         [Self::Trust, Self::Scram].into_iter().chain(doors).collect()
@@ -39,7 +39,7 @@ impl Kind {
         }
     }
 
-    /// The role, which the doors' lines name.
+    /// Returns the role, which the doors' lines name.
     pub(crate) const fn role(self) -> &'static str {
         match self {
             Self::Trust => "trusted",
@@ -49,7 +49,7 @@ impl Kind {
     }
 }
 
-/// pg_hba.conf with a line for each of these.
+/// Returns a pg_hba.conf with a line for each of these kinds.
 pub(crate) fn hba(kinds: &[Kind], service: &str) -> String {
     let lines = kinds.iter().map(|kind| {
         let method = match kind {
@@ -79,7 +79,7 @@ impl Logins<'_> {
         }
     }
 
-    /// The time until a client is ready for queries.
+    /// Returns the time until a client is ready for queries.
     pub(crate) fn timed(&self, kind: Kind) -> Duration {
         let begin = Instant::now();
         assert_eq!(self.once(kind), Outcome::Ready);
@@ -90,7 +90,7 @@ impl Logins<'_> {
         self.cluster.client().login(&[("user", role), ("database", "postgres")], password)
     }
 
-    /// RFC 5802, without channel binding.
+    /// Logs in by SCRAM (RFC 5802), without channel binding.
     fn scram_login(&self, role: &str, password: &str) -> Outcome {
         let mut client = self.cluster.client();
         client.start(&[("user", role), ("database", "postgres")]).expect("a connection");
@@ -114,7 +114,7 @@ fn send(client: &mut RawClient, body: &[u8]) {
     client.send(b'p', body).expect("a connection");
 }
 
-/// In milliseconds.
+/// Returns the median, in milliseconds.
 pub(crate) fn median(mut times: Vec<Duration>) -> f64 {
     times.sort_unstable();
     times.get(times.len() / 2).map_or(0.0, Duration::as_secs_f64) * 1_000.0

@@ -1,5 +1,5 @@
-//! What a login costs: by `trust`, by a SCRAM-SHA-256 password and by a token at each door, over
-//! the same TLS, taking turns in one run.
+//! Measures what a login costs: by `trust`, by a SCRAM-SHA-256 password and by a token at each
+//! door, over the same TLS, taking turns in one run.
 //!
 //! Prints tables of medians and rates, and the ratios the budgets are about. Machines are noisy;
 //! only what is taken in one run is worth comparing. With `AGAINST`, the pg_config of another

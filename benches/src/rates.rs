@@ -1,5 +1,5 @@
-//! How many logins a second there are, by so many clients at a time. Clients and server share the
-//! machine.
+//! Measures how many logins a second there are, by so many clients at a time. Clients and server
+//! share the machine.
 
 use std::thread;
 use std::time::Instant;

@@ -1,4 +1,5 @@
-//! What the process costs that ends sessions, while many are in and none of them is to end.
+//! Measures what the process that ends sessions costs while there are many sessions and none is to
+//! end.
 
 use std::fs;
 use std::thread::sleep;
@@ -21,7 +22,7 @@ const BETWEEN_CHANGES: Duration = Duration::from_millis(100);
 /// Percent of a core.
 const BUDGET: f64 = 0.1;
 
-/// On a server of its own, which has room for so many.
+/// Measures on a server of its own, which has room for so many sessions.
 pub(crate) fn report() {
     let token = KEY.token(&user_v1(unix_now()));
     let settings = format!(
@@ -51,7 +52,7 @@ pub(crate) fn report() {
     println!("budget: it costs at most {BUDGET} % of a core: {verdict}");
 }
 
-/// By the socket, which makes no difference to the reaper.
+/// Opens a session by the socket, which makes no difference to the reaper.
 fn session(cluster: &Cluster, number: usize, token: &str) -> RawClient {
     let mut client = cluster.socket_client();
     let role = format!("r{number}");
@@ -59,14 +60,14 @@ fn session(cluster: &Cluster, number: usize, token: &str) -> RawClient {
     client
 }
 
-/// Percent of a core that a process takes meanwhile.
+/// Returns the percentage of a core that a process takes meanwhile.
 fn share(pid: &str, meanwhile: impl FnOnce()) -> f64 {
     let (begin, before) = (Instant::now(), on_core(pid));
     meanwhile();
     on_core(pid).saturating_sub(before).as_secs_f64() / begin.elapsed().as_secs_f64() * 100.0
 }
 
-/// The time a process has been running on a core.
+/// Returns the time that a process has been running on a core.
 fn on_core(pid: &str) -> Duration {
     let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).expect("the reaper");
     let nanos = text.split_whitespace().next().and_then(|first| first.parse().ok());

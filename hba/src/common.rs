@@ -1,4 +1,4 @@
-//! What is found on servers with the library and without it alike.
+//! The findings that are the same on servers with the library and without it.
 
 use crate::finding::Finding;
 use crate::line::Line;
@@ -21,8 +21,8 @@ pub(crate) fn is_meant_for_us(line: &Line<'_>, left: &Left<'_>) -> bool {
     line.users.are_azure_only() || !left.ways.is_empty()
 }
 
-/// Returns that earlier lines keep Azure AD roles from a line that is for them. A line that other
-/// roles match as well had better stay where it is.
+/// Returns a finding if earlier lines keep Azure AD roles from a line that is for them. A line that
+/// other roles match as well had better stay where it is.
 pub(crate) fn shadowed(line: &Line<'_>, left: &Left<'_>) -> Option<Finding> {
     let what = match line.rule.method.as_str() {
         "trust" if line.users.beyond_markers => return None,
@@ -33,8 +33,8 @@ pub(crate) fn shadowed(line: &Line<'_>, left: &Left<'_>) -> Option<Finding> {
     left.ways.is_empty().then(|| Finding::warning(TOPIC, reason()))
 }
 
-/// Returns that a `trust` line lets anyone log in as a role that is not linked, or will not be:
-/// unlinking a role takes it off the lines for the two marker roles only. Lines above it do not
+/// Returns a finding if a `trust` line lets anyone log in as a role that is not linked, or will not
+/// be: unlinking a role takes it off the lines for the two marker roles only. Lines above it do not
 /// count (see `shadowing.rs`).
 pub(crate) fn trusts_locals(line: &Line<'_>, earlier: &[Line<'_>]) -> Option<Finding> {
     if !line.users.beyond_markers {
@@ -65,7 +65,7 @@ pub(crate) fn trusts_locals(line: &Line<'_>, earlier: &[Line<'_>]) -> Option<Fin
     ))
 }
 
-/// Returns that a line is of no use to Azure AD roles, and does no harm.
+/// Returns a finding if a line is of no use to Azure AD roles, and does no harm.
 pub(crate) fn harmless(line: &Line<'_>, left: &Left<'_>) -> Option<Finding> {
     if line.rule.method == "reject" {
         return Some(Finding::ok(TOPIC, "it refuses Azure AD roles on purpose"));
@@ -74,8 +74,8 @@ pub(crate) fn harmless(line: &Line<'_>, left: &Left<'_>) -> Option<Finding> {
     left.ways.is_empty().then(|| Finding::ok(TOPIC, reason()))
 }
 
-/// Says who else gets the token of a client that a method asks for a password. None: it stays in
-/// the backend.
+/// Returns what else gets the token of a client that a method asks for a password; none if the
+/// token stays in the backend.
 ///
 /// `password` compares what it gets with a hash, `md5` and `scram-sha-256` get a proof only, and
 /// the others ask for nothing. `oauth` is not among them: its validator is a library of the server,

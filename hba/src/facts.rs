@@ -1,4 +1,4 @@
-//! What the verdicts rest on.
+//! The facts from which verdicts follow.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::line::Rule;
 use crate::pam::{Service, pam_service};
 use crate::users::MatchedRoles;
 
-/// What is known about the server that uses the lines.
+/// The server that uses the lines.
 #[derive(Debug)]
 pub enum Server {
     /// The library is not preloaded and does nothing.
@@ -22,14 +22,14 @@ pub enum Server {
     },
 }
 
-/// Everything that verdicts rest on.
+/// Everything from which verdicts follow.
 #[derive(Debug)]
 pub struct Facts {
     /// The lines, in the order of the file.
     pub rules: Vec<Rule>,
     /// The roles that the items of user lists match.
     pub matched: MatchedRoles,
-    /// Whether a database is called `replication`, which is also a word of the file.
+    /// A database is called `replication`, which is also a word of the file.
     pub has_replication_database: bool,
     /// The server.
     pub server: Server,

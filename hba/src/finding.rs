@@ -1,4 +1,4 @@
-//! One thing that was checked, and what came of it.
+//! One thing that was checked, and the result.
 
 /// How grave a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,22 +45,23 @@ impl Finding {
         Self { level, topic, message: message.into(), what_to_do: None }
     }
 
-    /// Returns that something is as it should be.
+    /// Returns a finding that something is as it should be.
     pub fn ok(topic: &'static str, message: impl Into<String>) -> Self {
         Self::new(Level::Ok, topic, message)
     }
 
-    /// Returns something that is worth knowing.
+    /// Returns a finding that is worth knowing.
     pub fn notice(topic: &'static str, message: impl Into<String>) -> Self {
         Self::new(Level::Notice, topic, message)
     }
 
-    /// Returns something that goes wrong, or will.
+    /// Returns a finding about something that goes wrong, or will.
     pub fn warning(topic: &'static str, message: impl Into<String>) -> Self {
         Self::new(Level::Warning, topic, message)
     }
 
-    /// Returns something that keeps everyone out, or lets in who should not get in.
+    /// Returns a finding about something that keeps every client out, or lets in clients that
+    /// should not get in.
     pub fn danger(topic: &'static str, message: impl Into<String>) -> Self {
         Self::new(Level::Danger, topic, message)
     }

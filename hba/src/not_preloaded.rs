@@ -1,4 +1,4 @@
-//! What is found on a server that has not preloaded this library.
+//! The findings on a server that has not preloaded this library.
 //!
 //! Nothing of the library asks for a token there, or refuses what other methods accept. Only the
 //! guard of each linked role is left, which ends the session that a method has let in; Azure AD
@@ -73,8 +73,8 @@ fn pam(stack: &Stack) -> Vec<Finding> {
     stack.findings.iter().cloned().chain([decision]).collect()
 }
 
-/// Returns that a method which accepts no token lets roles in. `hands`: where it passes the token
-/// on to.
+/// Returns the finding for a method which accepts no token and lets roles in. `hands`: where it
+/// passes the token on to.
 fn other(method: &str, hands: Option<String>) -> Finding {
     let open = format!("{ABSENT}, so nothing refuses Azure AD roles that {method} admits here, and {GUARD}");
     let advice = "add it and restart";

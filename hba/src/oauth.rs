@@ -1,4 +1,4 @@
-//! What is wrong with an `oauth` line: whether this library verifies the tokens that it asks for.
+//! Finds faults of an `oauth` line: whether this library verifies the tokens that it asks for.
 
 use std::collections::BTreeSet;
 

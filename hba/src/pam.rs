@@ -1,5 +1,5 @@
-//! What the file of a PAM service means for the line that names it: whether this library alone
-//! decides.
+//! Finds out from the file of a PAM service whether this library alone decides for the line of
+//! pg_hba.conf that names it.
 
 use crate::finding::Finding;
 use crate::line::Rule;
@@ -10,15 +10,15 @@ use crate::place::TOPIC;
 const DEFAULT_SERVICE: &str = "postgresql";
 /// The library, as a PAM module is named.
 const FILE_NAME: &str = "azure_ad_auth.so";
-/// What libpam falls back to.
+/// The service that libpam falls back to.
 const FALLBACK: &str = "other";
 
-/// What a PAM service does with a login.
+/// The effect of a PAM service on a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Service {
     /// libpam finds no file with its name.
     Missing(Finding),
-    /// Other modules decide, which know no tokens. With the file.
+    /// Other modules decide, which know no tokens. Has the file.
     Foreign(String),
     /// This library is among its modules.
     Ours(Stack),
@@ -29,9 +29,9 @@ pub enum Service {
 pub struct Stack {
     /// The file.
     pub file: String,
-    /// What is wrong with the lines that name this library.
+    /// The faults of the lines that name this library.
     pub findings: Vec<Finding>,
-    /// What the other modules can do.
+    /// How far the other modules can decide a login.
     pub others: Others,
 }
 
@@ -116,7 +116,7 @@ fn can_do_without(entries: &[(bool, Entry)], question: Question) -> bool {
     !needs_ours
 }
 
-/// Returns that an answer of this library does not decide a question.
+/// Returns a finding if no answer of this library decides a question.
 fn not_left_to(ours: &[&Entry], question: Question, word: &str, file: &str, module: &str) -> Option<Finding> {
     let asked = || ours.iter().filter(|entry| entry.question == question);
     if asked().any(|entry| entry.weight == Weight::Required) {
@@ -124,7 +124,7 @@ fn not_left_to(ours: &[&Entry], question: Question, word: &str, file: &str, modu
     }
     let reason =
         format!("azure_ad_auth does not decide about {word} in {file}: write \"{word} required {module}\"");
-    // A file that lacks account alone has still had the token asked for.
+    // A file that lacks only account still has this library ask for the token.
     let lacks_account = question == Question::Account && asked().next().is_none();
     Some(if lacks_account { Finding::warning(TOPIC, reason) } else { Finding::danger(TOPIC, reason) })
 }
@@ -214,7 +214,8 @@ mod tests {
                 Others::Refuse,
             ),
             (format!("auth required pam_unix.so\n{auth}\n{account}"), Others::Refuse),
-            // The second question is ours still, and it knows who answered the first.
+            // This library still answers the second question, and knows that another module has
+            // answered the first.
             (format!("auth sufficient pam_permit.so\n{auth}\n{account}"), Others::Refuse),
             (format!("auth sufficient p.so\n{auth}\naccount sufficient p.so\n{account}"), Others::Admit),
             (format!("auth [success=done] p.so\n{auth}\naccount [success=1] p.so\n{account}"), Others::Admit),

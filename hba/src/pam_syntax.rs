@@ -13,13 +13,13 @@ pub(crate) enum Question {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) question: Question,
-    /// Whether it begins with a dash: libpam then skips a module whose file is missing.
+    /// It begins with a dash: libpam then skips a module whose file is missing.
     pub(crate) optional_file: bool,
     pub(crate) weight: Weight,
     pub(crate) module: String,
 }
 
-/// What the answer of an entry does to the answers of the others.
+/// The effect of an entry's answer on the answers of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Weight {
     /// Without its success no login succeeds.

@@ -29,7 +29,7 @@ pub(crate) const fn covers_everyone(earlier: &Users<'_>) -> bool {
     earlier.all
 }
 
-/// What earlier lines leave to a line.
+/// The connections that earlier lines leave to a line.
 pub(crate) struct Left<'a> {
     /// The ways to connect by which the line is reached.
     pub(crate) ways: Ways,

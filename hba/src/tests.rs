@@ -199,7 +199,7 @@ fn trust_is_for_azure_roles_alone() {
     }
 }
 
-/// Whatever stands above it; and it is never to be moved up.
+/// It stays so whatever lines are above it, and no finding says that it should be moved up.
 #[test]
 fn a_dangerous_trust_line_stays_so() {
     let doubt =

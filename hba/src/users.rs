@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const ALL: &str = "all";
 const EVERY_AZURE_ROLE: &str = "+azure_ad_user";
 const EVERY_ADMINISTRATOR: &str = "+azure_ad_admin";
-/// The two marker roles. Nobody logs in as one of them.
+/// The two marker roles. No client can log in as one of them.
 const MARKERS: [&str; 2] = ["azure_ad_user", "azure_ad_admin"];
 
 /// The roles that an item of a user list matches.
@@ -15,7 +15,7 @@ pub struct Matched {
     pub azure: Vec<String>,
     /// Other roles that can log in.
     pub local: Vec<String>,
-    /// Whether the item is the name of a role that cannot be linked: a superuser, say.
+    /// The item is the name of a role that cannot be linked, such as a superuser's.
     pub unlinkable: bool,
 }
 

@@ -11,7 +11,7 @@ use crate::place::{Place, TOPIC};
 use crate::shadowing::{Left, covers_azure};
 use crate::{not_preloaded, oauth};
 
-/// What was found about a line.
+/// The verdict on a line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// Where the line is.
@@ -125,8 +125,8 @@ fn stacked(stack: &Stack, line: &Line<'_>) -> Vec<Finding> {
     stack.findings.iter().cloned().chain(others).collect()
 }
 
-/// Returns that tokens travel in clear. Where they are also accepted, lines above do not count, as
-/// with [`trusts_locals`].
+/// Returns a finding if tokens travel in clear. Where they are also accepted, lines above do not
+/// count, as with [`trusts_locals`].
 fn without_tls(line: &Line<'_>, left: &Left<'_>, require_tls: bool) -> Option<Finding> {
     let is_in_clear = |ways: Ways| !ways.both(Ways::WITHOUT_TLS).is_empty();
     let is_reached = is_in_clear(left.ways);
@@ -159,8 +159,8 @@ fn no_door(line: &Line<'_>, left: &Left<'_>, pam: Option<&Service>, require_tls:
         "{} never admits an access token, so Azure AD roles are refused here (wrong_method)",
         named(method, pam)
     );
-    // Without TLS they are to be refused, unless the settings say otherwise; but not to be asked
-    // for a token first.
+    // Without TLS these connections should be refused, unless the settings say otherwise, but the
+    // client should not be asked for a token first.
     let is_without_tls = left.ways.without(Ways::WITHOUT_TLS).is_empty();
     if let Some(hands) = hands_on(method, pam) {
         let (clear, advice) = if is_without_tls && require_tls {

@@ -50,11 +50,11 @@ pub enum Change {
         role: RoleName,
         /// The former administrator.
         member: RoleName,
-        /// What it takes.
+        /// The rows that are revoked for that, and those that are granted anew.
         taken: Taken,
     },
     /// Label a role that becomes an administrator as one that administrators manage, for the time
-    /// when it is none any more.
+    /// after it has stopped being one.
     Remember {
         /// The role.
         role: RoleName,
@@ -110,12 +110,12 @@ pub enum Change {
     Disassociate,
 }
 
-/// What is changed in one row of a role's settings.
+/// The changes in one row of a role's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowChange {
     /// None: the row for all databases.
     pub database: Option<CString>,
-    /// What is written, in this order.
+    /// The settings that are written, in this order.
     pub settings: Vec<Setting>,
 }
 
@@ -186,7 +186,7 @@ impl fmt::Display for Change {
 /// Something the client is told. The extension has the words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// The role is an administrator no more.
+    /// The role is no longer an administrator.
     NoAdministrator,
     /// The former administrator has lost its membership in these roles.
     TakenBack(Vec<RoleName>),
@@ -207,7 +207,7 @@ pub enum Step {
     Tell(Notice),
 }
 
-/// What has to be done, in this order.
+/// Everything that has to be done, in this order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// The steps.

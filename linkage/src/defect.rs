@@ -1,9 +1,9 @@
-//! What is wrong with a linked role by itself: each defect is a part of its plan.
+//! Finds defects of a linked role by itself: each is a part of its plan.
 
 use crate::guard::{self, Guard};
 use crate::state::Role;
 
-/// What is wrong with a linked role.
+/// A defect of a linked role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Defect {
     /// It has a password, with which it could log in without a token.
@@ -18,7 +18,8 @@ pub enum Defect {
     Unguarded,
 }
 
-/// Returns what a linked role must not have: what no plan changes first, then what a plan removes.
+/// Returns what a linked role must not have: first what no plan removes (privileges), then what a
+/// plan removes (a password).
 #[must_use]
 pub fn forbidden(role: &Role) -> Option<Defect> {
     if role.is_privileged { Some(Defect::Privileged) } else { role.has_password.then_some(Defect::Password) }

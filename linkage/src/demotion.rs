@@ -1,5 +1,5 @@
-//! What an administrator loses that is none any more: what administrators have granted it of roles
-//! that they manage.
+//! What a role loses when it stops being an administrator: its memberships in roles that
+//! administrators manage, as far as administrators have granted them.
 //!
 //! As an administrator it could grant these to itself. Kept, the ADMIN option on a linked role
 //! would let it hand that role out, and membership would let it act as that role. What a superuser
@@ -8,7 +8,7 @@
 use crate::membership::{Membership, without};
 use crate::state::{Held, RoleName, Server};
 
-/// What it takes to revoke a role from a member.
+/// The rows that are revoked, and granted anew, when a role is revoked from a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
     /// The rows to revoke, in this order.
@@ -19,8 +19,9 @@ pub struct Taken {
     pub left: Vec<Membership>,
 }
 
-/// Returns what it takes to revoke those memberships of `member` that `which` picks. Other roles to
-/// which `member` has granted the role would lose it too, from PostgreSQL 16 on, and do not.
+/// Returns what it takes to revoke those memberships of `member` that `which` picks. From
+/// PostgreSQL 16 on, other roles to which `member` has granted the role lose it too, and are
+/// granted it anew.
 #[must_use]
 pub fn take(server: &Server, rows: &[Membership], member: u32, which: impl Fn(&Membership) -> bool) -> Taken {
     let is_own = |row: &&Membership| row.member == member;
@@ -41,7 +42,7 @@ pub fn take(server: &Server, rows: &[Membership], member: u32, which: impl Fn(&M
     }
 }
 
-/// What a demotion does about the roles that administrators manage.
+/// The effect of a demotion on the roles that administrators manage.
 pub(crate) struct Demotion {
     /// The roles that are revoked, with what it takes.
     pub(crate) taken: Vec<(RoleName, Taken)>,
@@ -49,7 +50,7 @@ pub(crate) struct Demotion {
     pub(crate) kept: Vec<RoleName>,
 }
 
-/// Returns what is taken back of an administrator that is none any more, and what is left.
+/// Returns what a former administrator loses, and what it keeps.
 pub(crate) fn take_back(server: &Server, former: u32, held: &[Held]) -> Demotion {
     let mut demotion = Demotion { taken: Vec::new(), kept: Vec::new() };
     for Held { name, rows, superusers } in held {

@@ -11,7 +11,7 @@
 //! library. A row IN DATABASE wins over the role's own, so every row of the role has both settings.
 //!
 //! Guards of the first kind had no second setting, and copies of the server's own libraries in the
-//! first. Such a row is turned into the new kind by whatever sets the guard, `repair()` above all:
+//! first. Such a row gets the new kind whenever the guard is set, above all by `repair()`:
 //! libraries that the server's own setting names are taken to be copies, and dropped. The second
 //! setting is written first, and so it is restored first from a dump: a restored list of libraries
 //! is never taken for one of the first kind.
@@ -31,11 +31,11 @@ const OURS: &CStr = c"azure_ad_auth";
 pub struct Row {
     /// None: the role's own row, for all databases.
     pub database: Option<CString>,
-    /// What it says.
+    /// The settings in the row.
     pub settings: Settings,
 }
 
-/// What a row says, as far as it is about the guard.
+/// The settings of a row that belong to the guard.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// None: it says nothing about libraries.
@@ -44,7 +44,7 @@ pub struct Settings {
     pub guard: Option<Vec<u8>>,
 }
 
-/// What is to be written to a row.
+/// A setting that is to be written to a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Setting {
     /// SET the second setting TO on.
@@ -69,7 +69,7 @@ pub enum Guard {
     Open,
 }
 
-/// What one value of `session_preload_libraries` names, in its order.
+/// The libraries that one value of `session_preload_libraries` names, in its order.
 ///
 /// A name may be empty: `SET session_preload_libraries = ''` leaves a list of one empty name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -82,13 +82,14 @@ struct Library {
 }
 
 impl Libraries {
-    /// The libraries of these names. `folder` is the one where PostgreSQL has its libraries.
+    /// Returns the libraries of these names. `folder` is the one where PostgreSQL has its
+    /// libraries.
     pub fn new(names: impl IntoIterator<Item = CString>, folder: &[u8]) -> Self {
         let library = |name: CString| Library { is_ours: is_ours(&name, folder), name };
         Self(names.into_iter().map(library).collect())
     }
 
-    /// This library alone.
+    /// Returns this library alone.
     fn ours() -> Self {
         Self(vec![Library { name: OURS.to_owned(), is_ours: true }])
     }
@@ -97,8 +98,8 @@ impl Libraries {
         self.0.iter().any(|library| library.is_ours)
     }
 
-    /// Returns the list with this library in front. That a list is empty is kept, too: as an empty
-    /// name, which is loaded nowhere.
+    /// Returns the list with this library in front. If it has nothing else, an empty name is added,
+    /// which says that the list is empty, and is loaded nowhere.
     fn with_ours(&self) -> Self {
         let mut libraries = Self::ours().0;
         libraries.extend(self.0.iter().filter(|library| !library.name.is_empty()).cloned());
@@ -108,8 +109,8 @@ impl Libraries {
         Self(libraries)
     }
 
-    /// Returns what the list says beside this library; none: nothing. A list with nothing in it
-    /// says that nothing is to be loaded.
+    /// Returns the other libraries of the list; none if it names this library alone. A list that is
+    /// empty, or has an empty name only, says that nothing is to be loaded.
     #[must_use]
     pub fn without_ours(&self) -> Option<Self> {
         let mut rest = self.0.clone();
@@ -135,7 +136,7 @@ impl Libraries {
 }
 
 /// Returns whether a name is this library's: by itself, or in the folder where PostgreSQL has its
-/// libraries. Elsewhere anything may lie.
+/// libraries. A file of the same name in another folder may be another library.
 fn is_ours(library: &CStr, folder: &[u8]) -> bool {
     let library = library.to_bytes();
     let path = library.strip_suffix(b".so").unwrap_or(library);
@@ -148,7 +149,8 @@ impl Settings {
         self.libraries.as_ref().is_some_and(Libraries::has_ours)
     }
 
-    /// As PostgreSQL writes a boolean, or as a statement of this library has it.
+    /// Returns whether the guard is on, as PostgreSQL writes a boolean or as a statement of this
+    /// library has it.
     fn is_on(&self) -> bool {
         self.guard.as_deref().is_some_and(|value| [&b"on"[..], b"true"].contains(&value))
     }
@@ -169,7 +171,7 @@ impl Settings {
         Some(if self.may_have_copies() { libraries.minus(servers_own) } else { libraries.clone() })
     }
 
-    /// Returns what is to stand there.
+    /// Returns the libraries that the row should name.
     fn libraries_wanted(&self, servers_own: &Libraries) -> Libraries {
         match self.libraries_kept(servers_own) {
             Some(libraries) if libraries.has_ours() => libraries,
@@ -178,7 +180,7 @@ impl Settings {
         }
     }
 
-    /// Returns what makes the row whole.
+    /// Returns the settings that make the row whole.
     fn written(&self, wanted: &Libraries) -> Vec<Setting> {
         let mut settings = Vec::new();
         if !self.is_on() {
@@ -191,7 +193,7 @@ impl Settings {
         settings
     }
 
-    /// Returns what takes the guard out of the row.
+    /// Returns the settings that take the guard out of the row.
     fn removed(&self, servers_own: &Libraries) -> Vec<Setting> {
         let mut settings = Vec::new();
         if self.guard.is_some() {

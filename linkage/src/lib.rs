@@ -1,4 +1,4 @@
-//! What has to change so that everything about a role agrees with its labels.
+//! Plans what has to change so that everything about a role agrees with its labels.
 //!
 //! A label says what a role is linked to. From that follow memberships in two marker roles, the
 //! guard, the attributes of an administrator, and that there is no password. This crate decides

@@ -4,7 +4,7 @@ use entra::Uuid;
 
 use crate::state::{Role, RoleName};
 
-/// What keeps a plan from being made. The extension says it in a message, with what to do.
+/// A reason for which no plan can be made. The extension says it in a message, with what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Obstacle {
     /// The role is one of the two marker roles.
@@ -26,7 +26,7 @@ pub enum Obstacle {
     Tenants(Uuid, Uuid),
 }
 
-/// What shows that a marker role is used for something else.
+/// A sign that a marker role is used for something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
     /// It can log in, has attributes, or has a password.
@@ -46,8 +46,8 @@ pub fn use_of(role: &Role, is_unlimited: bool, has_settings: bool) -> Option<Use
     }
 }
 
-/// Checks what no link can change: whether the role could step around its guard, or belongs to
-/// PostgreSQL.
+/// Checks that a role can be linked at all. A role that could step around its guard, or that
+/// belongs to PostgreSQL, cannot.
 ///
 /// # Errors
 /// The role cannot be linked.

@@ -1,4 +1,4 @@
-//! What has to change so that everything agrees with a role's labels.
+//! Plans what has to change so that everything agrees with a role's labels.
 
 use entra::Label;
 
@@ -70,8 +70,8 @@ impl Planner<'_> {
         Ok(self.plan)
     }
 
-    /// The role is a direct member of one marker role and not of the other, by one row without
-    /// options, whose grantor is the bootstrap superuser.
+    /// Plans that the role is a direct member of one marker role and not of the other, by one row
+    /// without options, whose grantor is the bootstrap superuser.
     fn memberships(&mut self, label: &Label, markers: &Markers) -> Result<(), Obstacle> {
         let (user, admin) = (&markers.user.name, &markers.admin.name);
         let (as_user, as_admin) = (markers.as_user.as_slice(), markers.as_admin.as_slice());
@@ -112,8 +112,8 @@ impl Planner<'_> {
             && row.inherit_and_set.is_none_or(|options| options == wanted)
     }
 
-    /// A member of an administrator's role could act as it. What `azure_ad_admin` has of the role
-    /// is revoked, and takes along what it has granted.
+    /// Checks that an administrator's role has no members, which could act as it. The memberships
+    /// of `azure_ad_admin` in it are revoked, and take along those that it has granted.
     fn check_no_members(&self, markers: &Markers, given: &[Membership]) -> Result<(), Obstacle> {
         let left = given.iter().fold(markers.below.clone(), |left, row| {
             if left.contains(row) { without(self.server, &left, row) } else { left }
@@ -139,7 +139,7 @@ impl Planner<'_> {
         self.plan.change(Change::Alter { role, attributes });
     }
 
-    /// The role is an administrator no more.
+    /// Plans what a role loses that is no longer an administrator.
     fn take_back(&mut self, markers: &Markers) {
         let member = self.name().clone();
         let demotion = take_back(self.server, member.id, &markers.held);
@@ -170,8 +170,8 @@ impl Planner<'_> {
         if let Some(change) = guard {
             self.plan.change(change);
         }
-        // Through its direct memberships it may seem to inherit from itself: asked once these are
-        // gone.
+        // Its direct memberships may make the role seem to inherit from itself, so this is checked
+        // once these are gone.
         match &markers.inherits_from {
             Some(parent) if !self.state.was_linked() => Err(Obstacle::InheritsFrom(parent.clone())),
             _ => Ok(self.plan),
@@ -179,7 +179,8 @@ impl Planner<'_> {
     }
 }
 
-/// A member without a link would be matched by `+azure_ad_user` in pg_hba.conf, and has no guard.
+/// Checks that all members are linked. One without a link would be matched by `+azure_ad_user` in
+/// pg_hba.conf, and has no guard.
 fn check_members(markers: &Markers) -> Result<(), Obstacle> {
     let is_stray = |name: &RoleName| name.id != markers.admin.name.id;
     let unlinked = markers.members.iter().find(|member| is_stray(&member.name) && !member.is_linked);

@@ -1,4 +1,4 @@
-//! What is read before anything is decided: a role, and what a link asks about it.
+//! Everything that is read before anything is decided: a role, and what a link asks about it.
 
 use std::ffi::CString;
 
@@ -8,7 +8,7 @@ use crate::guard;
 use crate::membership::Membership;
 use crate::obstacle::Use;
 
-/// What memberships mean on this server, and how its texts are read.
+/// The rules for memberships on this server, and the way its texts are read.
 #[derive(Debug, Clone, Copy)]
 pub struct Server {
     /// The bootstrap superuser. Memberships that come with a link are granted by it.
@@ -21,7 +21,7 @@ pub struct Server {
     pub decode: fn(&[u8]) -> String,
 }
 
-/// What a role's labels ask for.
+/// The state that a role's labels ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
     /// The role is linked as this label says.
@@ -68,7 +68,7 @@ pub struct Role {
 pub struct Marker {
     /// Its oid and name.
     pub name: RoleName,
-    /// What shows that it is used for something else.
+    /// Its other use, if it is used for something else.
     pub used: Option<Use>,
 }
 
@@ -110,7 +110,7 @@ pub struct Markers {
     /// The roles that these rows are of, by oid. Read for a role that is to be linked.
     pub members: Vec<Member>,
     /// Roles that administrators manage, of which the role is a member, by oid. Read for an
-    /// administrator that is to be none any more.
+    /// administrator that is to be demoted.
     pub held: Vec<Held>,
     /// The first of the roles through which a role that is to be unlinked is a member of
     /// `azure_ad_user`. Read for one that is no direct member of a marker role any more.

@@ -1,4 +1,4 @@
-//! What holds of every plan, whatever was there before.
+//! Properties of every plan, whatever was there before.
 
 #[path = "support/mod.rs"]
 mod support;

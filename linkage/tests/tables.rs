@@ -1,4 +1,4 @@
-//! What has to change, case by case, on each version.
+//! Plans, case by case, on each version.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -159,7 +159,7 @@ fn a_second_grant_by_another_is_revoked() {
     assert_eq!(world.words(), ["revoked \"azure_ad_user\" from role \"ann\""]);
 }
 
-/// What INHERIT a membership has follows the attribute of the role.
+/// The INHERIT option of a membership follows the attribute of the role.
 #[test]
 fn a_role_without_inherit_is_whole_with_a_membership_without() {
     let mut world = World::new(&SERVERS[1]);
@@ -183,7 +183,7 @@ fn a_role_that_cannot_log_in_is_told_of_when_it_is_linked_and_not_again() {
     }
 }
 
-/// What keeps a role from being linked.
+/// Each obstacle that keeps a role from being linked.
 #[test]
 fn obstacles() {
     type Change = fn(&mut World);
@@ -234,7 +234,7 @@ fn a_linked_member_keeps_no_plain_role_from_being_linked() {
     }
 }
 
-/// A role that is a direct member of a marker role is asked about others once it is none any more.
+/// A role's inheritance is checked once it is no direct member of a marker role any more.
 #[test]
 fn inheritance_keeps_a_linked_role_from_being_unlinked() {
     for server in &SERVERS {
@@ -309,7 +309,8 @@ fn what_a_demoted_administrator_has_granted_stays_granted() {
     }
 }
 
-/// A role that administrators manage becomes an administrator, and is theirs again afterwards.
+/// A role that administrators manage becomes an administrator, and is managed by them again
+/// afterwards.
 #[test]
 fn a_role_of_administrators_is_given_back() {
     let mut world = World::new(&SERVERS[1]);

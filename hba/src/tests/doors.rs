@@ -50,7 +50,7 @@ fn pam() {
         ("open", "+azure_ad_user", "warning"),
         ("open", "all", "danger"),
         ("open", "ann,bob", "danger"),
-        // Once unlinked, anybody who satisfies the other modules.
+        // Once the role is unlinked, any client that satisfies the other modules gets in.
         ("open", "ann", "danger"),
         ("open", "+readers", "danger"),
     ] {
@@ -60,7 +60,7 @@ fn pam() {
         check(&line, &[(&format!("1 {verdict}"), reason)]);
     }
     check("hostssl all all all pam pamservice=none", &[("1 danger", "missing")]);
-    // PostgreSQL takes no name for its own.
+    // PostgreSQL takes an empty name for its default.
     check("hostssl all all all pam pamservice=", &[("1 danger", "pam by /etc/pam.d/postgresql")]);
     check(
         "hostssl all +azure_ad_user all trust

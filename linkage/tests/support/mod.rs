@@ -25,7 +25,7 @@ pub(crate) const ROLE: u32 = 200;
 pub(crate) const LINKED: u32 = 300;
 /// A role without a link, which administrators manage.
 pub(crate) const MANAGED: u32 = 301;
-/// A role without a link, which nobody has given to administrators.
+/// A role without a link, which administrators do not manage.
 pub(crate) const LOCAL: u32 = 302;
 
 /// The folder of PostgreSQL's libraries.
@@ -87,14 +87,14 @@ pub(crate) fn row(database: Option<&str>, names: Option<&[&str]>, guard: Option<
     Row { database, settings: Settings { libraries: names.map(libraries), guard } }
 }
 
-/// What a scene is made of. Fields say what differs from an unlinked role that was just created.
+/// A scene. Fields say what differs from an unlinked role that was just created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct World {
     /// Versions differ.
     pub(crate) has_admin_option_rules: bool,
     /// The role.
     pub(crate) role: Role,
-    /// What its labels ask for.
+    /// The state that its labels ask for.
     pub(crate) wanted: Wanted,
     /// An administrator has created it.
     pub(crate) is_marked: bool,
@@ -102,9 +102,9 @@ pub(crate) struct World {
     pub(crate) rows: Vec<Membership>,
     /// The role's settings.
     pub(crate) settings: Vec<Row>,
-    /// What the server's own configuration names.
+    /// The libraries that the server's own configuration names.
     pub(crate) servers_own: Libraries,
-    /// What `azure_ad_admin` is used for.
+    /// The other use of `azure_ad_admin`, if it has one.
     pub(crate) used: Option<Use>,
 }
 
@@ -135,7 +135,7 @@ impl World {
         world
     }
 
-    /// The same, with the role as its labels ask.
+    /// Returns the same, with the role as its labels ask.
     pub(crate) fn whole(server: &Server, wanted: Wanted) -> Self {
         let mut world = Self::new(server);
         world.wanted = wanted;
@@ -148,12 +148,12 @@ impl World {
         server(self.has_admin_option_rules)
     }
 
-    /// What has to change.
+    /// Returns the plan.
     pub(crate) fn plan(&self) -> Result<Plan, Obstacle> {
         plan(&self.server(), &self.state(), &self.wanted)
     }
 
-    /// What has to change, in words, and what is told.
+    /// Returns the changes of the plan in words, and its notices.
     pub(crate) fn words(&self) -> Vec<String> {
         let step = |step: &Step| match step {
             Step::Change(change) => change.to_string(),
