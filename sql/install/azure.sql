@@ -1,6 +1,6 @@
--- Azure's own functions, with its names, parameters, result columns and texts ("Manage Microsoft Entra users", Azure Database
--- for PostgreSQL), so that scripts written for it run unchanged where they name directory objects by their ids. All they do is
--- done by ours.
+-- Azure's own functions, with its names, parameters, result columns and texts ("Manage Microsoft
+-- Entra users", Azure Database for PostgreSQL), so that scripts written for it run unchanged where
+-- they name directory objects by their ids. All of them call the functions of this extension.
 
 CREATE FUNCTION pg_catalog.pgaadauth_create_principal(roleName text, isAdmin boolean, isMfa boolean)
 RETURNS text
@@ -25,8 +25,9 @@ RETURN azure_ad_auth.link_or_update_principal(roleName, objectId::pg_catalog.uui
 COMMENT ON FUNCTION pg_catalog.pgaadauth_update_principal_with_oid(text, text, text, boolean, boolean) IS
   'Azure''s name: links a role that exists to a directory object, or to another one, or on other terms';
 
--- Live servers call the first column rolname, Azure's documentation rolename; scripts use either. The columns of a live server
--- come first, in its order, for whoever counts them.
+-- Live servers call the first column rolname, Azure's documentation rolename; scripts use either.
+-- The columns of a live server come first, in its order, for scripts that address columns by
+-- number.
 CREATE FUNCTION pg_catalog.pgaadauth_list_principals(isAdminValue boolean)
 RETURNS TABLE (
   rolname name, principalType text, objectId text, tenantId text, isMfa integer, isAdmin integer, rolename name)

@@ -1,4 +1,4 @@
--- What a login with a token would find.
+-- Shows the checks of a login with a token.
 
 CREATE FUNCTION explain_token(
   token text, role_name text DEFAULT NULL, OUT step text, OUT verdict text, OUT expected text, OUT found text)

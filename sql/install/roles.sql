@@ -5,7 +5,7 @@ SELECT azure_ad_auth.repair();
 COMMENT ON ROLE azure_ad_user IS 'marks roles that log in with an Azure AD access token';
 COMMENT ON ROLE azure_ad_admin IS 'administrators of Azure AD roles';
 
--- Everybody may ask what their own token says.
+-- Every role may ask what the token of its own session says.
 GRANT USAGE ON SCHEMA azure_ad_auth TO PUBLIC;
 
 -- Administrators call these without being superusers.
@@ -25,7 +25,7 @@ GRANT EXECUTE ON FUNCTION
 TO azure_ad_admin;
 GRANT SELECT ON principals TO azure_ad_admin;
 
--- Monitoring looks and does not touch.
+-- Monitoring roles can read this and change nothing.
 GRANT EXECUTE ON FUNCTION
   check_configuration(), check_hba(), list_principals(), list_signing_keys(), list_key_status(), list_stat(), list_stat_principals()
 TO pg_monitor;

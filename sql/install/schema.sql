@@ -1,5 +1,6 @@
--- Before anything of ours is in the schema: it may have been there. What others have put into it would be called in place of ours, and with
--- the rights of whoever calls. Nothing in here is looked up in that schema.
+-- Checks the schema before this extension creates anything in it, because it may have existed
+-- before. Objects that other roles have put into it could be called in place of the extension's,
+-- with the rights of the caller. Nothing in here is looked up in that schema.
 DO $$
 DECLARE
   home CONSTANT pg_catalog.oid := 'azure_ad_auth'::pg_catalog.regnamespace;

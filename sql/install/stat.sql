@@ -1,4 +1,4 @@
--- What logins came to.
+-- Counts how logins ended.
 --
 -- A view's functions run with the caller's rights, so roles need both.
 
