@@ -112,9 +112,12 @@ fn settle_role(role: &Role) -> Result<Vec<Change>> {
         );
         return Ok(Vec::new());
     }
-    let changed = apply::apply(role, &plan);
+    let mut changed = apply::apply(role, &plan);
     if !plan.is_empty() {
         check_whole(role)?;
+    }
+    if state.was_administrator() && !matches!(wanted, Wanted::Linked(label) if label.admin) {
+        changed.extend(finish_demotion(role)?);
     }
     match wanted {
         Wanted::Linked(_) => check_reach(role, &New::nothing())?,
@@ -152,6 +155,15 @@ fn check_whole(role: &Role) -> Result<()> {
     let now = catalog::role_of(role.id).ok_or_else(|| renamed(role))?;
     let wanted = wanted(&now)?;
     if plan_of(role, &state::read(&now, &wanted), &wanted)?.is_empty() { Ok(()) } else { Err(renamed(role)) }
+}
+
+/// Checks that a role that is no longer an administrator has lost the attributes of one, and takes
+/// back what administrators have granted it while this statement waited for locks. Returns what was
+/// changed.
+fn finish_demotion(role: &Role) -> Result<Vec<Change>> {
+    let now = catalog::role_of(role.id).ok_or_else(|| renamed(role))?;
+    let rest = linkage::rest_of_demotion(&state::server(), &facts(&now), &state::held(&now));
+    rest.map(|rest| apply::apply(&now, &rest)).ok_or_else(|| renamed(role))
 }
 
 /// Tells the client of a label that names no directory object and holds no revocation either.

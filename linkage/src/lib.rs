@@ -31,6 +31,6 @@ pub use defect::{Defect, defects, forbidden};
 pub use demotion::{Taken, take};
 pub use membership::{Membership, members_without, without};
 pub use obstacle::{Obstacle, Use, check_linkable, use_of};
-pub use plan::{are_joined, plan};
+pub use plan::{are_joined, plan, rest_of_demotion};
 pub use state::{Held, Marker, Markers, Member, Role, RoleName, Server, State, Wanted};
 pub use tenant::plan_association;

@@ -3,11 +3,11 @@
 use entra::Label;
 
 use crate::change::{ADMINISTRATOR, Change, NO_ADMINISTRATOR, Notice, Plan};
-use crate::demotion::take_back;
+use crate::demotion::{Taken, take_back};
 use crate::guard;
 use crate::membership::{Membership, members_without, without};
 use crate::obstacle::{Obstacle, check_linkable};
-use crate::state::{Marker, Markers, RoleName, Server, State, Wanted};
+use crate::state::{Held, Marker, Markers, Role, RoleName, Server, State, Wanted};
 
 /// Returns what has to change so that everything agrees with what the role's labels ask for, in
 /// the order in which it is to be done. Nothing: the role is whole.
@@ -25,9 +25,39 @@ pub fn plan(server: &Server, state: &State, wanted: &Wanted) -> Result<Plan, Obs
 }
 
 /// Returns whether these rows make `azure_ad_admin` a member of `azure_ad_user` as it should be.
+///
+/// Before PostgreSQL 16 the grantor does not matter, and GRANT leaves a row that has the option as
+/// it is (AddRoleMems, user.c), whoever has granted it.
 #[must_use]
 pub fn are_joined(server: &Server, joined: &[Membership]) -> bool {
-    joined.iter().any(|row| row.grantor == server.bootstrap && row.admin_option)
+    let is_by_bootstrap =
+        |row: &Membership| row.grantor == server.bootstrap || !server.has_admin_option_rules;
+    joined.iter().any(|row| row.admin_option && is_by_bootstrap(row))
+}
+
+/// Returns what is left of a demotion that has been carried out: what administrators have granted
+/// the role while the demotion waited for locks. None: the role still has the attributes of an
+/// administrator, so it was another role that has lost them.
+#[must_use]
+pub fn rest_of_demotion(server: &Server, role: &Role, held: &[Held]) -> Option<Plan> {
+    if role.create_role || role.create_db {
+        return None;
+    }
+    let mut plan = Plan::default();
+    plan.take_back(&role.name, take_back(server, role.name.id, held).taken);
+    Some(plan)
+}
+
+impl Plan {
+    fn take_back(&mut self, member: &RoleName, taken: Vec<(RoleName, Taken)>) {
+        let names: Vec<_> = taken.iter().map(|(role, _)| role.clone()).collect();
+        for (role, taken) in taken {
+            self.change(Change::TakeBack { role, member: member.clone(), taken });
+        }
+        if !names.is_empty() {
+            self.tell(Notice::TakenBack(names));
+        }
+    }
 }
 
 struct Planner<'a> {
@@ -143,13 +173,7 @@ impl Planner<'_> {
     fn take_back(&mut self, markers: &Markers) {
         let member = self.name().clone();
         let demotion = take_back(self.server, member.id, &markers.held);
-        let names: Vec<_> = demotion.taken.iter().map(|(role, _)| role.clone()).collect();
-        for (role, taken) in demotion.taken {
-            self.plan.change(Change::TakeBack { role, member: member.clone(), taken });
-        }
-        if !names.is_empty() {
-            self.plan.tell(Notice::TakenBack(names));
-        }
+        self.plan.take_back(&member, demotion.taken);
         if !demotion.kept.is_empty() {
             self.plan.tell(Notice::StillMember(demotion.kept));
         }

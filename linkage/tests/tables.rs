@@ -3,7 +3,7 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use linkage::{Membership, Notice, Obstacle, Server, Use, Wanted};
+use linkage::{Change, Membership, Notice, Obstacle, Plan, Server, Use, Wanted, rest_of_demotion};
 use support::{
     ADMIN, BOOTSTRAP, LINKED, LOCAL, MANAGED, ROLE, SERVERS, SUPERUSER, USER, World, administrator, label,
     name, notices, row, user,
@@ -330,6 +330,39 @@ fn a_role_of_administrators_is_given_back() {
     world.carry_out(&world.plan().unwrap());
     assert!(!world.is_marked && world.rows.contains(&theirs));
     assert_eq!(world.words(), [""; 0]);
+}
+
+/// Before PostgreSQL 16 GRANT would leave such a row as it is, so nothing may ask for another.
+#[test]
+fn marker_roles_that_another_superuser_has_joined_are_joined() {
+    for server in SERVERS {
+        let mut world = World::new(&server);
+        world.rows.retain(|row| row.member != ADMIN);
+        world.rows.push(Membership { admin_option: true, ..by(&world, SUPERUSER, USER, ADMIN) });
+        world.wanted = user();
+        let is_join = |world: &World| world.plan().unwrap().changes().any(|change| *change == Change::Join);
+        assert_eq!(is_join(&world), server.has_admin_option_rules);
+        world.carry_out(&world.plan().unwrap());
+        assert!(world.plan().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn what_is_granted_during_a_demotion_is_taken_back_and_another_role_is_noticed() {
+    for server in SERVERS {
+        let mut world = World::whole(&server, administrator());
+        world.wanted = user();
+        world.carry_out(&world.plan().unwrap());
+        let rest = |world: &World| rest_of_demotion(&server, &world.role, &world.held());
+        assert_eq!(rest(&world), Some(Plan::default()));
+        world.rows.push(by(&world, ADMIN, MANAGED, ROLE));
+        let plan = rest(&world).expect("a plan");
+        assert_eq!(notices(&plan), [Notice::TakenBack(vec![name(MANAGED)])]);
+        world.carry_out(&plan);
+        assert_eq!(rest(&world), Some(Plan::default()));
+        world.role.create_db = true;
+        assert_eq!(rest(&world), None);
+    }
 }
 
 /// What `azure_ad_admin` has granted of a role goes with its own membership, from PostgreSQL 16 on.

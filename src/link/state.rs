@@ -114,7 +114,7 @@ pub(crate) fn used(marker: &Role) -> Option<linkage::Use> {
 }
 
 /// Returns the roles that administrators manage, of which a role is a member.
-fn held(role: &Role) -> Vec<Held> {
+pub(crate) fn held(role: &Role) -> Vec<Held> {
     let is_managed = |role: &Role| {
         interrupts::check();
         !is_marker(role) && (catalog::is_linked(role.id) || managed::is_theirs(role))

@@ -10,7 +10,9 @@ use pgrx::prelude::*;
 use crate::catalog::{self, Standing};
 use crate::keys::{self, Found};
 use crate::login::outcome::{Admission, Received, Refused};
-use crate::login::preconditions::{check_administrators, check_role, marker_role_refused, rules_for};
+use crate::login::preconditions::{
+    check_administrators, check_role, check_settings_known, marker_role_refused, rules_for,
+};
 use crate::login::request::LoginRequest;
 use crate::pg::clock::unix_now;
 use crate::report::Denial;
@@ -60,6 +62,7 @@ fn authorize(
 ) -> Result<Admission, Refused> {
     let name = request.display_name();
     let token = verify(request, &received.token, rules, observer)?;
+    check_settings_known(&name)?;
     observer.step(Step::Link);
     catalog::accept_changes();
     let not_linked = || {

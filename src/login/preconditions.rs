@@ -29,9 +29,16 @@ pub(super) fn rules_for(request: &LoginRequest) -> Result<Rules, Denial> {
         return Err(Denial::new(Code::TlsRequired, &name, vec![]));
     }
     let rules = settings::rules().map_err(|fault| Denial::misconfigured(&fault, &name))?;
+    check_settings_known(&name).map(|()| rules)
+}
+
+/// Checks that no setting of this library's prefix is misspelt, as far as a worker has looked. It
+/// is asked again after the token has arrived: at the start of the server a login may come before
+/// the worker's first look.
+pub(super) fn check_settings_known(name: &str) -> Result<(), Denial> {
     match settings::unknown::found() {
-        Some(unknown) => Err(Denial::new(Code::NotConfigured, &name, vec![("unknown_setting", unknown)])),
-        None => Ok(rules),
+        Some(unknown) => Err(Denial::new(Code::NotConfigured, name, vec![("unknown_setting", unknown)])),
+        None => Ok(()),
     }
 }
 

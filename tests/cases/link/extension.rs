@@ -106,6 +106,20 @@ fn roles_of_these_names_are_adopted_or_refused() {
     assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.principals"), "2");
 }
 
+/// As after restoring a role dump where the bootstrap superuser has another name. Before 16 a GRANT
+/// leaves the row as it is.
+#[test]
+fn marker_roles_that_another_superuser_has_joined_are_adopted() {
+    let cluster = Scene::new().create();
+    cluster.start();
+    cluster.sql("CREATE ROLE other SUPERUSER; CREATE ROLE azure_ad_user; CREATE ROLE azure_ad_admin");
+    cluster.sql("SET ROLE other; GRANT azure_ad_user TO azure_ad_admin WITH ADMIN OPTION");
+    cluster.create_extension();
+    link(&cluster, "ann", PERSON, "user");
+    assert_eq!(RoleState::of(&cluster, "ann"), RoleState::linked());
+    assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.repair()"), "0");
+}
+
 #[test]
 fn only_a_superuser_creates_the_extension() {
     let cluster = Scene::new().create();

@@ -5,8 +5,9 @@ use testbed::expect::admitted;
 use testbed::issuer::PERSON;
 use testbed::scene::{ADMIN, Scene};
 
+use crate::common::locks::waits_until;
 use crate::common::login::token_of;
-use crate::common::statements::link;
+use crate::common::statements::{SECOND_ADMIN, link};
 
 #[test]
 fn ten_thousand_roles_in_one_transaction() {
@@ -57,6 +58,42 @@ fn all_run(cluster: &Cluster, statements: &[&str]) {
         let result = client.query(statement);
         assert!(result.is_ok(), "{statement}: {result:?}");
     }
+}
+
+/// The demotion acts by name. From 16 on it waits for links that are not committed, between taking
+/// the membership away and the attributes; before, it does not wait there.
+#[test]
+fn a_demotion_does_not_reach_a_role_that_takes_the_name_meanwhile() {
+    let (cluster, _provider) = Scene::new().start();
+    cluster.sql(&format!(
+        "SELECT azure_ad_auth.create_principal('boss', '{SECOND_ADMIN}', 'user', is_admin => true)"
+    ));
+    let state = || {
+        cluster.sql(
+            "SELECT string_agg(rolname || ' ' || rolcreaterole || rolcreatedb, ', ' ORDER BY rolname) \
+        FROM pg_roles WHERE rolname IN ('boss', 'other')",
+        )
+    };
+    if cluster.major() < 16 {
+        cluster.sql("SELECT azure_ad_auth.remove_admin('boss')");
+        assert_eq!(state(), "boss falsefalse");
+        return;
+    }
+    let mut linking = cluster.superuser();
+    assert!(linking.query("BEGIN").is_ok());
+    let create = format!("SELECT azure_ad_auth.create_principal('bob', '{PERSON}', 'user')");
+    assert!(linking.query(&create).is_ok());
+    let demote = "SELECT azure_ad_auth.remove_admin('boss')";
+    let result = waits_until(&cluster, cluster.superuser(), demote, || {
+        cluster.sql("ALTER ROLE boss RENAME TO other; CREATE ROLE boss CREATEROLE CREATEDB");
+        assert!(linking.query("COMMIT").is_ok());
+    });
+    let error = result.expect_err("the demotion of another role");
+    assert_eq!(
+        (error.sqlstate.as_str(), error.message.as_str()),
+        ("55000", "role \"boss\" was concurrently renamed")
+    );
+    assert_eq!(state(), "boss truetrue, other truetrue");
 }
 
 #[test]
