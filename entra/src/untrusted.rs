@@ -18,7 +18,7 @@ impl Untrusted {
     pub fn new(text: &str) -> Self {
         let mut kept: String = text.chars().take(limits::MAX_SHOWN_CHARS).collect();
         if text.chars().nth(limits::MAX_SHOWN_CHARS).is_some() {
-            kept.push('…');
+            kept.push_str("...");
         }
         Self(kept)
     }
@@ -49,6 +49,7 @@ mod tests {
     #[test]
     fn long_text_is_cut() {
         let shown = Untrusted::new(&"x".repeat(10_000)).to_string();
-        assert_eq!(shown.chars().count(), limits::MAX_SHOWN_CHARS + 1);
+        assert_eq!(shown.chars().count(), limits::MAX_SHOWN_CHARS + 3);
+        assert!(shown.ends_with("x..."));
     }
 }
