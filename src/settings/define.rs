@@ -81,8 +81,8 @@ thread_local! {
 /// Defines every setting of the server. From now on `listener` is called whenever one has changed.
 pub(super) fn define(listener: fn(&Values)) {
     LISTENER.set(listener);
-    for setting in DEFINITIONS {
-        (setting.define)();
+    for define in DEFINE {
+        define();
     }
     guc::reserve_prefix(c"azure_ad_auth");
 }
@@ -98,14 +98,14 @@ pub(super) fn values<T>(read: impl FnOnce(&Values) -> T) -> T {
 
 /// Returns whether a name without the prefix is one of this library's settings.
 pub(super) fn is_known(name: &str) -> bool {
-    let names = DEFINITIONS.iter().map(|setting| setting.name).chain([OF_ROLES]);
+    let names = ROWS.iter().map(|setting| setting.name).chain([OF_ROLES]);
     names.into_iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// Returns what is wrong with a value that is text. PostgreSQL checks other values, and names that
 /// are unknown are found elsewhere.
 pub(super) fn problem_of(name: &str, value: &str) -> Option<String> {
-    let setting = DEFINITIONS.iter().find(|setting| setting.name.eq_ignore_ascii_case(name))?;
+    let setting = ROWS.iter().find(|setting| setting.name.eq_ignore_ascii_case(name))?;
     (setting.check_text)(value).err()
 }
 

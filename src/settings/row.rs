@@ -244,32 +244,24 @@ pub(super) fn bad_at_start() -> Option<&'static str> {
     BAD_AT_START.with_borrow(|names| names.first().copied())
 }
 
-/// A row of the table, as a value.
-pub(super) struct Definition {
+/// A row of the table, as far as it can be used without a server.
+pub(super) struct Row {
     /// The name without the prefix.
     pub(super) name: &'static str,
-    /// Defines the setting.
-    pub(super) define: fn(),
     /// Returns what is wrong with a text.
     pub(super) check_text: Check,
 }
 
-impl Definition {
-    /// Returns the row of a setting.
-    pub(super) const fn of<S: Setting>() -> Self {
-        Self { name: S::NAME, define: define::<S>, check_text: |text| S::kind().check_text(text) }
-    }
-}
-
-fn define<S: Setting>() {
+/// Defines a setting.
+pub(super) fn define<S: Setting>() {
     if S::kind().define::<S>() {
         BAD_AT_START.with_borrow_mut(|names| names.push(S::NAME));
     }
 }
 
 /// Makes a table of settings: of each row `name: kind = definition, short, long;` a field of
-/// `Values`, and an item of `DEFINITIONS`. `kept_in` is a thread-local `RefCell<Values>`, `then` is
-/// called with it whenever a value has changed.
+/// `Values`, an item of `ROWS`, and one of `DEFINE`. `kept_in` is a thread-local `RefCell<Values>`,
+/// `then` is called with it whenever a value has changed.
 macro_rules! settings {
     (kept_in $values:ident; then $then:path;
      $($name:ident: $kind:ty = $definition:expr, $short:expr, $long:expr;)*) => {
@@ -291,8 +283,14 @@ macro_rules! settings {
             }
         }
 
-        /// The settings, in the order in which they are defined.
-        static DEFINITIONS: &[$crate::settings::row::Definition] = &[$({
+        /// The settings.
+        static ROWS: &[$crate::settings::row::Row] = &[$($crate::settings::row::Row {
+            name: stringify!($name),
+            check_text: |text| $crate::settings::row::Kind::check_text(&KINDS.$name, text),
+        },)*];
+
+        /// Functions that define the settings, in the order of the table. They need a server.
+        static DEFINE: &[fn()] = &[$({
             enum This {}
 
             impl $crate::settings::row::Setting for This {
@@ -324,7 +322,7 @@ macro_rules! settings {
                     }
                 }
             }
-            $crate::settings::row::Definition::of::<This>()
+            $crate::settings::row::define::<This>
         },)*];
     };
 }
