@@ -2,6 +2,8 @@
 
 use pgrx::prelude::*;
 
+use crate::pg::process;
+
 /// Sends every process whose role `is_wanted` what pg_terminate_backend() sends, however it was let
 /// in. A process of this backend's own acts on it when it next can, after its commit.
 #[expect(unsafe_code, reason = "walks the server's table of processes")]
@@ -14,12 +16,12 @@ pub(crate) fn terminate(is_wanted: impl Fn(pg_sys::Oid) -> bool) {
     unsafe {
         let table = &*pg_sys::ProcGlobal;
         for n in 0..table.allProcCount as usize {
-            let process = table.allProcs.add(n);
-            let pid = (*process).pid;
-            let is_of_role = || is_wanted(std::ptr::read_volatile(&raw const (*process).roleId));
+            let entry = table.allProcs.add(n);
+            let pid = (*entry).pid;
+            let is_of_role = || is_wanted(std::ptr::read_volatile(&raw const (*entry).roleId));
             // The role is checked again, because the entry may belong to another process by now.
-            if pid != 0 && is_of_role() && pg_sys::BackendPidGetProc(pid) == process && is_of_role() {
-                libc::kill(-pid, libc::SIGTERM);
+            if pid != 0 && is_of_role() && pg_sys::BackendPidGetProc(pid) == entry && is_of_role() {
+                process::terminate(pid);
             }
         }
     }
