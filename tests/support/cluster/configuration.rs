@@ -80,10 +80,17 @@ impl Cluster {
         self.folder.write(&format!("data/{name}"), content);
     }
 
-    /// Has the server read its configuration again, and waits until new sessions see it.
+    /// Has the server read its configuration again, and waits until new sessions see it. Files
+    /// that the server cannot read leave its old configuration as it is; the wait ends then, too.
     pub fn reload(&self) {
-        self.sql("SELECT pg_reload_conf()");
-        self.sql("SELECT pg_sleep(0.2)");
+        let before = self.sql("SELECT pg_conf_load_time() FROM pg_reload_conf()");
+        let loaded = format!("SELECT pg_conf_load_time() > '{before}'");
+        for _ in 0..20 {
+            self.sql("SELECT pg_sleep(0.2)");
+            if self.sql(&loaded) == "t" {
+                return;
+            }
+        }
     }
 
     /// Sets a parameter by ALTER SYSTEM and reloads.
