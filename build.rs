@@ -26,6 +26,9 @@ const HEADERS: &str = r#"
 #endif
 "#;
 
+/// The first major version that has the method `oauth` and validators for it.
+const FIRST_WITH_VALIDATORS: u16 = 18;
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     // cargo-pgrx reads the SQL entities from a section of the library that nothing refers to.
@@ -67,6 +70,10 @@ fn describe_server() -> Result<(), Box<dyn Error>> {
     })?;
     let flags = pg_config.cppflags().map_err(|fault| fault.to_string())?;
     let flags = flags.to_string_lossy().split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    // The door `oauth`: PostgreSQL has validators of OAUTHBEARER tokens.
+    if wanted >= FIRST_WITH_VALIDATORS {
+        println!("cargo:rustc-cfg=oauth");
+    }
     bind(&headers, &flags)
 }
 

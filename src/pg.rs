@@ -25,7 +25,7 @@ pub(crate) mod library_list;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod node;
-#[cfg(feature = "pg18")]
+#[cfg(oauth)]
 pub(crate) mod oauth;
 pub(crate) mod pam;
 pub(crate) mod preload;

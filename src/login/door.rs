@@ -1,6 +1,6 @@
 //! The doors: the ways a token arrives by.
 
-#[cfg(feature = "pg18")]
+#[cfg(oauth)]
 pub(crate) mod oauth;
 pub(crate) mod pam;
 pub(super) mod password;

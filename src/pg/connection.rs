@@ -13,8 +13,8 @@ pub(crate) enum Method {
     Trust,
     /// Asks PAM, which may ask this library.
     Pam,
-    /// Asks a validator, which may be this library. PostgreSQL 18.
-    #[cfg_attr(not(feature = "pg18"), expect(dead_code, reason = "no such method"))]
+    /// Asks a validator, which may be this library. From PostgreSQL 18 on.
+    #[cfg_attr(not(oauth), expect(dead_code, reason = "no such method"))]
     OAuth,
     /// Any other.
     Other,
@@ -89,7 +89,7 @@ impl Connection {
         match self.auth_method() {
             server::UserAuth_uaTrust => Method::Trust,
             server::UserAuth_uaPAM => Method::Pam,
-            #[cfg(feature = "pg18")]
+            #[cfg(oauth)]
             server::UserAuth_uaOAuth => Method::OAuth,
             _ => Method::Other,
         }
@@ -109,14 +109,14 @@ impl Connection {
     }
 
     /// Returns the issuer that an `oauth` line sends clients to for a token.
-    #[cfg(feature = "pg18")]
+    #[cfg(oauth)]
     pub(crate) fn advertised_issuer(self) -> String {
         // SAFETY: see new(); set in every line of this method, and null in others.
         unsafe { text_of((*(*self.port).hba).oauth_issuer) }
     }
 
     /// Returns the scope that an `oauth` line has clients ask for.
-    #[cfg(feature = "pg18")]
+    #[cfg(oauth)]
     pub(crate) fn advertised_scope(self) -> String {
         // SAFETY: as above.
         unsafe { text_of((*(*self.port).hba).oauth_scope) }
@@ -159,7 +159,7 @@ impl Connection {
 
 /// # Safety
 /// Null, or a C string that stays for now.
-#[cfg(feature = "pg18")]
+#[cfg(oauth)]
 #[expect(unsafe_code, reason = "a C string of the server's")]
 unsafe fn text_of(text: *const std::ffi::c_char) -> String {
     if text.is_null() {

@@ -15,8 +15,15 @@ pub(crate) fn truncated(name: &[u8]) -> &[u8] {
 }
 
 /// Returns whether a backslash is an escape in strings that have no E before them.
+#[cfg(not(feature = "pg19"))]
 #[expect(unsafe_code, reason = "reads a setting of the server")]
 pub(crate) fn backslash_escapes() -> bool {
     // SAFETY: a plain value of the main thread.
     unsafe { !pg_sys::standard_conforming_strings }
+}
+
+/// As above. From PostgreSQL 19 on it never is.
+#[cfg(feature = "pg19")]
+pub(crate) const fn backslash_escapes() -> bool {
+    false
 }

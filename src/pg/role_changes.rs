@@ -4,6 +4,8 @@ use std::ffi::c_void;
 
 use pgrx::prelude::*;
 
+use crate::pg::syscache::number_of;
+
 /// Has a function called whenever roles or memberships may have changed, by a transaction of this
 /// server or, on a standby, by what it replays. Called once in a process.
 #[expect(unsafe_code, reason = "registers a cache callback")]
@@ -12,7 +14,7 @@ pub(crate) fn on_change(act: fn()) {
         // SAFETY: a guarded function, and an argument that it knows.
         unsafe {
             pg_sys::CacheRegisterSyscacheCallback(
-                cache.cast_signed(),
+                number_of(cache),
                 Some(run),
                 pg_sys::Datum::from(act as *mut c_void),
             );

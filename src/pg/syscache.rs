@@ -1,8 +1,21 @@
 //! Rows of the catalog cache (syscache.c), copied while they are pinned.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_int};
 
 use pgrx::prelude::*;
+
+/// Returns the number of a system cache as the functions that search caches take it. PostgreSQL 19
+/// has made their list an enumeration with a negative value, so there it is signed to begin with.
+#[cfg(not(feature = "pg19"))]
+pub(crate) const fn number_of(cache: pg_sys::SysCacheIdentifier::Type) -> c_int {
+    cache.cast_signed()
+}
+
+/// As above.
+#[cfg(feature = "pg19")]
+pub(crate) const fn number_of(cache: pg_sys::SysCacheIdentifier::Type) -> c_int {
+    cache
+}
 
 /// A column that is passed by value, so that no wrong type of it can be read as a pointer.
 pub(crate) trait ByValue: FromDatum {}
@@ -59,7 +72,7 @@ impl Cache {
             Self::MembershipsByMember => pg_sys::SysCacheIdentifier::AUTHMEMMEMROLE,
             Self::MembershipsByRole => pg_sys::SysCacheIdentifier::AUTHMEMROLEMEM,
         };
-        number.cast_signed()
+        number_of(number)
     }
 }
 
@@ -126,7 +139,7 @@ pub(crate) fn role<T>(key: RoleKey<'_>, read: impl FnOnce(&pg_sys::FormData_pg_a
     // SAFETY: the key is of the cache's type; the tuple is pinned until it is released, and what is
     // made of it borrows nothing from it.
     unsafe {
-        let tuple = pg_sys::SearchSysCache1(cache.cast_signed(), key);
+        let tuple = pg_sys::SearchSysCache1(number_of(cache), key);
         if tuple.is_null() {
             return None;
         }
@@ -146,7 +159,7 @@ pub(crate) fn name(name: &pg_sys::NameData) -> CString {
 /// Returns whether a parameter is granted to any role. True if it cannot be asked for.
 #[expect(unsafe_code, reason = "reads the catalog cache")]
 pub(crate) fn parameter_has_acl(parameter: &str) -> bool {
-    let cache = pg_sys::SysCacheIdentifier::PARAMETERACLNAME.cast_signed();
+    let cache = number_of(pg_sys::SysCacheIdentifier::PARAMETERACLNAME);
     let none = pg_sys::Datum::from(0);
     let Some(key) = parameter.into_datum() else { return true };
     // SAFETY: the key is of the cache's type, text.
@@ -171,7 +184,7 @@ pub(crate) fn changes_taken_in() -> u64 {
 /// pg_authid had.
 #[expect(unsafe_code, reason = "no safe wrapper")]
 pub(crate) fn announce_change(role: pg_sys::Oid) {
-    let (cache, none) = (pg_sys::SysCacheIdentifier::AUTHOID.cast_signed(), std::ptr::null_mut());
+    let (cache, none) = (number_of(pg_sys::SysCacheIdentifier::AUTHOID), std::ptr::null_mut());
     // SAFETY: within a transaction, with whose commit it is told; the tuple is pinned until it is
     // released.
     unsafe {

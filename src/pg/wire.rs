@@ -110,12 +110,12 @@ fn take_text(buffer: &[u8], length: c_int) -> Reply {
 /// Returns whether log_connections asks for a line per authentication.
 #[expect(unsafe_code, reason = "reads a setting of the server")]
 pub(crate) fn logs_authentication() -> bool {
-    #[cfg(not(feature = "pg18"))]
+    #[cfg(any(feature = "pg15", feature = "pg16", feature = "pg17"))]
     // SAFETY: a plain value, written by the main thread.
     unsafe {
         pg_sys::Log_connections
     }
-    #[cfg(feature = "pg18")]
+    #[cfg(not(any(feature = "pg15", feature = "pg16", feature = "pg17")))]
     // SAFETY: as above.
     unsafe {
         server::log_connections & server::LogConnectionOption_LOG_CONNECTION_AUTHENTICATION != 0

@@ -43,7 +43,7 @@ pub(crate) fn install<C: Check>() {
 unsafe extern "C-unwind" fn on_parse_analysis<C: Check>(
     state: *mut pg_sys::ParseState,
     query: *mut pg_sys::Query,
-    jumble: *mut pg_sys::JumbleState,
+    jumble: Jumble,
 ) {
     guarded(C::check);
     if let Some(previous) = ANALYSIS.previous() {
@@ -51,6 +51,13 @@ unsafe extern "C-unwind" fn on_parse_analysis<C: Check>(
         unsafe { previous(state, query, jumble) }
     }
 }
+
+/// The query's fingerprint as a hook of parse analysis gets it. From PostgreSQL 19 on it is constant.
+#[cfg(not(feature = "pg19"))]
+type Jumble = *mut pg_sys::JumbleState;
+/// As above.
+#[cfg(feature = "pg19")]
+type Jumble = *const pg_sys::JumbleState;
 
 /// Core's own function, without the wrapper that would make a Rust error of PostgreSQL's.
 #[expect(unsafe_code, reason = "a function of the server")]
