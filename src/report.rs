@@ -72,8 +72,14 @@ pub(crate) fn refuse(denial: Denial) -> ! {
 }
 
 /// Raises an error of PostgreSQL that was held back. Does not return; destructors run.
+///
+/// It is raised anew from what pgrx has copied of it. To rethrow it as PostgreSQL's own, pgrx would
+/// look for it on PostgreSQL's stack of errors, which was emptied when the error was caught.
 pub(crate) fn raise_again(error: CaughtError) -> ! {
-    error.rethrow()
+    match error {
+        CaughtError::PostgresError(report) => CaughtError::ErrorReport(report).rethrow(),
+        error => error.rethrow(),
+    }
 }
 
 /// Ends a session that is already open, and with it the process, with an error that the client

@@ -86,6 +86,7 @@ mod login {
     mod pam;
     mod password_prompt;
     mod seal;
+    mod server_errors;
     mod server_refusals;
     mod startup_seal;
     mod superuser_recovery;

@@ -11,9 +11,10 @@
 //! An error is held back, and the hook raises it.
 
 use std::ffi::{c_char, c_int, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 
 use entra::Code;
+use pgrx::PgTryBuilder;
 
 use crate::login::authenticate::authenticate;
 use crate::login::decision;
@@ -42,7 +43,7 @@ extern "C" fn pam_sm_authenticate(
     _count: c_int,
     _arguments: *const *const c_char,
 ) -> c_int {
-    catch_panics(|| {
+    fenced(|| {
         let Some(connection) = connection() else { return pam::AUTHINFO_UNAVAIL };
         let attempt = attempt(connection, Door::Pam);
         let run = || authenticate(&LoginRequest::of(connection), |_| ask(&attempt.role, handle));
@@ -64,7 +65,7 @@ extern "C" fn pam_sm_acct_mgmt(
     _count: c_int,
     _arguments: *const *const c_char,
 ) -> c_int {
-    catch_panics(|| success_if_accepted(pam::AUTH_ERR))
+    fenced(|| success_if_accepted(pam::AUTH_ERR))
 }
 
 /// Answers as [`pam_sm_acct_mgmt`] does: there are no credentials to set (pam_sm_setcred(3)).
@@ -76,7 +77,7 @@ extern "C" fn pam_sm_setcred(
     _count: c_int,
     _arguments: *const *const c_char,
 ) -> c_int {
-    catch_panics(|| success_if_accepted(pam::CRED_UNAVAIL))
+    fenced(|| success_if_accepted(pam::CRED_UNAVAIL))
 }
 
 /// Defines an entry for which there is nothing to do here.
@@ -124,6 +125,9 @@ fn ask(role: &str, handle: *mut Handle) -> Result<Received, Refused> {
     })
 }
 
-fn catch_panics(act: impl FnOnce() -> c_int) -> c_int {
-    catch_unwind(AssertUnwindSafe(act)).unwrap_or(pam::SYSTEM_ERR)
+/// Runs `act`; an error of PostgreSQL's or of Rust's in it is an error of the system to libpam. The
+/// former is taken off PostgreSQL's stack of errors, too. In a program that has no such stack
+/// nothing is done that could fail: see [`connection`].
+fn fenced(act: impl FnOnce() -> c_int) -> c_int {
+    PgTryBuilder::new(AssertUnwindSafe(act)).catch_others(|_| pam::SYSTEM_ERR).execute()
 }
