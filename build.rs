@@ -24,6 +24,9 @@ const HEADERS: &str = r#"
 #include "libpq/oauth.h"
 #include "tcop/backend_startup.h"
 #endif
+#if PG_VERSION_NUM >= 190000
+#include "nodes/pg_list.h"
+#endif
 "#;
 
 /// The first major version that has the method `oauth` and validators for it.
@@ -98,9 +101,9 @@ fn bind(headers: &Path, flags: &[String]) -> Result<(), Box<dyn Error>> {
         .header_contents("server.h", HEADERS)
         .clang_arg(format!("-I{}", headers.display()))
         .clang_args(flags)
-        .allowlist_type("Port|HbaLine|UserAuth|ClientConnectionInfo|LogConnectionOption|OAuthValidatorCallbacks")
+        .allowlist_type("Port|HbaLine|UserAuth|ClientConnectionInfo|LogConnectionOption|OAuthValidatorCallbacks|TokenizedAuthLine")
         .allowlist_var("PqCommMethods|MyClientConnectionInfo|ClientAuthentication_hook|log_connections|MyProcPort|ClientAuthInProgress|PG_OAUTH_VALIDATOR_MAGIC")
-        .allowlist_function("sendAuthRequest|pq_startmsgread|pq_getbyte|pq_getmessage|hba_authname|hba_getauthmethod")
+        .allowlist_function("sendAuthRequest|pq_startmsgread|pq_getbyte|pq_getmessage|hba_authname|hba_getauthmethod|open_auth_file|tokenize_auth_file|parse_hba_line|free_auth_file")
         .default_enum_style(bindgen::EnumVariation::Consts)
         .use_core()
         .size_t_is_usize(true)

@@ -46,6 +46,7 @@ pub(crate) mod timestamp;
 pub(crate) mod transaction;
 pub(crate) mod user;
 pub(crate) mod utility;
+pub(crate) mod validator_options;
 pub(crate) mod values;
 pub(crate) mod wire;
 pub(crate) mod worker;

@@ -39,7 +39,10 @@ pub(crate) fn validator<'a>(rule: &'a Rule, own: &BTreeSet<String>) -> Validator
 
 /// Returns what is wrong with a line where the library is preloaded.
 pub(crate) fn problems(rule: &Rule, own: &BTreeSet<String>, policy: &Result<Policy, String>) -> Vec<Finding> {
-    let mut reasons: Vec<_> = [foreign_validator(rule, own), identity(rule)].into_iter().flatten().collect();
+    let mut reasons: Vec<_> = [foreign_validator(rule, own), identity(rule), unknown_option(rule, own)]
+            .into_iter()
+            .flatten()
+            .collect();
     match policy {
         Ok(policy) => reasons.extend(advertised(rule, policy)),
         Err(fault) => reasons
@@ -71,6 +74,15 @@ fn identity(rule: &Rule) -> Option<String> {
          delegate_ident_mapping=1, or map= with a map from object ids to roles"
             .to_owned()
     })
+}
+
+/// Says which option for validators this library does not know. PostgreSQL finds out when a client
+/// is about to send its token, and refuses every client.
+fn unknown_option(rule: &Rule, own: &BTreeSet<String>) -> Option<String> {
+    let Validator::Ours = validator(rule, own) else { return None };
+    let names = rule.options.iter().filter_map(|option| option.split_once('=')).map(|(name, _)| name);
+    let unknown = names.into_iter().find(|name| name.starts_with("validator."))?;
+    Some(format!("it admits nobody, because azure_ad_auth has no option {unknown}: take it out"))
 }
 
 /// Says which values that clients are told do not fit the settings.
@@ -133,6 +145,7 @@ mod tests {
             (&[ISSUER, "scope=openid", DELEGATED, OURS], "its scope openid"),
             (&[ISSUER, SCOPE, DELEGATED, "validator=other"], "the validator other verifies"),
             (&[ISSUER, SCOPE, DELEGATED, "validator=/x/azure_ad_auth"], "/x/azure_ad_auth is another copy"),
+            (&[ISSUER, SCOPE, DELEGATED, OURS, "validator.x=y"], "azure_ad_auth has no option validator.x"),
         ] {
             let reasons = reasons(options, &policy);
             assert!(reasons.contains(expected) && !reasons.contains("; "), "{reasons}");

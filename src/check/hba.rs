@@ -18,6 +18,7 @@ use crate::pg::hex_text::{bytes, plain, raw, raw_list};
 use crate::pg::library::{self, Preloaded};
 use crate::pg::spi::{as_superuser, query};
 use crate::pg::text;
+use crate::pg::validator_options::validator_options;
 use crate::settings;
 
 const ADVICE: &str = "SELECT * FROM azure_ad_auth.check_hba();";
@@ -109,23 +110,28 @@ fn rules() -> Vec<(Rule, Vec<String>)> {
         list("user_name"),
         raw("address"),
         list("options"),
-        raw("error")
+        // A release candidate of 19 gives no reason for some lines that it cannot read.
+        raw("coalesce(error, CASE WHEN auth_method IS NULL THEN 'no reason is given' END)")
     );
+    let for_validators = validator_options();
     query(&text, &[], |row| {
         let text = |column| row.get::<String>(column).ok().flatten();
         let users = text(5).map(|list| list.split(',').map(str::to_owned).collect());
+        let place = Place {
+            file: text(1).map(|raw| plain(&raw)).unwrap_or_default(),
+            number: row.get(2).ok().flatten().unwrap_or_default(),
+        };
+        let further = for_validators.iter().filter(|option| (&option.file, option.number) == (&place.file, place.number));
+        let further: Vec<_> = further.map(|option| option.text.clone()).collect();
         let rule = Rule {
-            place: Place {
-                file: text(1).map(|raw| plain(&raw)).unwrap_or_default(),
-                number: row.get(2).ok().flatten().unwrap_or_default(),
-            },
+            place,
             connection: text(3).unwrap_or_default(),
             databases: plain_list(text(4)),
             users: plain_list(text(5)),
             address: text(6).map(|raw| plain(&raw)),
             netmask: text(7),
             method: text(8).unwrap_or_default(),
-            options: plain_list(text(9)),
+            options: plain_list(text(9)).into_iter().chain(further).collect(),
             error: text(10).map(|raw| plain(&raw)),
         };
         (rule, users.unwrap_or_default())

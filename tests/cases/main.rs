@@ -88,6 +88,7 @@ mod login {
     mod seal;
     mod server_errors;
     mod server_refusals;
+    mod since_19;
     mod startup_seal;
     mod superuser_recovery;
     mod token_format;
