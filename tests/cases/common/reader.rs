@@ -105,7 +105,7 @@ impl Reader {
             ),
             ("systemctl", format!("[ \"$*\" = 'restart postgresql' ] && touch '{scratch}/restart'")),
             ("make", format!("exec /usr/bin/make --dry-run -C '{root}' \"$@\" >/dev/null")),
-            ("cargo", format!("grep -q \"^pgrx = \\\"${{4#cargo-pgrx@}}\\\"\" '{root}/Cargo.toml'")),
+            ("cargo", format!("grep -q \"^pgrx = \\\"${{5#cargo-pgrx@}}\\\"\" '{root}/Cargo.toml'")),
             (
                 "apt-get",
                 format!(

@@ -1,6 +1,7 @@
 //! What the log says of logins that succeed, and logins that are not about tokens.
 
 use testbed::client::Outcome;
+use testbed::door::Door;
 use testbed::expect::{Refusal, door_and_method, refused, without_debug, without_session_ids};
 use testbed::issuer::{
     APPLICATION, CLIENT, GROUP, PERSON, TENANT, app_v1, app_v2, unix_now, user_v1, user_v2, with,
@@ -9,7 +10,7 @@ use testbed::scene::{KEY, Scene};
 
 use crate::common::doors::at_every_door;
 use crate::common::login::valid_token;
-use crate::common::statements::{link, tamper};
+use crate::common::statements::{fails, link, tamper};
 use serde_json::json;
 
 #[test]
@@ -125,17 +126,37 @@ fn a_role_name_cannot_forge_a_line_of_the_log() {
     at_every_door("log_line_prefix = '%m [%p] '", |door, cluster, _provider| {
         let forged = "LOG:  azure_ad_auth: accepted role=admin";
         let role = format!("ann\n{forged}");
-        link(&cluster, &role, PERSON, "user");
+        let code = if cluster.major() < 19 {
+            link(&cluster, &role, PERSON, "user");
+            "oid_mismatch"
+        } else {
+            // There is no such role: PostgreSQL refuses line breaks in names. A client may ask for
+            // one all the same, and is asked for a token where a line matches every name.
+            let more = "contains a newline or carriage return";
+            fails(&cluster, &format!("CREATE ROLE \"{role}\""), "22023", "", more);
+            let lines =
+                format!("local all postgres trust\nhost all all 127.0.0.1/32 {}\n", cluster.clause());
+            cluster.change_hba(&lines);
+            "not_linked"
+        };
         let token = KEY.token(&with(user_v1(unix_now()), "oid", json!(APPLICATION)));
+        if code == "not_linked" && door == Door::Password {
+            // Behind `trust` core says that there is no such role, and this library says nothing.
+            let mark = cluster.log_mark();
+            let Outcome::Refused(error) = cluster.login(&role, &token) else {
+                panic!("{role} is admitted")
+            };
+            assert_eq!(
+                (error.sqlstate.as_str(), error.message),
+                ("28000", format!("role \"{role}\" does not exist"))
+            );
+            let log = cluster.log_since(mark);
+            return assert!(!log.lines().any(|line| line.starts_with(forged)), "{log}");
+        }
         let message = format!("Azure AD authentication failed for role \"{role}\"");
         let shown = format!("role=\"ann\\n{forged}\" {} session=", door_and_method(door));
-        let expected = Refusal {
-            code: "oid_mismatch",
-            sqlstate: "28P01",
-            message: &message,
-            hint: None,
-            facts: &[&shown],
-        };
+        let facts = [shown.as_str()];
+        let expected = Refusal::sqlstate_28p01(code, &message, &facts);
         let mark = cluster.log_mark();
         refused(&cluster, &role, &token, &expected);
         let log = cluster.log_since(mark);
