@@ -12,6 +12,7 @@
     clippy::allow_attributes_without_reason,
     clippy::indexing_slicing,
     clippy::use_self,
+    clippy::upper_case_acronyms,
     reason = "generated; which of these it needs depends on the version"
 )]
 

@@ -13,7 +13,7 @@ use testbed::scene::{KEY, Scene};
 
 use crate::common::doors::at_every_door;
 use crate::common::login::valid_token;
-use crate::common::statements::link;
+use crate::common::statements::{fails, link};
 
 #[test]
 fn users_groups_and_applications_with_tokens_of_both_versions() {
