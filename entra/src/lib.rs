@@ -81,8 +81,8 @@ pub use keyset::{Key, KeySet, KeySetFault};
 pub use kinds::{Holder, Part, PrincipalKind, TokenKind};
 pub use label::{Label, LabelFault};
 pub use policy::{
-    Misconfigured, Policy, RawPolicy, parse_clients, parse_issuers, parse_list, parse_permission,
-    parse_tenant,
+    LineOptions, Misconfigured, Policy, RawPolicy, parse_clients, parse_issuers, parse_list,
+    parse_permission, parse_tenant,
 };
 pub use principal::{Bearer, Principal};
 pub use refusal::{DirectoryObject, FormatFault, Listed, Refusal};

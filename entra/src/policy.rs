@@ -1,6 +1,7 @@
 //! The tokens that this server accepts. A [`Policy`] that exists is complete.
 
 mod audience;
+mod narrowed;
 mod parse;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use crate::untrusted::Untrusted;
 use audience::{doubt_of_audience, doubt_of_permission, is_same};
 
 pub(crate) use audience::API;
+pub use narrowed::LineOptions;
 pub use parse::{parse_clients, parse_issuers, parse_list, parse_permission, parse_tenant};
 
 /// The settings that make a policy, as they were written.
