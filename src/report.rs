@@ -43,10 +43,22 @@ pub(crate) fn log_denial(attempt: &Attempt, denial: &Denial) {
         return;
     }
     let mut line = opening(&format!("refused code={}", denial.code), attempt);
-    for (name, value) in &denial.facts {
-        pair(&mut line, name, value);
-    }
+    append_facts(&mut line, denial);
     log(line);
+}
+
+/// Returns the code and the facts of a refusal as its line of the log has them.
+#[cfg(oauth)]
+pub(crate) fn facts_of(denial: &Denial) -> String {
+    let mut line = format!("azure_ad_auth: code={}", denial.code);
+    append_facts(&mut line, denial);
+    line
+}
+
+fn append_facts(line: &mut String, denial: &Denial) {
+    for (name, value) in &denial.facts {
+        pair(line, name, value);
+    }
 }
 
 /// Logs how many refusals have not been logged, where the log does not say it yet.

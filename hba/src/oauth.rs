@@ -43,9 +43,9 @@ pub(crate) fn validator<'a>(rule: &'a Rule, own: &BTreeSet<String>) -> Validator
 /// Returns what is wrong with a line where the library is preloaded.
 pub(crate) fn problems(rule: &Rule, own: &BTreeSet<String>, policy: &Result<Policy, String>) -> Vec<Finding> {
     let mut reasons: Vec<_> = [foreign_validator(rule, own), identity(rule), unknown_option(rule, own)]
-            .into_iter()
-            .flatten()
-            .collect();
+        .into_iter()
+        .flatten()
+        .collect();
     match policy {
         Ok(policy) => match policy.narrowed(&line_options(rule)) {
             Ok(policy) => reasons.extend(advertised(rule, &policy)),
@@ -151,8 +151,11 @@ mod tests {
         let policy =
             Policy::parse(&RawPolicy::for_tenant("11111111-aaaa-bbbb-cccc-000000000001", "api://postgres"))
                 .map_err(|fault| fault.to_string());
-        let narrowed =
-            ["validator.audience=x", "validator.audience=api://postgres", "validator.required_permission=dba"];
+        let narrowed = [
+            "validator.audience=x",
+            "validator.audience=api://postgres",
+            "validator.required_permission=dba",
+        ];
         for good in [
             &[ISSUER, SCOPE, DELEGATED, OURS][..],
             &[ISSUER, SCOPE, "map=m", OURS],

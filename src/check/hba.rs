@@ -121,7 +121,9 @@ fn rules() -> Vec<(Rule, Vec<String>)> {
             file: text(1).map(|raw| plain(&raw)).unwrap_or_default(),
             number: row.get(2).ok().flatten().unwrap_or_default(),
         };
-        let further = for_validators.iter().filter(|option| (&option.file, option.number) == (&place.file, place.number));
+        let further = for_validators
+            .iter()
+            .filter(|option| (&option.file, option.number) == (&place.file, place.number));
         let further: Vec<_> = further.map(|option| option.text.clone()).collect();
         let rule = Rule {
             place,

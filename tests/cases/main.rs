@@ -82,6 +82,7 @@ mod login {
     mod login_load;
     mod membership_changes;
     mod oauth;
+    mod oauth_line_options;
     mod other_hooks;
     mod pam;
     mod password_prompt;
