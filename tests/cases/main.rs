@@ -109,6 +109,7 @@ mod server {
 mod sessions {
     mod changed_link;
     mod expiry;
+    mod expiry_warning;
     mod lifetime;
     mod many_sessions;
     mod pgbouncer;
