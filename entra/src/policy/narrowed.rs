@@ -1,5 +1,5 @@
-//! What a line of pg_hba.conf asks of tokens besides the settings, from PostgreSQL 19 on. A line can
-//! only take away: a token that the settings do not accept is accepted by no line.
+//! What a line of pg_hba.conf asks of tokens besides the settings, from PostgreSQL 19 on. A line
+//! can only take away: a token that the settings do not accept is accepted by no line.
 
 use std::fmt;
 

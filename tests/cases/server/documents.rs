@@ -129,12 +129,12 @@ fn the_readme_lists_everything() {
     }
     let (cluster, _provider) = Scene::new().start();
     let settings = cluster.sql(
-        "SELECT substr(name, 15) || ' | ' || CASE WHEN boot_val = '' THEN '' ELSE '`' || CASE WHEN unit IS NULL THEN boot_val
+        "SELECT substr(name, 15) || ' | ' || CASE WHEN boot_val = '' THEN '' ELSE '`' || CASE WHEN unit IS NULL OR boot_val = '0' THEN boot_val
            WHEN unit = 'ms' THEN boot_val::int / 1000 || 's' WHEN boot_val::int = 86400 THEN '1d'
            WHEN boot_val::int = 3600 THEN '1h' ELSE boot_val::int / 60 || 'min' END || '`' END
          FROM pg_settings WHERE name LIKE 'azure\\_ad\\_auth.%' AND context = 'sighup'",
     );
-    assert_eq!(settings.lines().count(), 18);
+    assert_eq!(settings.lines().count(), 19);
     let of_roles = cluster
         .sql("SELECT name FROM pg_settings WHERE name LIKE 'azure\\_ad\\_auth.%' AND context <> 'sighup'");
     assert_eq!(of_roles, "azure_ad_auth.guard");
