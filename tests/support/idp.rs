@@ -21,6 +21,7 @@ use crate::listener::{Bound, Listener};
 use http::{read_request, response};
 
 pub use device_flow::DeviceFlow;
+pub use http::Request;
 pub(crate) use http::read_head;
 
 /// How the provider answers a request for keys.
@@ -178,13 +179,14 @@ fn serve_tls(connection: TcpStream, state: &State) {
     let tls = Arc::clone(&lock(&state.tls));
     let Ok(session) = ServerConnection::new(tls) else { return };
     let mut stream = StreamOwned::new(session, connection);
-    while let Some((path, form)) = read_request(&mut stream) {
+    while let Some(request) = read_request(&mut stream) {
+        let path = &request.target;
         let behavior = lock(&state.behavior).clone();
         let answer = if path.contains("/discovery/") || path.contains("/keys") {
             state.requests.fetch_add(1, Ordering::SeqCst);
-            keys::answer_for_keys(&behavior, &path, state)
+            keys::answer_for_keys(&behavior, path, state)
         } else {
-            Some(device_flow::answer_to_client(&path, &form, state))
+            Some(device_flow::answer_to_client(&request, state))
         };
         let Some(answer) = answer else {
             return detain(&mut stream, &behavior, state);
