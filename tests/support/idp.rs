@@ -2,6 +2,7 @@
 //! demand.
 
 mod device_flow;
+pub mod directory;
 mod http;
 mod keys;
 
@@ -18,6 +19,7 @@ use crate::ca::{Authority, Identity};
 use crate::issuer::{Signer, TENANT};
 use crate::listener::{Bound, Listener};
 
+use directory::{Directory, Reply};
 use http::{read_request, response};
 
 pub use device_flow::DeviceFlow;
@@ -56,6 +58,7 @@ struct State {
     clock_ahead: AtomicI64,
     port: u16,
     device_flow: Mutex<DeviceFlow>,
+    directory: Directory,
     behavior: Mutex<Behavior>,
     tls: Mutex<Arc<ServerConfig>>,
     keys: Mutex<Vec<Arc<Signer>>>,
@@ -77,6 +80,7 @@ impl Provider {
             clock_ahead: AtomicI64::new(0),
             port: bound.port(),
             device_flow: Mutex::default(),
+            directory: Directory::new(bound.port()),
             behavior: Mutex::new(Behavior::Good),
             tls: Mutex::new(authority.identity().server()),
             keys: Mutex::new(keys),
@@ -106,11 +110,17 @@ impl Provider {
     /// Sets its clock ahead of the machine's by so many seconds.
     pub fn set_clock_ahead(&self, seconds: i64) {
         self.state.clock_ahead.store(seconds, Ordering::SeqCst);
+        self.state.directory.set_clock_ahead(seconds);
     }
 
     /// Returns the state of the last device flow.
     pub fn device_flow(&self) -> DeviceFlow {
         lock(&self.state.device_flow).clone()
+    }
+
+    /// Returns the directory behind it: what it holds, and how it answers.
+    pub fn directory(&self) -> &Directory {
+        &self.state.directory
     }
 
     /// Returns its port.
@@ -180,6 +190,12 @@ fn serve_tls(connection: TcpStream, state: &State) {
     let Ok(session) = ServerConnection::new(tls) else { return };
     let mut stream = StreamOwned::new(session, connection);
     while let Some(request) = read_request(&mut stream) {
+        if let Some(reply) = state.directory.answer(&request) {
+            if send(&mut stream, reply, state) {
+                continue;
+            }
+            return;
+        }
         let path = &request.target;
         let behavior = lock(&state.behavior).clone();
         let answer = if path.contains("/discovery/") || path.contains("/keys") {
@@ -195,11 +211,30 @@ fn serve_tls(connection: TcpStream, state: &State) {
             return;
         }
         if answer.contains("connection: close") {
-            stream.conn.send_close_notify();
-            let _ = stream.flush();
-            return;
+            return close(&mut stream);
         }
     }
+}
+
+/// Sends what the directory answers. Returns whether the connection can be used again.
+fn send(stream: &mut StreamOwned<ServerConnection, TcpStream>, reply: Reply, state: &State) -> bool {
+    if let Reply::Endless { opening, more, fault } = reply {
+        let goes_on = || !state.stopped.load(Ordering::SeqCst) && state.directory.still_suffers_from(fault);
+        send_endlessly(stream, &opening, &more, goes_on);
+        return false;
+    }
+    let (Reply::Whole(bytes) | Reply::Last(bytes)) = &reply else { return false };
+    let sent = stream.write_all(bytes).and_then(|()| stream.flush()).is_ok();
+    if sent && matches!(reply, Reply::Last(_)) {
+        close(stream);
+    }
+    sent && matches!(reply, Reply::Whole(_))
+}
+
+/// Tells the client that no more will come, as TLS wants it.
+fn close(stream: &mut StreamOwned<ServerConnection, TcpStream>) {
+    stream.conn.send_close_notify();
+    let _ = stream.flush();
 }
 
 /// Sends nothing, or never enough, until the provider's behavior changes or the client is gone.
@@ -209,12 +244,18 @@ fn detain(stream: &mut impl Write, behavior: &Behavior, state: &State) {
         Behavior::EndlessHead => ("HTTP/1.1 200 Whatever\r\nx-endless: ", "x".repeat(1_024)),
         _ => ("", String::new()),
     };
+    let goes_on = || !state.stopped.load(Ordering::SeqCst) && *lock(&state.behavior) == *behavior;
+    send_endlessly(stream, opening, &more, goes_on);
+}
+
+/// Sends an opening, and then more and more of the same as long as a condition holds.
+fn send_endlessly(stream: &mut impl Write, opening: &str, more: &str, goes_on: impl Fn() -> bool) {
     let mut next = opening;
-    while !state.stopped.load(Ordering::SeqCst) && *lock(&state.behavior) == *behavior {
+    while goes_on() {
         if stream.write_all(next.as_bytes()).and_then(|()| stream.flush()).is_err() {
             return;
         }
-        next = &more;
+        next = more;
         thread::sleep(Duration::from_millis(20));
     }
 }

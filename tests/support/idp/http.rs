@@ -110,3 +110,8 @@ pub(super) fn decoded(value: &str) -> String {
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
+
+/// Decodes a part of a path, where a plus sign stands for itself.
+pub(super) fn decoded_path(value: &str) -> String {
+    decoded(&value.replace('+', "%2B"))
+}
