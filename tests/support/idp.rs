@@ -133,7 +133,9 @@ impl Provider {
         self.state.requests.load(Ordering::SeqCst)
     }
 
-    /// Changes how it answers from now on.
+    /// Changes how it answers requests for keys from now on. [`Behavior::Silent`],
+    /// [`Behavior::HangUp`] and [`Behavior::Plain`] concern every connection, because what is asked
+    /// is not known before TLS.
     pub fn behave(&self, behavior: Behavior) {
         *lock(&self.state.behavior) = behavior;
     }

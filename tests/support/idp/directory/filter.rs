@@ -167,7 +167,7 @@ mod tests {
         let checked = |filter: &str| Filter::parse(filter).expect("a filter").check(ObjectType::User);
         let ids = |number: usize| format!("id in ({})", vec!["'x'"; number].join(","));
         let alternatives = |number: usize| vec!["id eq 'x'"; number].join(" or ");
-        assert_eq!(checked(&ids(15)).and(checked(&alternatives(15))), Ok(()));
+        assert_eq!([checked(&ids(15)), checked(&alternatives(15))], [Ok(()), Ok(())]);
         for filter in [ids(16), alternatives(16), "signInSessionsValidFromDateTime eq 'x'".to_owned()] {
             assert!(matches!(checked(&filter), Err(Fault::Unsupported(_))), "{filter}");
         }

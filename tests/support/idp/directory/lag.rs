@@ -10,7 +10,8 @@ use super::store::Store;
 pub enum Lag {
     /// It is seen at once.
     None,
-    /// It is not seen by this many further requests to Graph. A batch is one request.
+    /// It is not seen by this many further requests to Graph. A batch is one request; requests that
+    /// a fault refuses do not count.
     Requests(usize),
     /// It is not seen for a time.
     Time(Duration),

@@ -134,13 +134,14 @@ impl Secrets {
     /// Says which secrets stand at a wrong place in a request, without the secrets.
     fn misplaced(&self, kind: Kind, request: &Request) -> Vec<String> {
         let is_graph = !matches!(kind, Kind::Token | Kind::Identity | Kind::Other);
-        let head = decoded_path(&request.head);
+        // As it came, and as each place would decode it.
+        let forms = |text: &str| [text.to_owned(), decoded(text), decoded_path(text)].join("\n");
         let (authorization, others): (Vec<&str>, Vec<&str>) =
-            head.lines().partition(|line| line.to_ascii_lowercase().starts_with("authorization:"));
+            request.head.lines().partition(|line| line.to_ascii_lowercase().starts_with("authorization:"));
         let places = [
-            ("the head", others.join("\n")),
-            ("the header Authorization", authorization.join("\n")),
-            ("the body", decoded(&request.body)),
+            ("the head", forms(&others.join("\n"))),
+            ("the header Authorization", forms(&authorization.join("\n"))),
+            ("the body", forms(&request.body)),
         ];
         let allowed = |what: &str, place: &str| match what {
             "a credential" => kind == Kind::Token && place == "the body",

@@ -243,7 +243,8 @@ impl Directory {
     }
 }
 
-/// Faults. Of two that concern a request, the one that was set earlier comes first.
+/// Faults. A fault of a kind comes before those of all requests; of two at the same place, the one
+/// that was set earlier comes first.
 impl Directory {
     /// Spoils the answers at a place until [`Self::recover`], in place of all earlier faults there.
     pub fn fail(&self, place: Place, trouble: Trouble) {

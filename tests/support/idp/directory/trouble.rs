@@ -43,12 +43,14 @@ pub enum Trouble {
 
     /// A status, a content type and a body.
     Body(u16, &'static str, Vec<u8>),
+    /// These bytes in place of a response, head included; the connection is then closed.
+    Raw(Vec<u8>),
     /// The right answer after so many bytes of blanks, which JSON allows.
     Huge(usize),
     /// Status 302 to this address.
     Redirect(String),
 
-    /// Lists are empty, ids are unknown, nobody is in a group.
+    /// Lists are empty and ids are unknown.
     Empty,
     /// Objects with these ids are left out everywhere.
     Hide(Vec<String>),
@@ -91,7 +93,7 @@ pub(super) struct Fault {
     left: Option<usize>,
 }
 
-/// The faults there are. Of two at the same place, the earlier one comes first.
+/// The faults there are. Of two at the same place, the one that was set earlier comes first.
 #[derive(Default)]
 pub(super) struct Faults {
     list: Vec<Fault>,
@@ -113,10 +115,13 @@ impl Faults {
         self.list.iter().any(|fault| fault.id == id)
     }
 
-    /// Returns the fault that spoils an answer at one of these places, and its number.
+    /// Returns the fault that spoils an answer at the first of these places that has one, and its
+    /// number.
     pub(super) fn next(&mut self, places: &[Place]) -> Option<(Trouble, u64)> {
-        let spoils = |fault: &&mut Fault| places.contains(&fault.place) && fault.left != Some(0);
-        let fault = self.list.iter_mut().find(spoils)?;
+        let spoils = |fault: &Fault, place: &Place| fault.place == *place && fault.left != Some(0);
+        let at = |place: &Place| self.list.iter().position(|fault| spoils(fault, place));
+        let found = places.iter().find_map(at)?;
+        let fault = self.list.get_mut(found)?;
         fault.left = fault.left.map(|left| left - 1);
         Some((fault.trouble.clone(), fault.id))
     }
@@ -165,6 +170,7 @@ impl Trouble {
                 Reply::Last(bytes)
             }
             Self::Body(status, content_type, body) => Reply::Whole(whole(*status, "", content_type, body)),
+            Self::Raw(bytes) => Reply::Last(bytes.clone()),
             Self::Huge(blanks) => {
                 let body = " ".repeat(*blanks) + &right.body.to_string();
                 Reply::Whole(whole(right.status, "", "application/json", body.as_bytes()))
