@@ -84,7 +84,7 @@ fn an_assertion_has_the_claims_that_entra_wants() {
         ("iss", json!(TENANT), (401, 700_021)),
         ("sub", json!(TENANT), (401, 700_021)),
         ("exp", json!(now - 3_600), (401, 700_024)),
-        ("exp", json!(now + 601), (401, 700_024)),
+        ("exp", json!(now + 700), (401, 700_024)),
         ("exp", Value::Null, (401, 700_024)),
         ("nbf", json!(now + 3_600), (401, 700_024)),
         ("iat", Value::Null, (401, 700_024)),
