@@ -35,6 +35,7 @@ quick:
 test: export FOR_TESTS = 1
 test: setup
 	$(if $(ONLY),,cargo test --package entra --package hba --package linkage)
+	$(if $(ONLY),,cargo test --package azure_ad_auth_tests --lib --test provider)
 	ONLY="$(ONLY)" tools/test $(PG_CONFIGS)
 
 bench: setup

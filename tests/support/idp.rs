@@ -2,6 +2,7 @@
 //! demand.
 
 mod device_flow;
+pub mod directory;
 mod http;
 mod keys;
 
@@ -18,9 +19,11 @@ use crate::ca::{Authority, Identity};
 use crate::issuer::{Signer, TENANT};
 use crate::listener::{Bound, Listener};
 
+use directory::{Directory, Reply};
 use http::{read_request, response};
 
 pub use device_flow::DeviceFlow;
+pub use http::Request;
 pub(crate) use http::read_head;
 
 /// How the provider answers a request for keys.
@@ -55,6 +58,7 @@ struct State {
     clock_ahead: AtomicI64,
     port: u16,
     device_flow: Mutex<DeviceFlow>,
+    directory: Directory,
     behavior: Mutex<Behavior>,
     tls: Mutex<Arc<ServerConfig>>,
     keys: Mutex<Vec<Arc<Signer>>>,
@@ -76,6 +80,7 @@ impl Provider {
             clock_ahead: AtomicI64::new(0),
             port: bound.port(),
             device_flow: Mutex::default(),
+            directory: Directory::new(bound.port()),
             behavior: Mutex::new(Behavior::Good),
             tls: Mutex::new(authority.identity().server()),
             keys: Mutex::new(keys),
@@ -105,11 +110,17 @@ impl Provider {
     /// Sets its clock ahead of the machine's by so many seconds.
     pub fn set_clock_ahead(&self, seconds: i64) {
         self.state.clock_ahead.store(seconds, Ordering::SeqCst);
+        self.state.directory.set_clock_ahead(seconds);
     }
 
     /// Returns the state of the last device flow.
     pub fn device_flow(&self) -> DeviceFlow {
         lock(&self.state.device_flow).clone()
+    }
+
+    /// Returns the directory behind it: what it holds, and how it answers.
+    pub fn directory(&self) -> &Directory {
+        &self.state.directory
     }
 
     /// Returns its port.
@@ -122,7 +133,9 @@ impl Provider {
         self.state.requests.load(Ordering::SeqCst)
     }
 
-    /// Changes how it answers from now on.
+    /// Changes how it answers requests for keys from now on. [`Behavior::Silent`],
+    /// [`Behavior::HangUp`] and [`Behavior::Plain`] concern every connection, because what is asked
+    /// is not known before TLS.
     pub fn behave(&self, behavior: Behavior) {
         *lock(&self.state.behavior) = behavior;
     }
@@ -178,13 +191,20 @@ fn serve_tls(connection: TcpStream, state: &State) {
     let tls = Arc::clone(&lock(&state.tls));
     let Ok(session) = ServerConnection::new(tls) else { return };
     let mut stream = StreamOwned::new(session, connection);
-    while let Some((path, form)) = read_request(&mut stream) {
+    while let Some(request) = read_request(&mut stream) {
+        if let Some(reply) = state.directory.answer(&request) {
+            if send(&mut stream, reply, state) {
+                continue;
+            }
+            return;
+        }
+        let path = &request.target;
         let behavior = lock(&state.behavior).clone();
         let answer = if path.contains("/discovery/") || path.contains("/keys") {
             state.requests.fetch_add(1, Ordering::SeqCst);
-            keys::answer_for_keys(&behavior, &path, state)
+            keys::answer_for_keys(&behavior, path, state)
         } else {
-            Some(device_flow::answer_to_client(&path, &form, state))
+            Some(device_flow::answer_to_client(&request, state))
         };
         let Some(answer) = answer else {
             return detain(&mut stream, &behavior, state);
@@ -193,11 +213,30 @@ fn serve_tls(connection: TcpStream, state: &State) {
             return;
         }
         if answer.contains("connection: close") {
-            stream.conn.send_close_notify();
-            let _ = stream.flush();
-            return;
+            return close(&mut stream);
         }
     }
+}
+
+/// Sends what the directory answers. Returns whether the connection can be used again.
+fn send(stream: &mut StreamOwned<ServerConnection, TcpStream>, reply: Reply, state: &State) -> bool {
+    if let Reply::Endless { opening, more, fault } = reply {
+        let goes_on = || !state.stopped.load(Ordering::SeqCst) && state.directory.still_suffers_from(fault);
+        send_endlessly(stream, &opening, &more, goes_on);
+        return false;
+    }
+    let (Reply::Whole(bytes) | Reply::Last(bytes)) = &reply else { return false };
+    let sent = stream.write_all(bytes).and_then(|()| stream.flush()).is_ok();
+    if sent && matches!(reply, Reply::Last(_)) {
+        close(stream);
+    }
+    sent && matches!(reply, Reply::Whole(_))
+}
+
+/// Tells the client that no more will come, as TLS wants it.
+fn close(stream: &mut StreamOwned<ServerConnection, TcpStream>) {
+    stream.conn.send_close_notify();
+    let _ = stream.flush();
 }
 
 /// Sends nothing, or never enough, until the provider's behavior changes or the client is gone.
@@ -207,12 +246,18 @@ fn detain(stream: &mut impl Write, behavior: &Behavior, state: &State) {
         Behavior::EndlessHead => ("HTTP/1.1 200 Whatever\r\nx-endless: ", "x".repeat(1_024)),
         _ => ("", String::new()),
     };
+    let goes_on = || !state.stopped.load(Ordering::SeqCst) && *lock(&state.behavior) == *behavior;
+    send_endlessly(stream, opening, &more, goes_on);
+}
+
+/// Sends an opening, and then more and more of the same as long as a condition holds.
+fn send_endlessly(stream: &mut impl Write, opening: &str, more: &str, goes_on: impl Fn() -> bool) {
     let mut next = opening;
-    while !state.stopped.load(Ordering::SeqCst) && *lock(&state.behavior) == *behavior {
+    while goes_on() {
         if stream.write_all(next.as_bytes()).and_then(|()| stream.flush()).is_err() {
             return;
         }
-        next = &more;
+        next = more;
         thread::sleep(Duration::from_millis(20));
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::http::{decoded, response};
+use super::http::{Request, response};
 use super::{State, issuer, lock, url};
 use crate::issuer::TENANT;
 
@@ -23,13 +23,12 @@ const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// Returns the answer to a client that acquires a token: OpenID Connect Discovery 1.0, then RFC
 /// 8628.
-pub(super) fn answer_to_client(path: &str, form: &str, state: &State) -> String {
+pub(super) fn answer_to_client(request: &Request, state: &State) -> String {
     let base = format!("{}/{TENANT}", url(state.port));
-    let Some(path) = path.strip_prefix(&format!("/{TENANT}")) else { return response(404, "", "{}") };
-    let field = |name: &str| {
-        let mut fields = form.split('&').filter_map(|field| field.split_once('='));
-        fields.find(|(found, _)| *found == name).map(|(_, value)| decoded(value)).unwrap_or_default()
+    let Some(path) = request.target.strip_prefix(&format!("/{TENANT}")) else {
+        return response(404, "", "{}");
     };
+    let field = |name: &str| request.field(name).unwrap_or_default();
     let refusal = |error: &str| response(400, "", &json!({ "error": error }).to_string());
     let mut flow = lock(&state.device_flow);
     let body = match path {
