@@ -33,6 +33,8 @@
 //! - `jws`;
 //! - `verify`, `describe`;
 //! - `self_test`.
+//!
+//! [`directory`] has its own rows: what the tenant's directory is asked, and what follows.
 
 #![deny(
     clippy::unwrap_used,
@@ -46,6 +48,7 @@ mod authority;
 mod claims;
 mod code;
 mod describe;
+pub mod directory;
 mod discovery;
 mod freshness;
 mod header;

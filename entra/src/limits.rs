@@ -73,3 +73,14 @@ pub const MAX_SETTING_BYTES: usize = 4_096;
 
 /// Most text of an unverified token that a log line shows, in characters.
 pub const MAX_SHOWN_CHARS: usize = 96;
+
+/// Largest answer of the directory, in bytes. A thousand objects with the properties asked for take
+/// about 300 KB; a page of 999 members about the same.
+pub const MAX_DIRECTORY_ANSWER_BYTES: usize = 4 * 1_048_576;
+
+/// Most values in an answer of the directory: a thousand objects of a dozen members, and as many
+/// more.
+pub const MAX_DIRECTORY_ANSWER_VALUES: usize = 32_768;
+
+/// Largest answer of a token endpoint, in bytes: the longest token, and some members.
+pub const MAX_TOKEN_ANSWER_BYTES: usize = 131_072;

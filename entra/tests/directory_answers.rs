@@ -1,0 +1,233 @@
+//! Answers of Graph, of the token endpoint and of identity endpoints.
+
+#![allow(missing_docs, reason = "a test's name says what it pins")]
+
+use entra::Uuid;
+use entra::directory::answer::{
+    AnswerFault, parse_batch, parse_memberships, parse_object, parse_page, parse_problem,
+};
+use entra::directory::credential::{
+    Proof, TokenFault, advice, assertion_claims, parse_token, parse_token_problem, token_request,
+};
+use entra::directory::request::Kind;
+
+const ROOT: &str = "https://graph.example:8443";
+const ID: &str = "22222222-aaaa-bbbb-cccc-000000000002";
+
+fn id() -> Uuid {
+    Uuid::try_parse(ID).expect("a uuid")
+}
+
+#[test]
+fn what_is_null_or_missing_is_unknown() {
+    let object = parse_object(
+        format!(r##"{{"@odata.type":"#microsoft.graph.user","id":"{ID}","accountEnabled":null}}"##)
+            .as_bytes(),
+        None,
+    );
+    let object = object.expect("an object");
+    assert_eq!((object.id, object.kind, object.is_enabled), (id(), Some(Kind::User), None));
+    assert_eq!((object.is_guest, object.sessions_valid_from, object.is_security_enabled), (None, None, None));
+}
+
+#[test]
+fn types_that_are_new_are_no_fault() {
+    for (name, kind) in [
+        ("#microsoft.graph.group", Some(Kind::Group)),
+        ("#microsoft.graph.servicePrincipal", Some(Kind::Application)),
+        ("#microsoft.graph.agentIdentity", Some(Kind::Application)),
+        ("#microsoft.graph.agentUser", Some(Kind::User)),
+        ("#microsoft.graph.device", None),
+    ] {
+        let text = format!(r#"{{"@odata.type":"{name}","id":"{ID}"}}"#);
+        assert_eq!(parse_object(text.as_bytes(), None).expect("an object").kind, kind, "{name}");
+    }
+}
+
+#[test]
+fn an_application_that_microsoft_has_disabled_is_disabled() {
+    let text = format!(
+        r#"{{"id":"{ID}","accountEnabled":true,"disabledByMicrosoftStatus":"DisabledDueToViolationOfServicesAgreement"}}"#
+    );
+    assert_eq!(parse_object(text.as_bytes(), None).expect("an object").is_enabled, Some(false));
+}
+
+#[test]
+fn what_is_not_read_whole_is_no_answer() {
+    for (text, fault) in [
+        ("", "cannot be read"),
+        ("<html>proxy</html>", "cannot be read"),
+        ("[]", "cannot be read"),
+        (r#"{"value":[],"value":[]}"#, "cannot be read"),
+        (r#"{"value":{}}"#, "\"value\""),
+        (r#"{"value":[{}]}"#, "\"id\""),
+        (r#"{"value":["x"]}"#, "\"value\""),
+        (r#"{"value":[{"id":"{22222222-aaaa-bbbb-cccc-000000000002}"}]}"#, "\"id\""),
+        (r#"{"value":[],"@odata.nextLink":1}"#, "nextLink"),
+        (r#"{"error":{"code":"x"}}"#, "\"value\""),
+    ] {
+        let found = parse_page(text.as_bytes(), None, ROOT).expect_err(text).to_string();
+        assert!(found.contains(fault), "{text}: {found}");
+    }
+    assert_eq!(parse_page(&vec![b' '; 4 * 1_048_576 + 1], None, ROOT), Err(AnswerFault::TooLarge));
+    assert!(parse_page(b"{\"value\":[\xff]}", None, ROOT).is_err());
+}
+
+#[test]
+fn the_next_page_is_at_the_same_root() {
+    let page = |link: &str| {
+        parse_page(format!(r#"{{"value":[],"@odata.nextLink":"{link}"}}"#).as_bytes(), None, ROOT)
+            .map(|page| page.next)
+    };
+    assert_eq!(
+        page("https://graph.example:8443/v1.0/groups/x/members?$skiptoken=A%20b"),
+        Ok(Some("/groups/x/members?$skiptoken=A%20b".to_owned()))
+    );
+    for foreign in [
+        "https://graph.example:8443.evil.example/v1.0/users",
+        "https://graph.example/v1.0/users",
+        "http://graph.example:8443/v1.0/users",
+        "https://evil.example/v1.0/users",
+        "https://graph.example:8443@evil.example/v1.0/users",
+        "https://graph.example:8443/beta/users",
+        "https://graph.example:8443/v1.0@evil.example/",
+        "https://graph.example:8443/v1.0/../beta/users",
+        "/v1.0/users",
+        "",
+    ] {
+        assert_eq!(page(foreign), Err(AnswerFault::ForeignLink), "{foreign}");
+    }
+}
+
+#[test]
+fn answers_of_a_batch_are_found_by_number() {
+    let text = format!(
+        r#"{{"responses":[
+            {{"id":"2","status":429,"headers":{{"Retry-After":"7"}},"body":{{"error":{{"code":"TooManyRequests"}}}}}},
+            {{"id":"0","status":200,"body":{{"value":[{{"id":"{ID}"}}]}}}},
+            {{"id":"3","status":404,"headers":{{"retry-after":9}}}}]}}"#
+    );
+    let parts = parse_batch(text.as_bytes()).expect("a batch");
+    assert_eq!(parts.keys().copied().collect::<Vec<_>>(), [0, 2, 3]);
+    let page = parts[&0].page(Some(Kind::Group), ROOT).expect("a page");
+    assert_eq!((page.objects[0].id, page.objects[0].kind), (id(), Some(Kind::Group)));
+    assert_eq!((parts[&2].status, parts[&2].retry_after.as_deref()), (429, Some("7")));
+    assert_eq!(parts[&2].problem().to_string(), "status 429, code TooManyRequests");
+    assert_eq!(parts[&3].retry_after.as_deref(), Some("9"));
+    assert!(parts[&3].object(None).is_err());
+    for bad in [
+        r#"{"responses":[{"id":"0","status":200},{"id":"0","status":200}]}"#,
+        r#"{"responses":[{"id":"x","status":200}]}"#,
+        r#"{"responses":[{"id":"0","status":"ok"}]}"#,
+        r#"{"responses":{}}"#,
+    ] {
+        assert!(parse_batch(bad.as_bytes()).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn memberships_are_ids() {
+    assert_eq!(parse_memberships(format!(r#"{{"value":["{ID}"]}}"#).as_bytes()), Ok(vec![id()]));
+    assert_eq!(parse_memberships(br#"{"value":[]}"#), Ok(vec![]));
+    for bad in [r#"{"value":["x"]}"#, r#"{"value":[null]}"#, r#"{"value":null}"#, "{}"] {
+        assert!(parse_memberships(bad.as_bytes()).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn problems_show_codes_and_no_texts() {
+    let body = br#"{"error":{"code":"Authorization_RequestDenied","message":"secret things",
+        "innerError":{"request-id":"r1"}}}"#;
+    assert_eq!(
+        parse_problem(403, body).to_string(),
+        "status 403, code Authorization_RequestDenied, request-id r1"
+    );
+    assert_eq!(parse_problem(502, b"<html>").to_string(), "status 502");
+    let colours = parse_problem(400, b"{\"error\":{\"code\":\"a\\u001b[31m\\nb\"}}").to_string();
+    assert!(!colours.contains(['\u{1b}', '\n']), "{colours}");
+}
+
+#[test]
+fn a_request_for_a_token_is_form_encoded() {
+    let body = token_request(id(), "https://graph.microsoft.com/.default", &Proof::Secret("a+b&c=~é"));
+    assert_eq!(
+        body.as_str(),
+        "grant_type=client_credentials&client_id=22222222-aaaa-bbbb-cccc-000000000002\
+         &scope=https%3A%2F%2Fgraph.microsoft.com%2F.default&client_secret=a%2Bb%26c%3D~%C3%A9"
+    );
+    let body = token_request(id(), "s", &Proof::Assertion("h.p.s"));
+    assert!(body.ends_with(
+        "&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer\
+         &client_assertion=h.p.s"
+    ));
+}
+
+#[test]
+fn an_assertion_lives_for_less_than_ten_minutes() {
+    let claims =
+        assertion_claims(id(), "https://login.example/t/oauth2/v2.0/token", Uuid::from_u128(9), 1_000);
+    for part in [
+        r#""aud":"https://login.example/t/oauth2/v2.0/token""#,
+        r#""iss":"22222222-aaaa-bbbb-cccc-000000000002""#,
+        r#""sub":"22222222-aaaa-bbbb-cccc-000000000002""#,
+        r#""jti":"00000000-0000-0000-0000-000000000009""#,
+        r#""nbf":1000"#,
+        r#""exp":1540"#,
+    ] {
+        assert!(claims.contains(part), "{part}: {claims}");
+    }
+}
+
+#[test]
+fn tokens_say_how_long_they_live() {
+    for (text, lifetime, renew_after) in [
+        (r#"{"access_token":"a.b","expires_in":3599}"#, 3_599_000, 3_299_000),
+        (r#"{"access_token":"a.b","expires_in":"86399"}"#, 86_399_000, 43_199_500),
+        (r#"{"access_token":"a.b","expires_in":60}"#, 60_000, 0),
+    ] {
+        let token = parse_token(text.as_bytes()).expect(text);
+        assert_eq!(
+            (token.text.as_str(), token.lifetime, token.renew_after()),
+            ("a.b", lifetime, renew_after)
+        );
+        assert!(!format!("{token:?}").contains("a.b"));
+    }
+    for (text, fault) in [
+        (r#"{"expires_in":1}"#, TokenFault::NoToken),
+        (r#"{"access_token":"","expires_in":1}"#, TokenFault::NoToken),
+        (r#"{"access_token":"a\r\nX: y","expires_in":1}"#, TokenFault::NoToken),
+        (r#"{"access_token":"a"}"#, TokenFault::NoLifetime),
+        (r#"{"access_token":"a","expires_in":0}"#, TokenFault::NoLifetime),
+        (r#"{"access_token":"a","expires_in":-1}"#, TokenFault::NoLifetime),
+        (r#"{"access_token":"a","expires_in":"soon"}"#, TokenFault::NoLifetime),
+        ("no", TokenFault::Unreadable),
+    ] {
+        assert_eq!(parse_token(text.as_bytes()).map(|_| ()), Err(fault), "{text}");
+    }
+}
+
+#[test]
+fn numbers_of_entra_say_what_to_do() {
+    let problem = |number: u32| {
+        let body = format!(
+            r#"{{"error":"invalid_client","error_description":"AADSTS{number}: text\r\nTrace ID: x","error_codes":[{number}]}}"#
+        );
+        parse_token_problem(401, body.as_bytes())
+    };
+    assert_eq!(
+        problem(7_000_215).to_string(),
+        "AADSTS7000215: the client secret is wrong; the file must have the secret's value, not its id"
+    );
+    assert_eq!(problem(1).to_string(), "AADSTS1");
+    assert!(problem(50_196).is_loop() && !problem(50_196).is_transient());
+    assert!(problem(90_033).is_transient());
+    for lasting in [7_000_215, 7_000_222, 700_016, 90_002, 90_023, 90_038, 700_027] {
+        assert!(!problem(lasting).is_transient(), "{lasting}");
+    }
+    assert!(advice(700_213).is_some_and(|text| text.contains("federated")));
+    let html = parse_token_problem(503, b"<html>");
+    assert_eq!((html.to_string().as_str(), html.is_transient()), ("status 503", true));
+    let bare =
+        parse_token_problem(400, br#"{"error":"invalid_request","error_description":"Identity not found"}"#);
+    assert_eq!((bare.to_string().as_str(), bare.is_transient()), ("Identity not found", false));
+}
