@@ -10,6 +10,7 @@ use entra::directory::credential::{
     Proof, TokenFault, advice, assertion_claims, parse_token, parse_token_problem, token_request,
 };
 use entra::directory::request::Kind;
+use entra::directory::retry::Outcome;
 
 const ROOT: &str = "https://graph.example:8443";
 const ID: &str = "22222222-aaaa-bbbb-cccc-000000000002";
@@ -83,7 +84,11 @@ fn the_next_page_is_at_the_same_root() {
         page("https://graph.example:8443/v1.0/groups/x/members?$skiptoken=A%20b"),
         Ok(Some("/groups/x/members?$skiptoken=A%20b".to_owned()))
     );
+    assert_eq!(page("https://GRAPH.example:8443/v1.0/users"), Ok(Some("/users".to_owned())));
     for foreign in [
+        "https://graph.example:8443/v1.0/users#x",
+        "https://ann@graph.example:8443/v1.0/users",
+        "https://graph.example:8443\\\\@evil.example/v1.0/users",
         "https://graph.example:8443.evil.example/v1.0/users",
         "https://graph.example/v1.0/users",
         "http://graph.example:8443/v1.0/users",
@@ -97,6 +102,31 @@ fn the_next_page_is_at_the_same_root() {
     ] {
         assert_eq!(page(foreign), Err(AnswerFault::ForeignLink), "{foreign}");
     }
+}
+
+#[test]
+fn only_graph_itself_says_that_something_is_missing_or_forbidden() {
+    let body = |code: &str| format!(r#"{{"error":{{"code":"{code}"}}}}"#);
+    for (status, body, outcome) in [
+        (404, body("Request_ResourceNotFound"), Outcome::NotFound),
+        (404, body("Directory_ObjectNotFound"), Outcome::NotFound),
+        (404, body("BadRequest"), Outcome::Refused),
+        (404, "<html>".to_owned(), Outcome::Later),
+        (403, body("Authorization_RequestDenied"), Outcome::Forbidden),
+        (403, "<html>".to_owned(), Outcome::Later),
+        (401, String::new(), Outcome::Renew),
+        (400, body("Request_BadRequest"), Outcome::Refused),
+        (429, String::new(), Outcome::Later),
+    ] {
+        assert_eq!(parse_problem(status, body.as_bytes()).outcome(), outcome, "{status} {body}");
+    }
+}
+
+#[test]
+fn a_part_that_failed_is_no_list() {
+    let parts =
+        parse_batch(br#"{"responses":[{"id":"0","status":503,"body":{"value":[]}}]}"#).expect("a batch");
+    assert!(parts[&0].page(None, ROOT).is_err() && parts[&0].memberships().is_err());
 }
 
 #[test]

@@ -78,7 +78,8 @@ fn a_guest_is_found_by_mail_if_it_is_the_only_one() {
     assert_eq!(by_mail(&two), Err(Unresolved::NotUnique(vec![(Kind::User, id(1)), (Kind::User, id(2))])));
     assert_eq!(by_mail(&user(1, "boss@contoso.com", "ann@home.org", "Member")), Err(Unresolved::NotFound));
     let untyped = format!(r#"{{"id":"{}","mail":"ann@home.org"}}"#, id(1));
-    assert_eq!(by_mail(&untyped), Err(Unresolved::NotFound));
+    assert_eq!(by_mail(&untyped), Err(Unresolved::Forbidden(Kind::User)), "null: it may not be read");
+    assert_eq!(by_mail(&format!("{},{untyped}", guest(2))), Err(Unresolved::Forbidden(Kind::User)));
 }
 
 #[test]
@@ -112,6 +113,26 @@ fn display_names_are_exact_and_unique_over_groups_and_applications() {
         resolve("readers", None, &[(groups, format!("{readers},{}", named(2, "Readers", SECURITY)))])
             .map(|found| found.id),
         Ok(id(1))
+    );
+}
+
+#[test]
+fn two_users_of_one_principal_name_are_not_unique() {
+    let list = format!("{},{}", user(1, "ann@t", "", "Member"), user(2, "Ann@t", "", "Member"));
+    let found = resolve("ann@t", None, &[(Question::PrincipalName, list)]);
+    assert_eq!(found, Err(Unresolved::NotUnique(vec![(Kind::User, id(1)), (Kind::User, id(2))])));
+    let kelvin = user(1, "\u{212a}im@t", "", "Member");
+    assert!(resolve("kim@t", None, &[(Question::PrincipalName, kelvin)]).is_err(), "a look-alike");
+}
+
+#[test]
+fn blanks_around_a_name_count() {
+    let groups = Question::DisplayName(Kind::Group);
+    let found = |name: &str, list: &str| resolve(name, None, &[(groups, named(1, list, SECURITY))]);
+    assert_eq!(found("readers ", "Readers"), Err(Unresolved::Near(vec!["Readers".to_owned()])));
+    assert_eq!(
+        found("readers ", "readers "),
+        found("readers", "readers").map(|one| Match { name: "readers ".to_owned(), ..one })
     );
 }
 
@@ -181,7 +202,14 @@ fn a_name_stays_one_literal_of_one_filter() {
         );
         assert_eq!(request.path, expected, "{name}");
     }
+    let request = request::by_display_name(Kind::Group, &Literal::of("readers ").expect("a name"));
+    assert!(
+        request
+            .path
+            .starts_with("/groups?$filter=displayName%20in%20%28%27readers%20%27%2C%27readers%27%29&")
+    );
     assert_eq!(Literal::of(""), Err(NameFault::Empty));
+    assert_eq!(Literal::of(" "), Err(NameFault::Empty));
     assert_eq!(Literal::of("a\nb"), Err(NameFault::ControlCharacter));
     assert_eq!(Literal::of("a\0"), Err(NameFault::ControlCharacter));
     assert_eq!(Literal::of(&"x".repeat(257)), Err(NameFault::TooLong));
@@ -194,7 +222,7 @@ fn lists_of_ids_are_bounded() {
     let count = |request: request::Request| request.body.expect("a body").matches("00000000-0000").count();
     assert_eq!(count(request::by_ids(&ids)), request::MAX_IDS);
     assert_eq!(count(request::memberships(Kind::User, id(1), &ids).expect("a request")), request::MAX_GROUPS);
-    assert_eq!(request::users_by_ids(&ids).path.matches("%2C").count(), request::MAX_IN - 1);
+    assert_eq!(request::by_ids_of(Kind::User, &ids).path.matches("%2C").count(), request::MAX_IN - 1);
     assert!(request::memberships(Kind::Group, id(1), &ids).is_none());
     let many = vec![request::by_id(Kind::User, id(1)); 30];
     assert_eq!(request::batch(&many).body.expect("a body").matches("\"url\"").count(), request::MAX_BATCH);
@@ -203,6 +231,7 @@ fn lists_of_ids_are_bounded() {
 proptest! {
     #[test]
     fn nothing_of_a_name_leaves_its_literal(name in "\\PC{1,64}") {
+        prop_assume!(name.trim() == name);
         let literal = Literal::of(&name).expect("a name");
         let path = request::by_display_name(Kind::Group, &literal).path;
         let (before, rest) = path.split_once("%20eq%20").expect("a filter");

@@ -8,10 +8,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use http::Uri;
 use uuid::Uuid;
 
 use super::hosts::VERSION;
 use super::request::Kind;
+use super::retry::{self, Outcome};
 use super::time;
 use crate::ids::parse_uuid;
 use crate::json::{self, Json, JsonFault, Object as Members};
@@ -76,6 +78,9 @@ impl fmt::Display for AnswerFault {
     }
 }
 
+/// Longest link to a next page, in bytes: its `$skiptoken` may be some thousand.
+const MAX_LINK_BYTES: usize = 8_192;
+
 /// What Graph says when it does not answer a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -99,6 +104,26 @@ impl fmt::Display for Problem {
         Ok(())
     }
 }
+
+impl Problem {
+    /// Says what this means for the request.
+    ///
+    /// Only Graph itself can say that an object does not exist or that a permission is missing: a
+    /// status without an error code of Graph's comes from a proxy, and is no answer.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        let code = self.code.as_ref().map(Untrusted::raw);
+        match (retry::outcome(self.status), code) {
+            (Outcome::NotFound, Some(code)) if NOT_FOUND.contains(&code) => Outcome::NotFound,
+            (Outcome::NotFound, Some(_)) => Outcome::Refused,
+            (Outcome::NotFound | Outcome::Forbidden, None) => Outcome::Later,
+            (outcome, _) => outcome,
+        }
+    }
+}
+
+/// The codes by which Graph says that it knows no object of this id.
+const NOT_FOUND: [&str; 2] = ["Request_ResourceNotFound", "Directory_ObjectNotFound"];
 
 /// One answer of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -202,8 +227,10 @@ impl Part {
         problem(self.status, self.body.as_ref())
     }
 
+    /// Returns the body of a response that succeeded. What stands in any other is no answer.
     fn body(&self) -> Result<&Members, AnswerFault> {
-        self.body.as_ref().ok_or(AnswerFault::Member("body"))
+        let body = self.body.as_ref().filter(|_| (200..=299).contains(&self.status));
+        body.ok_or(AnswerFault::Member("body"))
     }
 }
 
@@ -280,12 +307,23 @@ fn page(members: &Members, kind: Option<Kind>, root: &str) -> Result<Page, Answe
     Ok(Page { objects: objects.collect::<Result<_, _>>()?, next })
 }
 
-/// Takes root and version away from a link. A link that leads elsewhere is refused: what is sent
-/// there carries our token.
+/// Takes root and version away from a link. A link to another scheme, host or port is refused: the
+/// request for it carries the server's token.
 fn below(root: &str, link: &str) -> Result<String, AnswerFault> {
-    let rest = link.strip_prefix(root).and_then(|rest| rest.strip_prefix(VERSION));
-    let rest = rest.filter(|rest| rest.starts_with('/') && !rest.contains("/..") && !rest.contains('#'));
+    let (root, uri) = (root.parse::<Uri>(), link.parse::<Uri>());
+    let (Ok(root), Ok(uri)) = (root, uri) else { return Err(AnswerFault::ForeignLink) };
+    let is_plain = link.len() <= MAX_LINK_BYTES && !link.contains(['#', '@', '\\']) && !link.contains("/..");
+    let rest = uri.path_and_query().and_then(|path| path.as_str().strip_prefix(VERSION));
+    let rest = rest.filter(|rest| rest.starts_with('/') && is_plain && origin(&root) == origin(&uri));
     rest.map(str::to_owned).ok_or(AnswerFault::ForeignLink)
+}
+
+/// Returns scheme, host and port: those of an address that leaves the port out are the scheme's
+/// own.
+fn origin(uri: &Uri) -> Option<(String, String, u16)> {
+    let scheme = uri.scheme_str()?.to_ascii_lowercase();
+    let port = uri.port_u16().unwrap_or(if scheme == "http" { 80 } else { 443 });
+    Some((scheme, uri.host()?.to_ascii_lowercase(), port))
 }
 
 fn memberships(members: &Members) -> Result<Vec<Uuid>, AnswerFault> {

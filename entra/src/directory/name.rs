@@ -77,6 +77,20 @@ pub enum Unresolved {
     NoAnswer,
 }
 
+impl Unresolved {
+    /// Returns the SQLSTATE of the error that says so.
+    #[must_use]
+    pub const fn sqlstate(&self) -> &'static str {
+        match self {
+            Self::NotFound | Self::Near(_) => "42704",
+            Self::NotUnique(_) => "42725",
+            Self::NotSecurityEnabled(_) => "42809",
+            Self::Forbidden(_) => "42501",
+            Self::NoAnswer => "58000",
+        }
+    }
+}
+
 impl fmt::Display for Unresolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -165,6 +179,11 @@ impl Sought {
         if let Some(found) = self.by_principal_name(replies) {
             return Ok(found);
         }
+        if let Some((question, _)) =
+            objects(replies).find(|(question, object)| is_unreadable(**question, object))
+        {
+            return Err(Unresolved::Forbidden(question.kind()));
+        }
         for (question, reply) in replies {
             match reply {
                 Reply::Found(_) => {}
@@ -179,9 +198,11 @@ impl Sought {
     }
 
     fn by_principal_name(&self, replies: &[(Question, Reply)]) -> Option<Match> {
-        let mut found = objects(replies).filter(|(question, _)| **question == Question::PrincipalName);
-        let found = found.find(|(question, object)| self.is_exact(**question, object))?;
-        matched(*found.0, found.1)
+        let found = objects(replies).filter(|(question, _)| **question == Question::PrincipalName);
+        let mut exact = found.filter(|(question, object)| self.is_exact(**question, object));
+        let (question, object) = exact.next()?;
+        // Principal names are unique. An answer with two is judged with all others.
+        if exact.next().is_some() { None } else { matched(*question, object) }
     }
 
     fn only_one(&self, replies: &[(Question, Reply)]) -> Result<Match, Unresolved> {
@@ -219,12 +240,11 @@ impl Sought {
         }
     }
 
-    /// Whether an object that Graph has found has exactly the name that was asked for.
+    /// Returns whether an object that Graph has found has exactly the name that was asked for.
     fn is_exact(&self, question: Question, object: &Object) -> bool {
         let is = |text: &Option<String>| text.as_deref() == Some(self.name.as_str());
-        let is_folded = |text: &Option<String>| {
-            text.as_deref().is_some_and(|text| text.to_lowercase() == self.name.to_lowercase())
-        };
+        let is_folded =
+            |text: &Option<String>| text.as_deref().is_some_and(|text| text.eq_ignore_ascii_case(&self.name));
         match question {
             Question::PrincipalName => is_folded(&object.principal_name),
             Question::GuestMail => object.is_guest == Some(true) && is_folded(&object.mail),
@@ -257,6 +277,17 @@ fn objects(replies: &[(Question, Reply)]) -> impl Iterator<Item = (&Question, &O
         };
         objects.iter().map(move |object| (question, object))
     })
+}
+
+/// Returns whether an object lacks the property that it was found by, or that decides about it: the
+/// application may then not read objects of its kind.
+const fn is_unreadable(question: Question, object: &Object) -> bool {
+    match question {
+        Question::PrincipalName => object.principal_name.is_none(),
+        Question::GuestMail => object.is_guest.is_none() || object.mail.is_none(),
+        Question::DisplayName(_) => object.display_name.is_none(),
+        Question::ClientId(_) => object.client_id.is_none(),
+    }
 }
 
 fn name_of(question: Question, object: &Object) -> Option<&String> {

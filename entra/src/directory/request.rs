@@ -27,7 +27,8 @@ pub const MAX_NAME_CHARS: usize = 256;
 
 const USER: &str = "$select=id,userPrincipalName,mail,userType,displayName,accountEnabled";
 const GROUP: &str = "$select=id,displayName,securityEnabled,visibility";
-const APPLICATION: &str = "$select=id,appId,displayName,servicePrincipalType,accountEnabled";
+const APPLICATION: &str =
+    "$select=id,appId,displayName,servicePrincipalType,accountEnabled,disabledByMicrosoftStatus";
 
 /// How a request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,19 @@ pub struct Request {
     pub path: String,
     /// JSON, for [`Method::Post`].
     pub body: Option<String>,
+}
+
+impl Request {
+    /// Returns the headers that it is sent with, besides the token's.
+    ///
+    /// None asks for `ConsistencyLevel: eventual`: what an index that lags says is no ground for a
+    /// decision. Polling gives way to other requests where the service is short of capacity
+    /// ("Microsoft Graph throttling guidance", Microsoft).
+    pub fn headers(&self, is_polling: bool) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let body = self.body.as_ref().map(|_| ("Content-Type", "application/json"));
+        let priority = is_polling.then_some(("x-ms-throttle-priority", "low"));
+        [("Accept", "application/json")].into_iter().chain(body).chain(priority)
+    }
 }
 
 /// Which of the three kinds of objects a path is about.
@@ -92,8 +106,16 @@ impl Kind {
 }
 
 /// A name that is fit to be asked for.
+///
+/// Graph does not find a name with blanks around it by the same name, so a name that was typed with
+/// such blanks is asked for with and without them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Literal(String);
+pub struct Literal {
+    /// Quoted and encoded.
+    exact: String,
+    /// Without the blanks around it, if it has any.
+    trimmed: Option<String>,
+}
 
 /// Why a name is not asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,7 +153,13 @@ impl Literal {
         if name.chars().any(char::is_control) {
             return Err(NameFault::ControlCharacter);
         }
-        Ok(Self(percent_encoded(&format!("'{}'", name.replace('\'', "''")))))
+        let trimmed = name.trim();
+        if trimmed.is_empty() {
+            return Err(NameFault::Empty);
+        }
+        let quoted = |name: &str| percent_encoded(&format!("'{}'", name.replace('\'', "''")));
+        let trimmed = (trimmed != name).then(|| quoted(trimmed));
+        Ok(Self { exact: quoted(name), trimmed })
     }
 }
 
@@ -157,7 +185,11 @@ fn post(path: String, body: &Value) -> Request {
 }
 
 fn filtered(kind: Kind, property: &str, name: &Literal) -> Request {
-    get(format!("{}?$filter={property}%20eq%20{}&{}", kind.path(), name.0, kind.properties()))
+    let condition = match &name.trimmed {
+        None => format!("eq%20{}", name.exact),
+        Some(trimmed) => format!("in%20%28{}%2C{trimmed}%29", name.exact),
+    };
+    get(format!("{}?$filter={property}%20{condition}&{}", kind.path(), kind.properties()))
 }
 
 /// Asks for the user of a user principal name. It is unique, and Graph compares without case.
@@ -202,31 +234,44 @@ pub fn deleted(id: Uuid) -> Request {
     get(format!("/directory/deletedItems/{}?$select=id", id.hyphenated()))
 }
 
+/// What polling asks about every object. `getByIds` takes properties that not every type has.
+const STATE: &str = "$select=id,accountEnabled,disabledByMicrosoftStatus,signInSessionsValidFromDateTime";
+
 /// Asks for up to [`MAX_IDS`] objects at once. Ids that are unknown are missing in the answer.
 #[must_use]
 pub fn by_ids(ids: &[Uuid]) -> Request {
     let body = json!({ "ids": texts(ids, MAX_IDS), "types": ["user", "group", "servicePrincipal"] });
-    post(
-        "/directoryObjects/getByIds?$select=id,accountEnabled,signInSessionsValidFromDateTime".to_owned(),
-        &body,
-    )
+    post(format!("/directoryObjects/getByIds?{STATE}"), &body)
 }
 
-/// Asks for up to [`MAX_IN`] users, with the time from which on their sessions are valid.
+/// Asks for up to [`MAX_IN`] objects of a kind. The states of each kind can be read with the one
+/// permission that [`Kind::permission`] names, where `getByIds` is refused.
 #[must_use]
-pub fn users_by_ids(ids: &[Uuid]) -> Request {
-    let list: Vec<_> = texts(ids, MAX_IN).iter().map(|id| format!("'{id}'")).collect();
-    let list = percent_encoded(&format!("({})", list.join(",")));
-    get(format!("/users?$filter=id%20in%20{list}&$select=id,accountEnabled,signInSessionsValidFromDateTime"))
+pub fn by_ids_of(kind: Kind, ids: &[Uuid]) -> Request {
+    let properties = match kind {
+        Kind::User => "$select=id,accountEnabled,signInSessionsValidFromDateTime",
+        Kind::Group => "$select=id",
+        Kind::Application => "$select=id,accountEnabled,disabledByMicrosoftStatus",
+    };
+    get(format!("{}?$filter=id%20in%20{}&{properties}", kind.path(), list(ids)))
 }
 
-/// Asks for up to [`MAX_IN`] applications. Their state may be read with fewer permissions than
-/// `getByIds` asks for.
+/// Asks for the applications of up to [`MAX_IN`] client ids: roles may be linked to those.
 #[must_use]
-pub fn applications_by_ids(ids: &[Uuid]) -> Request {
+pub fn by_client_ids(client_ids: &[Uuid]) -> Request {
+    let properties = "$select=id,appId,accountEnabled,disabledByMicrosoftStatus";
+    get(format!("/servicePrincipals?$filter=appId%20in%20{}&{properties}", list(client_ids)))
+}
+
+fn list(ids: &[Uuid]) -> String {
     let list: Vec<_> = texts(ids, MAX_IN).iter().map(|id| format!("'{id}'")).collect();
-    let list = percent_encoded(&format!("({})", list.join(",")));
-    get(format!("/servicePrincipals?$filter=id%20in%20{list}&$select=id,accountEnabled"))
+    percent_encoded(&format!("({})", list.join(",")))
+}
+
+/// Asks for one object of a kind, whichever: the answer shows what may be read.
+#[must_use]
+pub fn probe(kind: Kind) -> Request {
+    get(format!("{}?$top=1&{}", kind.path(), kind.properties()))
 }
 
 /// Asks which of up to [`MAX_GROUPS`] groups a user or an application is a member of, directly or

@@ -1,5 +1,6 @@
 //! What to do when Graph, a token endpoint or an identity endpoint does not answer.
 
+use super::time;
 use crate::freshness::Millis;
 
 /// Longest wait that a service may ask for, as for keys: more would let one bad answer stop
@@ -44,6 +45,29 @@ pub const fn outcome(status: u16) -> Outcome {
         408 | 429 | 500..=599 => Outcome::Later,
         _ => Outcome::Refused,
     }
+}
+
+/// Reads `Retry-After` (RFC 9110 section 10.2.3) into the wait that it asks for: seconds, or until
+/// a point in time. `now`: Unix seconds. Whatever else stands there asks for nothing.
+#[must_use]
+pub fn parse_retry_after(text: &str, now: i64) -> Option<Millis> {
+    let text = text.trim();
+    let seconds = if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        text.parse::<u64>().ok()
+    } else {
+        time::parse_http_date(text).map(|time| u64::try_from(time.saturating_sub(now)).unwrap_or(0))
+    };
+    seconds.map(|seconds| seconds.saturating_mul(1_000).min(MAX_WAIT))
+}
+
+/// Returns how long to wait before a new object is asked for once more, whose id or name was just
+/// not found; none: what is `left` of the caller's wait is too short. Objects that were created
+/// seconds ago are not known to every replica yet. `tries`: so far, from 1.
+#[must_use]
+pub const fn wait_for_new_object(tries: u32, left: Millis) -> Option<Millis> {
+    let wait = if tries > 2 { 4 * FIRST_WAIT } else { FIRST_WAIT << tries.saturating_sub(1) };
+    // An answer takes time too.
+    if left > wait + FIRST_WAIT { Some(wait) } else { None }
 }
 
 /// Returns how long to wait after so many failures running, counted from 1. `asked`: what the
@@ -98,6 +122,36 @@ mod tests {
         ] {
             assert_eq!(outcome(status), meaning, "{status}");
         }
+    }
+
+    #[test]
+    fn a_service_asks_for_seconds_or_a_date() {
+        let now = 784_111_777;
+        for (text, wait) in [
+            ("120", Some(120_000)),
+            (" 0 ", Some(0)),
+            ("Sun, 06 Nov 1994 08:51:37 GMT", Some(120_000)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+            ("99999999999", Some(MAX_WAIT)),
+            ("99999999999999999999999", None),
+            ("soon", None),
+            ("-1", None),
+            ("1.5", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_retry_after(text, now), wait, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_new_object_is_asked_for_again_within_the_wait() {
+        let (mut left, mut tries) = (10_000, 1);
+        while let Some(wait) = wait_for_new_object(tries, left) {
+            left -= wait;
+            tries += 1;
+        }
+        assert_eq!((tries, left), (4, 3_000));
+        assert_eq!(wait_for_new_object(1, 2_000), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Times as Graph writes them (RFC 3339, UTC).
+//! Times as Graph writes them: RFC 3339 in JSON, and the dates of HTTP.
 
 /// Reads `2026-11-27T08:09:10Z`, with or without fractions of a second, into Unix seconds. Graph
 /// writes times in UTC only; another offset, a leap second or a year before 1970 is none.
@@ -15,6 +15,21 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     let is_date = year >= 1970 && (1..=12).contains(&month) && (1..=days_of(year, month)).contains(&day);
     (is_date && is_time)
         .then(|| days_since_1970(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second)
+}
+
+/// The months of a date of HTTP.
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// Reads `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 section 5.6.7, IMF-fixdate) into Unix seconds.
+/// The two obsolete forms of that section are none.
+pub(super) fn parse_http_date(text: &str) -> Option<i64> {
+    let (weekday, rest) = text.strip_suffix(" GMT")?.split_once(", ")?;
+    let mut parts = rest.split(' ');
+    let (day, month, year, time) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    let is_whole = weekday.len() == 3 && parts.next().is_none();
+    is_whole.then(|| parse(&format!("{year}-{month:02}-{day}T{time}Z")))?
 }
 
 /// Reads three numbers of exactly so many digits.
@@ -50,7 +65,26 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{parse, parse_http_date};
+
+    #[test]
+    fn dates_of_http() {
+        for (text, time) in [
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(784_111_777)),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
+            ("Sun, 6 Nov 1994 08:49:37 GMT", None),
+            ("Sun, 06 Nov 1994 08:49:37 UTC", None),
+            ("Sun, 06 Nov 1994 08:49:37", None),
+            ("Sun, 06 nov 1994 08:49:37 GMT", None),
+            ("Sun, 06 Nov 1994 08:49:37 x GMT", None),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", None),
+            ("Sun, 31 Nov 1994 08:49:37 GMT", None),
+            ("Sun Nov  6 08:49:37 1994", None),
+            ("soon", None),
+        ] {
+            assert_eq!(parse_http_date(text), time, "{text}");
+        }
+    }
 
     #[test]
     fn times_are_utc() {
