@@ -25,7 +25,7 @@
 //!
 //! A file imports only files of the rows above its own:
 //!
-//! - `limits`, `ids`, `kinds`, `step`, `code`, `roca`, `freshness`;
+//! - `limits`, `ids`, `kinds`, `step`, `code`, `roca`, `freshness`, `seal`;
 //! - `untrusted`, `json`, `authority`, `surroundings`;
 //! - `keyset`, `label`, `policy`, `refusal`, `token`;
 //! - `header`, `signature`, `snapshot`, `discovery`, `revocations`;
@@ -64,6 +64,7 @@ mod principal;
 mod refusal;
 mod revocations;
 mod roca;
+mod seal;
 mod self_test;
 mod signature;
 mod snapshot;

@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use entra::Uuid;
-use entra::directory::standing::{Membership, Out, Report, Roll, Round, Sight, Standing};
+use entra::directory::membership::Membership;
+use entra::directory::roll::{Report, Roll, Round};
+use entra::directory::standing::{Moment, Out, Sight, Standing};
 use proptest::prelude::*;
 
 const MINUTE: u64 = 60_000;
@@ -26,7 +28,7 @@ struct Tenant {
     has_canary: bool,
     interval: u64,
     now: u64,
-    spared: Option<Uuid>,
+    administrators: Vec<Uuid>,
 }
 
 impl Tenant {
@@ -38,7 +40,7 @@ impl Tenant {
             has_canary: true,
             interval: 5 * MINUTE,
             now: HOUR,
-            spared: None,
+            administrators: Vec::new(),
         };
         tenant.round();
         tenant
@@ -48,16 +50,16 @@ impl Tenant {
         START + i64::try_from(self.now / 1_000).expect("a time")
     }
 
+    /// Without a canary, no id is believed to be absent.
     fn round(&mut self) -> Report {
         self.now += self.interval;
         let unix_now = self.unix_now();
+        let believed = |sight| if self.has_canary || sight != Sight::Absent { sight } else { Sight::Unknown };
+        let sights: BTreeMap<_, _> = self.sights.iter().map(|(id, sight)| (*id, believed(*sight))).collect();
         self.roll.note(&Round {
-            sights: &self.sights,
-            has_canary: self.has_canary,
-            interval: self.interval,
-            now: self.now,
-            unix_now,
-            spared: self.spared,
+            sights: &sights,
+            moment: Moment { interval: self.interval, now: self.now, unix_now },
+            administrators: &self.administrators,
         })
     }
 
@@ -70,11 +72,11 @@ impl Tenant {
     }
 
     fn standing(&self, user: u128) -> Standing {
-        self.roll.get(id(user)).expect("a record").standing
+        self.roll.get(id(user)).expect("a record").known.standing
     }
 
     fn judge(&self, user: u128, issued_at: i64) -> Option<Out> {
-        self.roll.get(id(user)).expect("a record").judge(issued_at)
+        self.roll.get(id(user)).expect("a record").known.judge(issued_at)
     }
 }
 
@@ -151,7 +153,10 @@ fn one_round_without_an_id_is_no_evidence() {
 
 #[test]
 fn three_rounds_over_five_minutes_are() {
-    for (interval, rounds) in [(5 * MINUTE, 3), (HOUR, 3), (MINUTE, 3), (1_000, 3)] {
+    // Rounds more frequent than that must take three intervals, or five minutes if those are more.
+    for (interval, rounds) in
+        [(5 * MINUTE, 3), (HOUR, 3), (3 * MINUTE, 3), (2 * MINUTE, 4), (MINUTE, 4), (1_000, 4)]
+    {
         let mut tenant = Tenant::of(100);
         tenant.interval = interval;
         tenant.shows(1, Sight::Absent);
@@ -162,17 +167,45 @@ fn three_rounds_over_five_minutes_are() {
 }
 
 #[test]
-fn without_the_canary_nobody_is_missing() {
+fn looks_on_demand_that_follow_each_other_quickly_are_not_enough() {
+    for interval in [0, 5 * MINUTE] {
+        let mut tenant = Tenant::of(100);
+        tenant.shows(1, Sight::Absent);
+        for second in 1..300 {
+            tenant.now += 1_000;
+            let moment = Moment { interval, now: tenant.now, unix_now: tenant.unix_now() };
+            let round = Round { sights: &tenant.sights, moment, administrators: &[] };
+            assert!(tenant.roll.note(&round).changed.is_empty(), "after {second} s");
+        }
+    }
+}
+
+#[test]
+fn without_the_canary_nobody_is_absent() {
     let mut tenant = Tenant::of(100);
     tenant.has_canary = false;
     tenant.shows(1, Sight::Absent);
-    for _ in 0..300 {
-        let report = tenant.round();
-        assert!(report.is_without_canary && report.changed.is_empty());
-    }
+    assert!(tenant.rounds(300).is_empty());
     tenant.has_canary = true;
     assert!(tenant.rounds(2).is_empty());
     assert_eq!(tenant.round().changed, [id(1)]);
+}
+
+#[test]
+fn what_is_not_confirmed_counts_for_the_mass_but_puts_nobody_out() {
+    let mut tenant = Tenant::of(100);
+    for user in 1..=30 {
+        tenant.shows(user, if user == 1 { Sight::Absent } else { Sight::Missing });
+    }
+    for _ in 0..20 {
+        let report = tenant.round();
+        assert_eq!((report.held, report.changed.len()), (Some(30), 0));
+    }
+    for user in 10..=30 {
+        tenant.shows(user, HERE);
+    }
+    assert_eq!(tenant.round().changed, [id(1)]);
+    assert!(tenant.rounds(20).is_empty());
 }
 
 #[test]
@@ -220,13 +253,69 @@ fn a_fifth_or_five_are_not_many() {
 }
 
 #[test]
-fn the_spared_id_is_out_by_positive_evidence_only() {
+fn the_last_administrator_is_out_by_positive_evidence_only() {
     let mut tenant = Tenant::of(10);
-    tenant.spared = Some(id(1));
+    tenant.administrators = vec![id(1), id(2)];
     tenant.shows(1, Sight::Absent);
-    assert!(tenant.rounds(200).is_empty());
+    tenant.shows(2, Sight::Absent);
+    assert_eq!(tenant.rounds(200), [id(1)]);
+    assert_eq!(tenant.round().spared, Some(id(2)));
+    tenant.shows(1, HERE);
+    assert_eq!(tenant.round().changed, [id(1), id(2)], "back, and no longer the last");
+    let mut tenant = Tenant::of(10);
+    tenant.administrators = vec![id(1)];
     tenant.shows(1, Sight::Deleted);
     assert_eq!(tenant.round().changed, [id(1)]);
+}
+
+#[test]
+fn an_administrator_who_is_out_does_not_count() {
+    let mut tenant = Tenant::of(10);
+    tenant.administrators = vec![id(1), id(2)];
+    tenant.shows(1, DISABLED);
+    tenant.shows(2, Sight::Absent);
+    assert_eq!(tenant.rounds(200), [id(1)]);
+}
+
+#[test]
+fn a_revocation_that_lies_ahead_is_not_believed() {
+    let mut tenant = Tenant::of(2);
+    let now = tenant.unix_now();
+    tenant.shows(1, Sight::Present { is_enabled: Some(true), valid_from: Some(now + 86_400) });
+    assert!(tenant.round().changed.is_empty());
+    assert_eq!(tenant.judge(1, now), None);
+}
+
+#[test]
+fn the_first_look_changes_nobody_whose_tokens_are_of_today() {
+    let mut tenant = Tenant::of(2);
+    let created = Sight::Present { is_enabled: Some(true), valid_from: Some(START - 90 * 86_400) };
+    tenant.shows(1, created);
+    assert!(tenant.round().changed.is_empty());
+}
+
+#[test]
+fn of_too_many_the_first_ones_are_left_out() {
+    let mut tenant = Tenant::of(50);
+    for user in 1..=40 {
+        tenant.shows(user, DISABLED);
+        tenant.round();
+    }
+    let ended = tenant.roll.ended(tenant.unix_now(), 10);
+    assert_eq!(ended.iter().map(|(id, _)| *id).collect::<Vec<_>>(), (31..=40).map(id).collect::<Vec<_>>());
+    assert_eq!(tenant.roll.ended(tenant.unix_now(), 100).len(), 40);
+    assert!(tenant.roll.ended(tenant.unix_now() + 30 * 3_600, 100).is_empty());
+}
+
+#[test]
+fn other_settings_forget_all_but_who_is_out() {
+    let mut tenant = Tenant::of(5);
+    tenant.shows(1, DISABLED);
+    tenant.shows(2, Sight::Absent);
+    tenant.rounds(2);
+    tenant.roll.restart(tenant.unix_now());
+    assert_eq!(tenant.roll.iter().map(|(id, _)| id).collect::<Vec<_>>(), [id(1)]);
+    assert!(tenant.rounds(2).is_empty(), "counting begins anew");
 }
 
 #[test]
@@ -248,7 +337,7 @@ fn what_logins_look_at_is_forgotten_after_the_longest_life_of_a_token() {
     tenant.round();
     let since = tenant.unix_now();
     let record = *tenant.roll.get(id(1)).expect("a record");
-    assert!(record.matters(since + 28 * 3_600 - 1) && !record.matters(since + 28 * 3_600));
+    assert!(record.known.matters(since + 28 * 3_600 - 1) && !record.known.matters(since + 28 * 3_600));
     tenant.roll.forget(|_| false, since + 3_600);
     assert_eq!(tenant.roll.iter().map(|(id, _)| id).collect::<Vec<_>>(), [id(1)]);
     tenant.roll.forget(|_| false, since + 29 * 3_600);
@@ -262,7 +351,7 @@ fn what_was_known_before_a_restart_counts_until_an_answer_says_otherwise() {
     tenant.round();
     let record = *tenant.roll.get(id(1)).expect("a record");
     let mut later = Tenant::of(0);
-    later.roll.restore(id(1), record);
+    later.roll.restore(id(1), record.known);
     later.shows(1, Sight::Unknown);
     later.round();
     assert_eq!(later.judge(1, later.unix_now()), Some(Out::Disabled));
@@ -273,16 +362,19 @@ fn what_was_known_before_a_restart_counts_until_an_answer_says_otherwise() {
 
 #[test]
 fn a_membership_ends_in_two_rounds_and_not_for_young_tokens() {
-    let mut membership = Membership::default();
-    assert!(!membership.note(Some(false), 0, 600));
-    assert!(!membership.note(None, 0, 900));
-    assert!(membership.note(Some(false), 0, 900));
-    let mut young = Membership::default();
-    assert!(!young.note(Some(false), 0, 599) && !young.note(Some(false), 0, 599));
-    assert!(!young.note(Some(false), 0, 600) && young.note(Some(false), 0, 601));
-    let mut back = Membership::default();
-    back.note(Some(false), 0, 700);
-    assert!(!back.note(Some(true), 0, 800) && !back.note(Some(false), 0, 900));
+    let after = |answers: &[(Option<bool>, i64)]| {
+        let mut membership = Membership::default();
+        answers.iter().for_each(|(is_member, now)| membership.note(*is_member, 0, *now));
+        membership.ended_at()
+    };
+    let (yes, no) = (Some(true), Some(false));
+    assert_eq!(after(&[(no, 600)]), None);
+    assert_eq!(after(&[(no, 600), (None, 900), (no, 1_200), (no, 1_500)]), Some(1_200));
+    assert_eq!(after(&[(no, 598), (no, 599), (no, 600)]), None, "the token is young");
+    assert_eq!(after(&[(no, 700), (yes, 800), (no, 900)]), None);
+    assert_eq!(after(&[(no, 700), (no, 800), (yes, 900)]), None, "a member again");
+    let ended = Membership::ended(1_000);
+    assert!(ended.matters(1_000 + 28 * 3_600 - 1) && !ended.matters(1_000 + 28 * 3_600));
 }
 
 proptest! {

@@ -39,6 +39,8 @@ pub struct Object {
     pub client_id: Option<Uuid>,
     /// Whether a group can be used for access: a distribution list cannot.
     pub is_security_enabled: Option<bool>,
+    /// Who may see a group and its members.
+    pub visibility: Option<String>,
     /// Whether the account may sign in.
     pub is_enabled: Option<bool>,
     /// Tokens issued before this time, in Unix seconds, were revoked.
@@ -278,6 +280,7 @@ fn object(members: &Members, kind: Option<Kind>) -> Result<Object, AnswerFault> 
         display_name: text("displayName"),
         client_id: members.get("appId").and_then(Json::as_text).and_then(parse_uuid),
         is_security_enabled: flag("securityEnabled"),
+        visibility: text("visibility"),
         is_enabled: if is_disabled_by_microsoft { Some(false) } else { flag("accountEnabled") },
         sessions_valid_from: text("signInSessionsValidFromDateTime").and_then(|text| time::parse(&text)),
     })

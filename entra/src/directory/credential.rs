@@ -5,12 +5,15 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::request::percent_encoded;
 use crate::freshness::Millis;
+use crate::ids::parse_uuid;
 use crate::json::{self, Json};
 use crate::limits::{MAX_TOKEN_ANSWER_BYTES, MAX_TOKEN_BYTES, MAX_TOKEN_VALUES};
 use crate::untrusted::Untrusted;
@@ -78,12 +81,82 @@ pub fn assertion_claims(client_id: Uuid, token_url: &str, unique: Uuid, now: i64
     .to_string()
 }
 
+/// Returns the header of such an assertion. `thumbprint`: the SHA-256 of the certificate's DER
+/// form, by which Entra finds it (RFC 7515 section 4.1.8).
+#[must_use]
+pub fn assertion_header(thumbprint: &[u8; 32]) -> String {
+    json!({ "alg": "PS256", "typ": "JWT", "x5t#S256": URL_SAFE_NO_PAD.encode(thumbprint) }).to_string()
+}
+
+/// Returns the text that is signed, and that stands before the signature in the assertion (RFC 7515
+/// section 5.1).
+#[must_use]
+pub fn signing_input(header: &str, claims: &str) -> String {
+    [URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims)].join(".")
+}
+
+/// What a federated token says, so that an administrator can compare it with the credential that is
+/// registered with the application. It is shown and never believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Federated {
+    /// `iss`.
+    pub issuer: Option<Untrusted>,
+    /// `sub`.
+    pub subject: Option<Untrusted>,
+    /// `aud`: the first one.
+    pub audience: Option<Untrusted>,
+    /// `exp`, in Unix seconds.
+    pub expires_at: Option<i64>,
+}
+
+impl fmt::Display for Federated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let members = [("iss", &self.issuer), ("sub", &self.subject), ("aud", &self.audience)];
+        for (number, (name, value)) in members.into_iter().enumerate() {
+            let separator = if number > 0 { ", " } else { "" };
+            match value {
+                Some(value) => write!(f, "{separator}{name} \"{value}\"")?,
+                None => write!(f, "{separator}no {name}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads the claims of a federated token; none if it is no JWT. Nothing of its signature is looked
+/// at.
+#[must_use]
+pub fn describe_federated(token: &str) -> Option<Federated> {
+    let mut parts = token.trim().split('.');
+    let (claims, is_whole) = (parts.nth(1)?, parts.next().is_some() && parts.next().is_none());
+    if !is_whole || token.len() > MAX_TOKEN_BYTES {
+        return None;
+    }
+    let claims = URL_SAFE_NO_PAD.decode(claims).ok()?;
+    let claims = json::parse_object(&claims, MAX_TOKEN_VALUES).ok()?;
+    let audience = match claims.get("aud") {
+        Some(Json::Array(all)) => all.first(),
+        other => other,
+    };
+    let text = |value: Option<&Json>| value.and_then(Json::as_text).map(Untrusted::new);
+    Some(Federated {
+        issuer: text(claims.get("iss")),
+        subject: text(claims.get("sub")),
+        audience: text(audience),
+        expires_at: claims.get("exp").and_then(Json::as_integer),
+    })
+}
+
 /// A token for Graph.
 pub struct AccessToken {
     /// What is sent as `Authorization: Bearer`.
     pub text: Zeroizing<String>,
     /// How long it lives, in milliseconds.
     pub lifetime: Millis,
+    /// After how much of its life the endpoint advises to fetch a new one, in milliseconds.
+    pub refresh_in: Option<Millis>,
+    /// The client id of the identity that it was issued to, where the endpoint says so.
+    pub client_id: Option<Uuid>,
 }
 
 impl fmt::Debug for AccessToken {
@@ -96,7 +169,14 @@ impl AccessToken {
     /// After how much of its life a new one is fetched, in milliseconds.
     #[must_use]
     pub const fn renew_after(&self) -> Millis {
-        if self.lifetime > LONG_LIFE { self.lifetime / 2 } else { self.lifetime.saturating_sub(RENEW_BEFORE) }
+        let half = self.lifetime / 2;
+        let ahead = self.lifetime.saturating_sub(RENEW_BEFORE);
+        // A token that lives for minutes only must not be fetched for every request.
+        let own = if self.lifetime > LONG_LIFE || ahead < half { half } else { ahead };
+        match self.refresh_in {
+            Some(refresh_in) if refresh_in < own => refresh_in,
+            _ => own,
+        }
     }
 }
 
@@ -131,10 +211,14 @@ pub fn parse_token(bytes: &[u8]) -> Result<AccessToken, TokenFault> {
         return Err(TokenFault::Unreadable);
     }
     let mut members = json::parse_object(bytes, MAX_TOKEN_VALUES).map_err(|_| TokenFault::Unreadable)?;
-    let seconds = match members.get("expires_in") {
-        Some(Json::Number(digits) | Json::Text(digits)) => digits.parse::<u32>().ok(),
+    let seconds = |name: &str| match members.get(name) {
+        Some(Json::Number(digits) | Json::Text(digits)) => {
+            digits.parse::<u32>().ok().filter(|seconds| *seconds > 0)
+        }
         _ => None,
     };
+    let (expires_in, refresh_in) = (seconds("expires_in"), seconds("refresh_in"));
+    let client_id = members.get("client_id").and_then(Json::as_text).and_then(parse_uuid);
     let text = match members.remove("access_token") {
         Some(Json::Text(text)) => Zeroizing::new(text),
         _ => return Err(TokenFault::NoToken),
@@ -143,8 +227,9 @@ pub fn parse_token(bytes: &[u8]) -> Result<AccessToken, TokenFault> {
     if text.is_empty() || text.len() > MAX_TOKEN_BYTES || !is_printable {
         return Err(TokenFault::NoToken);
     }
-    let lifetime = seconds.filter(|seconds| *seconds > 0).ok_or(TokenFault::NoLifetime)?;
-    Ok(AccessToken { text, lifetime: Millis::from(lifetime) * 1_000 })
+    let millis = |seconds: u32| Millis::from(seconds) * 1_000;
+    let lifetime = expires_in.map(millis).ok_or(TokenFault::NoLifetime)?;
+    Ok(AccessToken { text, lifetime, refresh_in: refresh_in.map(millis), client_id })
 }
 
 /// What a token endpoint says instead of a token.
@@ -184,6 +269,11 @@ pub fn parse_token_problem(status: u16, bytes: &[u8]) -> TokenProblem {
     let description =
         members.get("error_description").or_else(|| members.get("error")).and_then(Json::as_text);
     let description = description.and_then(|text| text.lines().next());
+    let number = number.or_else(|| {
+        let digits = description?.split_once("AADSTS")?.1;
+        let end = digits.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(digits.len());
+        digits.get(..end)?.parse().ok()
+    });
     TokenProblem {
         status,
         number: number.and_then(|number| u32::try_from(number).ok()),

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
+use super::credential::AccessToken;
 use super::request::percent_encoded;
 
 /// Where the metadata service of an Azure machine is ("How to use managed identities for Azure
@@ -80,6 +82,37 @@ pub fn parse_challenge(header: &str) -> Result<&str, ChallengeFault> {
     if stem.is_empty() || !is_plain { Err(ChallengeFault::ForeignFile) } else { Ok(path) }
 }
 
+/// Returns the `Authorization` header that repeats a challenge, from the content of its file; none
+/// if that is no text which a header can carry.
+#[must_use]
+pub fn answer_challenge(content: &[u8]) -> Option<Zeroizing<String>> {
+    let text = std::str::from_utf8(content).ok()?.trim();
+    let is_usable = !text.is_empty() && content.len() <= MAX_CHALLENGE_BYTES;
+    let is_printable = text.bytes().all(|byte| byte.is_ascii_graphic());
+    (is_usable && is_printable).then(|| Zeroizing::new(["Basic ", text].concat()))
+}
+
+/// Returns whether a token is that of the identity that was asked for. The agent of Azure Arc
+/// ignores a client id that it does not know, and gives the token of the machine's own identity.
+#[must_use]
+pub fn is_of_identity(token: &AccessToken, client_id: Option<Uuid>) -> bool {
+    client_id.is_none() || token.client_id == client_id
+}
+
+/// Says what the status of an identity endpoint means ("How to use managed identities for Azure
+/// resources on an Azure VM to acquire an access token", Microsoft).
+#[must_use]
+pub const fn advice(status: u16) -> Option<&'static str> {
+    Some(match status {
+        400 => "this identity is not assigned to the machine",
+        401 | 403 => "the endpoint does not let this process have a token",
+        404 => "the machine's identity endpoint is not there, or is being updated",
+        410 => "the machine's identity endpoint is being updated",
+        429 => "the endpoint is asked too often",
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +125,17 @@ mod tests {
         );
         let id = Uuid::try_parse("33333333-aaaa-bbbb-cccc-000000000003").expect("a uuid");
         assert!(arc_path("https://g", Some(id)).ends_with("&client_id=33333333-aaaa-bbbb-cccc-000000000003"));
+    }
+
+    #[test]
+    fn a_challenge_is_repeated_if_a_header_can_carry_it() {
+        assert_eq!(
+            answer_challenge(b" c2VjcmV0==\n").as_deref().map(String::as_str),
+            Some("Basic c2VjcmV0==")
+        );
+        for bad in [&b""[..], b" \n", b"a\r\nX: y", b"a b", b"\xff", &[b'a'; MAX_CHALLENGE_BYTES + 1]] {
+            assert!(answer_challenge(bad).is_none());
+        }
     }
 
     #[test]

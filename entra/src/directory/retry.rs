@@ -5,7 +5,7 @@ use crate::freshness::Millis;
 
 /// Longest wait that a service may ask for, as for keys: more would let one bad answer stop
 /// everything.
-const MAX_WAIT: Millis = 600_000;
+pub const MAX_WAIT: Millis = 600_000;
 
 /// First wait of our own after a failure.
 const FIRST_WAIT: Millis = 1_000;
