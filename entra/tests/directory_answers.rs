@@ -1,4 +1,4 @@
-//! Answers of Graph, of the token endpoint and of identity endpoints.
+//! Answers of Graph.
 
 #![allow(missing_docs, reason = "a test's name says what it pins")]
 
@@ -6,11 +6,11 @@ use entra::Uuid;
 use entra::directory::answer::{
     AnswerFault, parse_batch, parse_memberships, parse_object, parse_page, parse_problem,
 };
-use entra::directory::credential::{
-    Proof, TokenFault, advice, assertion_claims, parse_token, parse_token_problem, token_request,
-};
-use entra::directory::request::Kind;
-use entra::directory::retry::Outcome;
+use entra::directory::credential::{describe_federated, parse_token, parse_token_problem};
+use entra::directory::identity::{answer_challenge, parse_challenge};
+use entra::directory::request::{Kind, by_ids, by_ids_of};
+use entra::directory::retry::{Outcome, parse_retry_after};
+use proptest::prelude::*;
 
 const ROOT: &str = "https://graph.example:8443";
 const ID: &str = "22222222-aaaa-bbbb-cccc-000000000002";
@@ -178,86 +178,27 @@ fn problems_show_codes_and_no_texts() {
 }
 
 #[test]
-fn a_request_for_a_token_is_form_encoded() {
-    let body = token_request(id(), "https://graph.microsoft.com/.default", &Proof::Secret("a+b&c=~é"));
-    assert_eq!(
-        body.as_str(),
-        "grant_type=client_credentials&client_id=22222222-aaaa-bbbb-cccc-000000000002\
-         &scope=https%3A%2F%2Fgraph.microsoft.com%2F.default&client_secret=a%2Bb%26c%3D~%C3%A9"
-    );
-    let body = token_request(id(), "s", &Proof::Assertion("h.p.s"));
-    assert!(body.ends_with(
-        "&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer\
-         &client_assertion=h.p.s"
-    ));
+fn requests_carry_no_header_that_asks_for_a_lagging_index() {
+    let plain: Vec<_> = by_ids_of(Kind::User, &[id()]).headers(false).collect();
+    assert_eq!(plain, [("Accept", "application/json")]);
+    let polling: Vec<_> = by_ids(&[id()]).headers(true).collect();
+    let expected = [
+        ("Accept", "application/json"),
+        ("Content-Type", "application/json"),
+        ("x-ms-throttle-priority", "low"),
+    ];
+    assert_eq!(polling, expected);
 }
 
-#[test]
-fn an_assertion_lives_for_less_than_ten_minutes() {
-    let claims =
-        assertion_claims(id(), "https://login.example/t/oauth2/v2.0/token", Uuid::from_u128(9), 1_000);
-    for part in [
-        r#""aud":"https://login.example/t/oauth2/v2.0/token""#,
-        r#""iss":"22222222-aaaa-bbbb-cccc-000000000002""#,
-        r#""sub":"22222222-aaaa-bbbb-cccc-000000000002""#,
-        r#""jti":"00000000-0000-0000-0000-000000000009""#,
-        r#""nbf":1000"#,
-        r#""exp":1540"#,
-    ] {
-        assert!(claims.contains(part), "{part}: {claims}");
+proptest! {
+    /// No bytes make a reader panic, whoever has sent them.
+    #[test]
+    fn no_bytes_crash_a_reader(bytes in proptest::collection::vec(any::<u8>(), 0..300), status in any::<u16>()) {
+        let _ = (parse_object(&bytes, None), parse_page(&bytes, None, ROOT), parse_batch(&bytes), parse_memberships(&bytes));
+        let _ = (parse_problem(status, &bytes).to_string(), parse_token(&bytes).is_ok());
+        let _ = parse_token_problem(status, &bytes).to_string();
+        let text = String::from_utf8_lossy(&bytes);
+        let _ = (parse_challenge(&text).is_ok(), answer_challenge(&bytes).is_some(), describe_federated(&text).is_some());
+        let _ = parse_retry_after(&text, 1_795_000_000);
     }
-}
-
-#[test]
-fn tokens_say_how_long_they_live() {
-    for (text, lifetime, renew_after) in [
-        (r#"{"access_token":"a.b","expires_in":3599}"#, 3_599_000, 3_299_000),
-        (r#"{"access_token":"a.b","expires_in":"86399"}"#, 86_399_000, 43_199_500),
-        (r#"{"access_token":"a.b","expires_in":60}"#, 60_000, 0),
-    ] {
-        let token = parse_token(text.as_bytes()).expect(text);
-        assert_eq!(
-            (token.text.as_str(), token.lifetime, token.renew_after()),
-            ("a.b", lifetime, renew_after)
-        );
-        assert!(!format!("{token:?}").contains("a.b"));
-    }
-    for (text, fault) in [
-        (r#"{"expires_in":1}"#, TokenFault::NoToken),
-        (r#"{"access_token":"","expires_in":1}"#, TokenFault::NoToken),
-        (r#"{"access_token":"a\r\nX: y","expires_in":1}"#, TokenFault::NoToken),
-        (r#"{"access_token":"a"}"#, TokenFault::NoLifetime),
-        (r#"{"access_token":"a","expires_in":0}"#, TokenFault::NoLifetime),
-        (r#"{"access_token":"a","expires_in":-1}"#, TokenFault::NoLifetime),
-        (r#"{"access_token":"a","expires_in":"soon"}"#, TokenFault::NoLifetime),
-        ("no", TokenFault::Unreadable),
-    ] {
-        assert_eq!(parse_token(text.as_bytes()).map(|_| ()), Err(fault), "{text}");
-    }
-}
-
-#[test]
-fn numbers_of_entra_say_what_to_do() {
-    let problem = |number: u32| {
-        let body = format!(
-            r#"{{"error":"invalid_client","error_description":"AADSTS{number}: text\r\nTrace ID: x","error_codes":[{number}]}}"#
-        );
-        parse_token_problem(401, body.as_bytes())
-    };
-    assert_eq!(
-        problem(7_000_215).to_string(),
-        "AADSTS7000215: the client secret is wrong; the file must have the secret's value, not its id"
-    );
-    assert_eq!(problem(1).to_string(), "AADSTS1");
-    assert!(problem(50_196).is_loop() && !problem(50_196).is_transient());
-    assert!(problem(90_033).is_transient());
-    for lasting in [7_000_215, 7_000_222, 700_016, 90_002, 90_023, 90_038, 700_027] {
-        assert!(!problem(lasting).is_transient(), "{lasting}");
-    }
-    assert!(advice(700_213).is_some_and(|text| text.contains("federated")));
-    let html = parse_token_problem(503, b"<html>");
-    assert_eq!((html.to_string().as_str(), html.is_transient()), ("status 503", true));
-    let bare =
-        parse_token_problem(400, br#"{"error":"invalid_request","error_description":"Identity not found"}"#);
-    assert_eq!((bare.to_string().as_str(), bare.is_transient()), ("Identity not found", false));
 }
