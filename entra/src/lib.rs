@@ -25,7 +25,7 @@
 //!
 //! A file imports only files of the rows above its own:
 //!
-//! - `limits`, `ids`, `kinds`, `step`, `code`, `roca`, `freshness`;
+//! - `limits`, `ids`, `kinds`, `step`, `code`, `roca`, `freshness`, `seal`;
 //! - `untrusted`, `json`, `authority`, `surroundings`;
 //! - `keyset`, `label`, `policy`, `refusal`, `token`;
 //! - `header`, `signature`, `snapshot`, `discovery`, `revocations`;
@@ -33,6 +33,8 @@
 //! - `jws`;
 //! - `verify`, `describe`;
 //! - `self_test`.
+//!
+//! [`directory`] has its own rows: what the tenant's directory is asked, and what follows.
 
 #![deny(
     clippy::unwrap_used,
@@ -46,6 +48,7 @@ mod authority;
 mod claims;
 mod code;
 mod describe;
+pub mod directory;
 mod discovery;
 mod freshness;
 mod header;
@@ -61,6 +64,7 @@ mod principal;
 mod refusal;
 mod revocations;
 mod roca;
+mod seal;
 mod self_test;
 mod signature;
 mod snapshot;

@@ -73,3 +73,30 @@ pub const MAX_SETTING_BYTES: usize = 4_096;
 
 /// Most text of an unverified token that a log line shows, in characters.
 pub const MAX_SHOWN_CHARS: usize = 96;
+
+/// Largest answer of the directory, in bytes. A thousand objects with the properties asked for take
+/// about 300 KB; a page of 999 members about the same.
+pub const MAX_DIRECTORY_ANSWER_BYTES: usize = 4 * 1_048_576;
+
+/// Most values in an answer of the directory: a thousand objects of a dozen members, and as many
+/// more.
+pub const MAX_DIRECTORY_ANSWER_VALUES: usize = 32_768;
+
+/// Largest answer of a token endpoint, in bytes: the longest token, and some members.
+pub const MAX_TOKEN_ANSWER_BYTES: usize = 131_072;
+
+/// Most pages of a list of the directory. A group of 100,000 members has 101 pages of 999.
+pub const MAX_PAGES: usize = 256;
+
+/// Most objects of a list of the directory: those of 200 full pages.
+pub const MAX_LISTED_OBJECTS: usize = 200_000;
+
+/// Most principals that are known to be out, and most memberships that are known to have ended, of
+/// one tenant at a time. An entry counts for 28 hours at most, the longest life of a token.
+pub const MAX_ENDED: usize = 4_096;
+
+/// Largest snapshot of who is out, in bytes: as many entries as are kept take three quarters of it.
+pub const MAX_ENDED_SNAPSHOT_BYTES: usize = 1_572_864;
+
+/// Most values in such a snapshot: five for each principal, four for each membership, and few more.
+pub const MAX_ENDED_SNAPSHOT_VALUES: usize = 49_152;

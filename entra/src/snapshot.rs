@@ -16,12 +16,10 @@ use crate::freshness::Millis;
 use crate::json::{self, Json, JsonFault, Object};
 use crate::keyset::{Key, KeySet, KeySetFault};
 use crate::limits;
+use crate::seal::{Seal, SealFault};
 
-/// The beginning of every version.
-const TITLE: &str = "azure_ad_auth signing keys, version ";
-
-/// The text after the title, before the checksum in eight hexadecimal digits and a newline.
-const VERSION: &str = "1, crc32 ";
+/// The beginning of the file, and its version.
+const SEAL: Seal = Seal { title: "azure_ad_auth signing keys, version ", version: "1" };
 
 /// A key, and the time since which it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +85,16 @@ impl fmt::Display for SnapshotFault {
     }
 }
 
+impl From<SealFault> for SnapshotFault {
+    fn from(fault: SealFault) -> Self {
+        match fault {
+            SealFault::OtherTitle => Self::NotASnapshot,
+            SealFault::OtherVersion => Self::OtherVersion,
+            SealFault::Damaged => Self::Damaged,
+        }
+    }
+}
+
 impl Snapshot {
     /// Returns the content of the file.
     #[must_use]
@@ -99,8 +107,7 @@ impl Snapshot {
     /// Puts the title and the checksum before a content, which is not checked.
     #[must_use]
     pub fn seal(content: &[u8]) -> Vec<u8> {
-        let title = format!("{TITLE}{VERSION}{:08x}\n", crc32(content));
-        [title.as_bytes(), content].concat()
+        SEAL.put_on(content)
     }
 
     /// Reads the result of [`Snapshot::to_bytes`]. Keys that cannot be used are left out.
@@ -111,8 +118,9 @@ impl Snapshot {
         if bytes.len() > limits::MAX_SNAPSHOT_BYTES {
             return Err(SnapshotFault::TooLarge);
         }
-        let members = json::parse_object(unseal(bytes)?, limits::MAX_KEY_DOCUMENT_VALUES)
-            .map_err(SnapshotFault::Json)?;
+        let content = SEAL.open(bytes)?;
+        let members =
+            json::parse_object(content, limits::MAX_KEY_DOCUMENT_VALUES).map_err(SnapshotFault::Json)?;
         let origin = members.get("origin").and_then(Json::as_text);
         let origin = origin.filter(|origin| origin.len() <= limits::MAX_ORIGIN_BYTES);
         let origin = origin.ok_or(SnapshotFault::Member("origin"))?.to_owned();
@@ -180,34 +188,4 @@ fn first_seen(entries: &[Json], key_id: &str) -> Option<i64> {
 /// Reads a time in Unix seconds. A time before 1970 is not accepted.
 fn time(members: &Object, name: &str) -> Option<i64> {
     members.get(name)?.as_integer().filter(|seconds| *seconds >= 0)
-}
-
-/// Returns the content after the first line, if the title and the checksum are right.
-fn unseal(bytes: &[u8]) -> Result<&[u8], SnapshotFault> {
-    let rest = bytes.strip_prefix(TITLE.as_bytes()).ok_or(SnapshotFault::NotASnapshot)?;
-    let rest = rest.strip_prefix(VERSION.as_bytes()).ok_or(SnapshotFault::OtherVersion)?;
-    let (checksum, rest) = rest.split_at_checked(8).ok_or(SnapshotFault::Damaged)?;
-    let content = rest.strip_prefix(b"\n").ok_or(SnapshotFault::Damaged)?;
-    if checksum == format!("{:08x}", crc32(content)).as_bytes() {
-        Ok(content)
-    } else {
-        Err(SnapshotFault::Damaged)
-    }
-}
-
-/// Returns the CRC-32 of ISO 3309, which zlib and PNG use.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0_u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_checksum_is_the_usual_one() {
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
-    }
 }

@@ -1,0 +1,326 @@
+//! One look at everybody: which questions it asks, and what their answers say about each id.
+//!
+//! A look asks for all ids, a thousand at a time ([`Look::chunks`]), and then more closely about
+//! some of them ([`Look::follow_ups`]). An id that an answer does not have is believed to be
+//! missing only if the answer has an object that is known to be there, the canary: the server's own
+//! application, or another of the ids. It is believed to be absent only if a second question, which
+//! Graph refuses to an application that may not read such objects, says so too.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::answer::{Object, Part};
+use super::request::{self, Kind, MAX_IDS, MAX_IN, Request};
+use super::retry::Outcome;
+use super::standing::Sight;
+
+/// Most ids that one look asks about singly.
+const MAX_SINGLE: usize = 80;
+
+/// Most lists of client ids, and as many more of users, that one look asks for.
+const MAX_LISTS: usize = 80;
+
+/// An id that is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Polled {
+    /// The id that a role is linked to, or that a session's token was issued for.
+    pub id: Uuid,
+    /// What it is said to be.
+    pub kind: Option<Kind>,
+    /// It has open sessions, so the time at which they were revoked matters.
+    pub has_session: bool,
+}
+
+/// What is kept from one look to the next.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    /// The service principals of client ids that roles are linked to; none: it is no client id.
+    clients: BTreeMap<Uuid, Option<Uuid>>,
+    /// The last id that was asked about singly: the next look goes on after it.
+    last_single: Uuid,
+}
+
+/// A question about few ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FollowUp {
+    /// Whether ids are those of clients, and of which applications.
+    Clients(Vec<Uuid>),
+    /// When the sign-in sessions of users were revoked.
+    Users(Vec<Uuid>),
+    /// Whether a user or an application is among the deleted objects.
+    Deleted(Uuid),
+    /// Whether a group is there.
+    Group(Uuid),
+}
+
+/// The answer to a question about few ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// These.
+    Objects(Vec<Object>),
+    /// Graph says that there is no such object.
+    Nothing,
+    /// There was no answer.
+    NoAnswer,
+}
+
+impl FollowUp {
+    /// Builds the request.
+    #[must_use]
+    pub fn request(&self) -> Request {
+        match self {
+            Self::Clients(ids) => request::by_client_ids(ids),
+            Self::Users(ids) => request::by_ids_of(Kind::User, ids),
+            Self::Deleted(id) => request::deleted(*id),
+            Self::Group(id) => request::by_id(Kind::Group, *id),
+        }
+    }
+
+    /// Reads the answer from a batch; none: the batch does not have it. A list of which there are
+    /// more pages is not one, because it was asked for few ids.
+    #[must_use]
+    pub fn read(&self, part: Option<&Part>, root: &str) -> Found {
+        let Some(part) = part else { return Found::NoAnswer };
+        if part.problem().outcome() == Outcome::NotFound {
+            return Found::Nothing;
+        }
+        let objects = match self {
+            Self::Clients(_) => part.page(Some(Kind::Application), root).ok(),
+            Self::Users(_) => part.page(Some(Kind::User), root).ok(),
+            Self::Deleted(_) => return part.object(None).map_or(Found::NoAnswer, one),
+            Self::Group(_) => return part.object(Some(Kind::Group)).map_or(Found::NoAnswer, one),
+        };
+        match objects {
+            Some(page) if page.next.is_none() => Found::Objects(page.objects),
+            _ => Found::NoAnswer,
+        }
+    }
+}
+
+fn one(object: Object) -> Found {
+    Found::Objects(vec![object])
+}
+
+/// What a look says about each id.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// For every id that was asked for, and for the applications of client ids.
+    pub sights: BTreeMap<Uuid, Sight>,
+    /// What the objects that were found are.
+    pub kinds: BTreeMap<Uuid, Kind>,
+    /// So many ids were missing in answers that are not believed, because they had no canary.
+    pub unbelieved: usize,
+    /// All chunks were answered.
+    pub is_whole: bool,
+    /// Whether the states of users, groups and applications could be read, of those that were
+    /// found.
+    pub readable: BTreeMap<Kind, bool>,
+}
+
+/// A look that is being made.
+#[derive(Debug, Clone)]
+pub struct Look {
+    polled: BTreeMap<Uuid, Polled>,
+    own: Option<Uuid>,
+    seen: Seen,
+    /// Missing ids, and whether the answer had a canary.
+    missing: BTreeMap<Uuid, bool>,
+    unanswered: BTreeSet<Uuid>,
+    clients_asked: BTreeSet<Uuid>,
+}
+
+impl Look {
+    /// Begins a look. `own`: the object id of the server's own application, if known.
+    #[must_use]
+    pub fn new(polled: impl IntoIterator<Item = Polled>, own: Option<Uuid>, memory: &Memory) -> Self {
+        let mut all = BTreeMap::new();
+        for polled in polled {
+            let of_client = memory.clients.get(&polled.id).copied().flatten();
+            let kind = of_client.map_or(polled.kind, |_| Some(Kind::Application));
+            let polled = Polled { id: of_client.unwrap_or(polled.id), kind, ..polled };
+            let entry = all.entry(polled.id).or_insert(polled);
+            entry.has_session |= polled.has_session;
+            entry.kind = entry.kind.or(polled.kind);
+        }
+        let unanswered = all.keys().copied().collect();
+        let (seen, missing, clients_asked) = (Seen::default(), BTreeMap::new(), BTreeSet::new());
+        Self { polled: all, own, seen, missing, unanswered, clients_asked }
+    }
+
+    /// Returns the ids of each `getByIds` that has to be made, the canary among them.
+    #[must_use]
+    pub fn chunks(&self) -> Vec<Vec<Uuid>> {
+        let ids: Vec<_> = self.polled.keys().copied().filter(|id| Some(*id) != self.own).collect();
+        if ids.is_empty() {
+            return self.own.map(|own| vec![own]).into_iter().collect();
+        }
+        ids.chunks(MAX_IDS - 1).map(|ids| self.own.into_iter().chain(ids.iter().copied()).collect()).collect()
+    }
+
+    /// Returns the lists by kind that stand in for a `getByIds` that Graph refuses.
+    #[must_use]
+    pub fn lists_for(&self, chunk: &[Uuid]) -> Vec<(Kind, Vec<Uuid>)> {
+        let is_of = |id: &Uuid, kind: Kind| {
+            let known = if Some(*id) == self.own {
+                Some(Kind::Application)
+            } else {
+                self.polled.get(id).and_then(|polled| polled.kind)
+            };
+            known.map_or(kind != Kind::Group, |known| known == kind)
+        };
+        let of_kind = |kind| chunk.iter().copied().filter(move |id| is_of(id, kind)).collect::<Vec<_>>();
+        let lists = Kind::ALL.into_iter().flat_map(|kind| {
+            let ids = of_kind(kind);
+            ids.chunks(MAX_IN).map(|ids| (kind, ids.to_vec())).collect::<Vec<_>>()
+        });
+        lists.collect()
+    }
+
+    /// Takes in the answer to a chunk, or to one of the lists that stand in for it.
+    pub fn note(&mut self, ids: &[Uuid], objects: &[Object]) {
+        let found: BTreeMap<_, _> = objects.iter().map(|object| (object.id, object)).collect();
+        let has_canary = ids.iter().any(|id| found.contains_key(id));
+        for id in ids {
+            if !self.polled.contains_key(id) {
+                continue;
+            }
+            self.unanswered.remove(id);
+            match found.get(id) {
+                Some(object) => self.found(object),
+                None if self.seen.sights.contains_key(id) => {}
+                None => *self.missing.entry(*id).or_default() |= has_canary,
+            }
+        }
+    }
+
+    fn found(&mut self, object: &Object) {
+        let sight = Sight::of(object);
+        if let (Some(kind), Sight::Present { is_enabled, .. }) = (object.kind, sight) {
+            self.seen.kinds.insert(object.id, kind);
+            *self.seen.readable.entry(kind).or_default() |= is_enabled.is_some();
+        }
+        self.missing.remove(&object.id);
+        self.seen.sights.insert(object.id, sight);
+    }
+
+    /// Returns the questions that the answers so far make necessary.
+    #[must_use]
+    pub fn follow_ups(&mut self, memory: &mut Memory) -> Vec<FollowUp> {
+        let is_client = |id: &&Uuid| self.may_be_client(**id) && !memory.clients.contains_key(*id);
+        let clients: Vec<_> = self.missing.keys().filter(is_client).copied().collect();
+        self.clients_asked = clients.iter().copied().collect();
+        let users: Vec<_> =
+            self.seen.sights.iter().filter_map(|(id, sight)| self.lacks_time(*id, *sight)).collect();
+        let lists = clients.chunks(MAX_IN).take(MAX_LISTS).map(|ids| FollowUp::Clients(ids.to_vec()));
+        let users = users.chunks(MAX_IN).take(MAX_LISTS).map(|ids| FollowUp::Users(ids.to_vec()));
+        let (before, after): (Vec<_>, Vec<_>) =
+            self.missing.keys().partition(|id| **id <= memory.last_single);
+        let single: Vec<_> = after.into_iter().chain(before).take(MAX_SINGLE).collect();
+        memory.last_single = single.last().copied().unwrap_or_default();
+        let single = single.into_iter().map(|id| match self.kind(id) {
+            Some(Kind::Group) => FollowUp::Group(id),
+            _ => FollowUp::Deleted(id),
+        });
+        users.chain(lists).chain(single).collect()
+    }
+
+    /// Takes in the answer to one of them.
+    pub fn note_follow_up(&mut self, question: &FollowUp, answer: &Found, memory: &mut Memory) {
+        match (question, answer) {
+            (FollowUp::Clients(ids), Found::Objects(objects)) => self.note_clients(ids, objects, memory),
+            (FollowUp::Users(ids), Found::Objects(objects)) => {
+                objects
+                    .iter()
+                    .filter(|object| ids.contains(&object.id))
+                    .for_each(|object| self.found(object));
+            }
+            (FollowUp::Group(id), Found::Objects(objects)) => {
+                objects.iter().filter(|object| object.id == *id).for_each(|object| self.found(object));
+            }
+            (FollowUp::Deleted(id), Found::Objects(objects))
+                if objects.iter().any(|object| object.id == *id) =>
+            {
+                self.missing.remove(id);
+                self.seen.sights.insert(*id, Sight::Deleted);
+            }
+            (FollowUp::Deleted(id) | FollowUp::Group(id), Found::Nothing)
+                if self.missing.get(id) == Some(&true) =>
+            {
+                self.seen.sights.insert(*id, Sight::Absent);
+            }
+            _ => {}
+        }
+    }
+
+    fn note_clients(&mut self, ids: &[Uuid], objects: &[Object], memory: &mut Memory) {
+        for id in ids {
+            self.clients_asked.remove(id);
+            let application = objects.iter().find(|object| object.client_id == Some(*id));
+            memory.clients.insert(*id, application.map(|application| application.id));
+            if let Some(application) = application {
+                self.missing.remove(id);
+                self.found(application);
+                self.seen.sights.insert(*id, Sight::of(application));
+            }
+        }
+    }
+
+    /// Ends the look.
+    #[must_use]
+    pub fn finish(mut self, memory: &Memory) -> Seen {
+        let has_other = self.seen.sights.values().any(|sight| matches!(sight, Sight::Present { .. }));
+        let is_believable = has_other || self.polled.len() < 2;
+        for (id, believed) in &self.missing {
+            // That could be the id of a client, and nobody has said yet that it is not.
+            let is_open = self.clients_asked.contains(id);
+            let sight = self.seen.sights.entry(*id).or_insert(Sight::Missing);
+            if !believed || !is_believable {
+                *sight = Sight::Unknown;
+                self.seen.unbelieved += 1;
+            } else if is_open {
+                *sight = Sight::Unknown;
+            }
+        }
+        self.seen.is_whole = self.unanswered.is_empty();
+        for id in &self.unanswered {
+            self.seen.sights.entry(*id).or_insert(Sight::Unknown);
+        }
+        for (client, application) in &memory.clients {
+            let sight = application.and_then(|id| self.seen.sights.get(&id).copied());
+            if let Some(sight) = sight {
+                self.seen.sights.insert(*client, sight);
+            }
+        }
+        self.seen
+    }
+
+    fn kind(&self, id: Uuid) -> Option<Kind> {
+        self.polled.get(&id).and_then(|polled| polled.kind)
+    }
+
+    fn may_be_client(&self, id: Uuid) -> bool {
+        matches!(self.kind(id), None | Some(Kind::Application))
+    }
+
+    /// Returns the id of a user with open sessions whose answer has no time of revocation.
+    fn lacks_time(&self, id: Uuid, sight: Sight) -> Option<Uuid> {
+        let is_user = self.seen.kinds.get(&id) == Some(&Kind::User);
+        let has_session = self.polled.get(&id).is_some_and(|polled| polled.has_session);
+        let lacks = matches!(sight, Sight::Present { valid_from: None, .. });
+        (is_user && has_session && lacks).then_some(id)
+    }
+}
+
+impl Memory {
+    /// Returns the application of a client id that was polled.
+    #[must_use]
+    pub fn application_of(&self, client_id: Uuid) -> Option<Uuid> {
+        self.clients.get(&client_id).copied().flatten()
+    }
+
+    /// Forgets client ids that are not polled any more.
+    pub fn forget(&mut self, is_polled: impl Fn(Uuid) -> bool) {
+        self.clients.retain(|id, _| is_polled(*id));
+    }
+}

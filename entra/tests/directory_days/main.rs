@@ -1,0 +1,217 @@
+//! Whole days of looks at a tenant whose directory lags, throttles, lies and breaks: who is out,
+//! and when. The answers are Graph's JSON, read by the same code as in the server.
+
+#![allow(missing_docs, reason = "a test's name says what it pins")]
+
+mod tenant;
+
+use entra::directory::answer::{Object, parse_page};
+use entra::directory::look::{Look, Memory, Polled};
+use entra::directory::request::{Kind, MAX_IDS};
+use entra::directory::standing::{Out, Standing};
+use proptest::prelude::*;
+use serde_json::json;
+use tenant::*;
+
+const DAY: usize = 288;
+
+#[test]
+fn a_day_of_outages_and_throttling_changes_nobody() {
+    let mut tenant = Tenant::of(30);
+    tenant.shows(3, Entry::Disabled);
+    assert_eq!(tenant.look().changed, [id(3)]);
+    for weather in [Weather::Down, Weather::Empty, Weather::Throttled, Weather::Forbidden] {
+        tenant.weather = weather;
+        assert!(tenant.looks(DAY).is_empty(), "{weather:?}");
+        assert_eq!((tenant.standing(3), tenant.standing(4)), (Standing::Disabled, Standing::Active));
+    }
+}
+
+#[test]
+fn a_deleted_user_is_out_with_the_next_look_and_one_deleted_for_good_with_the_third() {
+    let mut tenant = Tenant::of(300);
+    tenant.shows(7, Entry::Deleted);
+    assert_eq!(tenant.look().changed, [id(7)]);
+    assert_eq!(tenant.judge(7, tenant.unix_now()), Some(Out::Deleted));
+    tenant.shows(8, Entry::Gone);
+    assert!(tenant.looks(2).is_empty());
+    assert_eq!(tenant.look().changed, [id(8)]);
+    tenant.shows(7, Entry::Enabled);
+    tenant.shows(8, Entry::Enabled);
+    assert_eq!(tenant.look().changed, [id(7), id(8)], "restored");
+    assert_eq!(tenant.judge(8, 0), None);
+}
+
+#[test]
+fn a_directory_that_lags_puts_nobody_out() {
+    let mut tenant = Tenant::of(40);
+    for look in 0..DAY as u128 {
+        // Each look meets a replica that lacks another two.
+        let missing = [look % 40 + 1, (look + 1) % 40 + 1];
+        for user in missing {
+            tenant.shows(user, Entry::Gone);
+        }
+        assert!(tenant.look().changed.is_empty(), "look {look}");
+        for user in missing {
+            tenant.shows(user, Entry::Enabled);
+        }
+    }
+}
+
+#[test]
+fn a_mass_that_is_gone_is_held_back_and_one_that_was_deleted_is_not() {
+    let mut tenant = Tenant::of(200);
+    for user in 101..=200 {
+        tenant.shows(user, Entry::Gone);
+    }
+    assert_eq!(tenant.look().held, Some(100));
+    assert!(tenant.looks(23).is_empty(), "for two hours");
+    assert!(tenant.looks(3).len() >= 60);
+    let mut tenant = Tenant::of(200);
+    for user in 101..=200 {
+        tenant.shows(user, Entry::Deleted);
+    }
+    assert_eq!(tenant.looks(2).len(), 100, "eighty in each look are asked about singly");
+}
+
+#[test]
+fn if_all_is_absent_nobody_is() {
+    let mut tenant = Tenant::of(3);
+    (1..=3).for_each(|user| tenant.shows(user, Entry::Gone));
+    assert!(tenant.looks(DAY).is_empty(), "only the server's own application is there: another tenant");
+    let mut alone = Tenant::of(1);
+    alone.shows(1, Entry::Gone);
+    assert_eq!(alone.looks(3), [id(1)], "the only one");
+}
+
+#[test]
+fn an_account_that_is_created_anew_is_another() {
+    let mut tenant = Tenant::of(20);
+    tenant.shows(5, Entry::Deleted);
+    tenant.shows(500, Entry::Enabled);
+    tenant.linked.insert(id(500));
+    assert_eq!(tenant.looks(DAY), [id(5)]);
+    assert_eq!((tenant.standing(5), tenant.standing(500)), (Standing::Deleted, Standing::Active));
+}
+
+#[test]
+fn nulls_are_unknown() {
+    let mut tenant = Tenant::of(20);
+    tenant.shows(5, Entry::Null);
+    tenant.shows(6, Entry::Null);
+    tenant.linked.insert(id(600));
+    tenant.shows(600, Entry::Null);
+    assert!(tenant.looks(DAY).is_empty());
+    assert_eq!((tenant.standing(5), tenant.standing(600)), (Standing::Active, Standing::Unknown));
+}
+
+#[test]
+fn a_revocation_is_found_for_who_has_sessions_even_if_lists_lack_it() {
+    for has_no_times in [false, true] {
+        let mut tenant = Tenant::of(50);
+        tenant.has_no_times = has_no_times;
+        let at = tenant.unix_now();
+        tenant.revoked.insert(id(5), at);
+        assert_eq!(tenant.look().changed, [id(5)]);
+        let out = [-600, -200, 10].map(|offset| tenant.judge(5, at + offset));
+        assert_eq!(out, [Some(Out::Revoked), None, None]);
+    }
+}
+
+#[test]
+fn a_role_may_be_linked_to_a_client_id() {
+    let mut tenant = Tenant::of(20);
+    tenant.entries.insert(id(700), (Kind::Application, Entry::Enabled));
+    tenant.clients.insert(id(7_000), id(700));
+    tenant.linked.insert(id(7_000));
+    assert!(tenant.looks(DAY).is_empty());
+    assert_eq!((tenant.standing(7_000), tenant.standing(700)), (Standing::Active, Standing::Active));
+    tenant.entries.insert(id(700), (Kind::Application, Entry::Disabled));
+    assert_eq!(tenant.look().changed, [id(700), id(7_000)]);
+    tenant.entries.insert(id(700), (Kind::Application, Entry::Deleted));
+    tenant.look();
+    assert_eq!((tenant.standing(7_000), tenant.standing(700)), (Standing::Deleted, Standing::Deleted));
+}
+
+#[test]
+fn a_group_is_active_while_it_is_there() {
+    let mut tenant = Tenant::of(20);
+    tenant.entries.insert(id(800), (Kind::Group, Entry::Enabled));
+    tenant.linked.insert(id(800));
+    assert!(tenant.looks(3).is_empty());
+    assert_eq!(tenant.standing(800), Standing::Active);
+    tenant.entries.insert(id(800), (Kind::Group, Entry::Gone));
+    assert_eq!(tenant.looks(3), [id(800)]);
+}
+
+#[test]
+fn a_hundred_thousand_take_a_hundred_and_ten_requests_at_most() {
+    let template = json!({ "value": [{ "id": id(1).to_string(), "accountEnabled": true }] }).to_string();
+    let template = parse_page(template.as_bytes(), Some(Kind::User), ROOT).expect("a page").objects.remove(0);
+    let polled = (1..=101_000).map(|user| Polled { id: id(user), kind: None, has_session: user > 100_000 });
+    let mut look = Look::new(polled, Some(id(OWN << 32)), &Memory::default());
+    let chunks = look.chunks();
+    for chunk in &chunks {
+        assert!(chunk.len() <= MAX_IDS && chunk.contains(&id(OWN << 32)));
+        let there = chunk.iter().filter(|id| id.as_u128() > 500);
+        let objects: Vec<_> = there.map(|id| Object { id: *id, ..template.clone() }).collect();
+        look.note(chunk, &objects);
+    }
+    let mut memory = Memory::default();
+    let follow_ups = look.follow_ups(&mut memory).len();
+    // Five hundred that are missing could be client ids; once that is known, they are not asked
+    // for.
+    assert_eq!(follow_ups, 1_000_usize.div_ceil(15) + 500_usize.div_ceil(15) + 80);
+    let clients = 500_usize.div_ceil(15).div_ceil(20);
+    assert!(chunks.len() + follow_ups.div_ceil(20) <= 110 + clients);
+    let seen = look.finish(&memory);
+    assert!(seen.is_whole);
+    assert_eq!(seen.sights.len(), 101_000);
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    prop_oneof![
+        4 => Just(Entry::Enabled), 1 => Just(Entry::Disabled), 1 => Just(Entry::Null), 1 => Just(Entry::Deleted), 2 => Just(Entry::Gone)
+    ]
+}
+
+fn weather() -> impl Strategy<Value = Weather> {
+    prop_oneof![
+        5 => Just(Weather::Fine), 1 => Just(Weather::Down), 1 => Just(Weather::Throttled), 1 => Just(Weather::Empty), 1 => Just(Weather::Forbidden)
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever one object's entries and the weather are: it is out only by positive evidence or by
+    /// three confirmed absences since it was last there, and nobody else ever is.
+    #[test]
+    fn nobody_is_out_without_evidence(script in proptest::collection::vec((entry(), weather()), 1..80)) {
+        let mut tenant = Tenant::of(12);
+        let (mut absences, mut is_out) = (0, false);
+        for (entry, weather) in script {
+            tenant.shows(5, entry);
+            tenant.weather = weather;
+            let is_listed = matches!(weather, Weather::Fine | Weather::Throttled);
+            match (entry, weather) {
+                (_, Weather::Down) => {}
+                (Entry::Enabled, _) if is_listed => (absences, is_out) = (0, false),
+                (Entry::Disabled, _) if is_listed => (absences, is_out) = (0, true),
+                (Entry::Null, _) if is_listed => {
+                    absences = 0;
+                    is_out &= tenant.standing(5) == Standing::Disabled;
+                }
+                (Entry::Deleted, Weather::Fine | Weather::Empty) => (absences, is_out) = (0, true),
+                (Entry::Gone, Weather::Fine) if !is_out => {
+                    absences += 1;
+                    is_out = absences >= 3;
+                }
+                _ => {}
+            }
+            tenant.look();
+            prop_assert_eq!(tenant.standing(5).is_out(), is_out);
+            prop_assert!((1..=12).filter(|user| *user != 5).all(|user| !tenant.standing(user).is_out()));
+        }
+    }
+}
