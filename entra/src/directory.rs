@@ -8,7 +8,8 @@
 //! - [`hosts`]: addresses; `time`: the forms of times; [`retry`]: what a status means, and waits;
 //! - [`request`]: requests; [`answer`]: answers, read whole or not at all; [`pages`]: lists in
 //!   pages;
-//! - [`identity`] and [`credential`]: how the server gets a token of its own; [`token`]: when;
+//! - [`credential`] and then [`identity`]: how the server gets its own token; [`token`]: when;
+//! - [`plan`]: what the settings say together;
 //! - [`name`]: which object a name means; [`id`]: what an id is; [`lookup`]: what a text could
 //!   mean;
 //! - [`standing`]: what is known about one principal; [`membership`]: about one membership;
@@ -29,6 +30,7 @@ pub mod membership;
 pub mod name;
 pub mod pace;
 pub mod pages;
+pub mod plan;
 pub mod request;
 pub mod retry;
 pub mod roll;
