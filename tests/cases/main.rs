@@ -30,6 +30,7 @@ mod check {
     mod configuration;
     mod hba;
     mod pam_files;
+    mod unloaded_hba;
 }
 
 mod keys {
