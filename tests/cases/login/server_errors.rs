@@ -59,7 +59,7 @@ fn an_error_during_verification_reaches_the_client_unchanged() {
         let mark = cluster.log_mark();
         client.send_token(&token).expect("a connection");
         check(&cluster, mark, &client.auth_request(), LOCK_TIMEOUT);
-        lock.leave();
+        lock.disconnect();
         admitted(&cluster, "ann", &token);
         lacks_token(&cluster, &token);
     });
@@ -75,7 +75,7 @@ fn an_error_before_the_prompt_reaches_the_client_unchanged() {
         let mut client = cluster.client();
         client.start(&[("user", "ann"), ("database", "postgres")]).expect("a connection");
         check(&cluster, mark, &client.auth_request(), LOCK_TIMEOUT);
-        lock.leave();
+        lock.disconnect();
         admitted(&cluster, "ann", &valid_token());
     });
 }
