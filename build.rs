@@ -103,7 +103,7 @@ fn bind(headers: &Path, flags: &[String]) -> Result<(), Box<dyn Error>> {
         .clang_args(flags)
         .allowlist_type("Port|HbaLine|UserAuth|ClientConnectionInfo|LogConnectionOption|OAuthValidatorCallbacks|TokenizedAuthLine")
         .allowlist_var("PqCommMethods|MyClientConnectionInfo|ClientAuthentication_hook|log_connections|MyProcPort|ClientAuthInProgress|PG_OAUTH_VALIDATOR_MAGIC")
-        .allowlist_function("sendAuthRequest|pq_startmsgread|pq_getbyte|pq_getmessage|hba_authname|hba_getauthmethod|open_auth_file|tokenize_auth_file|parse_hba_line|free_auth_file")
+        .allowlist_function("sendAuthRequest|pq_startmsgread|pq_getbyte|pq_getmessage|hba_authname|hba_getauthmethod|open_auth_file|tokenize_auth_file|parse_hba_line|free_auth_file|RegisterOAuthHBAOptions|GetOAuthHBAOption")
         .default_enum_style(bindgen::EnumVariation::Consts)
         .use_core()
         .size_t_is_usize(true)

@@ -48,5 +48,6 @@ pub(crate) mod user;
 pub(crate) mod utility;
 pub(crate) mod validator_options;
 pub(crate) mod values;
+pub(crate) mod warning;
 pub(crate) mod wire;
 pub(crate) mod worker;

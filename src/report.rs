@@ -18,6 +18,7 @@ use pgrx::prelude::*;
 
 use crate::pg::text::reported;
 pub(crate) use crate::pg::timestamp::timestamp;
+use crate::pg::warning::warn_client;
 use crate::pg::{process, wire};
 pub(crate) use crate::report::denial::Denial;
 pub(crate) use crate::report::flood::init_shared_memory;
@@ -43,10 +44,22 @@ pub(crate) fn log_denial(attempt: &Attempt, denial: &Denial) {
         return;
     }
     let mut line = opening(&format!("refused code={}", denial.code), attempt);
-    for (name, value) in &denial.facts {
-        pair(&mut line, name, value);
-    }
+    append_facts(&mut line, denial);
     log(line);
+}
+
+/// Returns the code and the facts of a refusal as its line of the log has them.
+#[cfg(oauth)]
+pub(crate) fn facts_of(denial: &Denial) -> String {
+    let mut line = format!("azure_ad_auth: code={}", denial.code);
+    append_facts(&mut line, denial);
+    line
+}
+
+fn append_facts(line: &mut String, denial: &Denial) {
+    for (name, value) in &denial.facts {
+        pair(line, name, value);
+    }
 }
 
 /// Logs how many refusals have not been logged, where the log does not say it yet.
@@ -154,6 +167,12 @@ pub(crate) fn log_facts(subject: &str, facts: &[(&str, &str)]) {
         pair(&mut line, name, value);
     }
     log(line);
+}
+
+/// Warns the client that its token is about to expire.
+pub(crate) fn warn_of_expiry(expires_at: i64, detail: &str) {
+    let text = format!("the access token of this login expires at {}", timestamp(expires_at));
+    warn_client(&text, detail);
 }
 
 /// Logs that a role which is an Azure AD role by inheritance only was let in by another method.

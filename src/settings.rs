@@ -71,6 +71,11 @@ pub(crate) fn session_expiry() -> Option<i64> {
     })
 }
 
+/// Returns how many seconds before its end a token is worth a warning; 0: none is given.
+pub(crate) fn expiry_warning() -> i64 {
+    values(|values| values.expiry_warning).into()
+}
+
 /// Returns when keys are fetched and how long they are used.
 pub(crate) fn timing() -> Timing {
     let millis = |seconds: i32| u64::from(seconds.unsigned_abs()) * 1_000;

@@ -170,19 +170,21 @@ impl Claims {
         if policy.accepts_client(found) { Ok(found) } else { Err(Refusal::ClientNotAllowed { found }) }
     }
 
-    /// Checks the required permission. A user's permissions are in `scp`, a service's in `roles`.
+    /// Checks the required permissions. A user's permissions are in `scp`, a service's in `roles`.
     fn check_permission(&self, policy: &Policy) -> Result<(), Refusal> {
-        let Some(required) = policy.required_permission() else { return Ok(()) };
+        let required = policy.required_permissions();
+        if required.is_empty() {
+            return Ok(());
+        }
         let (claim, held) = if self.kind()? == Some(TokenKind::Service) {
             ("roles", self.texts("roles")?.unwrap_or_default())
         } else {
             ("scp", self.scopes()?.unwrap_or_default())
         };
-        if held.contains(&required) {
-            return Ok(());
-        }
+        let is_missing = |name: &&String| !held.contains(&name.as_str());
+        let Some(missing) = required.iter().find(is_missing) else { return Ok(()) };
         let found = Untrusted::new(&held.join(" "));
-        Err(Refusal::PermissionMissing { claim, required: required.to_owned(), found })
+        Err(Refusal::PermissionMissing { claim, required: missing.clone(), found })
     }
 
     /// Returns the kind of the token. It is a service's if `idtyp` says so, or if it has no scopes

@@ -45,10 +45,13 @@ pub fn expected(step: Step, policy: &Policy, now: i64, time: ShowTime<'_>) -> Op
                 format!("client application {}", clients.join(" or "))
             }
         },
-        Step::Permission => policy.required_permission().map_or_else(
-            || "none required".to_owned(),
-            |name| format!("\"{name}\" in scp (users) or roles (applications)"),
-        ),
+        Step::Permission => match policy.required_permissions() {
+            [] => "none required".to_owned(),
+            names => {
+                let names: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
+                format!("{} in scp (users) or roles (applications)", names.join(" and "))
+            }
+        },
         Step::Kind => "a user's (with scp) or an application's (idtyp app, or sub = oid)".to_owned(),
         Step::Object => "oid a uuid; groups and amr, if there, lists of texts".to_owned(),
         _ => return None,

@@ -81,7 +81,7 @@ pub use keyset::{Key, KeySet, KeySetFault};
 pub use kinds::{Holder, Part, PrincipalKind, TokenKind};
 pub use label::{Label, LabelFault};
 pub use policy::{
-    LineOptions, Misconfigured, Policy, RawPolicy, parse_clients, parse_issuers, parse_list,
+    LineFault, LineOptions, Misconfigured, Policy, RawPolicy, parse_clients, parse_issuers, parse_list,
     parse_permission, parse_tenant,
 };
 pub use principal::{Bearer, Principal};

@@ -16,7 +16,7 @@ use crate::untrusted::Untrusted;
 use audience::{doubt_of_audience, doubt_of_permission, is_same};
 
 pub(crate) use audience::API;
-pub use narrowed::LineOptions;
+pub use narrowed::{LineFault, LineOptions};
 pub use parse::{parse_clients, parse_issuers, parse_list, parse_permission, parse_tenant};
 
 /// The settings that make a policy, as they were written.
@@ -77,7 +77,7 @@ pub struct Policy {
     audiences: Vec<String>,
     issuers: Vec<String>,
     clients: Vec<Uuid>,
-    permission: Option<String>,
+    permissions: Vec<String>,
     clock_skew: i64,
 }
 
@@ -106,7 +106,10 @@ impl Policy {
             audiences,
             issuers: issuers.iter().map(|issuer| fill_tenant(issuer, tenant)).collect(),
             clients: parse_clients(raw.allowed_clients).map_err(wrong("allowed_clients"))?,
-            permission: parse_permission(raw.required_permission).map_err(wrong("required_permission"))?,
+            permissions: parse_permission(raw.required_permission)
+                .map_err(wrong("required_permission"))?
+                .into_iter()
+                .collect(),
             clock_skew: raw.clock_skew,
         })
     }
@@ -139,9 +142,9 @@ impl Policy {
         self.clock_skew
     }
 
-    /// Returns the scope or app role that a token must carry, if any.
-    pub(crate) fn required_permission(&self) -> Option<&str> {
-        self.permission.as_deref()
+    /// Returns the scopes or app roles of which a token must carry each.
+    pub(crate) fn required_permissions(&self) -> &[String] {
+        &self.permissions
     }
 
     /// Returns whether a token with this `aud` is accepted.
@@ -172,7 +175,7 @@ impl Policy {
         let audiences =
             self.audiences.iter().filter_map(|item| Some(("audience", item, doubt_of_audience(item)?)));
         let permission = self
-            .permission
+            .permissions
             .iter()
             .filter_map(|item| Some(("required_permission", item, doubt_of_permission(item)?)));
         let doubt = |(setting, item, why): (_, &String, &str)| Misconfigured {

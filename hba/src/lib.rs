@@ -15,6 +15,7 @@
 
 mod common;
 mod facts;
+mod file;
 mod finding;
 mod line;
 mod not_preloaded;
@@ -30,6 +31,7 @@ mod verdicts;
 mod tests;
 
 pub use facts::{Facts, Server};
+pub use file::{summary, unreadable};
 pub use finding::{Finding, Level};
 pub use line::Rule;
 pub use pam::{Others, Service, Stack, file_name, missing, pam_service, read_service};

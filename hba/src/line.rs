@@ -30,6 +30,9 @@ pub struct Rule {
     pub options: Vec<String>,
     /// Why PostgreSQL cannot read the line.
     pub error: Option<String>,
+    /// Why PostgreSQL, which has read the line, lets no connection match it: `hostssl` while TLS is
+    /// off, and the like.
+    pub unmatched: Option<String>,
 }
 
 impl Rule {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use entra::Policy;
+use entra::{LineOptions, Policy};
 
 use crate::finding::Finding;
 use crate::line::Rule;
@@ -10,6 +10,9 @@ use crate::place::TOPIC;
 
 /// The name of this library, as a validator.
 const LIBRARY: &str = "azure_ad_auth";
+
+/// How the options of validators begin in pg_hba.conf, from PostgreSQL 19 on.
+const OPTION_PREFIX: &str = "validator.";
 
 /// The library that verifies the tokens of a line.
 #[derive(Debug, Clone, Copy)]
@@ -40,11 +43,14 @@ pub(crate) fn validator<'a>(rule: &'a Rule, own: &BTreeSet<String>) -> Validator
 /// Returns what is wrong with a line where the library is preloaded.
 pub(crate) fn problems(rule: &Rule, own: &BTreeSet<String>, policy: &Result<Policy, String>) -> Vec<Finding> {
     let mut reasons: Vec<_> = [foreign_validator(rule, own), identity(rule), unknown_option(rule, own)]
-            .into_iter()
-            .flatten()
-            .collect();
+        .into_iter()
+        .flatten()
+        .collect();
     match policy {
-        Ok(policy) => reasons.extend(advertised(rule, policy)),
+        Ok(policy) => match policy.narrowed(&line_options(rule)) {
+            Ok(policy) => reasons.extend(advertised(rule, &policy)),
+            Err(fault) => reasons.push(format!("it admits nobody, because {fault}: correct that option")),
+        },
         Err(fault) => reasons
             .push(format!("every login is refused as not_configured, because {fault}: correct that setting")),
     }
@@ -76,12 +82,24 @@ fn identity(rule: &Rule) -> Option<String> {
     })
 }
 
-/// Says which option for validators this library does not know. PostgreSQL finds out when a client
+/// Returns the values of this library's options. The last one counts where a line has several of a
+/// name (GetOAuthHBAOption, auth-oauth.c).
+fn line_options(rule: &Rule) -> LineOptions {
+    let value = |option: &str, name: &str| {
+        let value = option.strip_prefix(OPTION_PREFIX)?.strip_prefix(name)?.strip_prefix('=')?;
+        Some(value.to_owned())
+    };
+    LineOptions::read(|name| rule.options.iter().rev().find_map(|option| value(option, name)))
+}
+
+/// Says which option for validators this library does not have. PostgreSQL finds out when a client
 /// is about to send its token, and refuses every client.
 fn unknown_option(rule: &Rule, own: &BTreeSet<String>) -> Option<String> {
     let Validator::Ours = validator(rule, own) else { return None };
     let names = rule.options.iter().filter_map(|option| option.split_once('=')).map(|(name, _)| name);
-    let unknown = names.into_iter().find(|name| name.starts_with("validator."))?;
+    let unknown = names.into_iter().find(|name| {
+        name.strip_prefix(OPTION_PREFIX).is_some_and(|name| !LineOptions::NAMES.contains(&name))
+    })?;
     Some(format!("it admits nobody, because azure_ad_auth has no option {unknown}: take it out"))
 }
 
@@ -133,7 +151,16 @@ mod tests {
         let policy =
             Policy::parse(&RawPolicy::for_tenant("11111111-aaaa-bbbb-cccc-000000000001", "api://postgres"))
                 .map_err(|fault| fault.to_string());
-        for good in [&[ISSUER, SCOPE, DELEGATED, OURS][..], &[ISSUER, SCOPE, "map=m", OURS]] {
+        let narrowed = [
+            "validator.audience=x",
+            "validator.audience=api://postgres",
+            "validator.required_permission=dba",
+        ];
+        for good in [
+            &[ISSUER, SCOPE, DELEGATED, OURS][..],
+            &[ISSUER, SCOPE, "map=m", OURS],
+            &[ISSUER, SCOPE, "map=m", OURS, narrowed[0], narrowed[1], narrowed[2]],
+        ] {
             assert_eq!(reasons(good, &policy), "", "{good:?}");
         }
         for (options, expected) in [
@@ -146,6 +173,8 @@ mod tests {
             (&[ISSUER, SCOPE, DELEGATED, "validator=other"], "the validator other verifies"),
             (&[ISSUER, SCOPE, DELEGATED, "validator=/x/azure_ad_auth"], "/x/azure_ad_auth is another copy"),
             (&[ISSUER, SCOPE, DELEGATED, OURS, "validator.x=y"], "azure_ad_auth has no option validator.x"),
+            (&[ISSUER, SCOPE, DELEGATED, OURS, "validator.audience=b"], "validator.audience has an item"),
+            (&[ISSUER, SCOPE, DELEGATED, OURS, "validator.allowed_clients="], "allowed_clients is empty"),
         ] {
             let reasons = reasons(options, &policy);
             assert!(reasons.contains(expected) && !reasons.contains("; "), "{reasons}");

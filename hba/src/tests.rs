@@ -1,6 +1,7 @@
 //! Whole files, and the verdicts on their lines.
 
 mod doors;
+mod file;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +37,7 @@ fn rules(text: &str) -> Vec<Rule> {
             method: fields.next().expect("a method").to_owned(),
             options: fields.map(str::to_owned).collect(),
             error: None,
+            unmatched: None,
         }
     };
     text.lines().map(str::trim).enumerate().map(rule).collect()

@@ -18,15 +18,18 @@ pub struct Verdict {
     pub place: Place,
     /// The method. None: PostgreSQL cannot read the line.
     pub door: Option<String>,
+    /// Whether a connection can match the line.
+    pub can_match: bool,
     /// The gravest level, and everything that was found.
     pub finding: Finding,
 }
 
 impl Verdict {
-    /// Returns whether the line has a method by which a token can be accepted.
+    /// Returns whether a connection can match the line, and it has a method by which a token can be
+    /// accepted.
     #[must_use]
     pub fn is_door(&self) -> bool {
-        self.door.as_deref().is_some_and(|door| ["trust", "pam", "oauth"].contains(&door))
+        self.can_match && self.door.as_deref().is_some_and(|door| ["trust", "pam", "oauth"].contains(&door))
     }
 
     fn of(rule: &Rule, findings: &[Finding]) -> Self {
@@ -35,6 +38,7 @@ impl Verdict {
         Self {
             place: rule.place.clone(),
             door: rule.error.is_none().then(|| rule.method.clone()),
+            can_match: rule.error.is_none() && rule.unmatched.is_none(),
             finding: Finding::new(level, TOPIC, messages.join("; ")),
         }
     }
@@ -50,7 +54,12 @@ pub fn verdicts(facts: &Facts) -> Vec<Verdict> {
         if let Some(error) = &rule.error {
             verdicts.push(Verdict::of(rule, &[unreadable(error, facts.shows_errors)]));
         } else if let Some(line) = Line::of(rule, &facts.matched, facts.has_replication_database) {
-            let mut verdict = Verdict::of(rule, &about(&line, &earlier, facts));
+            let mut found = about(&line, &earlier, facts);
+            if let Some(reason) = &rule.unmatched {
+                found.retain(|finding| finding.level > Level::Ok);
+                found.push(unmatched(reason, facts.shows_errors));
+            }
+            let mut verdict = Verdict::of(rule, &found);
             if line.is_for_replication_alone() {
                 verdict.finding.message = format!(
                     "if \"replication\" is in quotes here, and so names the database: {}",
@@ -66,8 +75,21 @@ pub fn verdicts(facts: &Facts) -> Vec<Verdict> {
     verdicts
 }
 
+/// Returns PostgreSQL's reason, if the caller may see it.
+fn shown(reason: &str, is_shown: bool) -> &str {
+    if is_shown { reason } else { "a superuser sees the reason in pg_hba_file_rules" }
+}
+
+fn unmatched(reason: &str, is_shown: bool) -> Finding {
+    let why = shown(reason, is_shown);
+    Finding::warning(
+        TOPIC,
+        format!("no connection matches this line as long as the server is as it is ({why})"),
+    )
+}
+
 fn unreadable(error: &str, is_shown: bool) -> Finding {
-    let why = if is_shown { error } else { "a superuser sees the reason in pg_hba_file_rules" };
+    let why = shown(error, is_shown);
     Finding::warning(
         TOPIC,
         format!(

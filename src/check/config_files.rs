@@ -55,6 +55,12 @@ impl Entry {
         error.is_some_and(|error| !error.starts_with("parameter \""))
     }
 
+    /// Returns whether PostgreSQL takes nothing from the files because of this line: it cannot be
+    /// read, or its name is that of no setting (ProcessConfigFileInternal, guc.c).
+    pub(crate) fn keeps_files_from_loading(&self) -> bool {
+        self.is_unreadable() || self.error.as_deref() == Some("unrecognized configuration parameter")
+    }
+
     /// Returns how to remove the line.
     pub(crate) fn advice(&self) -> String {
         match &self.name {

@@ -5,11 +5,12 @@
 use std::collections::BTreeSet;
 
 use ::hba::{
-    Facts, Finding, Level, Matched, MatchedRoles, Place, Rule, Server, TOPIC, Verdict, is_looked_up,
-    pam_service,
+    Facts, Finding, Matched, MatchedRoles, Place, Rule, Server, TOPIC, Verdict, is_looked_up, pam_service,
+    summary, unreadable,
 };
 use pgrx::prelude::*;
 
+use crate::check::config_files::{self, Entry};
 use crate::check::pam_files;
 use crate::link::rights;
 use crate::pg::error::Result;
@@ -17,6 +18,7 @@ use crate::pg::file::leads_to_library;
 use crate::pg::hex_text::{bytes, plain, raw, raw_list};
 use crate::pg::library::{self, Preloaded};
 use crate::pg::spi::{as_superuser, query};
+use crate::pg::subtransaction::or_take_back;
 use crate::pg::text;
 use crate::pg::validator_options::validator_options;
 use crate::settings;
@@ -25,28 +27,34 @@ const ADVICE: &str = "SELECT * FROM azure_ad_auth.check_hba();";
 
 /// Returns what `check_configuration()` says about the lines.
 pub(crate) fn check() -> Vec<Finding> {
-    let verdicts = match verdicts() {
-        Ok(verdicts) => verdicts,
+    // PostgreSQL raises an error if it cannot open the file.
+    match or_take_back(|| Some(facts().map(|facts| summary(&facts, is_newer())))) {
+        Some(Ok(findings)) => findings,
         // The file of the library was replaced. There is a finding about that.
-        Err(fault) => {
+        Some(Err(fault)) => {
             let text = format!("its lines cannot be checked: {}", fault.message());
-            return vec![Finding::notice(TOPIC, text).advice(ADVICE)];
+            vec![Finding::notice(TOPIC, text).advice(ADVICE)]
         }
-    };
-    if !verdicts.iter().any(Verdict::is_door) {
-        return vec![
-            Finding::danger(TOPIC, "no line lets Azure AD roles in with a token")
-                .advice("See \"Which door?\" in docs/doors.md."),
-        ];
+        None => vec![unreadable(library::status() != Preloaded::No)],
     }
-    let wrong: Vec<_> = verdicts
-        .into_iter()
-        .filter(|verdict| verdict.finding.level > Level::Ok)
-        .map(|Verdict { place, finding, .. }| {
-            Finding { message: format!("{place}: {}", finding.message), ..finding }.advice(ADVICE)
-        })
-        .collect();
-    if wrong.is_empty() { vec![Finding::ok(TOPIC, "its lines are as they should be")] } else { wrong }
+}
+
+/// Returns whether pg_hba.conf, or a file that it includes, was certainly changed after PostgreSQL
+/// had loaded it last. PostgreSQL has no time for that. It loads the file right after it has loaded
+/// the other configuration files, or has found that it cannot load these; only then is the time of
+/// the last load not that of pg_hba.conf.
+///
+/// What is not found out: a change within the second of the last load, one that keeps an earlier
+/// time (`cp -p`), and one after a reload that this session has noticed later than the change.
+fn is_newer() -> bool {
+    let included =
+        if cfg!(feature = "pg15") { "" } else { "UNION SELECT file_name FROM pg_hba_file_rules()" };
+    let text = format!(
+        "SELECT bool_or(modification > pg_conf_load_time() AND modification <= clock_timestamp()) \
+         FROM (SELECT current_setting('hba_file') {included}) file(name), pg_stat_file(name, true)"
+    );
+    let rows = as_superuser(|| query(&text, &[], |row| row.get(1).ok().flatten().unwrap_or_default()));
+    rows.contains(&true) && !config_files::entries().iter().any(Entry::keeps_files_from_loading)
 }
 
 /// Returns a verdict on each line that matters.
@@ -110,8 +118,7 @@ fn rules() -> Vec<(Rule, Vec<String>)> {
         list("user_name"),
         raw("address"),
         list("options"),
-        // A release candidate of 19 gives no reason for some lines that it cannot read.
-        raw("coalesce(error, CASE WHEN auth_method IS NULL THEN 'no reason is given' END)")
+        raw("error")
     );
     let for_validators = validator_options();
     query(&text, &[], |row| {
@@ -121,8 +128,17 @@ fn rules() -> Vec<(Rule, Vec<String>)> {
             file: text(1).map(|raw| plain(&raw)).unwrap_or_default(),
             number: row.get(2).ok().flatten().unwrap_or_default(),
         };
-        let further = for_validators.iter().filter(|option| (&option.file, option.number) == (&place.file, place.number));
+        let further = for_validators
+            .iter()
+            .filter(|option| (&option.file, option.number) == (&place.file, place.number));
         let further: Vec<_> = further.map(|option| option.text.clone()).collect();
+        let (method, reason) = (text(8), text(10).map(|raw| plain(&raw)));
+        let (error, unmatched) = match &method {
+            // PostgreSQL has read the line.
+            Some(_) => (None, reason),
+            // A release candidate of 19 gives no reason for some lines that it cannot read.
+            None => (Some(reason.unwrap_or_else(|| "no reason is given".to_owned())), None),
+        };
         let rule = Rule {
             place,
             connection: text(3).unwrap_or_default(),
@@ -130,9 +146,10 @@ fn rules() -> Vec<(Rule, Vec<String>)> {
             users: plain_list(text(5)),
             address: text(6).map(|raw| plain(&raw)),
             netmask: text(7),
-            method: text(8).unwrap_or_default(),
+            method: method.unwrap_or_default(),
             options: plain_list(text(9)).into_iter().chain(further).collect(),
-            error: text(10).map(|raw| plain(&raw)),
+            error,
+            unmatched,
         };
         (rule, users.unwrap_or_default())
     })

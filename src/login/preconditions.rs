@@ -3,7 +3,9 @@
 //! Most of it is checked before the token is asked for, so that none is sent in vain, and again
 //! after it has arrived, because the client decides how long that takes.
 
-use entra::Code;
+use std::rc::Rc;
+
+use entra::{Code, LineOptions};
 
 use crate::catalog::{self, Role};
 use crate::login::outcome::Refused;
@@ -21,14 +23,18 @@ pub(super) fn marker_role_refused(request: &LoginRequest, role: &Role) -> Refuse
     }
 }
 
-/// Returns the settings that decide about the request, if the connection is protected and they are
-/// complete and valid.
+/// Returns the settings that decide about the request, narrowed by its line of pg_hba.conf, if the
+/// connection is protected and they are complete and valid.
 pub(super) fn rules_for(request: &LoginRequest) -> Result<Rules, Denial> {
     let name = request.display_name();
     if settings::require_tls() && !request.is_protected {
         return Err(Denial::new(Code::TlsRequired, &name, vec![]));
     }
-    let rules = settings::rules().map_err(|fault| Denial::misconfigured(&fault, &name))?;
+    let mut rules = settings::rules().map_err(|fault| Denial::misconfigured(&fault, &name))?;
+    if request.line != LineOptions::default() {
+        let narrowed = rules.policy.narrowed(&request.line);
+        rules.policy = Rc::new(narrowed.map_err(|fault| Denial::misconfigured_line(&fault, &name))?);
+    }
     check_settings_known(&name).map(|()| rules)
 }
 

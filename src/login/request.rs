@@ -2,6 +2,8 @@
 
 use std::ffi::CString;
 
+use entra::LineOptions;
+
 use crate::catalog::{self, Role, Standing};
 use crate::login::door::Door;
 use crate::pg::connection::Connection;
@@ -18,6 +20,8 @@ pub(super) struct LoginRequest {
     pub(super) role: Option<(Role, Standing)>,
     /// The connection is encrypted by TLS or is a Unix-domain socket.
     pub(super) is_protected: bool,
+    /// What the line of pg_hba.conf asks of the token besides the settings.
+    pub(super) line: LineOptions,
     /// Keys that are missing may be fetched and waited for.
     pub(super) may_wait: bool,
 }
@@ -42,7 +46,7 @@ impl LoginRequest {
             let standing = catalog::standing_of(&role);
             (role, standing)
         });
-        Self { role_name, role, is_protected: true, may_wait: false }
+        Self { role_name, role, is_protected: true, line: LineOptions::default(), may_wait: false }
     }
 
     /// Returns the role's name, for messages.

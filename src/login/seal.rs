@@ -32,12 +32,13 @@ use pgrx::prelude::*;
 
 use crate::catalog::{self, Link, Role, Standing};
 use crate::login::refusal;
+use crate::pg::clock::unix_now;
 use crate::pg::connection::{Connection, Method};
 use crate::pg::hook::actions::{self, Check};
 use crate::pg::process;
 use crate::pg::text::decode;
 use crate::pg::transaction::{self, Event, Observer};
-use crate::report::Denial;
+use crate::report::{self, Denial};
 use crate::sessions::own::{self, Authentication};
 use crate::settings;
 
@@ -99,7 +100,23 @@ fn check_at_start() {
     // Memberships that another library has asked about before initialize_acl() would stay in core's
     // cache for as long as the session lasts.
     catalog::forget_memberships();
+    own::with_token(|token| warn_of_expiry(token.expires_at));
     STAGE.set(Stage::Started);
+}
+
+/// Warns the client if its token is about to expire, where the settings ask for that.
+fn warn_of_expiry(expires_at: i64) {
+    let within = settings::expiry_warning();
+    if within == 0 || expires_at.saturating_sub(unix_now()) >= within {
+        return;
+    }
+    let detail = match settings::session_expiry() {
+        Some(grace) => {
+            format!("This session ends at {}.", report::timestamp(expires_at.saturating_add(grace)))
+        }
+        None => "This session does not end then, but the next login needs another token.".to_owned(),
+    };
+    report::warn_of_expiry(expires_at, &detail);
 }
 
 /// Why a session ends, and its role's name.

@@ -3,7 +3,7 @@
 //! The client learns what is wrong with its token or its connection, never what a role is linked
 //! to.
 
-use entra::{Code, FormatFault, Misconfigured, Refusal};
+use entra::{Code, FormatFault, LineFault, Misconfigured, Refusal};
 use pgrx::prelude::*;
 
 use crate::pg::timestamp::timestamp;
@@ -61,6 +61,13 @@ impl Denial {
     pub(crate) fn misconfigured(fault: &Misconfigured, role: &str) -> Self {
         let setting = format!("{}.{}", crate::settings::PREFIX, fault.setting);
         let facts = vec![("setting", setting), ("problem", fault.problem.clone())];
+        Self::new(Code::NotConfigured, role, facts)
+    }
+
+    /// Refuses because an option of the line of pg_hba.conf is wrong.
+    pub(crate) fn misconfigured_line(fault: &LineFault, role: &str) -> Self {
+        let option = format!("validator.{}", fault.option);
+        let facts = vec![("option", option), ("problem", fault.problem.clone())];
         Self::new(Code::NotConfigured, role, facts)
     }
 

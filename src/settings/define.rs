@@ -64,6 +64,9 @@ settings! {
     session_expiry_grace: Number = Number::seconds(300, 0..=DAY),
         c"How long after its token a session ends.",
         c"Only where session_expiry says that it ends. Less than clock_skew: a token accepted within clock_skew may be ended immediately.";
+    expiry_warning: Number = Number::seconds(0, 0..=DAY),
+        c"A login warns its client when its token expires within this time.",
+        c"Zero: never. The warning goes to the client and not to the log.";
     session_expiry: Choice<SessionExpiry> = Choice::new(SessionExpiry::Off),
         c"What becomes of a session whose token has expired.",
         c"off: nothing. terminate: it ends, and so do all when there is no administrator any more.";

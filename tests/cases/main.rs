@@ -30,6 +30,7 @@ mod check {
     mod configuration;
     mod hba;
     mod pam_files;
+    mod unloaded_hba;
 }
 
 mod keys {
@@ -82,6 +83,7 @@ mod login {
     mod login_load;
     mod membership_changes;
     mod oauth;
+    mod oauth_line_options;
     mod other_hooks;
     mod pam;
     mod password_prompt;
@@ -108,6 +110,7 @@ mod server {
 mod sessions {
     mod changed_link;
     mod expiry;
+    mod expiry_warning;
     mod lifetime;
     mod many_sessions;
     mod pgbouncer;

@@ -63,6 +63,7 @@ pub struct RawClient {
     /// The server has offered OAUTHBEARER.
     bearer: bool,
     bearer_error: Option<String>,
+    notices: Vec<ServerError>,
 }
 
 impl RawClient {
@@ -97,7 +98,7 @@ impl RawClient {
     }
 
     fn over(stream: impl Stream + 'static) -> Self {
-        Self { stream: Box::new(stream), bearer: false, bearer_error: None }
+        Self { stream: Box::new(stream), bearer: false, bearer_error: None, notices: Vec::new() }
     }
 
     /// Sends the startup packet.
@@ -165,6 +166,11 @@ impl RawClient {
         self.bearer_error.as_deref()
     }
 
+    /// Returns the warnings and notices that the server has sent during the login.
+    pub fn notices(&self) -> &[ServerError] {
+        &self.notices
+    }
+
     /// Reads one message. Returns none when the server has hung up.
     fn read(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut head = [0; 5];
@@ -196,6 +202,7 @@ impl RawClient {
                     other => return AuthRequest::Other(other.unwrap_or(-1)),
                 },
                 Some((b'E', body)) => return AuthRequest::Finished(Outcome::Refused(parse_error(&body))),
+                Some((b'N', body)) => self.notices.push(parse_error(&body)),
                 Some((b'Z', _)) => return AuthRequest::Finished(Outcome::Ready),
                 Some(_) => {}
             }

@@ -21,10 +21,12 @@ impl Installation {
         Self::of(&std::env::var("PG_CONFIG").unwrap_or_else(|_| "pg_config".to_owned()))
     }
 
-    /// Returns the installation to upgrade from: the one that the environment variable
-    /// `OLD_PG_CONFIG` names, or else the chosen one.
-    pub fn old() -> Self {
-        std::env::var("OLD_PG_CONFIG").map_or_else(|_| Self::chosen(), |pg_config| Self::of(&pg_config))
+    /// Returns the installations to upgrade from: those that the environment variable
+    /// `OLD_PG_CONFIGS` names, or else the chosen one. The library is installed in each.
+    pub fn old() -> Vec<Self> {
+        let named = std::env::var("OLD_PG_CONFIGS").unwrap_or_default();
+        let old: Vec<_> = named.split_whitespace().map(Self::of).collect();
+        if old.is_empty() { vec![Self::chosen()] } else { old }
     }
 
     /// Returns the installation that a pg_config program belongs to.

@@ -7,18 +7,18 @@
 use std::ffi::CString;
 use std::time::Instant;
 
-use entra::{Code, Policy};
+use entra::{Code, LineOptions, Policy, Token};
 use zeroize::Zeroizing;
 
 use crate::login::authenticate::authenticate;
 use crate::login::decision;
 use crate::login::door::Door;
-use crate::login::outcome::Received;
+use crate::login::outcome::{Decision, Received, Refused, Rejection};
 use crate::login::request::{LoginRequest, attempt};
 use crate::pg::connection::Connection;
 use crate::pg::library::{self, Preloaded};
-use crate::pg::oauth::{OAuthValidatorCallbacks, Validator, callbacks};
-use crate::report::Denial;
+use crate::pg::oauth::{self, LineOptionValues, OAuthValidatorCallbacks, Validator, callbacks};
+use crate::report::{self, Denial};
 
 static CALLBACKS: OAuthValidatorCallbacks = callbacks::<TokenValidator>();
 
@@ -32,24 +32,43 @@ extern "C" fn _PG_oauth_validator_module_init() -> *const OAuthValidatorCallback
 struct TokenValidator;
 
 impl Validator for TokenValidator {
+    const OPTIONS: &'static [&'static str] = &LineOptions::NAMES;
+
     /// Returns the id of the object whose token was accepted.
-    fn validate(connection: Connection, token: &[u8]) -> Option<CString> {
+    fn validate(
+        connection: Connection,
+        options: &LineOptionValues<'_>,
+        token: &[u8],
+    ) -> Result<CString, oauth::Refused> {
         let at = Instant::now();
         let attempt = attempt(connection, Door::OAuth);
         let run = || {
             check_library(&attempt.role)?;
-            authenticate(&LoginRequest::of(connection), |rules| {
+            let line = LineOptions::read(|name| options.get(name));
+            authenticate(&LoginRequest { line, ..LoginRequest::of(connection) }, |rules| {
                 check_line(connection, &rules.policy, &attempt.role)?;
                 // bounded: by the longest message of a client that core reads during
                 // authentication.
                 Ok(Received { token: Zeroizing::new(token.to_vec()), at })
             })
         };
-        decision::record(Door::OAuth, &attempt, run, |decision| {
-            let admission = decision.as_ref().ok()?;
-            CString::new(admission.token.object_id.to_string()).ok()
-        })
+        decision::record(Door::OAuth, &attempt, run, answer)
     }
+}
+
+/// Returns what PostgreSQL is told of a decision. The hook refuses the client after it, where the
+/// library is preloaded; where not, PostgreSQL does, and its log has the code and the facts.
+fn answer(decision: &Decision) -> Result<CString, oauth::Refused> {
+    let text = match decision {
+        Ok(admission) => return identity(&admission.token).ok_or(oauth::Refused { detail: None }),
+        Err(Rejection::Refused(Refused::Denied(denial))) => report::facts_of(denial),
+        Err(_) => return Err(oauth::Refused { detail: None }),
+    };
+    Err(oauth::Refused { detail: CString::new(text).ok() })
+}
+
+fn identity(token: &Token) -> Option<CString> {
+    CString::new(token.object_id.to_string()).ok()
 }
 
 /// Refuses where the postmaster has not loaded this library: then its hook is not there to refuse.

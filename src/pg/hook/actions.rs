@@ -52,7 +52,8 @@ unsafe extern "C-unwind" fn on_parse_analysis<C: Check>(
     }
 }
 
-/// The query's fingerprint as a hook of parse analysis gets it. From PostgreSQL 19 on it is constant.
+/// The query's fingerprint, as a hook of parse analysis gets it. From PostgreSQL 19 on it is
+/// constant.
 #[cfg(not(feature = "pg19"))]
 type Jumble = *mut pg_sys::JumbleState;
 /// As above.

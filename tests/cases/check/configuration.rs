@@ -82,9 +82,15 @@ fn what_is_wrong_with_settings() {
         cluster.reload();
     }
     cluster.set("ssl", "off");
-    assert!(wrong(&cluster).contains(
-        &"warning encryption: TLS is off: tokens are accepted over Unix-domain sockets only".to_owned()
-    ));
+    let found = wrong(&cluster);
+    assert_eq!(found[0], "warning encryption: TLS is off: tokens are accepted over Unix-domain sockets only");
+    // PostgreSQL says that this is an error in the line, and loads it all the same.
+    let said = "no connection matches this line as long as the server is as it is (hostssl record cannot match because SSL is \
+                disabled)";
+    let line = format!("warning pg_hba.conf: line 3 of {}/pg_hba.conf: {said}", cluster.data().display());
+    assert_eq!(found[1..], [line]);
+    cluster.change_hba("local all postgres trust\nhostssl all +azure_ad_user 127.0.0.1/32 trust\n");
+    assert_eq!(wrong(&cluster)[1..], ["danger pg_hba.conf: no line lets Azure AD roles in with a token"]);
 }
 
 #[test]

@@ -3,11 +3,14 @@
 use std::fs;
 use std::io::Write as _;
 use std::sync::Arc;
+use std::thread;
 
+use serde_json::json;
 use testbed::cluster::Cluster;
 use testbed::expect::admitted;
+use testbed::idp::Provider;
 use testbed::installation::Installation;
-use testbed::issuer::{APPLICATION, GROUP, PERSON, app_v1, unix_now};
+use testbed::issuer::{APPLICATION, GROUP, PERSON, app_v1, unix_now, user_v1, with};
 use testbed::port::free_port;
 use testbed::scene::{ADMIN, KEY, Scene};
 use testbed::template::Template;
@@ -15,7 +18,8 @@ use testbed::template::Template;
 use crate::common::dumps::not_handed_over;
 use crate::common::dumps::{FACTS, server_without_extension};
 use crate::common::login::{token_of, valid_token};
-use crate::common::statements::tamper;
+use crate::common::revocation::{issued, revoked};
+use crate::common::statements::{link, tamper};
 
 /// Expects `pg_upgrade --check` to name the library if the new server does not preload it.
 fn check_wants_the_library(new: &Cluster, upgrade: &impl Fn(&[&str]) -> (bool, String)) {
@@ -45,10 +49,14 @@ const TO_REPAIR: &str = "SELECT level || ' ' || message FROM azure_ad_auth.check
 
 const OLD_GUARD_OF_ROBOT: &str = "warning role \"robot\" has a guard of an earlier version, or an incomplete one, which keeps its sessions from loading libraries that other sessions load";
 
-#[test]
-fn pg_upgrade_keeps_everything() {
-    let template = Arc::new(Template::new(Installation::old()));
-    let (old, _provider) = Scene::from_template(&template).start();
+/// The objects whose tokens are revoked before the upgrade: those of one role, and all of one
+/// object.
+const REVOKED: [(&str, &str); 2] = [("cleo", PERSON), ("dave", "88888888-aaaa-bbbb-cccc-000000000008")];
+
+/// Starts a server of the version to upgrade from, with links of all kinds.
+fn linked_server(installation: &Installation) -> (Cluster, Provider) {
+    let template = Arc::new(Template::new(installation.clone()));
+    let (old, provider) = Scene::from_template(&template).start();
     let mut admin = old.session("admin", &token_of(ADMIN));
     for statement in [
         &format!("SELECT azure_ad_auth.create_principal('ann', '{PERSON}', 'user')"),
@@ -61,6 +69,41 @@ fn pg_upgrade_keeps_everything() {
     }
     drop(admin);
     old.sql("ALTER ROLE ann IN DATABASE postgres SET work_mem = '1MB'; CREATE TABLE hers (); ALTER TABLE hers OWNER TO ann");
+    for (role, object) in REVOKED {
+        link(&old, role, object, "user");
+    }
+    old.sql("SELECT azure_ad_auth.revoke_tokens('cleo')");
+    old.sql(&format!("SELECT azure_ad_auth.revoke_principal('{}')", REVOKED[1].1));
+    (old, provider)
+}
+
+/// Expects `pg_upgrade --check` to name a role whose name has a line break, from PostgreSQL 19 on.
+/// Then such a linked role is renamed, as docs/administration.md says.
+fn check_wants_names_of_one_line(old: &Cluster, upgrade: &impl Fn(&[&str]) -> (bool, String)) {
+    old.start();
+    old.sql("ALTER ROLE ann RENAME TO \"an\nn\"");
+    old.stop("fast");
+    let (fits, said) = upgrade(&["--check"]);
+    assert!(!fits && said.contains("with invalid characters (newline or carriage return)"), "{said}");
+    old.start();
+    old.sql("ALTER ROLE \"an\nn\" RENAME TO ann");
+    old.stop("fast");
+}
+
+#[test]
+fn pg_upgrade_keeps_everything() {
+    let old = Installation::old();
+    thread::scope(|scope| {
+        for before in &old {
+            // The name is shown if it fails.
+            let run = thread::Builder::new().name(format!("from PostgreSQL {}", before.major));
+            run.spawn_scoped(scope, || keeps_everything(before)).expect("a thread");
+        }
+    });
+}
+
+fn keeps_everything(before: &Installation) {
+    let (old, _provider) = linked_server(before);
     let facts = old.sql(FACTS);
     // One role has a guard of the first kind, with a copy of the server's setting of that time.
     tamper(
@@ -72,7 +115,7 @@ fn pg_upgrade_keeps_everything() {
 
     let (new, _provider) = server_without_extension();
     new.stop("fast");
-    let (before, after) = (old.installation().clone(), new.installation().clone());
+    let after = new.installation().clone();
     if before.major < 18 && after.major >= 18 {
         // From 18 on initdb enables checksums, and pg_upgrade requires both servers to have the
         // same.
@@ -90,6 +133,9 @@ fn pg_upgrade_keeps_everything() {
         (output.status.success(), String::from_utf8_lossy(&text).into_owned())
     };
     check_wants_the_library(&new, &upgrade);
+    if before.major < 19 && after.major >= 19 {
+        check_wants_names_of_one_line(&old, &upgrade);
+    }
     let (done, said) = upgrade(&[]);
     assert!(done, "{said}");
     let configuration = new.data().join("postgresql.conf");
@@ -123,6 +169,10 @@ fn pg_upgrade_keeps_everything() {
     assert_eq!(unmarked(&new.sql(FACTS)), unmarked(&facts));
     admitted(&new, "ann", &valid_token());
     admitted(&new, "robot", &KEY.token(&app_v1(unix_now())));
+    for (role, object) in REVOKED {
+        let claims = with(user_v1(unix_now()), "oid", json!(object));
+        revoked(&new, role, &KEY.token(&issued(claims, 600)));
+    }
     let mut admin = new.session("admin", &token_of(ADMIN));
     for statement in [
         "ALTER ROLE team CREATEDB".to_owned(),

@@ -102,7 +102,8 @@ fn names_of_every_shape() {
             "select",
         ] {
             if role.contains('\n') && cluster.major() >= 19 {
-                let statement = format!("SELECT azure_ad_auth.create_principal('{role}', '{PERSON}', 'user')");
+                let statement =
+                    format!("SELECT azure_ad_auth.create_principal('{role}', '{PERSON}', 'user')");
                 let more = "contains a newline or carriage return";
                 fails(&cluster, &statement, "22023", "", more);
                 continue;

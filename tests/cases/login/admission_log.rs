@@ -134,8 +134,7 @@ fn a_role_name_cannot_forge_a_line_of_the_log() {
             // one all the same, and is asked for a token where a line matches every name.
             let more = "contains a newline or carriage return";
             fails(&cluster, &format!("CREATE ROLE \"{role}\""), "22023", "", more);
-            let lines =
-                format!("local all postgres trust\nhost all all 127.0.0.1/32 {}\n", cluster.clause());
+            let lines = format!("local all postgres trust\nhost all all 127.0.0.1/32 {}\n", cluster.clause());
             cluster.change_hba(&lines);
             "not_linked"
         };
@@ -143,9 +142,7 @@ fn a_role_name_cannot_forge_a_line_of_the_log() {
         if code == "not_linked" && door == Door::Password {
             // Behind `trust` core says that there is no such role, and this library says nothing.
             let mark = cluster.log_mark();
-            let Outcome::Refused(error) = cluster.login(&role, &token) else {
-                panic!("{role} is admitted")
-            };
+            let Outcome::Refused(error) = cluster.login(&role, &token) else { panic!("{role} is admitted") };
             assert_eq!(
                 (error.sqlstate.as_str(), error.message),
                 ("28000", format!("role \"{role}\" does not exist"))

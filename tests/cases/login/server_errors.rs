@@ -20,7 +20,8 @@ struct Expected {
     message: &'static str,
 }
 
-const LOCK_TIMEOUT: Expected = Expected { sqlstate: "55P03", message: "canceling statement due to lock timeout" };
+const LOCK_TIMEOUT: Expected =
+    Expected { sqlstate: "55P03", message: "canceling statement due to lock timeout" };
 const WRONG_TYPE: Expected =
     Expected { sqlstate: "08P01", message: "expected password response, got message type 81" };
 const WRONG_SASL_TYPE: Expected =

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use entra::{Code, State};
+use testbed::client::Outcome;
 use testbed::issuer::{APPLICATION, GROUP, unix_now, user_v1, with};
 use testbed::scene::{KEY, Scene};
 
@@ -47,6 +48,21 @@ fn every_door_is_opened_as_described() {
     reader.does("docs/doors.md");
     let wrong = "SELECT * FROM azure_ad_auth.check_hba() WHERE verdict <> 'ok'";
     assert_eq!(reader.cluster.sql(wrong), "");
+    // In the end they are closed.
+    let login = || {
+        let token = KEY.token(&with(user_v1(unix_now()), "aud", json!(RESOURCES[0])));
+        reader.cluster.login("ann@contoso.example", &token)
+    };
+    let outcome = login();
+    assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
+    let said = "SELECT message FROM azure_ad_auth.check_configuration() WHERE topic = 'pg_hba.conf'";
+    assert_eq!(reader.cluster.sql(said), "no line lets Azure AD roles in with a token");
+    // The last one to be opened needs nothing that a server may lack.
+    let blocks = blocks(&document("docs/doors.md"));
+    let opened = blocks.iter().find(|block| block.language == "ini" && block.text.contains(" trust\n"));
+    reader.configure(&opened.expect("the line for trust").text);
+    assert_eq!(reader.cluster.sql(wrong), "");
+    assert_eq!(login(), Outcome::Ready);
 }
 
 #[test]
@@ -129,12 +145,12 @@ fn the_readme_lists_everything() {
     }
     let (cluster, _provider) = Scene::new().start();
     let settings = cluster.sql(
-        "SELECT substr(name, 15) || ' | ' || CASE WHEN boot_val = '' THEN '' ELSE '`' || CASE WHEN unit IS NULL THEN boot_val
+        "SELECT substr(name, 15) || ' | ' || CASE WHEN boot_val = '' THEN '' ELSE '`' || CASE WHEN unit IS NULL OR boot_val = '0' THEN boot_val
            WHEN unit = 'ms' THEN boot_val::int / 1000 || 's' WHEN boot_val::int = 86400 THEN '1d'
            WHEN boot_val::int = 3600 THEN '1h' ELSE boot_val::int / 60 || 'min' END || '`' END
          FROM pg_settings WHERE name LIKE 'azure\\_ad\\_auth.%' AND context = 'sighup'",
     );
-    assert_eq!(settings.lines().count(), 18);
+    assert_eq!(settings.lines().count(), 19);
     let of_roles = cluster
         .sql("SELECT name FROM pg_settings WHERE name LIKE 'azure\\_ad\\_auth.%' AND context <> 'sighup'");
     assert_eq!(of_roles, "azure_ad_auth.guard");

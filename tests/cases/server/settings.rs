@@ -13,7 +13,7 @@ use crate::common::login::valid_token;
 use crate::common::statements::link;
 
 /// A bad value for every setting that can have one.
-const BAD: [(&str, &str); 18] = [
+const BAD: [(&str, &str); 19] = [
     ("tenant_id", "contoso.example"),
     ("audience", "a,,b"),
     ("cloud", "germany"),
@@ -30,6 +30,7 @@ const BAD: [(&str, &str); 18] = [
     ("require_tls", "perhaps"),
     ("session_expiry", "sometimes"),
     ("session_expiry_grace", "-1"),
+    ("expiry_warning", "-1"),
     ("allowed_clients", "psql"),
     ("required_permission", "a,b"),
 ];
