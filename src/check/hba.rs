@@ -51,8 +51,8 @@ fn is_openable() -> bool {
 /// the last load not that of pg_hba.conf.
 ///
 /// What is not found out: a change within the second of the last load, one that keeps an earlier
-/// time (`cp -p`), one in a file of names (`@file`), a file that an include_dir has no more, and one
-/// after a reload that this session has noticed later than the change.
+/// time (`cp -p`), one in a file of names (`@file`), a file that was taken out of an include_dir,
+/// and one after a reload that this session has noticed later than the change.
 fn is_newer() -> bool {
     let included =
         if cfg!(feature = "pg15") { "" } else { "UNION SELECT file_name FROM pg_hba_file_rules()" };

@@ -117,7 +117,7 @@ unsafe extern "C-unwind" fn validate<V: Validator>(
             }
             #[cfg(feature = "pg19")]
             Err(Refused { detail: Some(detail) }) => {
-                (*result).error_detail = pg_sys::pstrdup(detail.as_ptr())
+                (*result).error_detail = pg_sys::pstrdup(detail.as_ptr());
             }
             Err(_) => {}
         }
