@@ -17,6 +17,7 @@ use crate::pg::error::Result;
 use crate::pg::file::{self, leads_to_library};
 use crate::pg::guc;
 use crate::pg::hex_text::{bytes, plain, raw, raw_list};
+use crate::pg::interrupts;
 use crate::pg::library::{self, Preloaded};
 use crate::pg::spi::{as_superuser, query};
 use crate::pg::subtransaction::or_take_back;
@@ -30,7 +31,7 @@ const ADVICE: &str = "SELECT * FROM azure_ad_auth.check_hba();";
 pub(crate) fn check() -> Vec<Finding> {
     let unchecked =
         |why: &str| vec![Finding::notice(TOPIC, format!("its lines cannot be checked{why}")).advice(ADVICE)];
-    match or_take_back(|| Some(facts().map(|facts| summary(&facts, is_newer())))) {
+    match or_take_back(|| Some(facts().map(|facts| summary(&facts, is_newer(), interrupts::check)))) {
         Some(Ok(findings)) => findings,
         // The file of the library was replaced. There is a finding about that.
         Some(Err(fault)) => unchecked(&format!(": {}", fault.message())),
@@ -66,7 +67,7 @@ fn is_newer() -> bool {
 
 /// Returns a verdict on each line that matters.
 pub(crate) fn verdicts() -> Result<Vec<Verdict>> {
-    facts().map(|facts| ::hba::verdicts(&facts))
+    facts().map(|facts| ::hba::verdicts(&facts, interrupts::check))
 }
 
 fn facts() -> Result<Facts> {
