@@ -12,10 +12,10 @@ use crate::verdicts::{Verdict, verdicts};
 const ADVICE: &str = "SELECT * FROM azure_ad_auth.check_hba();";
 
 /// Returns what has to be known about the file and its lines. `is_newer`: it was changed after it
-/// was loaded last.
+/// was loaded last. `before_each`: see [`verdicts`].
 #[must_use]
-pub fn summary(facts: &Facts, is_newer: bool) -> Vec<Finding> {
-    let verdicts = verdicts(facts);
+pub fn summary(facts: &Facts, is_newer: bool, before_each: impl FnMut()) -> Vec<Finding> {
+    let verdicts = verdicts(facts, before_each);
     let mut found = Vec::new();
     if let Some(why) = obstacle(facts) {
         found.push(kept_lines(why, matches!(facts.server, Server::Preloaded { .. })));

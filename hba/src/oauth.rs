@@ -14,6 +14,10 @@ const LIBRARY: &str = "azure_ad_auth";
 /// How the options of validators begin in pg_hba.conf, from PostgreSQL 19 on.
 const OPTION_PREFIX: &str = "validator.";
 
+/// What to do where another library verifies the tokens.
+const VALIDATOR_ADVICE: &str =
+    "put azure_ad_auth into oauth_validator_libraries and write validator=azure_ad_auth";
+
 /// The library that verifies the tokens of a line.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Validator<'a> {
@@ -40,36 +44,45 @@ pub(crate) fn validator<'a>(rule: &'a Rule, own: &BTreeSet<String>) -> Validator
     }
 }
 
-/// Returns what is wrong with a line where the library is preloaded.
+/// Returns what is wrong with a line where the library is preloaded. Of a line whose tokens another
+/// library verifies nothing else is known: neither which it accepts nor what its options mean.
 pub(crate) fn problems(rule: &Rule, own: &BTreeSet<String>, policy: &Result<Policy, String>) -> Vec<Finding> {
-    let mut reasons: Vec<_> = [foreign_validator(rule, own), identity(rule), unknown_option(rule, own)]
-        .into_iter()
-        .flatten()
-        .collect();
-    match policy {
-        Ok(policy) => match policy.narrowed(&line_options(rule)) {
-            Ok(policy) => reasons.extend(advertised(rule, &policy)),
-            Err(fault) => reasons.push(format!("it admits nobody, because {fault}: correct that option")),
-        },
-        Err(fault) => reasons
-            .push(format!("every login is refused as not_configured, because {fault}: correct that setting")),
-    }
+    let reasons = match validator(rule, own) {
+        Validator::Ours => own_problems(rule, policy),
+        Validator::Copy(name) => vec![format!(
+            "it admits nobody, because the validator {name} is another copy of azure_ad_auth than the one the server has \
+             loaded: {VALIDATOR_ADVICE}"
+        )],
+        Validator::Other(name) => vec![format!(
+            "the validator {name} verifies the tokens instead of azure_ad_auth, and linked roles are refused: \
+             {VALIDATOR_ADVICE}"
+        )],
+    };
     reasons.into_iter().map(|reason| Finding::warning(TOPIC, reason)).collect()
 }
 
-/// Says that another library verifies the tokens.
-fn foreign_validator(rule: &Rule, own: &BTreeSet<String>) -> Option<String> {
-    let advice = "put azure_ad_auth into oauth_validator_libraries and write validator=azure_ad_auth";
-    match validator(rule, own) {
-        Validator::Ours => None,
-        Validator::Copy(name) => Some(format!(
-            "it admits nobody, because the validator {name} is another copy of azure_ad_auth than the one the server has \
-             loaded: {advice}"
-        )),
-        Validator::Other(name) => Some(format!(
-            "the validator {name} verifies the tokens instead of azure_ad_auth, and linked roles are refused: {advice}"
-        )),
-    }
+/// Returns what is wrong with a line whose tokens this library verifies.
+fn own_problems(rule: &Rule, policy: &Result<Policy, String>) -> Vec<String> {
+    let mut reasons: Vec<_> = [identity(rule), unknown_option(rule)].into_iter().flatten().collect();
+    let options = line_options(rule);
+    let policy = match policy {
+        Ok(policy) => policy.narrowed(&options),
+        Err(fault) => {
+            reasons.push(format!(
+                "every login is refused as not_configured, because {fault}: correct that setting"
+            ));
+            return reasons;
+        }
+    };
+    let fault = match policy {
+        Ok(policy) => {
+            reasons.extend(advertised(rule, &policy));
+            options.doubt()
+        }
+        Err(fault) => Some(fault),
+    };
+    reasons.extend(fault.map(|fault| format!("it admits nobody, because {fault}: correct that option")));
+    reasons
 }
 
 /// Says that PostgreSQL would compare the object id in the token with the name of the role.
@@ -94,8 +107,7 @@ fn line_options(rule: &Rule) -> LineOptions {
 
 /// Says which option for validators this library does not have. PostgreSQL finds out when a client
 /// is about to send its token, and refuses every client.
-fn unknown_option(rule: &Rule, own: &BTreeSet<String>) -> Option<String> {
-    let Validator::Ours = validator(rule, own) else { return None };
+fn unknown_option(rule: &Rule) -> Option<String> {
     let names = rule.options.iter().filter_map(|option| option.split_once('=')).map(|(name, _)| name);
     let unknown = names.into_iter().find(|name| {
         name.strip_prefix(OPTION_PREFIX).is_some_and(|name| !LineOptions::NAMES.contains(&name))
@@ -171,10 +183,25 @@ mod tests {
             ),
             (&[ISSUER, "scope=openid", DELEGATED, OURS], "its scope openid"),
             (&[ISSUER, SCOPE, DELEGATED, "validator=other"], "the validator other verifies"),
+            // What another library makes of its options is not known.
+            (
+                &[
+                    "issuer=https://a.example",
+                    SCOPE,
+                    "validator=other",
+                    "validator.audience=b",
+                    "validator.x=y",
+                ],
+                "the validator other verifies",
+            ),
             (&[ISSUER, SCOPE, DELEGATED, "validator=/x/azure_ad_auth"], "/x/azure_ad_auth is another copy"),
             (&[ISSUER, SCOPE, DELEGATED, OURS, "validator.x=y"], "azure_ad_auth has no option validator.x"),
             (&[ISSUER, SCOPE, DELEGATED, OURS, "validator.audience=b"], "validator.audience has an item"),
             (&[ISSUER, SCOPE, DELEGATED, OURS, "validator.allowed_clients="], "allowed_clients is empty"),
+            (
+                &[ISSUER, SCOPE, DELEGATED, OURS, "validator.required_permission=api://postgres/dba"],
+                "because validator.required_permission is one that no token carries: tokens have the name",
+            ),
         ] {
             let reasons = reasons(options, &policy);
             assert!(reasons.contains(expected) && !reasons.contains("; "), "{reasons}");

@@ -100,7 +100,7 @@ fn rows_of(facts: &Facts) -> Vec<Row> {
         reason: verdict.finding.message,
         door: verdict.door,
     };
-    verdicts(facts).into_iter().map(row).collect()
+    verdicts(facts, || ()).into_iter().map(row).collect()
 }
 
 /// Expects a row for each of these, `number level` and a piece of the reason, and no others.

@@ -45,12 +45,14 @@ impl Verdict {
 }
 
 /// Returns a verdict on each line that an Azure AD role can match, that lets anyone in as a role
-/// that is unlinked, or that cannot be read.
+/// that is unlinked, or that cannot be read. `before_each` is called before each line: each is
+/// compared with all earlier ones, and a file may have many.
 #[must_use]
-pub fn verdicts(facts: &Facts) -> Vec<Verdict> {
+pub fn verdicts(facts: &Facts, mut before_each: impl FnMut()) -> Vec<Verdict> {
     let mut earlier: Vec<Line<'_>> = Vec::new();
     let mut verdicts = Vec::new();
     for rule in &facts.rules {
+        before_each();
         if let Some(error) = &rule.error {
             verdicts.push(Verdict::of(rule, &[unreadable(error, facts.shows_errors)]));
         } else if let Some(line) = Line::of(rule, &facts.matched, facts.has_replication_database) {

@@ -2,7 +2,7 @@
 //!
 //! This file collects facts. The crate `hba`, which knows no PostgreSQL, says what they mean.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ::hba::{
     Facts, Finding, Matched, MatchedRoles, Place, Rule, Server, TOPIC, Verdict, is_looked_up, pam_service,
@@ -14,8 +14,10 @@ use crate::check::config_files::{self, Entry};
 use crate::check::pam_files;
 use crate::link::rights;
 use crate::pg::error::Result;
-use crate::pg::file::leads_to_library;
+use crate::pg::file::{self, leads_to_library};
+use crate::pg::guc;
 use crate::pg::hex_text::{bytes, plain, raw, raw_list};
+use crate::pg::interrupts;
 use crate::pg::library::{self, Preloaded};
 use crate::pg::spi::{as_superuser, query};
 use crate::pg::subtransaction::or_take_back;
@@ -27,16 +29,21 @@ const ADVICE: &str = "SELECT * FROM azure_ad_auth.check_hba();";
 
 /// Returns what `check_configuration()` says about the lines.
 pub(crate) fn check() -> Vec<Finding> {
-    // PostgreSQL raises an error if it cannot open the file.
-    match or_take_back(|| Some(facts().map(|facts| summary(&facts, is_newer())))) {
+    let unchecked =
+        |why: &str| vec![Finding::notice(TOPIC, format!("its lines cannot be checked{why}")).advice(ADVICE)];
+    match or_take_back(|| Some(facts().map(|facts| summary(&facts, is_newer(), interrupts::check)))) {
         Some(Ok(findings)) => findings,
         // The file of the library was replaced. There is a finding about that.
-        Some(Err(fault)) => {
-            let text = format!("its lines cannot be checked: {}", fault.message());
-            vec![Finding::notice(TOPIC, text).advice(ADVICE)]
-        }
+        Some(Err(fault)) => unchecked(&format!(": {}", fault.message())),
+        // PostgreSQL raises an error if it cannot open the file, and others as well.
+        None if is_openable() => unchecked(""),
         None => vec![unreadable(library::status() != Preloaded::No)],
     }
+}
+
+/// Returns whether pg_hba.conf can be opened.
+fn is_openable() -> bool {
+    guc::value(c"hba_file").is_some_and(|path| file::is_openable(&path))
 }
 
 /// Returns whether pg_hba.conf, or a file that it includes, was certainly changed after PostgreSQL
@@ -45,7 +52,8 @@ pub(crate) fn check() -> Vec<Finding> {
 /// the last load not that of pg_hba.conf.
 ///
 /// What is not found out: a change within the second of the last load, one that keeps an earlier
-/// time (`cp -p`), and one after a reload that this session has noticed later than the change.
+/// time (`cp -p`), one in a file of names (`@file`), a file that was taken out of an include_dir,
+/// and one after a reload that this session has noticed later than the change.
 fn is_newer() -> bool {
     let included =
         if cfg!(feature = "pg15") { "" } else { "UNION SELECT file_name FROM pg_hba_file_rules()" };
@@ -59,7 +67,7 @@ fn is_newer() -> bool {
 
 /// Returns a verdict on each line that matters.
 pub(crate) fn verdicts() -> Result<Vec<Verdict>> {
-    facts().map(|facts| ::hba::verdicts(&facts))
+    facts().map(|facts| ::hba::verdicts(&facts, interrupts::check))
 }
 
 fn facts() -> Result<Facts> {
@@ -120,7 +128,10 @@ fn rules() -> Vec<(Rule, Vec<String>)> {
         list("options"),
         raw("error")
     );
-    let for_validators = validator_options();
+    let mut for_validators = BTreeMap::<_, Vec<_>>::new();
+    for option in validator_options() {
+        for_validators.entry((option.file, option.number)).or_default().push(option.text);
+    }
     query(&text, &[], |row| {
         let text = |column| row.get::<String>(column).ok().flatten();
         let users = text(5).map(|list| list.split(',').map(str::to_owned).collect());
@@ -128,10 +139,7 @@ fn rules() -> Vec<(Rule, Vec<String>)> {
             file: text(1).map(|raw| plain(&raw)).unwrap_or_default(),
             number: row.get(2).ok().flatten().unwrap_or_default(),
         };
-        let further = for_validators
-            .iter()
-            .filter(|option| (&option.file, option.number) == (&place.file, place.number));
-        let further: Vec<_> = further.map(|option| option.text.clone()).collect();
+        let further = for_validators.get(&(place.file.clone(), place.number)).cloned().unwrap_or_default();
         let (method, reason) = (text(8), text(10).map(|raw| plain(&raw)));
         let (error, unmatched) = match &method {
             // PostgreSQL has read the line.
@@ -157,8 +165,9 @@ fn rules() -> Vec<(Rule, Vec<String>)> {
 
 /// Returns the roles that the items of user lists match, as the server matches them: a role is a
 /// member by any grant (`is_member_of_role_nosuper`), and from PostgreSQL 16 on an item that begins
-/// with a slash is a regular expression. The marker roles do not count, since no client can log in
-/// as one of them. `link::check_linkable` has the rule for roles that cannot be linked.
+/// with a slash is a regular expression, of bytes, since no database is selected yet. The marker
+/// roles do not count, since no client can log in as one of them. `link::check_linkable` has the
+/// rule for roles that cannot be linked.
 fn matched(items: Vec<String>) -> MatchedRoles {
     let has_patterns = cfg!(not(feature = "pg15"));
     let text = format!(
@@ -173,8 +182,8 @@ fn matched(items: Vec<String>) -> MatchedRoles {
          matches(item, id) AS ( \
            SELECT item, id FROM members \
            UNION SELECT item, id FROM items JOIN roles USING (name) \
-           UNION SELECT item, oid FROM items JOIN pg_authid ON CASE WHEN $2 AND substr(name, 1, 1) = '/'::bytea THEN \
-             rolname::text COLLATE \"C\" ~ convert_from(substr(name, 2), getdatabaseencoding()) ELSE false END) \
+           UNION SELECT item, id FROM items JOIN roles ON CASE WHEN $2 AND substr(items.name, 1, 1) = '/'::bytea THEN \
+             {} COLLATE \"C\" ~ {} ELSE false END) \
          SELECT item, \
            {names} FILTER (WHERE id IN (SELECT id FROM azure)), \
            {names} FILTER (WHERE id NOT IN (SELECT id FROM azure) AND rolcanlogin), \
@@ -183,6 +192,8 @@ fn matched(items: Vec<String>) -> MatchedRoles {
          FROM matches JOIN pg_authid ON oid = id JOIN roles USING (id) \
          WHERE rolname NOT IN ('azure_ad_user', 'azure_ad_admin') GROUP BY item",
         raw("rolname::text"),
+        of_bytes("roles.name"),
+        of_bytes("substr(items.name, 2)"),
         names = raw_list("rolname::text")
     );
     let rows = query(&text, &[items.into(), has_patterns.into()], |row| {
@@ -192,6 +203,13 @@ fn matched(items: Vec<String>) -> MatchedRoles {
         (plain(&text(1).unwrap_or_default()), matched)
     });
     rows.into_iter().collect()
+}
+
+/// Returns an SQL expression for a name of any encoding as a text whose characters are its bytes.
+/// In databases with other encodings of several bytes than UTF-8 it is the name as a text.
+fn of_bytes(name: &str) -> String {
+    let encoding = "CASE getdatabaseencoding() WHEN 'UTF8' THEN 'LATIN1' ELSE getdatabaseencoding() END";
+    format!("convert_from({name}, {encoding})")
 }
 
 /// Returns whether the caller may read pg_hba_file_rules, and whether a database is called

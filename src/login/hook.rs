@@ -5,7 +5,7 @@
 //! - password: the line says `trust`, and the hook itself asks for the token, in
 //!   [`crate::login::door::password`];
 //! - pam: the line says `pam`, and PAM has asked this library, in [`crate::login::door::pam`];
-//! - oauth: the line says `oauth`, and PostgreSQL 18 has asked this library, in
+//! - oauth: the line says `oauth`, and PostgreSQL (18 or later) has asked this library, in
 //!   `crate::login::door::oauth`.
 //!
 //! Behind the last two the verdict is there before the hook is called; [`crate::login::decision`]
@@ -33,7 +33,8 @@
 //!     a success of `pam` or `oauth` that is not ours is one (`wrong_method`);
 //! R4. it is not protected by TLS or a Unix-domain socket (`tls_required`);
 //! R5. the settings are incomplete or wrong, or name another tenant than the administrators', or
-//!     the `oauth` line sends clients to another one (`not_configured`);
+//!     the `oauth` line sends clients to another one or has an option that is not valid
+//!     (`not_configured`);
 //! R6. there is no administrator (`no_admin`);
 //! R7. the role is privileged (`privileged_role`) or has no LOGIN;
 //!

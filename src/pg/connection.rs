@@ -137,7 +137,7 @@ impl Connection {
     /// Makes the directory object's id the identity of the session, in place of what the method
     /// left there.
     ///
-    /// set_authn_id() exists on 18 only and refuses a second identity; PAM has already set the role
+    /// set_authn_id() exists from 18 on and refuses a second identity; PAM has already set the role
     /// name as the first.
     pub(crate) fn set_identity(self, identity: &str) {
         let Ok(identity) = CString::new(identity) else { return };

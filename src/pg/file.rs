@@ -20,6 +20,11 @@ pub(crate) fn read(path: impl AsRef<Path>, limit: u64, flags: i32) -> io::Result
     Ok(content)
 }
 
+/// Returns whether a file can be opened. Does not wait for the other end of a pipe.
+pub(crate) fn is_openable(path: &str) -> bool {
+    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).is_ok()
+}
+
 /// Returns whether two paths lead to one file, as PostgreSQL and the dynamic linker decide it.
 pub(crate) fn is_same_file(one: &str, other: &str) -> bool {
     let identity = |path: &str| Path::new(path).metadata().ok().map(|file| (file.dev(), file.ino()));

@@ -8,6 +8,8 @@ use pgrx::prelude::*;
 use crate::pg::connection::Connection;
 pub(crate) use crate::pg::server::OAuthValidatorCallbacks;
 use crate::pg::server::{PG_OAUTH_VALIDATOR_MAGIC, ValidatorModuleResult, ValidatorModuleState};
+#[cfg(feature = "pg19")]
+use crate::pg::text;
 
 /// Validates tokens.
 pub(crate) trait Validator: 'static {
@@ -38,7 +40,8 @@ pub(crate) struct Refused {
 pub(crate) struct LineOptionValues<'state>(&'state ValidatorModuleState);
 
 impl LineOptionValues<'_> {
-    /// Returns the value of an option; none if the line does not have it.
+    /// Returns the value of an option; none if the line does not have it. Bytes that are not UTF-8
+    /// are escaped, as where lines are checked.
     #[cfg(feature = "pg19")]
     #[expect(unsafe_code, ffi_unwind_calls, reason = "calls GetOAuthHBAOption, in a boundary")]
     pub(crate) fn get(&self, name: &str) -> Option<String> {
@@ -49,7 +52,7 @@ impl LineOptionValues<'_> {
             let value = pg_sys::ffi::pg_guard_ffi_boundary(|| {
                 crate::pg::server::GetOAuthHBAOption(self.0, name.as_ptr())
             });
-            (!value.is_null()).then(|| CStr::from_ptr(value).to_string_lossy().into_owned())
+            (!value.is_null()).then(|| text::read_utf8(CStr::from_ptr(value).to_bytes()))
         }
     }
 
@@ -114,7 +117,7 @@ unsafe extern "C-unwind" fn validate<V: Validator>(
             }
             #[cfg(feature = "pg19")]
             Err(Refused { detail: Some(detail) }) => {
-                (*result).error_detail = pg_sys::pstrdup(detail.as_ptr())
+                (*result).error_detail = pg_sys::pstrdup(detail.as_ptr());
             }
             Err(_) => {}
         }

@@ -41,6 +41,9 @@ impl Drop for Depth {
 
 /// Runs `act` as the bootstrap superuser. After an error the end of the (sub)transaction restores
 /// the user.
+///
+/// The caller gets no debug messages meanwhile: those about lines of files that PostgreSQL cannot
+/// read have pieces of these lines, which only a superuser may read.
 #[expect(unsafe_code, reason = "switches the user and a setting of the session")]
 pub(crate) fn as_superuser<T>(act: impl FnOnce() -> T) -> T {
     let _depth = Depth::enter();
@@ -55,6 +58,9 @@ pub(crate) fn as_superuser<T>(act: impl FnOnce() -> T) -> T {
         );
         let level = pg_sys::NewGUCNestLevel();
         set_until_end(c"search_path", c"pg_catalog, pg_temp");
+        if pg_sys::client_min_messages < pg_sys::NOTICE.cast_signed() {
+            set_until_end(c"client_min_messages", c"notice");
+        }
         level
     };
     let result = act();

@@ -39,40 +39,57 @@ mod since_19 {
     #[expect(unsafe_code, ffi_unwind_calls, reason = "the server's own parser, in boundaries")]
     pub(crate) fn validator_options() -> Vec<ValidatorOption> {
         let mut found = Vec::new();
-        let mut memory = PgMemoryContexts::new("azure_ad_auth: lines of pg_hba.conf");
-        // SAFETY: an error of PostgreSQL leaves each boundary as a panic, and nothing within has
-        // anything to drop; the end of the transaction then closes the file. The parser allocates
-        // in the context that is current here, which goes when `memory` is dropped, and in one of
-        // its own, which free_auth_file() frees; everything is copied out before.
+        let memory = PgMemoryContexts::new("azure_ad_auth: lines of pg_hba.conf");
+        // SAFETY: as allocating_in() demands. An error leaves it as a panic; the end of the
+        // transaction then closes the file. The parser allocates in `memory`, which goes when it is
+        // dropped, and in a context of its own, which free_auth_file() frees; everything is copied
+        // out before.
         unsafe {
-            memory.switch_to(|_| {
-                let mut lines: *mut server::List = std::ptr::null_mut();
-                let name = pg_sys::HbaFileName;
-                let file = pg_sys::ffi::pg_guard_ffi_boundary(|| {
-                    let file = server::open_auth_file(name, ERROR, 0, std::ptr::null_mut());
-                    server::tokenize_auth_file(name, file, &raw mut lines, QUIET, 0);
-                    file
-                });
-                for line in items(lines).map(<*mut c_void>::cast::<server::TokenizedAuthLine>) {
-                    interrupts::check();
-                    if !(*line).err_msg.is_null() {
-                        continue;
-                    }
-                    let parsed = pg_sys::ffi::pg_guard_ffi_boundary(|| server::parse_hba_line(line, QUIET));
-                    if parsed.is_null() {
-                        continue;
-                    }
-                    let pairs = items((*parsed).oauth_opt_keys).zip(items((*parsed).oauth_opt_vals));
-                    found.extend(pairs.map(|(key, value)| ValidatorOption {
-                        file: shown((*line).file_name),
-                        number: (*line).line_num,
-                        text: format!("validator.{}={}", shown(key.cast()), shown(value.cast())),
-                    }));
-                }
-                pg_sys::ffi::pg_guard_ffi_boundary(|| server::free_auth_file(file, 0));
+            let mut lines: *mut server::List = std::ptr::null_mut();
+            let name = pg_sys::HbaFileName;
+            let file = allocating_in(&memory, || {
+                let file = server::open_auth_file(name, ERROR, 0, std::ptr::null_mut());
+                server::tokenize_auth_file(name, file, &raw mut lines, QUIET, 0);
+                file
             });
+            for line in items(lines).map(<*mut c_void>::cast::<server::TokenizedAuthLine>) {
+                interrupts::check();
+                if !(*line).err_msg.is_null() {
+                    continue;
+                }
+                let parsed = allocating_in(&memory, || server::parse_hba_line(line, QUIET));
+                if parsed.is_null() {
+                    continue;
+                }
+                let pairs = items((*parsed).oauth_opt_keys).zip(items((*parsed).oauth_opt_vals));
+                found.extend(pairs.map(|(key, value)| ValidatorOption {
+                    file: shown((*line).file_name),
+                    number: (*line).line_num,
+                    text: format!("validator.{}={}", shown(key.cast()), shown(value.cast())),
+                }));
+            }
+            allocating_in(&memory, || server::free_auth_file(file, 0));
         }
         found
+    }
+
+    /// Calls functions of the server that allocate in `memory`. An error of PostgreSQL leaves this
+    /// as a panic, and the memory that was current before is current again.
+    ///
+    /// # Safety
+    /// Nothing in `call` has anything to drop.
+    #[expect(unsafe_code, reason = "switches the current memory")]
+    unsafe fn allocating_in<T: Copy>(memory: &PgMemoryContexts, call: impl FnOnce() -> T) -> T {
+        // SAFETY: see above; the boundary puts back the current memory after an error.
+        unsafe {
+            let memory = memory.value();
+            pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                let before = pg_sys::MemoryContextSwitchTo(memory);
+                let result = call();
+                pg_sys::MemoryContextSwitchTo(before);
+                result
+            })
+        }
     }
 
     /// Returns the pointers of a list.

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::audience::doubt_of_permission;
 use super::{Policy, parse_clients, parse_list, parse_permission};
 
 /// The options of a line, as they are written; none where the line does not have the option.
@@ -24,6 +25,15 @@ impl LineOptions {
     pub fn read(value: impl FnMut(&str) -> Option<String>) -> Self {
         let [audience, allowed_clients, required_permission] = Self::NAMES.map(value);
         Self { audience, allowed_clients, required_permission }
+    }
+
+    /// Returns the option that is valid and yet fits no token. Of an audience or a client
+    /// application [`Policy::narrowed`] has found that the settings have it, too.
+    #[must_use]
+    pub fn doubt(&self) -> Option<LineFault> {
+        let why = doubt_of_permission(self.required_permission.as_deref()?.trim())?;
+        let problem = format!("is one that no token carries: {why}");
+        Some(LineFault { option: "required_permission", problem })
     }
 }
 
@@ -164,6 +174,20 @@ mod tests {
     fn a_permission_of_a_line_is_required_besides_that_of_the_setting() {
         let narrowed = policy("", "access").narrowed(&permission("admin")).unwrap();
         assert_eq!(narrowed.required_permissions(), ["access", "admin"]);
+    }
+
+    #[test]
+    fn a_permission_that_no_token_carries_is_doubted() {
+        for text in ["'dba'", "api://a/dba", " a/.default "] {
+            assert_eq!(
+                permission(text).doubt().map(|fault| fault.option),
+                Some("required_permission"),
+                "{text}"
+            );
+        }
+        for line in [permission("dba"), audience("'api://a'"), LineOptions::default()] {
+            assert_eq!(line.doubt(), None, "{line:?}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ const KEPT: &str = "so PostgreSQL goes on with the lines that it loaded before, 
 
 /// Expects these findings, each by its level and the beginning of its message.
 fn check(facts: &Facts, is_newer: bool, expected: &[&str]) {
-    let found = summary(facts, is_newer);
+    let found = summary(facts, is_newer, || ());
     let found: Vec<_> =
         found.iter().map(|finding| format!("{} {}", finding.level.as_str(), finding.message)).collect();
     let fits = found.iter().zip(expected).all(|(found, start)| found.starts_with(start));
@@ -58,7 +58,7 @@ fn a_file_that_is_not_loaded() {
     );
     assert_eq!(unreadable(true).message, format!("the file cannot be read, {KEPT}"));
     // Without the library no token is looked at.
-    for finding in [unreadable(false), summary(&facts("", Server::NotPreloaded), false).remove(0)] {
+    for finding in [unreadable(false), summary(&facts("", Server::NotPreloaded), false, || ()).remove(0)] {
         let without = "goes on with the lines that it loaded before, and does not start again";
         assert!(finding.message.contains(without), "{finding:?}");
     }

@@ -1,6 +1,8 @@
 //! check_hba(): the server's own lines, roles and settings. The rules by which lines are judged are
 //! tested where they are written.
 
+use std::fs;
+
 use testbed::client::Outcome;
 use testbed::cluster::Configuration;
 use testbed::issuer::{AUDIENCE, TENANT};
@@ -51,6 +53,58 @@ fn lines_are_matched_to_roles() {
     let since_16 = cluster.major() >= 16;
     let others = if since_16 { "as local role \"bob\" without" } else { STAYS_ON_LINE };
     expect_hba(&cluster, pattern, &[("2|trust|danger", STAYS_ON_LINE), ("3|trust|danger", others)]);
+}
+
+/// PostgreSQL compares a pattern and a name byte by byte, since no database is selected yet.
+#[test]
+fn a_pattern_may_be_in_any_encoding() {
+    let (cluster, _provider) = hba_scene();
+    if cluster.major() < 16 {
+        return;
+    }
+    cluster.sql("CREATE ROLE \"Zoë\" LOGIN");
+    for (pattern, matches) in [
+        ("/^Zoë$".as_bytes(), true),
+        (b"/^Zo..$", true),
+        (b"/^Zo.$", false),
+        (b"/^Zo[[:alpha:]]+$", false),
+        // The name in LATIN1.
+        (b"/^Zo\xeb$", false),
+    ] {
+        let shown = pattern.escape_ascii();
+        let file = [TESTS_LINE.as_bytes(), b"local all ", pattern, b" trust\n"].concat();
+        cluster.folder().write("data/pg_hba.conf", file);
+        let rows = hba_rows(&cluster, "line, door, verdict, reason");
+        let reason = if matches { "as local role \"Zoë\" without" } else { STAYS_ON_LINE };
+        assert!(rows.len() == 1 && rows[0].contains(reason), "{shown}: {rows:?}");
+        let message = "SELECT message FROM azure_ad_auth.check_configuration() WHERE topic = 'pg_hba.conf'";
+        let message = cluster.sql(message);
+        assert!(message.contains(reason) && !message.contains("cannot be read"), "{shown}: {message}");
+        cluster.reload();
+        assert_eq!(cluster.sql_as("Zoë", "SELECT 1").success, matches, "{shown}");
+    }
+}
+
+/// PostgreSQL's own messages about lines have pieces of them, which only superusers may read.
+#[test]
+fn a_caller_who_asks_for_debug_messages_gets_none_about_lines() {
+    let (cluster, _provider) = hba_scene();
+    write_hba(&cluster, "host all all all ldap ldapserver=127.0.0.1 ldapbindpasswd= hunter2");
+    cluster.folder().write("data/unread.conf", "hunter2 = = hunter2\n");
+    let settings = fs::read_to_string(cluster.data().join("postgresql.conf")).expect("postgresql.conf");
+    cluster.folder().write("data/postgresql.conf", format!("{settings}\ninclude 'unread.conf'\n"));
+    cluster.sql("CREATE ROLE watcher IN ROLE pg_monitor");
+    for function in ["check_hba", "check_configuration"] {
+        let output = cluster.sql_as(
+            "postgres",
+            &format!(
+                "SET client_min_messages = debug5; SET SESSION AUTHORIZATION watcher; \
+                 SELECT * FROM azure_ad_auth.{function}()"
+            ),
+        );
+        assert!(output.success && output.stdout.contains("PostgreSQL cannot read"), "{output:?}");
+        assert!(!format!("{output:?}").contains("hunter2"), "{output:?}");
+    }
 }
 
 /// The verdict is about the line, and so it stays the same when the role is unlinked.
@@ -230,7 +284,7 @@ fn oauth_lines_fit_the_policy() {
     }
     let file = cluster.sql_library().display().to_string();
     let alias = elsewhere(&cluster);
-    std::fs::copy(&file, cluster.path("azure_ad_auth.so")).expect("a copy");
+    fs::copy(&file, cluster.path("azure_ad_auth.so")).expect("a copy");
     let copy = cluster.path("azure_ad_auth").display().to_string();
     for (name, verdict, reason) in [
         ("$libdir/azure_ad_auth", "ok", ""),

@@ -14,7 +14,7 @@ use testbed::waits::eventually;
 use crate::common::check::sound_scene;
 use crate::common::doors::at_doors;
 use crate::common::hba::{TESTS_LINE, write_hba};
-use crate::common::login::valid_token;
+use crate::common::login::{valid_token, value};
 use crate::common::statements::link;
 
 const NO_DOOR: &str = "danger: no line lets Azure AD roles in with a token";
@@ -92,6 +92,21 @@ fn a_file_that_cannot_be_loaded_closes_no_door() {
     write_hba(&cluster, REJECTS);
     cluster.start();
     is_closed(&cluster);
+}
+
+/// The list of databases is asked for one that is called replication.
+#[test]
+fn an_error_that_is_not_about_the_file_is_not_taken_for_one() {
+    let (cluster, _provider) = sound_scene("");
+    let (mut locker, mut session) = (cluster.superuser(), cluster.superuser());
+    for statement in ["BEGIN", "LOCK TABLE pg_database IN ACCESS EXCLUSIVE MODE"] {
+        locker.query(statement).expect("the statement works");
+    }
+    session.query("SET lock_timeout = '100ms'").expect("the statement works");
+    let query = "SELECT string_agg(level || ': ' || message, ' ') FROM azure_ad_auth.check_configuration() \
+                 WHERE topic = 'pg_hba.conf'";
+    assert_eq!(value(&mut session, query), "notice: its lines cannot be checked");
+    locker.disconnect();
 }
 
 #[test]

@@ -182,6 +182,51 @@ fn an_option_that_is_not_valid_closes_its_line() {
 }
 
 #[test]
+fn a_list_is_read_in_quotes_alone() {
+    at_two_audiences(|cluster, _provider| {
+        for quoted in [
+            "validator.audience=\"api://postgres,api://payroll\"",
+            "\"validator.audience=api://postgres, api://payroll\"",
+        ] {
+            set_options(&cluster, quoted);
+            for audience in ["api://postgres", "api://payroll"] {
+                admitted(&cluster, "ann", &token("aud", json!(audience)));
+            }
+        }
+        set_options(&cluster, "validator.audience=api://postgres,api://payroll");
+        let verdict = verdict_of_line(&cluster);
+        assert!(verdict.contains("PostgreSQL cannot read this line"), "{verdict}");
+    });
+}
+
+#[test]
+fn a_value_that_is_not_utf_8_fits_no_token_and_check_hba_says_so() {
+    at_two_audiences(|cluster, _provider| {
+        for name in ["audience", "allowed_clients", "required_permission"] {
+            let mut file = Door::hba(&format!("{} validator.{name}=dba", cluster.clause())).into_bytes();
+            file = file
+                .split(|byte| *byte == b'\n')
+                .map(|line| {
+                    if line.ends_with(b"=dba") { [line, b"\xff\n"].concat() } else { [line, b"\n"].concat() }
+                })
+                .collect::<Vec<_>>()
+                .concat();
+            cluster.folder().write("data/pg_hba.conf", file);
+            let verdict = verdict_of_line(&cluster);
+            assert!(
+                verdict.starts_with(&format!("3|warning|it admits nobody, because validator.{name} ")),
+                "{verdict}"
+            );
+            cluster.reload();
+            for permission in ["dba", "dba\u{fffd}", "dba\u{ff}"] {
+                let outcome = cluster.login("ann", &token("scp", json!(permission)));
+                assert!(matches!(outcome, Outcome::Refused(_)), "{name} {permission}: {outcome:?}");
+            }
+        }
+    });
+}
+
+#[test]
 fn a_token_that_an_option_excludes_causes_no_fetch_of_keys() {
     at_two_audiences(|cluster, provider| {
         set_options(&cluster, "validator.required_permission=dba");
