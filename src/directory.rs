@@ -4,3 +4,6 @@
 mod credential;
 pub(crate) mod graph;
 pub(crate) mod token;
+
+#[cfg(test)]
+mod tests;

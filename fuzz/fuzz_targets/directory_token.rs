@@ -3,7 +3,7 @@
 #![no_main]
 
 use entra::directory::credential::{describe_federated, parse_token, parse_token_problem};
-use entra::directory::identity::{answer_challenge, parse_challenge};
+use entra::directory::identity::{ARC_FOLDER, answer_challenge, parse_challenge};
 use entra::directory::retry::{MAX_WAIT, parse_retry_after};
 use entra::directory::token::{Step, TokenState};
 
@@ -21,7 +21,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         assert!(header.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()));
     }
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    if let Ok(path) = parse_challenge(text) {
+    if let Ok(path) = parse_challenge(text, ARC_FOLDER) {
         assert!(path.starts_with("/var/opt/azcmagent/tokens/") && path.ends_with(".key"));
         assert!(!path.contains(".."));
     }

@@ -10,6 +10,9 @@ mod file;
 mod identity;
 mod pem;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use aws_lc_rs::rand;
@@ -17,6 +20,7 @@ use entra::directory::credential::{
     AccessToken, Proof, TokenProblem, parse_token, parse_token_problem, token_request,
 };
 use entra::directory::hosts;
+use entra::directory::identity::ARC_FOLDER;
 use entra::directory::retry::MAX_WAIT;
 use entra::limits::MAX_TOKEN_ANSWER_BYTES;
 use entra::{Millis, Uuid};
@@ -82,7 +86,7 @@ fn token(settings: &DirectorySettings, now: i64, notes: &mut Notes) -> Result<Ac
         Credential::ManagedIdentity { client_id, url } => {
             identity::of_machine(url, &settings.graph, *client_id)
         }
-        Credential::Arc { client_id, url } => identity::of_arc(url, &settings.graph, *client_id),
+        Credential::Arc { client_id, url } => identity::of_arc(url, &settings.graph, *client_id, ARC_FOLDER),
         Credential::ClientSecret { client_id, file } => {
             let secret = file::secret(file)?;
             exchange(settings, *client_id, &Proof::Secret(&secret), notes)
@@ -126,7 +130,8 @@ fn exchange(
     let problem = parse_token_problem(reply.status, &reply.body);
     let clock = match reply.clock_ahead {
         Some(ahead) if ahead.abs() > USUAL_SKEW => {
-            format!(" (its clock is {} seconds {} of this server's)", ahead.abs(), direction(ahead))
+            let direction = if ahead > 0 { "ahead of" } else { "behind" };
+            format!(" (its clock is {} seconds {direction} this server's)", ahead.abs())
         }
         _ => String::new(),
     };
@@ -135,10 +140,6 @@ fn exchange(
         problem: Some(problem),
         retry_after: reply.retry_after.map(millis),
     })
-}
-
-const fn direction(ahead: i64) -> &'static str {
-    if ahead > 0 { "ahead" } else { "behind" }
 }
 
 fn is_answered(reply: &Reply) -> bool {

@@ -17,6 +17,7 @@ pub(crate) fn is_trusted_group(group: u32) -> bool {
     }
     // SAFETY: a length of 0 only asks how many there are.
     let count = unsafe { libc::getgroups(0, std::ptr::null_mut()) };
+    // bounded: the kernel allows 65,536 at most.
     let mut groups = vec![0; usize::try_from(count).unwrap_or(0)];
     // SAFETY: there is room for as many as are announced.
     let count = unsafe { libc::getgroups(count, groups.as_mut_ptr()) };

@@ -23,18 +23,23 @@ pub(super) fn of_machine(root: &str, graph: &str, client_id: Option<Uuid>) -> Re
 }
 
 /// Asks the agent of Azure Arc. It demands the content of a file that only a process with the right
-/// to have a token can read.
+/// to have a token can read. `folder`: where these files are.
 ///
 /// # Errors
 /// Why there is no token.
-pub(super) fn of_arc(root: &str, graph: &str, client_id: Option<Uuid>) -> Result<AccessToken, NotGiven> {
+pub(super) fn of_arc(
+    root: &str,
+    graph: &str,
+    client_id: Option<Uuid>,
+    folder: &str,
+) -> Result<AccessToken, NotGiven> {
     let url = [root, &arc_path(graph, client_id)].concat();
     let client = Client::near();
     let mut reply = get(&client, &url, None)?;
     if reply.status == 401 {
         let about = |fault: String| format!("{root}: {fault}");
         let challenge = reply.challenge.unwrap_or_default();
-        let path = parse_challenge(&challenge).map_err(|fault| about(fault.to_string()))?;
+        let path = parse_challenge(&challenge, folder).map_err(|fault| about(fault.to_string()))?;
         let content = file::challenge(path)
             .map_err(|fault| about(format!("{path}, which the agent of Azure Arc has named, {fault}")))?;
         let answer = answer_challenge(&content);
