@@ -142,8 +142,8 @@ pub(super) fn parse(values: &Values) -> Result<Option<DirectorySettings>, Vec<Mi
     let (true, Some(credential), Some(tenant)) = (faults.0.is_empty(), credential, tenant) else {
         return Err(faults.0);
     };
-    let token_url = hosts::token_url(authority.flatten().unwrap_or(cloud.login_url()), tenant);
-    let graph = graph.flatten().unwrap_or(cloud.graph_url()).to_owned();
+    let token_url = hosts::token_url(authority.flatten().unwrap_or_else(|| cloud.login_url()), tenant);
+    let graph = graph.flatten().unwrap_or_else(|| cloud.graph_url()).to_owned();
     let mut fingerprint = DefaultHasher::new();
     (&credential, tenant, &token_url, &graph).hash(&mut fingerprint);
     Ok(Some(DirectorySettings {
@@ -160,9 +160,8 @@ pub(super) fn parse(values: &Values) -> Result<Option<DirectorySettings>, Vec<Mi
 
 fn credential(values: &Values, faults: &mut Faults) -> Option<Credential> {
     refuse_unused(values, faults);
-    let client_id = &values.directory_client_id;
-    let client_id = faults
-        .get("directory_client_id", checks::client_id(client_id).map(|()| entra::parse_uuid(client_id)));
+    let id = values.directory_client_id.as_str();
+    let client_id = checks::client_id(id).map(|()| entra::parse_uuid(id));
     let endpoint = |faults: &mut Faults, usual: &str| {
         let url =
             faults.get("directory_identity_url", hosts::parse_identity_url(&values.directory_identity_url));
@@ -171,25 +170,27 @@ fn credential(values: &Values, faults: &mut Faults) -> Option<Credential> {
     match values.directory {
         Proof::Off => None,
         Proof::ManagedIdentity => {
+            let client_id = faults.get("directory_client_id", client_id);
             let url = endpoint(faults, METADATA_URL);
             Some(Credential::ManagedIdentity { client_id: client_id?, url: url? })
         }
         Proof::Arc => {
+            let client_id = faults.get("directory_client_id", client_id);
             let url = endpoint(faults, ARC_URL);
             Some(Credential::Arc { client_id: client_id?, url: url? })
         }
         Proof::ClientSecret => {
-            let client_id = faults.needed("directory_client_id", client_id);
+            let client_id = faults.required("directory_client_id", client_id);
             let file = faults.file("directory_secret_file", &values.directory_secret_file);
             Some(Credential::ClientSecret { client_id: client_id?, file: file? })
         }
         Proof::FederatedToken => {
-            let client_id = faults.needed("directory_client_id", client_id);
+            let client_id = faults.required("directory_client_id", client_id);
             let file = faults.file("directory_token_file", &values.directory_token_file);
             Some(Credential::FederatedToken { client_id: client_id?, file: file? })
         }
         Proof::Certificate => {
-            let client_id = faults.needed("directory_client_id", client_id);
+            let client_id = faults.required("directory_client_id", client_id);
             let certificate = faults.file("directory_certificate_file", &values.directory_certificate_file);
             let key = match values.directory_key_file.as_str() {
                 "" => certificate.clone(),
@@ -239,11 +240,6 @@ impl Faults {
     /// The same for a setting that must not be empty.
     fn required<T>(&mut self, setting: &'static str, parsed: Result<Option<T>, String>) -> Option<T> {
         self.get(setting, parsed.and_then(|value| value.ok_or_else(|| "is not set".to_owned())))
-    }
-
-    /// Returns what was parsed before, and notes that it must not be empty.
-    fn needed<T>(&mut self, setting: &'static str, parsed: Option<Option<T>>) -> Option<T> {
-        parsed.and_then(|value| self.required(setting, Ok(value)))
     }
 
     /// Returns the path of a file that is needed.

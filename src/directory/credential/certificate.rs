@@ -3,6 +3,8 @@
 //! The key is an RSA key: Entra takes no other for assertions that are signed with PS256. A file of
 //! several certificates is searched for that of the key.
 
+use std::fmt::Write;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::{self, SystemRandom};
 use aws_lc_rs::rsa::KeyPair;
@@ -83,7 +85,10 @@ impl Signer {
         if number != Some(NOT_REGISTERED) {
             return fault;
         }
-        let thumbprint: String = self.thumbprint.iter().map(|byte| format!("{byte:02X}")).collect();
+        let thumbprint = self.thumbprint.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02X}");
+            text
+        });
         NotGiven { text: format!("{} (its SHA-256 thumbprint is {thumbprint})", fault.text), ..fault }
     }
 }

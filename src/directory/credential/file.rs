@@ -179,7 +179,7 @@ mod tests {
     /// Returns what is said about a file instead of its content.
     fn fault<T>(read: Result<T, String>) -> String {
         let said = read.err().unwrap_or_default();
-        said.split_once("/").map(|(_, fault)| fault.to_owned()).unwrap_or_default()
+        said.split_once('/').map(|(_, fault)| fault.to_owned()).unwrap_or_default()
     }
 
     #[test]

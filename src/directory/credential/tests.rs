@@ -53,7 +53,7 @@ fn a_secret_that_expired_and_a_tenant_that_is_not_there_are_explained() {
     let file = bed.file("secret", SERVER_SECRET);
     let mut elsewhere = bed.settings(by_secret(file.clone()));
     elsewhere.token_url = elsewhere.token_url.replace("11111111", "10101010");
-    let fault = ask(&elsewhere, unix_now()).outcome.map(drop).err().expect("no token").text;
+    let fault = ask(&elsewhere, unix_now()).outcome.map(drop).expect_err("no token").text;
     assert!(fault.ends_with(": there is no such tenant"), "{fault}");
     bed.directory().expire_secrets();
     let fault = problem(&bed, by_secret(file));
@@ -92,7 +92,7 @@ fn a_certificate_that_entra_does_not_take_is_explained() {
     bed.directory().register(&expired);
     let asked = ask(&bed.settings(of(&expired)), unix_now());
     assert!(asked.certificate_expires_at.is_some_and(|end| end < unix_now()));
-    let fault = asked.outcome.map(drop).err().expect("no token").text;
+    let fault = asked.outcome.map(drop).expect_err("no token").text;
     assert!(fault.contains("AADSTS1000502: the certificate is outside its validity"), "{fault}");
     bed.directory().register(&CERTIFICATE);
     bed.provider.set_clock_ahead(3_600);
@@ -109,7 +109,7 @@ fn a_clock_that_differs_is_named_with_the_refusal() {
     bed.directory().fail(Place::Token, Trouble::Raw(answer.into_bytes()));
     let asked = ask(&bed.settings(by_secret(bed.file("secret", SERVER_SECRET))), unix_now());
     assert!(asked.clock_ahead.is_some_and(|ahead| ahead < -1_000_000));
-    let fault = asked.outcome.map(drop).err().expect("no token").text;
+    let fault = asked.outcome.map(drop).expect_err("no token").text;
     assert!(fault.contains("AADSTS700024: ") && fault.contains(" (its clock is 1"), "{fault}");
     assert!(fault.ends_with(" seconds behind this server's)"), "{fault}");
 }
@@ -203,7 +203,7 @@ fn a_machine_says_why_it_gives_no_token() {
     let of =
         |client_id: Option<Uuid>| bed.settings(Credential::ManagedIdentity { client_id, url: machine.url() });
     let assigned = entra::parse_uuid("77777777-aaaa-bbbb-cccc-000000000007");
-    let fault = ask(&of(assigned), 0).outcome.map(drop).err().expect("no such identity");
+    let fault = ask(&of(assigned), 0).outcome.map(drop).expect_err("no such identity");
     assert_eq!(
         fault.text,
         format!("{}: answered with status 400: this identity is not assigned to the machine", machine.url())
@@ -212,10 +212,10 @@ fn a_machine_says_why_it_gives_no_token() {
     machine.assign("77777777-aaaa-bbbb-cccc-000000000007");
     assert!(ask(&of(assigned), 0).outcome.is_ok());
     bed.directory().fail_times(1, Place::Identity, Trouble::Refuse(410, "gone"));
-    let fault = ask(&of(None), 0).outcome.map(drop).err().expect("an update");
+    let fault = ask(&of(None), 0).outcome.map(drop).expect_err("an update");
     assert_eq!((fault.problem, fault.retry_after), (None, Some(10_000)));
     bed.directory().fail_times(1, Place::Identity, Trouble::Redirect(bed.provider.url()));
-    let fault = ask(&of(None), 0).outcome.map(drop).err().expect("a redirection");
+    let fault = ask(&of(None), 0).outcome.map(drop).expect_err("a redirection");
     assert!(fault.text.ends_with("answered with status 302"), "{}", fault.text);
     assert!(ask(&of(None), 0).outcome.is_ok());
 }
