@@ -13,6 +13,7 @@
 
 mod catalog;
 mod check;
+mod directory;
 mod keys;
 mod link;
 mod login;

@@ -7,7 +7,7 @@ use entra::directory::answer::{
     AnswerFault, parse_batch, parse_memberships, parse_object, parse_page, parse_problem,
 };
 use entra::directory::credential::{describe_federated, parse_token, parse_token_problem};
-use entra::directory::identity::{answer_challenge, parse_challenge};
+use entra::directory::identity::{ARC_FOLDER, answer_challenge, parse_challenge};
 use entra::directory::request::{Kind, by_ids, by_ids_of};
 use entra::directory::retry::{Outcome, parse_retry_after};
 use proptest::prelude::*;
@@ -198,7 +198,7 @@ proptest! {
         let _ = (parse_problem(status, &bytes).to_string(), parse_token(&bytes).is_ok());
         let _ = parse_token_problem(status, &bytes).to_string();
         let text = String::from_utf8_lossy(&bytes);
-        let _ = (parse_challenge(&text).is_ok(), answer_challenge(&bytes).is_some(), describe_federated(&text).is_some());
+        let _ = (parse_challenge(&text, ARC_FOLDER).is_ok(), answer_challenge(&bytes).is_some(), describe_federated(&text).is_some());
         let _ = parse_retry_after(&text, 1_795_000_000);
     }
 }

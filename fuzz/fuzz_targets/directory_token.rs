@@ -1,9 +1,10 @@
 //! Any bytes as an answer of the token endpoint or of an identity endpoint, as a challenge of Azure
-//! Arc, as a federated token and as a Retry-After.
+//! Arc, as a federated token, as a certificate and as a Retry-After.
 #![no_main]
 
+use entra::directory::certificate;
 use entra::directory::credential::{describe_federated, parse_token, parse_token_problem};
-use entra::directory::identity::{answer_challenge, parse_challenge};
+use entra::directory::identity::{ARC_FOLDER, answer_challenge, parse_challenge};
 use entra::directory::retry::{MAX_WAIT, parse_retry_after};
 use entra::directory::token::{Step, TokenState};
 
@@ -20,8 +21,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if let Some(header) = answer_challenge(bytes) {
         assert!(header.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()));
     }
+    let _ = certificate::parse(bytes);
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    if let Ok(path) = parse_challenge(text) {
+    if let Ok(path) = parse_challenge(text, ARC_FOLDER) {
         assert!(path.starts_with("/var/opt/azcmagent/tokens/") && path.ends_with(".key"));
         assert!(!path.contains(".."));
     }

@@ -20,7 +20,7 @@ pub const ARC_URL: &str = "http://127.0.0.1:40342";
 pub const HEADER: (&str, &str) = ("Metadata", "true");
 
 /// Where the agent of Azure Arc puts its challenges.
-const ARC_FOLDER: &str = "/var/opt/azcmagent/tokens/";
+pub const ARC_FOLDER: &str = "/var/opt/azcmagent/tokens/";
 
 /// Largest challenge, in bytes.
 pub const MAX_CHALLENGE_BYTES: usize = 4_096;
@@ -68,15 +68,16 @@ impl fmt::Display for ChallengeFault {
     }
 }
 
-/// Reads the file's path out of `WWW-Authenticate: Basic realm=<file>`. That the file is none but a
+/// Reads the file's path out of `WWW-Authenticate: Basic realm=<file>`. `folder`: [`ARC_FOLDER`],
+/// or that of a test; it ends with a slash. That the file is none but a
 /// regular one, and no symbolic link, is for whoever opens it to see.
 ///
 /// # Errors
 /// Why the file must not be read.
-pub fn parse_challenge(header: &str) -> Result<&str, ChallengeFault> {
+pub fn parse_challenge<'h>(header: &'h str, folder: &str) -> Result<&'h str, ChallengeFault> {
     let path = header.trim().strip_prefix("Basic realm=").ok_or(ChallengeFault::NoFile)?;
     let path = path.strip_prefix('"').and_then(|path| path.strip_suffix('"')).unwrap_or(path);
-    let name = path.strip_prefix(ARC_FOLDER).ok_or(ChallengeFault::ForeignFile)?;
+    let name = path.strip_prefix(folder).ok_or(ChallengeFault::ForeignFile)?;
     let stem = name.strip_suffix(".key").ok_or(ChallengeFault::ForeignFile)?;
     let is_plain = stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     if stem.is_empty() || !is_plain { Err(ChallengeFault::ForeignFile) } else { Ok(path) }
@@ -141,8 +142,8 @@ mod tests {
     #[test]
     fn a_challenge_names_a_key_of_the_agent_and_nothing_else() {
         let good = "/var/opt/azcmagent/tokens/3f-9_A.key";
-        assert_eq!(parse_challenge(&format!("Basic realm={good}")), Ok(good));
-        assert_eq!(parse_challenge(&format!("Basic realm=\"{good}\"")), Ok(good));
+        assert_eq!(parse_challenge(&format!("Basic realm={good}"), ARC_FOLDER), Ok(good));
+        assert_eq!(parse_challenge(&format!("Basic realm=\"{good}\""), ARC_FOLDER), Ok(good));
         for (header, fault) in [
             ("", ChallengeFault::NoFile),
             ("Bearer", ChallengeFault::NoFile),
@@ -154,7 +155,7 @@ mod tests {
             ("Basic realm=/var/opt/azcmagent/tokens/a\0.key", ChallengeFault::ForeignFile),
             ("Basic realm=var/opt/azcmagent/tokens/a.key", ChallengeFault::ForeignFile),
         ] {
-            assert_eq!(parse_challenge(header), Err(fault), "{header}");
+            assert_eq!(parse_challenge(header, ARC_FOLDER), Err(fault), "{header}");
         }
     }
 }

@@ -165,7 +165,8 @@ impl Literal {
 
 /// Percent-encodes everything but RFC 3986's unreserved characters.
 pub(super) fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
+    // Room for all of it: the text may be a secret, and growing leaves copies behind.
+    let mut encoded = String::with_capacity(text.len().saturating_mul(3));
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));

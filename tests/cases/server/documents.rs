@@ -150,7 +150,7 @@ fn the_readme_lists_everything() {
            WHEN boot_val::int = 3600 THEN '1h' ELSE boot_val::int / 60 || 'min' END || '`' END
          FROM pg_settings WHERE name LIKE 'azure\\_ad\\_auth.%' AND context = 'sighup'",
     );
-    assert_eq!(settings.lines().count(), 19);
+    assert_eq!(settings.lines().count(), 35);
     let of_roles = cluster
         .sql("SELECT name FROM pg_settings WHERE name LIKE 'azure\\_ad\\_auth.%' AND context <> 'sighup'");
     assert_eq!(of_roles, "azure_ad_auth.guard");

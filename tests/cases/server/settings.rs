@@ -12,7 +12,7 @@ use testbed::waits::eventually;
 use crate::common::login::valid_token;
 use crate::common::statements::link;
 
-/// A bad value for every setting that can have one.
+/// A bad value for every setting that a login depends on.
 const BAD: [(&str, &str); 19] = [
     ("tenant_id", "contoso.example"),
     ("audience", "a,,b"),
@@ -33,6 +33,26 @@ const BAD: [(&str, &str); 19] = [
     ("expiry_warning", "-1"),
     ("allowed_clients", "psql"),
     ("required_permission", "a,b"),
+];
+
+/// A bad value for every setting of the directory, on which no login depends.
+const BAD_OF_DIRECTORY: [(&str, &str); 16] = [
+    ("directory", "kerberos"),
+    ("directory_client_id", "postgres"),
+    ("directory_secret_file", "secret"),
+    ("directory_certificate_file", "certificate.pem"),
+    ("directory_key_file", "key.pem"),
+    ("directory_token_file", "token"),
+    ("directory_url", "https://graph.example/v1.0"),
+    ("directory_identity_url", "http://10.0.0.1"),
+    ("directory_refresh_interval", "-1"),
+    ("directory_wait", "0"),
+    ("group_lookup", "never"),
+    ("group_lookup_wait", "1h"),
+    ("group_lookup_cache", "0"),
+    ("group_sync", "perhaps"),
+    ("group_sync_interval", "0"),
+    ("group_sync_database", ""),
 ];
 
 /// Expects a login to be refused as `not_configured`, before the prompt, with a line that names the
@@ -84,6 +104,20 @@ fn a_bad_value_at_start_fails_closed_and_mends_without_a_restart() {
         cluster.await_keys();
         admitted(&cluster);
     }
+}
+
+#[test]
+fn a_bad_value_of_the_directory_at_start_refuses_no_login() {
+    let (cluster, provider) = Scene::new().start();
+    link(&cluster, "ann", PERSON, "user");
+    let good = format!("azure_ad_auth.authority_url = '{}'", provider.url());
+    let bad = BAD_OF_DIRECTORY.map(|(name, value)| format!("azure_ad_auth.{name} = '{value}'"));
+    cluster.stop("fast");
+    cluster.configure(&Configuration::new().settings(format!("{good}\n{}", bad.join("\n"))));
+    cluster.start();
+    cluster.await_keys();
+    admitted(&cluster);
+    assert_eq!(cluster.sql("SHOW azure_ad_auth.directory"), "off", "the default is in force");
 }
 
 #[test]
@@ -153,7 +187,7 @@ fn a_bad_value_at_reload_is_refused_and_the_old_one_stays() {
     let (cluster, provider) = Scene::new().start();
     link(&cluster, "ann", PERSON, "user");
     let good = format!("azure_ad_auth.authority_url = '{}'", provider.url());
-    for (name, value) in BAD {
+    for (name, value) in BAD.into_iter().chain(BAD_OF_DIRECTORY) {
         let before = cluster.sql(&format!("SHOW azure_ad_auth.{name}"));
         let settings = format!("{good}\nazure_ad_auth.{name} = '{value}'");
         cluster.configure(&Configuration::new().settings(settings));
@@ -279,7 +313,7 @@ fn every_setting_is_described() {
         "SELECT count(*) FROM pg_settings WHERE name LIKE 'azure\\_ad\\_auth.%' AND context = 'sighup' \
          AND length(short_desc) > 20 AND length(extra_desc) > 10",
     );
-    assert_eq!(count, BAD.len().to_string());
+    assert_eq!(count, (BAD.len() + BAD_OF_DIRECTORY.len()).to_string());
     let defaults = cluster.sql(
         "SELECT string_agg(name || '=' || current_setting(name), ' ' ORDER BY name) FROM pg_settings \
          WHERE name ~ '^azure_ad_auth.(cloud|key_(max|ref)|unk|clock|req)'",
