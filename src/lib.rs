@@ -13,6 +13,7 @@
 
 mod catalog;
 mod check;
+mod directory;
 mod keys;
 mod link;
 mod login;
@@ -47,7 +48,8 @@ extension_sql_file!(
 );
 
 /// The table of background workers: a row each.
-static WORKERS: [pg::worker::Worker; 2] = [keys::WORKER, sessions::WORKER];
+static WORKERS: [pg::worker::Worker; 3] =
+    [keys::WORKER, sessions::WORKER, directory::worker::<sessions::LinkedAndLoggedIn>()];
 
 /// Called when the library is loaded: into the postmaster, which is how it works, or into a
 /// session, which is how it guards Azure AD roles on a server that does not preload it.
@@ -74,6 +76,7 @@ pub extern "C-unwind" fn _PG_init() {
         // client logs in.
         return;
     }
+    directory::init_shared_memory();
     keys::init_shared_memory();
     report::init_shared_memory();
     sessions::init_shared_memory();
