@@ -2,9 +2,12 @@
 //! logins, and for the states of all linked objects. What is learnt is kept in shared memory.
 
 mod ask;
+mod credential;
+mod graph;
 mod memory;
 mod question;
 mod terms;
+mod token;
 mod worker;
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Reading files that other users may have put there: bounded, and without waiting.
 
-use std::fs::OpenOptions;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -8,13 +8,18 @@ use std::path::Path;
 /// The byte order mark with which a text in UTF-8 may begin, as programs of Windows write it.
 const UTF8_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// Reads at most `limit` bytes of a regular file. `flags` are further ones of open(2).
-pub(crate) fn read(path: impl AsRef<Path>, limit: u64, flags: i32) -> io::Result<Vec<u8>> {
+/// Opens a regular file for reading. `flags` are further ones of open(2). What the second value
+/// says is true of the file that was opened, whatever has happened to its name since.
+pub(crate) fn open(path: impl AsRef<Path>, flags: i32) -> io::Result<(File, Metadata)> {
     // Without O_NONBLOCK, opening a pipe would wait until another process writes to it.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
+    let about = file.metadata()?;
+    if about.is_file() { Ok((file, about)) } else { Err(io::Error::other("not a regular file")) }
+}
+
+/// Reads at most `limit` bytes of a regular file. `flags` are further ones of open(2).
+pub(crate) fn read(path: impl AsRef<Path>, limit: u64, flags: i32) -> io::Result<Vec<u8>> {
+    let (file, _) = open(path, flags)?;
     let mut content = Vec::new();
     file.take(limit).read_to_end(&mut content)?;
     Ok(content)
