@@ -34,6 +34,7 @@ pg_module_magic!();
 
 extension_sql_file!("../sql/install/schema.sql", name = "schema", bootstrap);
 extension_sql_file!("../sql/install/link.sql", name = "link");
+extension_sql_file!("../sql/install/directory.sql", name = "directory");
 extension_sql_file!("../sql/install/keys.sql", name = "keys");
 extension_sql_file!("../sql/install/sessions.sql", name = "sessions");
 extension_sql_file!("../sql/install/stat.sql", name = "stat");
@@ -43,12 +44,13 @@ extension_sql_file!("../sql/install/azure.sql", name = "azure", requires = ["lin
 extension_sql_file!(
     "../sql/install/roles.sql",
     name = "roles",
-    requires = ["azure", "check", "keys", "link", "login", "sessions", "stat"],
+    requires = ["azure", "check", "directory", "keys", "link", "login", "sessions", "stat"],
     finalize
 );
 
 /// The table of background workers: a row each.
-static WORKERS: [pg::worker::Worker; 2] = [keys::WORKER, sessions::WORKER];
+static WORKERS: [pg::worker::Worker; 3] =
+    [keys::WORKER, sessions::WORKER, directory::worker::<sessions::LinkedAndLoggedIn>()];
 
 /// Called when the library is loaded: into the postmaster, which is how it works, or into a
 /// session, which is how it guards Azure AD roles on a server that does not preload it.
@@ -75,6 +77,7 @@ pub extern "C-unwind" fn _PG_init() {
         // client logs in.
         return;
     }
+    directory::init_shared_memory();
     keys::init_shared_memory();
     report::init_shared_memory();
     sessions::init_shared_memory();

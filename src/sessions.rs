@@ -3,6 +3,7 @@
 mod ending;
 mod memory;
 pub(crate) mod own;
+mod polled;
 mod reaper;
 mod sql;
 
@@ -13,6 +14,7 @@ use pgrx::prelude::*;
 
 pub(crate) use crate::sessions::ending::Ending;
 pub(crate) use crate::sessions::memory::init_shared_memory;
+pub(crate) use crate::sessions::polled::LinkedAndLoggedIn;
 pub(crate) use crate::sessions::reaper::WORKER;
 
 use crate::pg::bytes::Bytes;

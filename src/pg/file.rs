@@ -1,7 +1,8 @@
-//! Reading files that other users may have put there: bounded, and without waiting.
+//! Reading files that other users may have put there: bounded, and without waiting. Replacing a
+//! file of the server's own.
 
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -28,6 +29,26 @@ pub(crate) fn read(path: impl AsRef<Path>, limit: u64, flags: i32) -> io::Result
 /// Returns whether a file can be opened. Does not wait for the other end of a pipe.
 pub(crate) fn is_openable(path: &str) -> bool {
     OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).is_ok()
+}
+
+/// Replaces a file in the data directory: a crash at any moment leaves the old file or the new one,
+/// whole. `unfinished`: its name while it is being written.
+pub(crate) fn replace(file: &str, unfinished: &str, content: &[u8]) -> io::Result<()> {
+    match fs::remove_file(unfinished) {
+        Err(fault) if fault.kind() != ErrorKind::NotFound => return Err(fault),
+        _ => {}
+    }
+    // The mode of all files of the server: its umask takes the group's part away, unless initdb was
+    // told that the group may read.
+    let mut written = OpenOptions::new().write(true).create_new(true).mode(0o640).open(unfinished)?;
+    written.write_all(content)?;
+    written.sync_all()?;
+    fs::rename(unfinished, file)?;
+    match File::open(".")?.sync_all() {
+        // Some file systems cannot do that for a folder, which PostgreSQL accepts, too (fd.c).
+        Err(fault) if matches!(fault.raw_os_error(), Some(libc::EBADF | libc::EINVAL)) => Ok(()),
+        synced => synced,
+    }
 }
 
 /// Returns whether two paths lead to one file, as PostgreSQL and the dynamic linker decide it.

@@ -26,6 +26,7 @@ use std::mem::{align_of, size_of};
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, Ordering};
 
+use entra::directory::{features, login, pace, standing};
 use pgrx::prelude::*;
 
 use crate::pg::bytes::Bytes;
@@ -69,13 +70,15 @@ macro_rules! shareable_types {
         unsafe impl Shareable for $type {}
     )+};
 }
-shareable_types!((), bool, u64, i32, i64, usize, AtomicU64, AtomicI64, pg_sys::Oid);
+shareable_types!((), bool, u32, u64, i32, i64, usize, AtomicU64, AtomicI64, pg_sys::Oid);
 shareable_types!(entra::Uuid, entra::Bearer, entra::Code, entra::Freshness);
+shareable_types!(standing::Known, login::Pair, login::Answered, pace::Pace, features::Features);
 
-// A type that gets a String or a list one day has to go from the line above.
+// A type that gets a String or a list one day has to go from the lines above.
 const _: () = {
     const fn assert_copy<T: Copy>() {}
     assert_copy::<(entra::Uuid, entra::Bearer, entra::Code, entra::Freshness)>();
+    assert_copy::<(standing::Known, login::Pair, login::Answered, pace::Pace, features::Features)>();
 };
 
 #[expect(unsafe_code, reason = "a promise about a type")]

@@ -10,6 +10,7 @@ use entra::{Code, TokenKind};
 
 use crate::pg::clock;
 use crate::pg::shmem::{Atomics, shareable};
+use crate::stat::directory::Directory;
 
 /// The doors, as the log calls them, and after them the seal, which only refuses.
 const PLACES: [&str; 4] = ["password", "pam", "oauth", "seal"];
@@ -53,16 +54,17 @@ impl Histogram {
     }
 }
 
-struct Counters {
+pub(super) struct Counters {
     /// When all counters began at zero, by the server's start or by a reset, Unix seconds.
     since: AtomicI64,
     admitted: [[AtomicU64; KINDS.len()]; DOORS],
     refused: [[AtomicU64; Code::ALL.len()]; PLACES.len()],
     key_waits: AtomicU64,
     key_wait_millis: AtomicU64,
+    pub(super) directory: Directory,
     times: [Histogram; DOORS],
 }
-shareable!(Counters { since, admitted, refused, key_waits, key_wait_millis, times });
+shareable!(Counters { since, admitted, refused, key_waits, key_wait_millis, directory, times });
 
 impl Default for Counters {
     fn default() -> Self {
@@ -72,12 +74,13 @@ impl Default for Counters {
             refused: Default::default(),
             key_waits: AtomicU64::new(0),
             key_wait_millis: AtomicU64::new(0),
+            directory: Directory::default(),
             times: Default::default(),
         }
     }
 }
 
-static COUNTERS: Atomics<Counters> = Atomics::new(c"azure_ad_auth_stat", Counters::default);
+pub(super) static COUNTERS: Atomics<Counters> = Atomics::new(c"azure_ad_auth_stat", Counters::default);
 
 /// Requests the counters. In the postmaster only, while it loads its libraries.
 pub(super) fn init_shared_memory() {
@@ -85,7 +88,7 @@ pub(super) fn init_shared_memory() {
 }
 
 /// Adds to a counter, if there is one.
-fn add(counter: Option<&AtomicU64>, count: u64) {
+pub(super) fn add(counter: Option<&AtomicU64>, count: u64) {
     if let Some(counter) = counter {
         counter.fetch_add(count, Ordering::Relaxed);
     }
@@ -172,6 +175,7 @@ impl Counters {
         }
         let waits = [("key_waits", &self.key_waits), ("key_wait_milliseconds", &self.key_wait_millis)];
         rows.extend(waits.map(|(name, count)| Metric { name, value: value(count), ..Metric::default() }));
+        rows.extend(self.directory.rows());
         for (door, times) in PLACES.iter().zip(&self.times) {
             let row =
                 |name, bound, value| Metric { name, door: Some(door), bound, value, ..Metric::default() };
@@ -189,7 +193,7 @@ impl Counters {
     fn reset(&self) {
         let times = self.times.iter().flat_map(|times| times.buckets.iter().chain([&times.sum]));
         let all = self.admitted.iter().flatten().chain(self.refused.iter().flatten()).chain(times);
-        for counter in all.chain([&self.key_waits, &self.key_wait_millis]) {
+        for counter in all.chain([&self.key_waits, &self.key_wait_millis]).chain(self.directory.all()) {
             counter.store(0, Ordering::Relaxed);
         }
         self.since.store(clock::unix_now(), Ordering::Relaxed);
@@ -252,6 +256,9 @@ mod tests {
     fn a_reset_leaves_nothing() {
         let counters = Counters::default();
         counters.key_waits.fetch_add(3, Ordering::Relaxed);
+        for counter in counters.directory.all() {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
         for times in &counters.times {
             times.add(Duration::from_secs(2));
         }
@@ -259,7 +266,7 @@ mod tests {
             counter.fetch_add(1, Ordering::Relaxed);
         }
         let sum = |rows: Vec<Metric>| rows.iter().map(|row| row.value).sum::<u64>();
-        assert_eq!(sum(counters.rows()), 3 + 3 * 2_000_002 + 6 + 104);
+        assert_eq!(sum(counters.rows()), 3 + (4 * 6 + 2 + 2 + 1) + 3 * 2_000_002 + 6 + 104);
         counters.reset();
         assert_eq!(sum(counters.rows()), 0);
     }

@@ -1,0 +1,288 @@
+//! The questions of statements and logins, and the worker's answers.
+//!
+//! A question takes a slot, or joins the one in which the same question waits for its answer. The
+//! worker takes what is due, all at once, and puts the answers into the slots. Nobody has to clear
+//! one: a slot is free once nobody can be waiting for its answer any more, and one with an answer
+//! is free for others, the oldest first. A process whose answer was overwritten asks again.
+
+use std::time::Instant;
+
+use entra::Millis;
+
+use crate::directory::memory::{NEWS, wake_worker};
+use crate::pg::bytes::Bytes;
+use crate::pg::clock;
+use crate::pg::shmem::{Locked, shareable};
+
+/// Number of questions at a time.
+pub(in crate::directory) const COUNT: usize = 32;
+
+/// Longest question: a name of 256 characters, and what is asked about it.
+pub(in crate::directory) const MAX_QUESTION_BYTES: usize = 1_072;
+
+/// Longest answer.
+pub(in crate::directory) const MAX_ANSWER_BYTES: usize = 2_400;
+
+/// What the slots take.
+pub(super) const BYTES: usize = COUNT * size_of::<Slot>();
+
+/// Room for a question and its answer.
+#[derive(Clone, Copy)]
+pub(in crate::directory) struct Slot {
+    /// The number of the question; 0: the slot was never used.
+    number: u64,
+    /// The worker is asking.
+    is_taken: bool,
+    is_answered: bool,
+    question: Bytes<MAX_QUESTION_BYTES>,
+    answer: Bytes<MAX_ANSWER_BYTES>,
+    /// The directory has been asked so often.
+    tries: u32,
+    /// It is not asked before this time.
+    due_at: Millis,
+    /// From this time on nobody waits.
+    ends_at: Millis,
+    /// What is left of the life of the token that it is asked for; the least, if there are several.
+    token_left: Millis,
+    /// When the answer came.
+    answered_at: Millis,
+}
+shareable!(Slot {
+    number,
+    is_taken,
+    is_answered,
+    question,
+    answer,
+    tries,
+    due_at,
+    ends_at,
+    token_left,
+    answered_at,
+});
+
+impl Slot {
+    const EMPTY: Self = Self {
+        number: 0,
+        is_taken: false,
+        is_answered: false,
+        question: Bytes::EMPTY,
+        answer: Bytes::EMPTY,
+        tries: 0,
+        due_at: 0,
+        ends_at: 0,
+        token_left: 0,
+        answered_at: 0,
+    };
+
+    /// Returns whether the answer is waited for.
+    const fn is_open(&self, now: Millis) -> bool {
+        self.number > 0 && !self.is_answered && now < self.ends_at
+    }
+
+    const fn is_due(&self, now: Millis) -> bool {
+        self.is_open(now) && !self.is_taken && now >= self.due_at
+    }
+}
+
+/// The number of the last question.
+pub(super) struct Last {
+    number: u64,
+}
+shareable!(Last { number });
+
+pub(super) static SLOTS: Locked<Last, Slot> =
+    Locked::with_slots(c"azure_ad_auth_directory_questions", || Last { number: 0 }, || COUNT, || Slot::EMPTY);
+
+/// A question, for the process that has asked it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::directory) struct Ticket {
+    place: usize,
+    number: u64,
+}
+
+/// What has become of a question.
+pub(in crate::directory) enum Outcome {
+    /// The worker has not answered yet.
+    Open,
+    /// This is the answer.
+    Answered(String),
+    /// Another question has taken its place.
+    Lost,
+}
+
+/// Puts a question, or joins the same one. Returns none if it is too long, or all slots are taken.
+pub(in crate::directory) fn put(question: &str, wait: Millis, token_left: Millis) -> Option<Ticket> {
+    let question = Bytes::new(question.as_bytes())?;
+    let now = clock::monotonic();
+    let ends_at = now.saturating_add(wait);
+    let ticket = {
+        let mut slots = SLOTS.exclusive();
+        let (last, slots) = slots.parts();
+        place(last, slots, &question, now, ends_at, token_left)
+    };
+    if ticket.is_some() {
+        wake_worker();
+    }
+    ticket
+}
+
+fn place(
+    last: &mut Last,
+    slots: &mut [Slot],
+    question: &Bytes<MAX_QUESTION_BYTES>,
+    now: Millis,
+    ends_at: Millis,
+    token_left: Millis,
+) -> Option<Ticket> {
+    let same = |slot: &Slot| slot.is_open(now) && slot.question.get() == question.get();
+    if let Some((place, slot)) = slots.iter_mut().enumerate().find(|(_, slot)| same(slot)) {
+        slot.ends_at = slot.ends_at.max(ends_at);
+        slot.token_left = slot.token_left.min(token_left);
+        return Some(Ticket { place, number: slot.number });
+    }
+    // Slots that were never used, or that nobody waits for, have been answered at time 0.
+    let free = |slot: &Slot| if slot.is_answered { slot.answered_at } else { 0 };
+    let found = slots.iter_mut().enumerate().filter(|(_, slot)| !slot.is_open(now));
+    let (place, slot) = found.min_by_key(|(_, slot)| free(slot))?;
+    last.number += 1;
+    *slot =
+        Slot { number: last.number, question: *question, due_at: now, ends_at, token_left, ..Slot::EMPTY };
+    Some(Ticket { place, number: last.number })
+}
+
+/// Returns what has become of a question.
+pub(in crate::directory) fn outcome(ticket: Ticket) -> Outcome {
+    let slot = SLOTS.share().slots().get(ticket.place).copied();
+    match slot.filter(|slot| slot.number == ticket.number) {
+        None => Outcome::Lost,
+        Some(slot) if slot.is_answered => Outcome::Answered(slot.answer.text()),
+        Some(_) => Outcome::Open,
+    }
+}
+
+/// Waits until none of these questions is open. Returns false if the deadline has passed before.
+pub(in crate::directory) fn await_answers(tickets: &[Ticket], deadline: Instant) -> bool {
+    NEWS.wait_until(deadline, || {
+        let slots = SLOTS.share();
+        let is_open = |ticket: &Ticket| {
+            let slot = slots.slots().get(ticket.place);
+            slot.is_some_and(|slot| slot.number == ticket.number && !slot.is_answered)
+        };
+        !tickets.iter().any(is_open)
+    })
+}
+
+/// A question, for the worker.
+#[derive(Debug, Clone)]
+pub(in crate::directory) struct Asked {
+    ticket: Ticket,
+    pub(in crate::directory) question: String,
+    pub(in crate::directory) tries: u32,
+    pub(in crate::directory) token_left: Millis,
+    /// What is left of the wait.
+    pub(in crate::directory) left: Millis,
+}
+
+/// Takes all questions that are due.
+pub(in crate::directory) fn take_due() -> Vec<Asked> {
+    let now = clock::monotonic();
+    let mut taken: Vec<(usize, Slot)> = Vec::with_capacity(COUNT);
+    {
+        let mut slots = SLOTS.exclusive();
+        let (_, slots) = slots.parts();
+        for (place, slot) in slots.iter_mut().enumerate().filter(|(_, slot)| slot.is_due(now)).take(COUNT) {
+            slot.is_taken = true;
+            slot.tries += 1;
+            taken.push((place, *slot));
+        }
+    }
+    let asked = taken.into_iter().map(|(place, slot)| Asked {
+        ticket: Ticket { place, number: slot.number },
+        question: slot.question.text(),
+        tries: slot.tries,
+        token_left: slot.token_left,
+        left: slot.ends_at.saturating_sub(now),
+    });
+    asked.collect()
+}
+
+/// Returns whether a question is due now, and otherwise the time until one is; none: there is none.
+pub(in crate::directory) fn next_due() -> Option<Millis> {
+    let now = clock::monotonic();
+    let slots = SLOTS.share();
+    let waiting = slots.slots().iter().filter(|slot| slot.is_open(now) && !slot.is_taken);
+    waiting.map(|slot| slot.due_at.saturating_sub(now)).min()
+}
+
+/// Gives answers. One to a question that is no longer there is dropped, and one that is too long is
+/// cut: it is no answer then.
+pub(in crate::directory) fn answer(answers: &[(Asked, String)]) {
+    let now = clock::monotonic();
+    let answers: Vec<_> = answers.iter().map(|(asked, text)| (asked.ticket, Bytes::cut(text))).collect();
+    {
+        let mut slots = SLOTS.exclusive();
+        let (_, slots) = slots.parts();
+        for (ticket, answer) in answers {
+            if let Some(slot) = slots.get_mut(ticket.place).filter(|slot| slot.number == ticket.number) {
+                (slot.is_answered, slot.answered_at, slot.answer) = (true, now, answer);
+            }
+        }
+    }
+    NEWS.broadcast();
+}
+
+/// Puts a question back that is to be asked again after a while.
+pub(in crate::directory) fn postpone(asked: &Asked, wait: Millis) {
+    let now = clock::monotonic();
+    let mut slots = SLOTS.exclusive();
+    let (_, slots) = slots.parts();
+    if let Some(slot) = slots.get_mut(asked.ticket.place).filter(|slot| slot.number == asked.ticket.number) {
+        (slot.is_taken, slot.due_at) = (false, now.saturating_add(wait));
+    }
+}
+
+/// Has questions asked again that an earlier worker has taken and not answered.
+pub(in crate::directory) fn release() {
+    let mut slots = SLOTS.exclusive();
+    let (_, slots) = slots.parts();
+    for slot in slots {
+        slot.is_taken = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(last: &mut Last, slots: &mut [Slot], question: &str, now: Millis) -> Option<Ticket> {
+        let question = Bytes::new(question.as_bytes()).expect("a short question");
+        place(last, slots, &question, now, now + 10, 1_000 - now)
+    }
+
+    #[test]
+    fn the_same_question_is_asked_once_while_it_waits() {
+        let (mut last, mut slots) = (Last { number: 0 }, vec![Slot::EMPTY; 2]);
+        let first = put(&mut last, &mut slots, "who", 1).expect("a slot");
+        let second = put(&mut last, &mut slots, "who", 5).expect("a slot");
+        assert_eq!((first.place, first.number), (second.place, second.number));
+        assert_eq!((slots[0].ends_at, slots[0].token_left), (15, 995));
+        slots[0].is_answered = true;
+        slots[0].answered_at = 6;
+        // An answer that is there is not news to who asks now.
+        let third = put(&mut last, &mut slots, "who", 7).expect("a slot");
+        assert_eq!((third.place, third.number), (1, 2));
+    }
+
+    #[test]
+    fn slots_are_free_when_they_are_answered_or_nobody_waits() {
+        let (mut last, mut slots) = (Last { number: 0 }, vec![Slot::EMPTY; 2]);
+        put(&mut last, &mut slots, "one", 1).expect("a slot");
+        put(&mut last, &mut slots, "two", 2).expect("a slot");
+        assert!(put(&mut last, &mut slots, "three", 3).is_none(), "all are taken");
+        slots[1].is_answered = true;
+        slots[1].answered_at = 4;
+        assert_eq!(put(&mut last, &mut slots, "three", 5).map(|ticket| ticket.place), Some(1));
+        // Nobody waits for the first any more.
+        assert_eq!(put(&mut last, &mut slots, "four", 11).map(|ticket| ticket.place), Some(0));
+    }
+}
