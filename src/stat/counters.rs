@@ -259,7 +259,7 @@ mod tests {
             counter.fetch_add(1, Ordering::Relaxed);
         }
         let sum = |rows: Vec<Metric>| rows.iter().map(|row| row.value).sum::<u64>();
-        assert_eq!(sum(counters.rows()), 3 + 3 * 2_000_002 + 6 + 104);
+        assert_eq!(sum(counters.rows()), 3 + 3 * 2_000_002 + 6 + 120);
         counters.reset();
         assert_eq!(sum(counters.rows()), 0);
     }
