@@ -74,6 +74,16 @@ pub(crate) fn token_of_time(issued: i64) -> String {
     KEY.token(&with(user_v1(unix_now()), "iat", json!(issued - 300)))
 }
 
+/// Waits until the revocation of a person's sessions at a time has been noticed.
+pub(crate) fn await_revocation(cluster: &Cluster, mark: usize, at: i64) {
+    let time = cluster.sql(&format!("SELECT to_char(to_timestamp({at}) AT TIME ZONE 'GMT', 'HH24:MI:SS')"));
+    let opening = format!("directory: the sign-in sessions of {PERSON} from before ");
+    assert!(eventually(|| {
+        let log = cluster.log_since(mark);
+        log.lines().any(|line| line.contains(&opening) && line.contains(&time))
+    }));
+}
+
 /// Waits until looks have been made that began after this call: so many.
 pub(crate) fn look(cluster: &Cluster, times: usize) {
     for _ in 0..times {

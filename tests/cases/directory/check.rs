@@ -143,7 +143,7 @@ fn the_view_principals_shows_what_the_last_look_has_seen() {
     directory.disable(PERSON);
     directory.delete(GROUP);
     assert!(
-        eventually(|| states().starts_with("admin=active ann=disabled etl=unknown readers=deleted")),
+        eventually(|| states().starts_with("admin=active ann=disabled etl=deleted readers=deleted")),
         "{}",
         states()
     );

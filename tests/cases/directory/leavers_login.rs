@@ -10,7 +10,7 @@ use testbed::scene::{KEY, Scene};
 use testbed::waits::eventually;
 
 use crate::common::directory::{
-    at_every_door_with_directory, await_status, look, overage_token, status, token_of_time,
+    at_every_door_with_directory, await_revocation, await_status, look, overage_token, status, token_of_time,
     with_ann_and_readers, with_directory,
 };
 use crate::common::login::{refusal_message, valid_token};
@@ -63,9 +63,12 @@ fn a_deleted_account_is_refused_until_it_is_restored() {
 #[test]
 fn a_revocation_refuses_the_tokens_that_were_issued_before() {
     at_every_door_with_directory("", |_, cluster, provider| {
+        // Without this, the time is asked for only of those who are logged in.
+        provider.directory().show_session_times_in_get_by_ids(true);
         let at = unix_now() - 60;
+        let mark = cluster.log_mark();
         provider.directory().revoke_sessions(PERSON, at);
-        await_status(cluster, "ended", "1");
+        await_revocation(cluster, mark, at);
         let (owner, time) = (format!("oid={PERSON}"), format!("revoked_at={at}"));
         let facts = [owner.as_str(), &time, "issued_at=1", "state_age="];
         let refusal = Refusal {
@@ -102,6 +105,21 @@ fn applications_are_refused_like_people() {
 }
 
 #[test]
+fn an_application_that_is_linked_by_its_client_id_is_judged_by_its_object() {
+    let (cluster, provider) = with_directory(Scene::new());
+    let directory = provider.directory();
+    directory.add_service_principal(APPLICATION, CLIENT, "etl");
+    link(&cluster, "etl", CLIENT, "service");
+    look(&cluster, 1);
+    let token = KEY.token(&app_v1(unix_now()));
+    assert_eq!(cluster.login("etl", &token), Outcome::Ready);
+    let mark = cluster.log_mark();
+    directory.disable(APPLICATION);
+    cluster.await_log(mark, &format!("directory: {CLIENT} is disabled"));
+    refused(&cluster, "etl", &token, &Refusal::sqlstate_28p01("account_disabled", DISABLED, &[]));
+}
+
+#[test]
 fn a_membership_that_has_ended_refuses_older_tokens_and_believes_newer_ones() {
     at_every_door_with_directory("", |_, cluster, provider| {
         let directory = provider.directory();
@@ -110,8 +128,9 @@ fn a_membership_that_has_ended_refuses_older_tokens_and_believes_newer_ones() {
         let mut session = cluster.session("readers", &old);
         look(cluster, 2);
         assert!(session.query("SELECT 1").is_ok());
+        let mark = cluster.log_mark();
         directory.remove_member(GROUP, PERSON);
-        await_status(cluster, "ended", "1");
+        cluster.await_log(mark, &format!("directory: {PERSON} is no longer in group {GROUP}"));
         let message = "Azure AD authentication failed for role \"readers\"";
         let (group, owner) = (format!("expected={GROUP}"), format!("oid={PERSON}"));
         let facts = [group.as_str(), &owner, "left_at=1", "issued_at=1", "state_age="];
