@@ -102,8 +102,8 @@ impl Principal {
         self.accepts_except_membership(token, revocations, GroupLookup::Off, observer)
     }
 
-    /// Does the same, but leaves the membership open where `lookup` says that the directory is asked
-    /// about it. Called by [`crate::directory::admission`] only, which does not leave it open.
+    /// Does the same, but leaves the membership open where `lookup` says that the directory is
+    /// asked about it. Called by [`crate::directory::admission`] only, which does not leave it open.
     ///
     /// # Errors
     /// As [`Principal::accepts`].

@@ -75,8 +75,8 @@ steps! {
     Mfa "mfa",
     /// The token has not been revoked.
     NotBefore "not_before",
-    /// The directory has nothing against the token's owner, nor against the owner's membership. Only
-    /// where the directory is on.
+    /// The directory has nothing against the token's owner, nor against the owner's membership.
+    /// Only where the directory is on.
     Directory "directory",
 }
 

@@ -130,7 +130,8 @@ fn permissions() -> Vec<Finding> {
     missing
 }
 
-/// Returns a finding about the end of the server's certificate. Only Entra knows when a secret ends.
+/// Returns a finding about the end of the server's certificate. Only Entra knows when a secret
+/// ends.
 fn certificate(status: &Status) -> Option<Finding> {
     const TOPIC: &str = "directory certificate";
     const ADVICE: &str =
@@ -139,7 +140,7 @@ fn certificate(status: &Status) -> Option<Finding> {
     let days = left.div_euclid(DAY);
     Some(match left {
         ..=0 => Finding::danger(TOPIC, "it has expired: the directory cannot be asked").advice(ADVICE),
-        ..NEAR_END => Finding::warning(TOPIC, format!("it expires in {days} days")).advice(ADVICE),
+        1..NEAR_END => Finding::warning(TOPIC, format!("it expires in {days} days")).advice(ADVICE),
         _ => Finding::ok(TOPIC, format!("it expires in {days} days")),
     })
 }
@@ -161,11 +162,11 @@ fn snapshot() -> Finding {
 /// succeeded; what may not be read is not known.
 fn administrators(status: &Status) -> Option<Finding> {
     status.last_success?;
-    let roles = catalog::administrator_ids();
-    let objects = catalog::linked_objects();
-    let states: Vec<_> = objects
+    let administrators = catalog::administrator_ids();
+    let linked = catalog::linked_objects();
+    let states: Vec<_> = linked
         .iter()
-        .filter(|(role, ..)| roles.contains(&role.to_u32()))
+        .filter(|(role, ..)| administrators.contains(&role.to_u32()))
         .map(|(_, object, _)| directory::state_of(*object).0)
         .collect();
     if states.is_empty() || states.contains(&"active") {
@@ -177,15 +178,20 @@ fn administrators(status: &Status) -> Option<Finding> {
             .iter()
             .any(|row| row.feature == feature && row.availability.available == Some(true))
     };
-    let text = if are_out {
-        "no Azure AD administrator can log in: all are disabled or deleted in the directory"
+    let (text, advice) = if are_out {
+        (
+            "no Azure AD administrator can log in: all are disabled or deleted in the directory",
+            "SELECT azure_ad_auth.set_admin('<role name>', '<object id>', 'user');",
+        )
     } else if is_read(Feature::AccountStates) {
-        "no Azure AD administrator is known to be active in the directory: they may soon be unable to log in"
+        (
+            "the last look at the directory has found no Azure AD administrator who is active: they may soon be unable \
+             to log in",
+            "If one was set after it: SELECT azure_ad_auth.refresh_directory(); else set another one by \
+             azure_ad_auth.set_admin().",
+        )
     } else {
         return None;
     };
-    Some(
-        Finding::danger("directory administrators", text)
-            .advice("SELECT azure_ad_auth.set_admin('<role name>', '<object id>', 'user');"),
-    )
+    Some(Finding::danger("directory administrators", text).advice(advice))
 }

@@ -21,7 +21,8 @@ use crate::stat::{self, Waiting};
 const MAX_AT_ONCE: usize = slots::COUNT / 2;
 
 thread_local! {
-    /// The login of this process has waited for an answer, or found one. Never set in the postmaster.
+    /// The login of this process has waited for an answer, or found one. Never set in the
+    /// postmaster.
     static HAS_WAITED: Cell<bool> = const { Cell::new(false) };
 }
 

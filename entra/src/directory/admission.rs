@@ -134,8 +134,8 @@ pub struct Objection {
     pub issued_at: i64,
     /// The group that the role is linked to, if it is linked to one.
     pub group: Option<Uuid>,
-    /// Since when the owner is known to be disabled or deleted; when the sessions were revoked; when
-    /// the membership was seen to have ended. None where no time is known.
+    /// Since when the owner is known to be disabled or deleted; when the sessions were revoked;
+    /// when the membership was seen to have ended. None where no time is known.
     pub time: Option<i64>,
 }
 

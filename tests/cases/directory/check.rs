@@ -102,7 +102,7 @@ fn without_an_administrator_who_is_active_there_is_danger() {
     directory.purge(ADMIN);
     await_finding(
         &cluster,
-        "danger directory administrators: no Azure AD administrator is known to be active",
+        "danger directory administrators: the last look at the directory has found no Azure AD administrator",
     );
     directory.add_user(ADMIN, "admin@contoso.example");
     look(&cluster, 1);
