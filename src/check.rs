@@ -3,6 +3,7 @@
 
 mod config_files;
 mod configuration;
+mod directory;
 mod files;
 mod hba;
 mod keys;

@@ -227,6 +227,28 @@ pub(crate) fn features() -> Vec<FeatureRow> {
     Feature::ALL.into_iter().map(row).collect()
 }
 
+/// Waits until the worker has taken over who is known to be out, if it has just started.
+pub(crate) fn await_start() {
+    if is_on() {
+        people::await_worker();
+    }
+}
+
+/// The file that keeps who is known to be out for the next start, in the data directory.
+pub(crate) use crate::directory::snapshot::FILE as SNAPSHOT;
+
+/// Returns whether that file can be read, or is not needed because nobody is known to be out.
+///
+/// # Errors
+/// The fault, in words.
+pub(crate) fn kept() -> std::result::Result<(), String> {
+    let is_needed = people::read(|people| people.ended().len() + people.left().len() > 0);
+    match snapshot::read()? {
+        None if is_needed => Err("there is no such file".to_owned()),
+        None | Some(_) => Ok(()),
+    }
+}
+
 /// Has the worker look at everybody now and waits for it, up to `patience`. Returns how many
 /// objects it has seen.
 ///

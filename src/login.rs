@@ -10,6 +10,7 @@ pub(crate) mod door;
 mod explain;
 pub(crate) mod guard;
 pub(crate) mod hook;
+mod knowledge;
 mod outcome;
 mod preconditions;
 mod refusal;

@@ -57,6 +57,18 @@ mod tests {
         ("not_linked", "28P01", "Azure AD authentication failed for role \"X\""),
         ("oid_mismatch", "28P01", "Azure AD authentication failed for role \"X\""),
         ("not_a_member", "28P01", "Azure AD authentication failed for role \"X\""),
+        ("account_disabled", "28P01", "the account that the access token was issued to is disabled"),
+        ("account_deleted", "28P01", "the account that the access token was issued to no longer exists"),
+        (
+            "sessions_revoked",
+            "28P01",
+            "the access token was issued before the account's sign-in sessions were revoked",
+        ),
+        (
+            "directory_unavailable",
+            "57P03",
+            "group membership cannot be verified at the moment; try again later",
+        ),
         ("internal", "XX000", "Azure AD authentication failed for role \"X\""),
     ];
 

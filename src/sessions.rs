@@ -77,6 +77,11 @@ pub(crate) fn reaper_pid() -> Option<i32> {
     memory::reaper_pid()
 }
 
+/// Returns the group by which this backend's session was let in, if it was by one.
+pub(crate) fn own_group() -> Option<Uuid> {
+    memory::own_session()?.bearer.group
+}
+
 /// Returns whether an object is logged in as one of the roles that `in_role` accepts. An
 /// application may be named by its client id, too.
 pub(crate) fn is_in(object: Uuid, in_role: impl Fn(pg_sys::Oid) -> bool) -> bool {

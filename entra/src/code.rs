@@ -59,13 +59,22 @@ pub enum Code {
     GroupsOverage,
     /// The role is linked to another directory object.
     OidMismatch,
-    /// The token's groups do not contain the role's.
+    /// The token's groups do not contain the role's, or the directory says that its owner is not in
+    /// the group.
     NotAMember,
+    /// The account that the token was issued to is disabled in the directory.
+    AccountDisabled,
+    /// The account that the token was issued to no longer exists in the directory.
+    AccountDeleted,
+    /// The token was issued before the account's sign-in sessions were revoked in the directory.
+    SessionsRevoked,
+    /// The directory cannot be asked at the moment whether the token's owner is in the group.
+    DirectoryUnavailable,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 30] = [
         Self::WrongMethod,
         Self::TlsRequired,
         Self::NotConfigured,
@@ -91,6 +100,10 @@ impl Code {
         Self::NotLinked,
         Self::OidMismatch,
         Self::NotAMember,
+        Self::AccountDisabled,
+        Self::AccountDeleted,
+        Self::SessionsRevoked,
+        Self::DirectoryUnavailable,
         Self::Internal,
     ];
 
@@ -124,6 +137,10 @@ impl Code {
             Self::GroupsOverage => "groups_overage",
             Self::OidMismatch => "oid_mismatch",
             Self::NotAMember => "not_a_member",
+            Self::AccountDisabled => "account_disabled",
+            Self::AccountDeleted => "account_deleted",
+            Self::SessionsRevoked => "sessions_revoked",
+            Self::DirectoryUnavailable => "directory_unavailable",
         }
     }
 }

@@ -54,10 +54,16 @@ pub fn expected(step: Step, policy: &Policy, now: i64, time: ShowTime<'_>) -> Op
         },
         Step::Kind => "a user's (with scp) or an application's (idtyp app, or sub = oid)".to_owned(),
         Step::Object => "oid a uuid; groups and amr, if there, lists of texts".to_owned(),
+        // Without a link: with one, `expected_by` says it.
+        Step::Directory => NOTHING_AGAINST.to_owned(),
         _ => return None,
     };
     Some(text)
 }
+
+/// What the directory must say of any token.
+const NOTHING_AGAINST: &str =
+    "an owner that is neither disabled nor deleted, and whose sessions were not revoked since iat";
 
 /// Returns what a check of the token against a link expects; none if `step` is not such a check.
 #[must_use]
@@ -83,6 +89,12 @@ pub fn expected_by(step: Step, principal: &Principal, time: ShowTime<'_>) -> Opt
         Step::NotBefore => match principal.not_before {
             Some(seconds) => format!("iat not before {}, and its object not revoked since", time(seconds)),
             None => "a token that has not been taken back".to_owned(),
+        },
+        Step::Directory => match principal.kind {
+            Some(PrincipalKind::Group) => {
+                format!("{NOTHING_AGAINST}, and membership in {object} if the token does not list it")
+            }
+            _ => NOTHING_AGAINST.to_owned(),
         },
         _ => return None,
     };
@@ -149,6 +161,7 @@ fn found_in_claims(step: Step, claims: &Claims, time: ShowTime<'_>) -> Option<St
         }
         Step::Mfa => shown(&["amr"]),
         Step::NotBefore => format!("iat {}", time(claims.whole_number("iat")?)),
+        Step::Directory => shown(&["oid"]),
         _ => return None,
     };
     Some(text)

@@ -15,8 +15,10 @@
 //! - [`standing`]: what is known about one principal; [`membership`]: about one membership;
 //! - [`look`]: the questions of one look at everybody; [`roll`]: what follows from many looks;
 //! - [`login`]: what follows for a login; [`snapshot`]: what is kept for the next start;
+//! - [`admission`]: whether a token is accepted with what the directory is known to say;
 //! - [`pace`]: when looks are made; [`features`]: what the application may read.
 
+pub mod admission;
 pub mod answer;
 pub mod certificate;
 pub mod credential;

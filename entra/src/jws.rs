@@ -7,9 +7,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::claims::{Claims, Envelope};
+use crate::directory::admission::{Verdict, judge};
+use crate::directory::login::Knowledge;
 use crate::header::Header;
 use crate::json;
 use crate::keyset::Key;
@@ -115,19 +118,26 @@ impl<'t> Unverified<'t> {
     ///
     /// Only such a token is worth a request for newer keys. Anyone can invent a key id, and the
     /// claims of a token for this server are no secret; but only a client that knows the object
-    /// which the role is linked to can pass this check.
+    /// which the role is linked to, or an object that is known to be in the role's group, can pass
+    /// this check. `knows` returns what is known about an object.
     ///
     /// # Errors
-    /// The first check that fails, of the claims or of the principal's.
+    /// The first check that fails, of the claims or of the principal's. A token for which the
+    /// directory would have to be asked fails.
     pub fn could_pass(
         &self,
         policy: &Policy,
         now: i64,
         principal: &Principal,
         revocations: Option<&Revocations>,
+        knows: impl FnOnce(Uuid) -> Knowledge,
     ) -> Result<(), Refusal> {
         let token = self.claims()?.check(&self.envelope(None), policy, now, &mut ())?;
-        principal.accepts(&token, revocations)
+        let knowledge = Knowledge { may_ask: false, ..knows(token.object_id) };
+        match judge(principal, &token, revocations, &knowledge, &mut ())? {
+            Verdict::Admit => Ok(()),
+            Verdict::Ask(pair) => Err(Refusal::GroupsOverage { group: pair.group }),
+        }
     }
 
     const fn envelope<'e>(&'e self, key_issuer: Option<&'e str>) -> Envelope<'e> {

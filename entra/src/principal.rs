@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::directory::login::GroupLookup;
 use crate::kinds::{Holder, PrincipalKind, TokenKind};
 use crate::label::Label;
 use crate::refusal::{DirectoryObject, Listed, Refusal};
@@ -98,11 +99,26 @@ impl Principal {
         revocations: Option<&Revocations>,
         observer: &mut impl Observer,
     ) -> Result<(), Refusal> {
+        self.accepts_except_membership(token, revocations, GroupLookup::Off, observer)
+    }
+
+    /// Does the same, but leaves the membership open where `lookup` says that the directory is
+    /// asked about it. Called by [`crate::directory::admission`] only, which does not leave it open.
+    ///
+    /// # Errors
+    /// As [`Principal::accepts`].
+    pub(crate) fn accepts_except_membership(
+        &self,
+        token: &Token,
+        revocations: Option<&Revocations>,
+        lookup: GroupLookup,
+        observer: &mut impl Observer,
+    ) -> Result<(), Refusal> {
         observer.step(Step::Principal);
         match self.kind {
             Some(PrincipalKind::Group) => {
                 self.check_tenant(token)?;
-                self.check_membership(token)?;
+                self.check_membership(token, lookup)?;
             }
             Some(PrincipalKind::User) => {
                 self.check_kind(token, TokenKind::User)?;
@@ -156,9 +172,11 @@ impl Principal {
         if token.holder().is_named_by(self.object_id) { Ok(()) } else { Err(self.mismatch(token)) }
     }
 
-    fn check_membership(&self, token: &Token) -> Result<(), Refusal> {
+    fn check_membership(&self, token: &Token, lookup: GroupLookup) -> Result<(), Refusal> {
         match &token.groups {
             Groups::Listed { ids, .. } if ids.contains(&self.object_id) => Ok(()),
+            Groups::Listed { .. } if lookup == GroupLookup::Always => Ok(()),
+            Groups::Overage if lookup != GroupLookup::Off => Ok(()),
             Groups::Listed { ids, others } => Err(Refusal::NotAMember {
                 group: self.object_id,
                 listed: Listed { ids: ids.len(), others: *others },

@@ -5,6 +5,7 @@ use std::fmt;
 use uuid::Uuid;
 
 use crate::code::Code;
+use crate::directory::admission::Objection;
 use crate::json::JsonFault;
 use crate::kinds::{Part, PrincipalKind, TokenKind};
 use crate::surroundings::Surroundings;
@@ -56,6 +57,8 @@ pub enum Refusal {
     BadSignature { key_id: Untrusted },
     /// See [`Code::ClientNotAllowed`].
     ClientNotAllowed { found: Option<Uuid> },
+    /// What the directory has against the token: see its code.
+    Directory(Objection),
     /// See [`Code::Expired`]. Unix seconds.
     Expired { expired_at: i64, now: i64, skew: i64 },
     /// See [`Code::GroupsOverage`].
@@ -128,6 +131,7 @@ impl Refusal {
         match self {
             Self::BadSignature { .. } => Code::BadSignature,
             Self::ClientNotAllowed { .. } => Code::ClientNotAllowed,
+            Self::Directory(objection) => objection.code(),
             Self::Expired { .. } => Code::Expired,
             Self::GroupsOverage { .. } => Code::GroupsOverage,
             Self::InvalidClaims { .. } => Code::InvalidClaims,
@@ -159,6 +163,7 @@ impl Refusal {
                 vec![("key_id", key_id.raw().to_owned())]
             }
             Self::ClientNotAllowed { found } => vec![("found", or_none(found.as_ref()))],
+            Self::Directory(objection) => objection.facts(),
             Self::Expired { expired_at, now, skew } => {
                 vec![
                     ("expired_at", expired_at.to_string()),

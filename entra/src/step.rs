@@ -75,6 +75,9 @@ steps! {
     Mfa "mfa",
     /// The token has not been revoked.
     NotBefore "not_before",
+    /// The directory has nothing against the token's owner, nor against the owner's membership.
+    /// Only where the directory is on.
+    Directory "directory",
 }
 
 /// Is told of each check before it is made.

@@ -17,7 +17,9 @@ pub fn could_pass(token: &entra::Unverified<'_>) -> Result<(), entra::Refusal> {
     let label = "aadauth,oid=22222222-aaaa-bbbb-cccc-000000000002,type=group,mfa";
     let principal =
         entra::Label::parse(label).ok().and_then(|label| entra::Principal::of(&label)).expect("a link");
-    token.could_pass(&policy(), 1_700_000_000, &principal, Some(&entra::Revocations::default()))
+    token.could_pass(&policy(), 1_700_000_000, &principal, Some(&entra::Revocations::default()), |_| {
+        entra::directory::login::Knowledge::OFF
+    })
 }
 
 /// Returns a server's policy.

@@ -82,7 +82,8 @@ COMMENT ON FUNCTION repair() IS
 
 CREATE FUNCTION list_principals(
   OUT role_name text, OUT object_id uuid, OUT object_type text, OUT tenant_id uuid,
-  OUT is_admin boolean, OUT is_mfa boolean, OUT not_before double precision)
+  OUT is_admin boolean, OUT is_mfa boolean, OUT not_before double precision,
+  OUT directory_state text, OUT directory_checked_at double precision)
 RETURNS SETOF record
 LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'list_principals_wrapper';
@@ -91,7 +92,9 @@ COMMENT ON FUNCTION list_principals() IS 'what the view principals shows';
 
 CREATE VIEW principals AS
 SELECT role_name, object_id, object_type, tenant_id, is_admin, is_mfa,
-       pg_catalog.to_timestamp(not_before) AS tokens_not_before
+       pg_catalog.to_timestamp(not_before) AS tokens_not_before,
+       directory_state,
+       pg_catalog.to_timestamp(directory_checked_at) AS directory_checked_at
 FROM azure_ad_auth.list_principals();
 REVOKE ALL ON principals FROM PUBLIC;
 COMMENT ON VIEW principals IS 'roles that are linked to a directory object';
@@ -102,3 +105,5 @@ COMMENT ON COLUMN principals.tenant_id IS 'tenant the object belongs to; null: t
 COMMENT ON COLUMN principals.is_admin IS 'administers other Azure AD roles';
 COMMENT ON COLUMN principals.is_mfa IS 'needs a token that says its user passed multi-factor authentication';
 COMMENT ON COLUMN principals.tokens_not_before IS 'tokens issued earlier are refused';
+COMMENT ON COLUMN principals.directory_state IS 'what the directory says of the object: active, disabled or deleted; unknown: it was not asked, or did not say';
+COMMENT ON COLUMN principals.directory_checked_at IS 'when the directory was last asked; null: never';

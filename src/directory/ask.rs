@@ -21,7 +21,8 @@ use crate::stat::{self, Waiting};
 const MAX_AT_ONCE: usize = slots::COUNT / 2;
 
 thread_local! {
-    /// The login of this process has waited for an answer. Never set in the postmaster.
+    /// The login of this process has waited for an answer, or found one. Never set in the
+    /// postmaster.
     static HAS_WAITED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -157,7 +158,7 @@ fn wait(waiting: Waiting, tickets: &[Ticket], deadline: Instant) {
 
 /// Counts an answer about a membership that was there before the login of this process has asked.
 pub(super) fn count_hit() {
-    if process::has_client() && !HAS_WAITED.get() {
+    if process::has_client() && !HAS_WAITED.replace(true) {
         stat::count_directory_cache_hit();
     }
 }

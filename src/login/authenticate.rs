@@ -4,11 +4,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use entra::{Code, Observer, Principal, Refusal, Step, Token, Untrusted, Unverified};
+use entra::directory::admission::{Verdict, judge};
+use entra::{Code, Millis, Observer, Principal, Refusal, Step, Token, Untrusted, Unverified};
 use pgrx::prelude::*;
 
 use crate::catalog::{self, Standing};
+use crate::directory;
 use crate::keys::{self, Found};
+use crate::login::knowledge::{Asking, denial_of, known};
 use crate::login::outcome::{Admission, Received, Refused};
 use crate::login::preconditions::{
     check_administrators, check_role, check_settings_known, marker_role_refused, rules_for,
@@ -53,7 +56,8 @@ pub(super) fn authenticate_traced(
 ///
 /// Verifying may wait for keys. After that, with everything that was committed meanwhile taken into
 /// account, the name must still be that of the same role, and the role must be linked to the
-/// token's object.
+/// token's object. The directory may then have to be asked whether the token's owner is in the
+/// role's group; after that wait all of this is checked anew, and the directory is not asked again.
 fn authorize(
     request: &LoginRequest,
     rules: &Rules,
@@ -62,18 +66,46 @@ fn authorize(
 ) -> Result<Admission, Refused> {
     let name = request.display_name();
     let token = verify(request, &received.token, rules, observer)?;
-    check_settings_known(&name)?;
+    let mut asking = Asking::Allowed;
+    loop {
+        check_settings_known(&name)?;
+        let (role, principal, verdict) = judge_as_role(request, rules, &token, asking, observer)?;
+        match verdict {
+            Verdict::Admit => return Ok(Admission { role, principal, token, took: received.at.elapsed() }),
+            Verdict::Ask(pair) => directory::ask_membership(pair, token.kind, left_of(&token)),
+        }
+        asking = Asking::Done;
+    }
+}
+
+/// Judges a verified token as the catalogs and what is known of the directory are now. Returns the
+/// role that is asked for, and what it is linked to.
+fn judge_as_role(
+    request: &LoginRequest,
+    rules: &Rules,
+    token: &Token,
+    asking: Asking,
+    observer: &mut impl Observer,
+) -> Result<(pg_sys::Oid, Principal, Verdict), Refused> {
     observer.step(Step::Link);
     catalog::accept_changes();
+    let name = request.display_name();
     let not_linked = || {
         let facts = vec![("oid", token.object_id.to_string()), ("tid", token.tenant.to_string())];
         Refused::from(Denial::new(Code::NotLinked, &name, facts))
     };
     let (role, principal) = linked_role(request, rules, not_linked)?;
     let revocations = catalog::revocations();
-    catch_panics(|| principal.accepts_traced(&token, revocations.as_ref(), observer))
+    let knowledge = known(token.object_id, &principal, asking);
+    let verdict = catch_panics(|| judge(&principal, token, revocations.as_ref(), &knowledge, observer))
         .map_err(|refusal| denial(refusal, &name))?;
-    Ok(Admission { role, principal, token, took: received.at.elapsed() })
+    Ok((role, principal, verdict))
+}
+
+/// Returns what is left of the life of a token, in milliseconds.
+fn left_of(token: &Token) -> Millis {
+    let seconds = token.expires_at.saturating_sub(unix_now());
+    Millis::try_from(seconds).unwrap_or_default().saturating_mul(1_000)
 }
 
 /// Returns the role that is asked for and what it is linked to, as the catalogs are now. It must be
@@ -140,7 +172,11 @@ fn could_pass_with_key(request: &LoginRequest, rules: &Rules, token: &Unverified
     let not_linked = || Denial::new(Code::NotLinked, "", vec![]).into();
     let Ok((_, principal)) = linked_role(request, rules, not_linked) else { return false };
     let revocations = catalog::revocations();
-    catch_panics(|| token.could_pass(&rules.policy, unix_now(), &principal, revocations.as_ref())).is_ok()
+    // Here, and not where panics are caught.
+    directory::await_start();
+    let knows = |person| known(person, &principal, Asking::Done);
+    catch_panics(|| token.could_pass(&rules.policy, unix_now(), &principal, revocations.as_ref(), knows))
+        .is_ok()
 }
 
 #[cfg(not(feature = "fault_injection"))]
@@ -169,5 +205,5 @@ fn denial(refusal: Option<Refusal>, name: &str) -> Denial {
         let facts = vec![("problem", "a fault while judging the token".to_owned())];
         Denial::new(Code::Internal, name, facts)
     };
-    refusal.map_or_else(fault, |refusal| Denial::of(&refusal, name))
+    refusal.map_or_else(fault, |refusal| denial_of(&refusal, name))
 }

@@ -2,15 +2,22 @@
 //!
 //! The steps are the login's own, in [`authenticate_traced`]. What is shown beside each step is
 //! read again for that, and decides nothing.
+//!
+//! Keys that are not there are not fetched. But the directory is asked whether the token's owner is
+//! in the role's group where a login would ask: the caller wants to know what the login comes to,
+//! and only a token that has passed everything else gets so far.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use entra::{Code, Observer, Principal, Step, Trail};
+use entra::directory::admission::judge_bearer;
+use entra::{Code, Observer, Principal, Step, Trail, Uuid};
 use zeroize::Zeroizing;
 
 use crate::catalog::{self, Role, Standing};
+use crate::directory;
 use crate::link::sql::role_name_of;
 use crate::login::authenticate::{authenticate_traced, verify};
+use crate::login::knowledge::denial_of;
 use crate::login::outcome::{Received, Refused};
 use crate::login::preconditions::{check_administrators, rules_for};
 use crate::login::request::LoginRequest;
@@ -41,7 +48,8 @@ pub(super) fn explain(token: Argument<'_>, role_name: Option<Argument<'_>>) -> R
     let outcome = if role_name.is_some() {
         // bounded: by the longest token.
         let received = || Received::now(Zeroizing::new(text.to_vec()));
-        authenticate_traced(&request, &mut trail, |_| Ok(received())).map(drop)
+        let admission = authenticate_traced(&request, &mut trail, |_| Ok(received()));
+        admission.map(|admission| admission.token.object_id)
     } else {
         authenticate_as_no_role(&request, &mut trail, text).map_err(Refused::from)
     };
@@ -54,13 +62,16 @@ pub(super) fn explain(token: Argument<'_>, role_name: Option<Argument<'_>>) -> R
     Ok(explanation.rows(trail.steps(), &outcome))
 }
 
-/// Takes the steps of [`authenticate_traced`] that are about no role.
-fn authenticate_as_no_role(request: &LoginRequest, trail: &mut Trail, text: &[u8]) -> Result<(), Denial> {
+/// Takes the steps of [`authenticate_traced`] that are about no role. Returns whose token it is.
+fn authenticate_as_no_role(request: &LoginRequest, trail: &mut Trail, text: &[u8]) -> Result<Uuid, Denial> {
     trail.step(Step::Configuration);
     let rules = rules_for(request)?;
     trail.step(Step::Administrator);
     check_administrators(request, &rules)?;
-    verify(request, text, &rules, trail).map(drop)
+    let token = verify(request, text, &rules, trail)?;
+    judge_bearer(&token, &directory::knowledge(token.object_id, None), trail)
+        .map_err(|refusal| denial_of(&refusal, ""))?;
+    Ok(token.object_id)
 }
 
 /// Facts that are shown beside the steps.
@@ -73,10 +84,15 @@ struct Explanation<'t> {
 }
 
 impl Explanation<'_> {
-    fn rows(&self, taken: &[Step], outcome: &Result<(), Refused>) -> Vec<Row> {
+    fn rows(&self, taken: &[Step], outcome: &Result<Uuid, Refused>) -> Vec<Row> {
         let failed = taken.last().filter(|_| outcome.is_err());
-        let is_about_role = |step: &Step| matches!(step, Step::Role | Step::Link) || *step >= Step::Principal;
-        let steps = Step::ALL.iter().filter(|step| self.named || !is_about_role(step));
+        let asks_directory = directory::is_on();
+        let is_shown = |step: &&Step| match step {
+            Step::Role | Step::Link | Step::Principal | Step::Mfa | Step::NotBefore => self.named,
+            Step::Directory => asks_directory,
+            _ => true,
+        };
+        let steps = Step::ALL.iter().filter(is_shown);
         let mut rows: Vec<Row> = steps
             .map(|step| {
                 let expected = self.expected(*step);
@@ -84,14 +100,15 @@ impl Explanation<'_> {
                     let found = with_problem(self.found(*step, false), problem_of(outcome));
                     (step.as_str(), "failed", expected.map(|text| text + advice(*step)), found)
                 } else if taken.contains(step) {
-                    (step.as_str(), "ok", expected, self.found(*step, true))
+                    let found = with_problem(self.found(*step, true), known_of(*step, outcome));
+                    (step.as_str(), "ok", expected, found)
                 } else {
                     (step.as_str(), "not reached", expected, None)
                 }
             })
             .collect();
         let (verdict, code) = match outcome {
-            Ok(()) => ("ok", ADMITTED),
+            Ok(_) => ("ok", ADMITTED),
             Err(Refused::Denied(denial)) => ("failed", denial.code.as_str()),
             Err(Refused::NoLogin) => ("failed", NOLOGIN),
             // A token that is at hand does not lead here: only the hook refuses a name, and no
@@ -113,7 +130,10 @@ impl Explanation<'_> {
             }),
             Step::Role => Some("LOGIN, and not SUPERUSER, REPLICATION or BYPASSRLS".to_owned()),
             Step::Link => Some("a role that is linked to a directory object".to_owned()),
-            Step::Principal | Step::Mfa | Step::NotBefore => {
+            Step::Directory if !self.named => {
+                entra::expected(step, &self.rules.as_ref()?.policy, unix_now(), &timestamp)
+            }
+            Step::Principal | Step::Mfa | Step::NotBefore | Step::Directory => {
                 entra::expected_by(step, &self.principal()?, &timestamp)
             }
             _ => entra::expected(step, &self.rules.as_ref()?.policy, unix_now(), &timestamp),
@@ -178,19 +198,42 @@ const fn advice(step: Step) -> &'static str {
     }
 }
 
+/// Returns what is known of the token's owner at a step that has passed.
+fn known_of(step: Step, outcome: &Result<Uuid, Refused>) -> Option<String> {
+    let owner = outcome.as_ref().ok().filter(|_| step == Step::Directory)?;
+    let (state, checked_at) = directory::state_of(*owner);
+    Some(match checked_at.map(timestamp) {
+        Some(time) => format!("{state}, as of {time}"),
+        None => state.to_owned(),
+    })
+}
+
 /// Returns what the refusal says beyond what was expected and found.
-fn problem_of(outcome: &Result<(), Refused>) -> Option<String> {
+fn problem_of(outcome: &Result<Uuid, Refused>) -> Option<String> {
     let Err(Refused::Denied(denial)) = outcome else { return None };
     let fact =
         |name: &str| denial.facts.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str());
+    let time = |name: &str| fact(name).and_then(|seconds| seconds.parse().ok()).map(timestamp);
     let said = match (denial.code, fact("found")) {
         (Code::WrongIssuer, Some(found)) if fact("of") == Some("key") => {
             vec!["issuer of the key:", found]
         }
         (Code::UnsupportedAlgorithm, Some(found)) => vec!["alg", found],
         (Code::TokenRevoked, _) => {
-            let time = fact("not_before").and_then(|seconds| seconds.parse().ok()).map(timestamp)?;
-            return Some(format!("those issued before {time} no longer count"));
+            return Some(format!("those issued before {} no longer count", time("not_before")?));
+        }
+        (Code::AccountDisabled | Code::AccountDeleted, _) => {
+            let state = if denial.code == Code::AccountDisabled { "disabled" } else { "deleted" };
+            return Some(match time("out_since") {
+                Some(time) => format!("{state}, known since {time}"),
+                None => state.to_owned(),
+            });
+        }
+        (Code::SessionsRevoked, _) => {
+            return Some(format!("sessions revoked at {}", time("revoked_at")?));
+        }
+        (Code::NotAMember, _) if time("left_at").is_some() => {
+            return Some(format!("no longer in the group, known since {}", time("left_at")?));
         }
         _ => ["setting", "unknown_setting", "keys", "problem"].iter().filter_map(|name| fact(name)).collect(),
     };

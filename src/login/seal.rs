@@ -27,10 +27,12 @@
 
 use std::cell::Cell;
 
+use entra::directory::admission::judge_session;
 use entra::{Code, Label, Principal, Token};
 use pgrx::prelude::*;
 
 use crate::catalog::{self, Link, Role, Standing};
+use crate::login::knowledge::{Asking, denial_of, known};
 use crate::login::refusal;
 use crate::pg::clock::unix_now;
 use crate::pg::connection::{Connection, Method};
@@ -40,7 +42,7 @@ use crate::pg::text::decode;
 use crate::pg::transaction::{self, Event, Observer};
 use crate::report::{self, Denial};
 use crate::sessions::own::{self, Authentication};
-use crate::settings;
+use crate::{sessions, settings};
 
 /// How far the session has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -192,10 +194,15 @@ fn check_line(connection: Option<Connection>) -> Result<(), Broken> {
 }
 
 /// Checks whether the role, which is linked to the same object, would accept the token now: by the
-/// terms of its link, and by what has been revoked.
+/// terms of its link, by what has been revoked, and by what is known of the directory, which is not
+/// asked.
 fn check_terms(token: &Token, label: &Label, name: &str) -> Result<(), Denial> {
-    let accepts = |principal: Principal| principal.accepts(token, catalog::revocations().as_ref());
-    Principal::of(label).map_or(Ok(()), accepts).map_err(|refusal| Denial::of(&refusal, name))
+    let accepts = |principal: Principal| {
+        let knowledge = known(token.object_id, &principal, Asking::Done);
+        let revocations = catalog::revocations();
+        judge_session(&principal, token, revocations.as_ref(), &knowledge, sessions::own_group())
+    };
+    Principal::of(label).map_or(Ok(()), accepts).map_err(|refusal| denial_of(&refusal, name))
 }
 
 /// Checks that there is still an administrator of the token's tenant, where sessions end without

@@ -79,7 +79,7 @@ impl Denial {
             | Code::NotConfigured
             | Code::NoAdmin
             | Code::PrivilegedRole => PgSqlErrorCode::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
-            Code::KeysUnavailable => PgSqlErrorCode::ERRCODE_CANNOT_CONNECT_NOW,
+            Code::KeysUnavailable | Code::DirectoryUnavailable => PgSqlErrorCode::ERRCODE_CANNOT_CONNECT_NOW,
             Code::Internal => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
             _ => PgSqlErrorCode::ERRCODE_INVALID_PASSWORD,
         }
@@ -119,6 +119,12 @@ fn message(code: Code, role: &str) -> String {
         Code::TokenRevoked => "the access token is no longer accepted",
         Code::WrongKind => "the access token is of the wrong kind",
         Code::GroupsOverage => "the access token does not list its groups because there are too many",
+        Code::AccountDisabled => "the account that the access token was issued to is disabled",
+        Code::AccountDeleted => "the account that the access token was issued to no longer exists",
+        Code::SessionsRevoked => {
+            "the access token was issued before the account's sign-in sessions were revoked"
+        }
+        Code::DirectoryUnavailable => "group membership cannot be verified at the moment; try again later",
     };
     fixed.to_owned()
 }
@@ -145,6 +151,9 @@ fn hint(refusal: &Refusal) -> Option<String> {
             format!("Acquire an access token for the resource \"{}\".", expected.first()?)
         }
         Refusal::Expired { .. } => "Acquire a new access token and try again.".into(),
+        Refusal::Directory(objection) if objection.code() == Code::SessionsRevoked => {
+            "Sign in again, and acquire a new access token.".into()
+        }
         Refusal::MfaRequired { methods_listed: false } => {
             "Only version 1.0 access tokens say how their user signed in.".into()
         }

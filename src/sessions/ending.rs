@@ -1,5 +1,7 @@
 //! Why a session ends that was let in with a token, and the line in the log that says so.
 
+use entra::directory::login::Refused;
+
 use crate::pg::timestamp::timestamp;
 use crate::report;
 use crate::sessions::Session;
@@ -21,6 +23,9 @@ pub(crate) enum Ending {
     RoleDropped,
     /// There is no administrator any more.
     NoAdmin,
+    /// The directory has something against the token's owner, or says that the owner has left the
+    /// group.
+    Directory(Refused),
 }
 
 impl Ending {
@@ -33,6 +38,7 @@ impl Ending {
             Self::TermsChanged => "terms_changed",
             Self::RoleDropped => "role_dropped",
             Self::NoAdmin => "no_admin",
+            Self::Directory(reason) => reason.as_str(),
         }
     }
 }

@@ -7,6 +7,7 @@
 //!   wakes it.
 //! - It looks at what a role is linked to when something about roles has changed, which PostgreSQL
 //!   tells every process, on standbys, too, by what they replay; and after a start.
+//! - It looks at what is known of the directory each time: that lies in shared memory.
 //! - After SIGHUP it reads the settings.
 //!
 //! A session is asked to end as pg_terminate_backend() asks it.
@@ -15,10 +16,12 @@ use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use entra::directory::admission::end_of_session;
 use entra::{Principal, Revocations};
 use pgrx::bgworkers::BackgroundWorker;
 
 use crate::catalog::{self, Link};
+use crate::directory;
 use crate::pg::worker::{self, Task, Worker};
 use crate::pg::{clock, role_changes};
 use crate::report;
@@ -85,7 +88,8 @@ impl Reaper {
             });
             let expired =
                 expiry.is_some_and(|grace| clock::unix_now() >= session.expires_at.saturating_add(grace));
-            if let Some(reason) = lost.or_else(|| expired.then_some(Ending::Expired)) {
+            let expired = expired.then_some(Ending::Expired);
+            if let Some(reason) = lost.or(expired).or_else(|| what_the_directory_has_against(session)) {
                 let role = catalog::role_of(session.role);
                 let role = role.map_or_else(|| session.role.to_u32().to_string(), |role| role.display_name());
                 end(session, &role, reason);
@@ -104,6 +108,12 @@ impl Reaper {
         self.is_unreadable_logged = is_unreadable;
         revocations.unwrap_or_default()
     }
+}
+
+/// Returns why the session must end for what is known of the directory.
+fn what_the_directory_has_against(session: &Session) -> Option<Ending> {
+    let knowledge = directory::knowledge(session.bearer.object_id, session.bearer.group);
+    end_of_session(&session.bearer, session.issued_at, &knowledge).map(Ending::Directory)
 }
 
 /// Returns which of the things that let the session in is lost; none if all of them remain.

@@ -35,7 +35,13 @@ mod check {
 }
 
 mod directory {
+    mod check;
+    mod explain;
     mod leavers;
+    mod leavers_login;
+    mod leavers_sessions;
+    mod overage;
+    mod overage_load;
     mod snapshot;
     mod status;
     mod worker;

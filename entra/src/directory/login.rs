@@ -133,6 +133,24 @@ pub enum Refused {
     DirectoryUnavailable,
 }
 
+impl Knowledge {
+    /// What is known while the directory is off: nothing that counts.
+    pub const OFF: Self = Self {
+        is_on: false,
+        may_ask: false,
+        lookup: GroupLookup::Off,
+        known: None,
+        membership_ended: None,
+        is_member: None,
+    };
+
+    /// Returns when a login asks about membership, as things are: never while the directory is off.
+    #[must_use]
+    pub const fn lookup_in_effect(&self) -> GroupLookup {
+        if self.is_on { self.lookup } else { GroupLookup::Off }
+    }
+}
+
 impl Refused {
     /// Every reason.
     pub const ALL: [Self; 6] = [

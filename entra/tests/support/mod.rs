@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use entra::directory::login::Knowledge;
 use entra::{Key, KeyLookup, Label, Policy, Principal, RawPolicy, Refusal, Revocations, Unverified};
 pub use issuer::{
     APPLICATION, AUDIENCE, CLIENT, GROUP, KEY_ISSUER, OTHER_TENANT, PERSON, Signer, TENANT, b64, with,
@@ -61,7 +62,7 @@ pub fn app_v2() -> Value {
 /// yet had signed it.
 pub fn could_open(token: &Unverified<'_>, label: &str) -> Result<(), Refusal> {
     let principal = Principal::of(&Label::parse(label).unwrap()).unwrap();
-    token.could_pass(&policy(), NOW, &principal, Some(&Revocations::default()))
+    token.could_pass(&policy(), NOW, &principal, Some(&Revocations::default()), |_| Knowledge::OFF)
 }
 
 /// Returns the label of a role linked to the person of the tokens.

@@ -8,6 +8,7 @@ mod form;
 mod header;
 mod order;
 
+use entra::directory::login::Knowledge;
 use entra::{Cloud, Code, Label, Policy, Principal, RawPolicy, Revocations, TokenKind, Unverified, verify};
 use serde_json::{Value, json};
 use support::*;
@@ -86,7 +87,8 @@ fn only_a_token_that_would_be_accepted_is_worth_a_request() {
     let principal = Principal::of(&Label::parse(&label).unwrap()).unwrap();
     let mut revocations = Revocations::default();
     revocations.revoke(principal.object_id, NOW + 1, |_| true);
-    let refusal = token.could_pass(&policy(), NOW, &principal, Some(&revocations)).unwrap_err();
+    let refusal =
+        token.could_pass(&policy(), NOW, &principal, Some(&revocations), |_| Knowledge::OFF).unwrap_err();
     assert_eq!(refusal.code(), Code::TokenRevoked);
 }
 

@@ -1,5 +1,6 @@
 //! What is known about people and applications, and how asking goes: layout and reading.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use entra::directory::features::Features;
@@ -11,6 +12,7 @@ use entra::{Millis, Uuid, limits};
 use crate::directory::memory::NEWS;
 use crate::pg::bytes::Bytes;
 use crate::pg::latch::Latch;
+use crate::pg::process;
 use crate::pg::shmem::{Locked, shareable};
 
 /// Time within which a worker starts.
@@ -254,11 +256,17 @@ pub(in crate::directory) fn is_there() -> bool {
     PEOPLE.is_there()
 }
 
-/// Waits until the worker has taken over who is known to be out, after a start of the server or
-/// after the directory was switched on: a moment, and no longer than [`START`].
+thread_local! {
+    /// This process has waited for the worker to start. Never set in the postmaster.
+    static HAS_AWAITED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Has a client's process wait, once, until the worker has taken over who is known to be out, after
+/// a start of the server or after the directory was switched on: a moment, and no longer than
+/// [`START`]. Other processes do not wait: the one that ends sessions has more to do.
 pub(in crate::directory) fn await_worker() {
     let is_ready = || PEOPLE.share().fingerprint != 0;
-    if !is_ready() {
+    if !is_ready() && process::has_client() && !HAS_AWAITED.replace(true) {
         NEWS.wait_until(Instant::now() + START, is_ready);
     }
 }

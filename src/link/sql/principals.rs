@@ -6,6 +6,7 @@ use entra::{Label, PrincipalKind, Uuid};
 use pgrx::prelude::*;
 
 use crate::catalog::{self, Link, Role, labelled_roles};
+use crate::directory;
 use crate::link::principal::{administrators, adopt, create, linked};
 use crate::link::sql::{MAX_NAME_BYTES, begin, given, role_name_of};
 use crate::link::{self, advice, lock, repair, rights, tenant};
@@ -194,18 +195,24 @@ fn list_principals() -> TableIterator<
         name!(is_admin, bool),
         name!(is_mfa, bool),
         name!(not_before, Option<f64>),
+        name!(directory_state, &'static str),
+        name!(directory_checked_at, Option<f64>),
     ),
 > {
     let rows = as_superuser(labelled_roles).into_iter().filter_map(|role| {
         let Link::Bound(label) = catalog::link_of(role.id) else { return None };
+        let object_id = label.object_id?;
+        let (state, checked_at) = directory::state_of(object_id);
         Some((
             Text::name(&role.name),
-            sql_uuid(label.object_id?),
+            sql_uuid(object_id),
             label.kind.map(|kind| kind.to_string()),
             label.tenant_id.map(sql_uuid),
             label.admin,
             label.mfa,
             label.not_before.map(seconds),
+            state,
+            checked_at.map(seconds),
         ))
     });
     TableIterator::new(rows.collect::<Vec<_>>())
