@@ -9,7 +9,7 @@
 //! - [`request`]: requests; [`answer`]: answers, read whole or not at all; [`pages`]: lists in
 //!   pages;
 //! - [`identity`], [`certificate`] and [`credential`]: how the server gets its own token;
-//!   [`token`]: when; [`plan`]: what the settings say together;
+//!   [`token`]: when;
 //! - [`name`]: which object a name means; [`id`]: what an id is; [`lookup`]: what a text could
 //!   mean;
 //! - [`standing`]: what is known about one principal; [`membership`]: about one membership;
@@ -33,7 +33,6 @@ pub mod membership;
 pub mod name;
 pub mod pace;
 pub mod pages;
-pub mod plan;
 pub mod request;
 pub mod retry;
 pub mod roll;
