@@ -2,26 +2,18 @@
 
 use std::ffi::CStr;
 
-use entra::{Label, PrincipalKind, Uuid};
 use pgrx::prelude::*;
 
 use crate::catalog::{self, Link, Role, labelled_roles};
 use crate::link::principal::{administrators, adopt, create, linked};
-use crate::link::sql::{MAX_NAME_BYTES, begin, given, role_name_of};
-use crate::link::{self, advice, lock, repair, rights, tenant};
+use crate::link::sql::asked::{Asked, kind};
+use crate::link::sql::{begin, given, role_name_of, sql_uuid, uuid};
+use crate::link::{self, lock, repair, rights, tenant};
 use crate::pg::argument::Argument;
 use crate::pg::clock::seconds;
 use crate::pg::error::{Fault, Result, or_raise};
 use crate::pg::spi::{as_superuser, run};
 use crate::pg::text::{Text, decode};
-
-/// The link that a function was asked to make.
-struct Asked {
-    object_id: Option<Uuid>,
-    kind: Option<PrincipalKind>,
-    admin: bool,
-    mfa: bool,
-}
 
 /// Makes a role the only Azure AD administrator.
 #[pg_extern(sql = false)]
@@ -209,50 +201,4 @@ fn list_principals() -> TableIterator<
         ))
     });
     TableIterator::new(rows.collect::<Vec<_>>())
-}
-
-fn uuid(id: pgrx::Uuid) -> Uuid {
-    Uuid::from_bytes(*id.as_bytes())
-}
-
-fn sql_uuid(id: Uuid) -> pgrx::Uuid {
-    pgrx::Uuid::from_bytes(*id.as_bytes())
-}
-
-/// Returns a kind as the functions take it: `user`, `group` or `service`, or as Azure's own tools
-/// write it.
-fn kind(text: Option<Argument<'_>>) -> Result<Option<PrincipalKind>> {
-    let Some(text) = text.map(|text| decode(text.beginning(MAX_NAME_BYTES))) else { return Ok(None) };
-    PrincipalKind::parse_as_written(&text).map(Some).ok_or_else(|| {
-        Fault::invalid(format!("invalid object type \"{text}\"")).hint("Use user, group or service.")
-    })
-}
-
-impl Asked {
-    /// Reads arguments. A null stands for the parameter's default.
-    fn of(
-        object_id: Option<pgrx::Uuid>,
-        object_type: Option<Argument<'_>>,
-        admin: Option<bool>,
-        mfa: Option<bool>,
-    ) -> Result<Self> {
-        Ok(Self {
-            object_id: object_id.map(uuid),
-            kind: kind(object_type)?,
-            admin: admin.unwrap_or_default(),
-            mfa: mfa.unwrap_or_default(),
-        })
-    }
-
-    /// Returns the label for such a link. `function` and `role` are for a hint.
-    fn label(&self, function: &str, role: &CStr) -> Result<Label> {
-        let terms = Label { kind: self.kind, admin: self.admin, mfa: self.mfa, ..Label::default() };
-        let object_id = self.object_id.ok_or_else(|| {
-            let complete = advice::call(function, &decode(role.to_bytes()), &terms);
-            Fault::prerequisite("the directory cannot be asked for the object id of a name")
-                .hint(format!("Give the object id: {complete}"))
-        })?;
-        let Label { object_id, tenant_id, .. } = tenant::label_of(object_id)?;
-        Ok(Label { object_id, tenant_id, ..terms })
-    }
 }
