@@ -6,6 +6,7 @@
 //! [`rights`]: crate::link::rights
 
 mod asked;
+mod directory;
 mod principals;
 mod revocation;
 

@@ -5,9 +5,9 @@ use std::ffi::CStr;
 use pgrx::prelude::*;
 
 use crate::catalog::{self, Link, Role, labelled_roles};
-use crate::link::principal::{administrators, adopt, create, linked};
-use crate::link::sql::asked::{Asked, kind};
-use crate::link::sql::{begin, given, role_name_of, sql_uuid, uuid};
+use crate::link::principal::{administrators, adopt, create, linked, may_link, may_rebind};
+use crate::link::sql::asked::Asked;
+use crate::link::sql::{begin, given, role_name_of, sql_uuid};
 use crate::link::{self, lock, repair, rights, tenant};
 use crate::pg::argument::Argument;
 use crate::pg::clock::seconds;
@@ -17,17 +17,21 @@ use crate::pg::text::{Text, decode};
 
 /// Makes a role the only Azure AD administrator.
 #[pg_extern(sql = false)]
-fn set_admin(role_name: Argument<'_>, object_id: pgrx::Uuid, object_type: Argument<'_>) {
+fn set_admin(
+    role_name: Option<Argument<'_>>,
+    object_id: Option<pgrx::Uuid>,
+    object_type: Option<Argument<'_>>,
+) {
     or_raise((|| {
         begin(c"set_admin()")?;
         rights::require_superuser("set the Azure AD administrator")?;
+        let name = given(role_name)?;
+        let mut asked = Asked::of(object_id, object_type, Some(true), None)?;
+        asked.find_administrator(&name)?;
         lock::claim_administrators()?;
-        let name = role_name_of(role_name)?;
         // The role still demands a second factor if it did: set_admin() is no way around it.
         let old = catalog::role_named(&name).map(|role| catalog::link_of(role.id));
-        let mfa = matches!(old, Some(Link::Bound(label)) if label.mfa);
-        let asked =
-            Asked { object_id: Some(uuid(object_id)), kind: kind(Some(object_type))?, admin: true, mfa };
+        asked.mfa = matches!(old, Some(Link::Bound(label)) if label.mfa);
         let label = asked.label("set_admin", &name)?;
         for other in administrators() {
             if other.name != name {
@@ -78,7 +82,8 @@ fn create_principal(
     or_raise((|| {
         begin(c"create_principal()")?;
         let name = given(role_name)?;
-        let asked = Asked::of(object_id, object_type, is_admin, is_mfa)?;
+        let mut asked = Asked::of(object_id, object_type, is_admin, is_mfa)?;
+        asked.find_for_creation(&name)?;
         let label = asked.label("create_principal", &name)?;
         if catalog::role_named(&name).is_none() {
             rights::may_create()?;
@@ -130,9 +135,12 @@ fn link_or_update_principal(
     or_raise((|| {
         begin(c"update_principal()")?;
         let name = given(role_name)?;
-        let asked = Asked::of(object_id, object_type, is_admin, is_mfa)?;
+        let mut asked = Asked::of(object_id, object_type, is_admin, is_mfa)?;
         match catalog::role_named(&name).filter(is_unlinked) {
-            Some(role) => adopt(&role, &asked.label("create_principal", &name)?)?,
+            Some(role) => {
+                asked.find(&name, || may_link(&name))?;
+                adopt(&role, &asked.label("create_principal", &name)?)?;
+            }
             None => update(&name, asked)?,
         }
         Ok(updated(&name))
@@ -140,6 +148,7 @@ fn link_or_update_principal(
 }
 
 fn update(name: &CStr, mut asked: Asked) -> Result<()> {
+    asked.find(name, || may_rebind(name))?;
     let claim = |role: &Role| lock::claim_to_link(role, asked.admin);
     let (role, old) = linked(name, rights::may_change, claim)?;
     asked.kind = asked.kind.or(old.kind);
