@@ -1,10 +1,20 @@
 //! The tenant's directory (Microsoft Graph): asked by a background worker, for statements, for
 //! logins, and for the states of all linked objects. What is learnt is kept in shared memory.
 
+mod answers;
 mod ask;
+mod batch;
+mod credential;
+mod graph;
+mod look;
 mod memory;
 mod question;
+mod refusals;
+mod snapshot;
+mod sql;
 mod terms;
+mod token;
+mod watch;
 mod worker;
 
 use std::time::Duration;
@@ -17,7 +27,7 @@ use entra::{Millis, TokenKind, Uuid};
 
 pub(crate) use crate::directory::memory::init_shared_memory;
 pub(crate) use crate::directory::question::Found;
-pub(crate) use crate::directory::worker::{OpenSession, Polled, worker};
+pub(crate) use crate::directory::worker::{Linked, OpenSession, Polled, worker};
 
 use crate::directory::memory::{people, seen};
 use crate::pg::clock;
@@ -81,6 +91,7 @@ pub(crate) fn knowledge(person: Uuid, group: Option<Uuid>) -> Knowledge {
     if !is_on {
         return knowledge;
     }
+    people::await_worker();
     let is_usable = terms::problem().is_none();
     let (now, fingerprint) = (clock::monotonic(), terms::fingerprint());
     people::read(|people| {
@@ -94,6 +105,9 @@ pub(crate) fn knowledge(person: Uuid, group: Option<Uuid>) -> Knowledge {
                 people.is_member(pair, now).filter(|_| people.fingerprint == fingerprint && is_usable);
         }
     });
+    if knowledge.is_member.is_some() {
+        ask::count_hit();
+    }
     knowledge
 }
 

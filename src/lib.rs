@@ -34,6 +34,7 @@ pg_module_magic!();
 
 extension_sql_file!("../sql/install/schema.sql", name = "schema", bootstrap);
 extension_sql_file!("../sql/install/link.sql", name = "link");
+extension_sql_file!("../sql/install/directory.sql", name = "directory");
 extension_sql_file!("../sql/install/keys.sql", name = "keys");
 extension_sql_file!("../sql/install/sessions.sql", name = "sessions");
 extension_sql_file!("../sql/install/stat.sql", name = "stat");
@@ -43,7 +44,7 @@ extension_sql_file!("../sql/install/azure.sql", name = "azure", requires = ["lin
 extension_sql_file!(
     "../sql/install/roles.sql",
     name = "roles",
-    requires = ["azure", "check", "keys", "link", "login", "sessions", "stat"],
+    requires = ["azure", "check", "directory", "keys", "link", "login", "sessions", "stat"],
     finalize
 );
 

@@ -27,6 +27,7 @@ pub(crate) mod lock;
 pub(crate) mod node;
 #[cfg(oauth)]
 pub(crate) mod oauth;
+pub(crate) mod os_user;
 pub(crate) mod pam;
 pub(crate) mod preload;
 pub(crate) mod process;

@@ -3,12 +3,14 @@
 //! Settings come from configuration files and ALTER SYSTEM only. A value that does not parse fails
 //! closed. At reload it is refused, and the old value stays in force. At server start it stands,
 //! and until it is corrected every Azure AD login is refused as `not_configured`, because the
-//! default that PostgreSQL would use instead may mean "anyone".
+//! default that PostgreSQL would use instead may mean "anyone". The settings of the directory open
+//! no door: a bad value of theirs makes the directory unavailable, and refuses no login.
 
 mod ca_file;
 mod checks;
 mod choices;
 mod define;
+mod directory;
 mod files;
 mod parsed;
 mod row;
@@ -21,8 +23,13 @@ use entra::Timing;
 
 pub(crate) use crate::pg::guc::reload;
 pub(crate) use crate::settings::ca_file::anchors_in;
+pub(crate) use crate::settings::choices::GroupLookup;
 use crate::settings::choices::SessionExpiry;
 use crate::settings::define::values;
+pub(crate) use crate::settings::directory::{
+    Credential, DirectorySettings, directory, directory_mode, directory_problems, directory_refresh_interval,
+    directory_wait, group_lookup, group_lookup_cache, group_lookup_wait,
+};
 pub(crate) use crate::settings::parsed::{KeyOrigin, Rules, key_origin, rules, tenant};
 pub(crate) use crate::settings::single_server::NAME_FOR_SESSIONS;
 pub(crate) use crate::settings::single_server::validates_object_ids;

@@ -14,7 +14,9 @@ use std::time::Duration;
 use entra::{Code, TokenKind};
 use pgrx::prelude::*;
 
-pub(crate) use crate::stat::counters::count_wait;
+pub(crate) use crate::stat::counters::{
+    Asked, Waiting, count_directory_cache_hit, count_directory_requests, count_directory_wait, count_wait,
+};
 
 use crate::pg::library;
 

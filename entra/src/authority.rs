@@ -25,7 +25,8 @@ pub(crate) const TENANT_PLACEHOLDER: &str = "{tenantid}";
 
 impl Cloud {
     /// Returns the address where tokens are issued and keys are published.
-    pub(crate) const fn login_url(self) -> &'static str {
+    #[must_use]
+    pub const fn login_url(self) -> &'static str {
         match self {
             Self::Public => "https://login.microsoftonline.com",
             Self::UsGov => "https://login.microsoftonline.us",

@@ -8,7 +8,8 @@
 //! - [`hosts`]: addresses; `time`: the forms of times; [`retry`]: what a status means, and waits;
 //! - [`request`]: requests; [`answer`]: answers, read whole or not at all; [`pages`]: lists in
 //!   pages;
-//! - [`identity`] and [`credential`]: how the server gets a token of its own; [`token`]: when;
+//! - [`identity`], [`certificate`] and [`credential`]: how the server gets a token of its own;
+//!   [`token`]: when;
 //! - [`name`]: which object a name means; [`id`]: what an id is; [`lookup`]: what a text could
 //!   mean;
 //! - [`standing`]: what is known about one principal; [`membership`]: about one membership;
@@ -17,6 +18,7 @@
 //! - [`pace`]: when looks are made; [`features`]: what the application may read.
 
 pub mod answer;
+pub mod certificate;
 pub mod credential;
 pub mod features;
 pub mod hosts;

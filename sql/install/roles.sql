@@ -28,6 +28,6 @@ GRANT SELECT ON principals TO azure_ad_admin;
 
 -- Monitoring roles can read this and change nothing.
 GRANT EXECUTE ON FUNCTION
-  check_configuration(), check_hba(), list_principals(), list_signing_keys(), list_key_status(), list_stat(), list_stat_principals()
+  check_configuration(), check_hba(), list_directory_features(), list_directory_status(), list_principals(), list_signing_keys(), list_key_status(), list_stat(), list_stat_principals()
 TO pg_monitor;
-GRANT SELECT ON principals, signing_keys, key_status, stat, stat_principals TO pg_monitor;
+GRANT SELECT ON principals, directory_features, directory_status, signing_keys, key_status, stat, stat_principals TO pg_monitor;

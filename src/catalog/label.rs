@@ -1,9 +1,10 @@
 //! Reads the labels of roles.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 
-use entra::{Label, LabelFault, Revocations};
+use entra::{Label, LabelFault, PrincipalKind, Revocations, Uuid};
 use pgrx::prelude::*;
 
 use crate::catalog::marker::{ADMIN_ROLE, USER_ROLE};
@@ -79,7 +80,7 @@ pub(crate) fn revocations() -> Option<Revocations> {
 
 /// Returns the tenant that this server is associated with: a label of `azure_ad_admin`, there while
 /// an administrator is.
-pub(crate) fn associated_tenant() -> Option<entra::Uuid> {
+pub(crate) fn associated_tenant() -> Option<Uuid> {
     let admin = role_named(ADMIN_ROLE)?;
     Label::parse_written(&label_text(admin.id, PROVIDER)?).ok()?.tenant_id
 }
@@ -94,6 +95,28 @@ pub(crate) fn labelled_by(providers: &[&CStr]) -> Vec<Role> {
     });
     let ids: BTreeSet<_> = ids.into_iter().map(pg_sys::Oid::to_u32).collect();
     ids.into_iter().map(pg_sys::Oid::from).filter_map(role_of).collect()
+}
+
+/// Most linked objects that are looked at in the directory.
+const MAX_LINKED: usize = 250_000;
+
+/// Returns the roles whose own label names a directory object, with the object and its kind, in no
+/// order; at most so many that they fit into the memory of a worker. Reads every label there is, and
+/// nothing else.
+pub(crate) fn linked_objects() -> Vec<(pg_sys::Oid, Uuid, Option<PrincipalKind>)> {
+    let room = Cell::new(MAX_LINKED);
+    SHARED_LABELS.rows(&[], |label| {
+        let is_own = label.get::<Vec<u8>>(3)? == PROVIDER.to_bytes();
+        let is_role = label.get::<pg_sys::Oid>(2)? == pg_sys::AuthIdRelationId;
+        if !is_own || !is_role || room.get() == 0 {
+            return None;
+        }
+        let role = label.get::<pg_sys::Oid>(1)?;
+        let label = Label::parse_written(&text::decode(&label.get::<Vec<u8>>(4)?)).ok()?;
+        let object = label.object_id?;
+        room.set(room.get() - 1);
+        Some((role, object, label.kind))
+    })
 }
 
 /// Returns the labels of a role by these providers, in one look.

@@ -1,13 +1,16 @@
 //! The two marker roles, `azure_ad_user` and `azure_ad_admin`, and what a role is by them.
 
+use std::collections::BTreeSet;
 use std::ffi::CStr;
 
 use entra::Label;
+use pgrx::prelude::*;
 
 use crate::catalog::label::{INTERNAL_PROVIDER, Link, PROVIDER, is_linked, labelled_by, link_of};
 use crate::catalog::membership;
 use crate::catalog::role::{Role, role_named};
 use crate::pg::acl::is_member;
+use crate::pg::shared_relation::MEMBERSHIPS;
 
 /// The role that marks Azure AD roles.
 pub(crate) const USER_ROLE: &CStr = c"azure_ad_user";
@@ -40,6 +43,18 @@ pub(crate) fn is_marker(role: &Role) -> bool {
 /// Returns whether a role is a direct member of `azure_ad_admin`.
 pub(crate) fn holds_admin_role(role: &Role) -> bool {
     markers().is_some_and(|(_, admin)| !membership::between(role, &admin).is_empty())
+}
+
+/// Returns the direct members of `azure_ad_admin`, by oid. Reads every membership there is, without
+/// an index, so that it works where no database is selected.
+pub(crate) fn administrator_ids() -> BTreeSet<u32> {
+    let Some(admin) = role_named(ADMIN_ROLE) else { return BTreeSet::new() };
+    let column = i32::from(membership::FIRST_COLUMN);
+    let members = MEMBERSHIPS.rows(&[], |row| {
+        let is_of_admin = row.get::<pg_sys::Oid>(column)? == admin.id;
+        row.get::<pg_sys::Oid>(column + 1).filter(|_| is_of_admin)
+    });
+    members.into_iter().map(pg_sys::Oid::to_u32).collect()
 }
 
 /// Returns the standing of a role. A label that cannot be read makes it an Azure AD role without a

@@ -13,7 +13,7 @@ use crate::pg::interrupts;
 use crate::pg::syscache::{self, Cache, CachedRow};
 
 /// Where the columns begin: from 16 on there is an oid before them (pg_auth_members.h).
-const FIRST_COLUMN: i16 = if cfg!(feature = "pg15") { 1 } else { 2 };
+pub(super) const FIRST_COLUMN: i16 = if cfg!(feature = "pg15") { 1 } else { 2 };
 
 /// A row of pg_auth_members. From PostgreSQL 16 on there may be several for one pair of roles, of
 /// different grantors.

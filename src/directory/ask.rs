@@ -1,6 +1,7 @@
 //! How a statement or a login asks the directory: it puts its questions into shared memory, wakes
 //! the worker, and waits for the answers.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use entra::directory::login::Pair;
@@ -13,10 +14,16 @@ use crate::directory::memory::slots::{self, Outcome, Ticket};
 use crate::directory::question::{self, Asking, Found};
 use crate::directory::{Question, Resolved, is_on, terms};
 use crate::pg::error::{Fault, Result, notice};
-use crate::pg::interrupts;
+use crate::pg::{interrupts, process};
+use crate::stat::{self, Waiting};
 
 /// Most questions of one statement that wait at a time, so that others find room.
 const MAX_AT_ONCE: usize = slots::COUNT / 2;
+
+thread_local! {
+    /// The login of this process has waited for an answer. Never set in the postmaster.
+    static HAS_WAITED: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Asks which objects these are.
 ///
@@ -120,7 +127,7 @@ fn answers(asking: &[Asking], deadline: Instant) -> Result<Vec<String>> {
             });
         }
         let waiting: Vec<_> = tickets.iter().map(|(ticket, _)| *ticket).collect();
-        wait(&waiting, deadline);
+        wait(Waiting::Statement, &waiting, deadline);
         for (ticket, answer) in tickets {
             match slots::outcome(ticket) {
                 Outcome::Answered(text) => *answer = Some(text),
@@ -141,12 +148,20 @@ pub(super) fn membership(pair: Pair, kind: TokenKind, token_left: Millis) {
     let deadline = Instant::now() + patience;
     let text = Asking::Membership(pair, kind).text();
     if let Some(ticket) = slots::put(&text, millis(patience), token_left) {
-        wait(&[ticket], deadline);
+        wait(Waiting::Login, &[ticket], deadline);
+        HAS_WAITED.set(true);
     }
 }
 
-fn wait(tickets: &[Ticket], deadline: Instant) {
-    slots::await_answers(tickets, deadline);
+fn wait(waiting: Waiting, tickets: &[Ticket], deadline: Instant) {
+    stat::count_directory_wait(waiting, || slots::await_answers(tickets, deadline));
+}
+
+/// Counts an answer about a membership that was there before the login of this process has asked.
+pub(super) fn count_hit() {
+    if process::has_client() && !HAS_WAITED.get() {
+        stat::count_directory_cache_hit();
+    }
 }
 
 fn millis(duration: Duration) -> Millis {

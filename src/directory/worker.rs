@@ -1,14 +1,63 @@
 //! The background worker that asks the directory.
+//!
+//! - How it is started, woken and ended: see [`crate::pg::worker`]. It reads which roles are linked
+//!   as a login may, and is connected to no database.
+//! - At its start it takes over who is known to be out: from shared memory if an earlier worker has
+//!   ended, otherwise from the snapshot. While the directory is off it sleeps.
+//! - Its latch is set when a statement or a login has a question, or an administrator wants a look,
+//!   and its mailbox wakes it when a thread has ended. SIGTERM ends it also in the middle of one.
+//! - After SIGHUP it reads the settings. What was learnt under another credential, tenant, cloud or
+//!   address is dropped, but who is known to be out of the same tenant stays out.
+//!
+//! Questions and looks are asked in threads beside the main loop. When the worker leaves while a
+//! thread lives, the process ends without running destructors that the thread might still use.
 
-use std::time::Duration;
+mod outcome;
+mod state;
 
-use entra::Uuid;
+use std::hash::{BuildHasher, RandomState};
+use std::marker::PhantomData;
+use std::os::fd::RawFd;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use entra::directory::features::Feature;
 use entra::directory::look;
+use entra::directory::request::Kind;
+use entra::{TokenKind, Uuid};
+use pgrx::bgworkers::BackgroundWorker;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
 
-use crate::directory::memory::publish;
+use crate::directory::answers::{Answered, answer};
+use crate::directory::graph::Graph;
+use crate::directory::look::{Looked, Plan, look};
+use crate::directory::memory::{people, publish, slots};
+use crate::directory::question::{self, Refusal};
+use crate::directory::terms;
+use crate::directory::worker::state::Known;
+use crate::net::background::Mailbox;
 use crate::pg::worker::{self, Task, Worker};
-use crate::pg::{environment, process};
+use crate::pg::{clock, environment, process};
+use crate::report::log_once::LogOnce;
 use crate::settings;
+
+/// A look that takes longer is given up: each request has a limit of its own, and there may be some
+/// hundred.
+const LONGEST_LOOK: Duration = Duration::from_mins(10);
+
+/// A thread with questions that takes longer is given up.
+const LONGEST_ASKING: Duration = Duration::from_mins(1);
+
+/// Most threads with questions at a time. Questions that come meanwhile are asked together.
+const MAX_ASKING: usize = 2;
+
+/// Longest sleep: the clock that wakes the worker and the one that its schedule is by may differ.
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
+
+/// Questions are asked again so much later if no thread can be started.
+const WITHOUT_THREAD: u64 = 1_000;
 
 /// A session that logged in with a token, as far as the worker must know it.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +65,7 @@ pub(crate) struct OpenSession {
     /// The token's own object.
     pub(crate) person: Uuid,
     /// Whether that is a user's or a service's.
-    pub(crate) kind: entra::TokenKind,
+    pub(crate) kind: TokenKind,
     /// The group by which it was let in, if it was by one.
     pub(crate) group: Option<Uuid>,
     /// `iat` of its token, Unix seconds.
@@ -25,17 +74,23 @@ pub(crate) struct OpenSession {
     pub(crate) expires_at: i64,
 }
 
-/// Who is to be looked at. Asked in a transaction.
-pub(crate) trait Polled {
-    /// Returns what roles are linked to.
-    fn linked() -> Vec<look::Polled>;
-    /// Returns the ids that administrators are linked to.
-    fn administrators() -> Vec<Uuid>;
+/// The objects that roles are linked to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Linked {
+    pub(crate) objects: Vec<look::Polled>,
+    /// The ids of those that administrators are linked to.
+    pub(crate) administrators: Vec<Uuid>,
+}
+
+/// Who is to be looked at.
+pub(crate) trait Polled: 'static {
+    /// Returns what roles are linked to. Called in a transaction.
+    fn linked() -> Linked;
     /// Returns the sessions that logged in with a token.
     fn open_sessions() -> Vec<OpenSession>;
 }
 
-/// Its row in the table of workers.
+/// Returns its row in the table of workers.
 pub(crate) const fn worker<P: Polled>() -> Worker {
     Worker { name: "azure_ad_auth directory", reads_catalogs: true, run: run::<P> }
 }
@@ -44,18 +99,289 @@ fn run<P: Polled>() {
     process::end_without_destructors();
     environment::remove(&["SSL_CERT_FILE", "SSL_CERT_DIR"]);
     publish::worker_started();
-    worker::run(&mut DirectoryWorker);
+    slots::release();
+    match DirectoryWorker::<P>::new() {
+        Ok(mut task) => worker::run(&mut task),
+        Err(fault) => log(&format!("the directory worker cannot start: {fault}")),
+    }
 }
 
-struct DirectoryWorker;
+/// The result of a thread.
+enum Done {
+    Look(Box<Looked>),
+    Answers(Answered),
+}
 
-impl Task for DirectoryWorker {
+/// A look that is being made.
+struct Looking {
+    run: u64,
+    since: Instant,
+    checked: usize,
+    administrators: Vec<Uuid>,
+}
+
+/// Questions that are being asked.
+struct Asking {
+    run: u64,
+    since: Instant,
+    asked: Vec<slots::Asked>,
+}
+
+struct DirectoryWorker<P> {
+    /// None while the directory is off or cannot be asked.
+    graph: Option<Arc<Graph>>,
+    known: Known,
+    mailbox: Mailbox<Done>,
+    /// The number of the thread that was started last.
+    run: u64,
+    looking: Option<Looking>,
+    asking: Vec<Asking>,
+    /// The texts about settings and looks that are in the log.
+    log_of_looks: LogOnce,
+    /// The texts about questions that are in the log.
+    log_of_questions: LogOnce,
+    /// The texts about the credential that are in the log.
+    log_of_warnings: LogOnce,
+    /// How often a token was fetched, and how often that has failed, as far as it was counted.
+    tokens: (u64, u64),
+    polled: PhantomData<P>,
+}
+
+impl<P: Polled> Task for DirectoryWorker<P> {
     fn work(&mut self) -> Duration {
+        self.take_results();
+        self.give_up_if_lost();
+        let Some(graph) = self.graph.clone() else { return LONGEST_SLEEP };
         publish::note_heartbeat();
-        Duration::from_mins(1)
+        let demanded = publish::take_demands();
+        if demanded.is_wanted {
+            graph.demand();
+        }
+        if demanded.is_believed {
+            self.known.roll.believe();
+        }
+        self.ask(&graph);
+        let interval = terms::interval();
+        if self.looking.is_none() && publish::schedule(interval).is_due {
+            self.look(&graph);
+        }
+        let until_look = publish::schedule(interval).idle_for;
+        let until_question = slots::next_due().filter(|_| self.asking.len() < MAX_ASKING);
+        let until_question = until_question.map_or(LONGEST_SLEEP, Duration::from_millis);
+        until_look.min(until_question).min(LONGEST_SLEEP)
     }
 
     fn reload(&mut self) {
         settings::reload();
+        self.read_settings();
     }
+
+    fn wake_fd(&self) -> Option<RawFd> {
+        Some(self.mailbox.wake_fd())
+    }
+}
+
+impl<P: Polled> DirectoryWorker<P> {
+    fn new() -> std::io::Result<Self> {
+        let mut worker = Self {
+            graph: None,
+            known: Known::default(),
+            mailbox: Mailbox::new()?,
+            run: 0,
+            looking: None,
+            asking: Vec::new(),
+            log_of_looks: LogOnce::default(),
+            log_of_questions: LogOnce::default(),
+            log_of_warnings: LogOnce::default(),
+            tokens: (0, 0),
+            polled: PhantomData,
+        };
+        worker.read_settings();
+        Ok(worker)
+    }
+
+    /// Takes over the settings as they are.
+    fn read_settings(&mut self) {
+        let settings = settings::directory();
+        if matches!(settings, Ok(None)) {
+            self.switch_off();
+            return;
+        }
+        let fingerprint = terms::fingerprint();
+        if let Some(tenant) = settings::tenant() {
+            self.known.take_over(tenant, fingerprint);
+        }
+        if publish::fingerprint() != fingerprint {
+            self.known.restart();
+            self.drop_threads();
+            publish::restart(fingerprint);
+            self.log_of_looks = LogOnce::default();
+        }
+        match settings {
+            Ok(Some(settings)) => {
+                if self.graph.as_ref().is_none_or(|graph| *graph.settings() != *settings) {
+                    self.drop_threads();
+                    self.graph = Some(Arc::new(Graph::new((*settings).clone())));
+                    self.tokens = (0, 0);
+                }
+                publish::reschedule(terms::interval());
+            }
+            Err(fault) => {
+                self.drop_threads();
+                self.graph = None;
+                let text = format!("the directory cannot be asked: {fault}");
+                publish::note_fault(&text);
+                if self.log_of_looks.add(&text) {
+                    log(&text);
+                }
+            }
+            Ok(None) => {}
+        }
+    }
+
+    /// Stops asking. Who is known to be out stays known, and counts when the directory is switched
+    /// on again.
+    fn switch_off(&mut self) {
+        if self.graph.take().is_some() {
+            self.drop_threads();
+            self.known.restart();
+            publish::restart(0);
+        }
+    }
+
+    /// Gives up what is being asked: it was asked under other settings. Questions are asked again.
+    fn drop_threads(&mut self) {
+        self.looking = None;
+        self.asking.clear();
+        publish::abandon();
+        slots::release();
+    }
+
+    /// Asks the questions that are due, unless the service demands a pause.
+    fn ask(&mut self, graph: &Arc<Graph>) {
+        if self.asking.len() >= MAX_ASKING || slots::next_due() != Some(0) {
+            return;
+        }
+        let asked = slots::take_due();
+        if asked.is_empty() {
+            return;
+        }
+        let now = clock::monotonic();
+        let pause = people::read(|people| people.pace.paused_until(now));
+        if let Some(until) = pause {
+            let seconds = until.saturating_sub(now).div_ceil(1_000);
+            let refusal = Refusal::new("58000", "the directory cannot be asked at the moment")
+                .detail(format!("Microsoft Graph demands a pause of {seconds} s."))
+                .hint("Try again later, or give the object id.");
+            return refuse(asked, refusal);
+        }
+        let (graph, questions) = (Arc::clone(graph), asked.clone());
+        self.run += 1;
+        match self.mailbox.start(self.run, move || Done::Answers(answer(&graph, questions))) {
+            Ok(()) => self.asking.push(Asking { run: self.run, since: Instant::now(), asked }),
+            Err(_) => asked.iter().for_each(|asked| slots::postpone(asked, WITHOUT_THREAD)),
+        }
+    }
+
+    /// Begins a look.
+    fn look(&mut self, graph: &Arc<Graph>) {
+        publish::begin();
+        let sessions = P::open_sessions();
+        let Linked { mut objects, administrators } =
+            BackgroundWorker::transaction(AssertUnwindSafe(P::linked));
+        objects.extend(sessions.iter().map(|session| look::Polled {
+            id: session.person,
+            kind: Some(if session.kind == TokenKind::User { Kind::User } else { Kind::Application }),
+            has_session: true,
+        }));
+        // Who is out is looked at also when no role is linked to it any more: it may come back.
+        objects.extend(self.known.out().map(|id| look::Polled { id, kind: None, has_session: false }));
+        let plan = Plan {
+            polled: objects,
+            own: self.known.own,
+            memory: self.known.memory.clone(),
+            pairs: self.known.memberships.to_ask(&sessions, clock::unix_now()),
+            probes: unproved(),
+        };
+        let checked = plan.polled.len();
+        self.run += 1;
+        let graph = Arc::clone(graph);
+        match self.mailbox.start(self.run, move || Done::Look(Box::new(look(&graph, plan)))) {
+            Ok(()) => {
+                let since = Instant::now();
+                self.looking = Some(Looking { run: self.run, since, checked, administrators });
+            }
+            Err(fault) => self.failed(&format!("a look cannot be started: {fault}"), None),
+        }
+    }
+
+    fn take_results(&mut self) {
+        while let Some(delivery) = self.mailbox.take() {
+            if self.looking.as_ref().is_some_and(|looking| looking.run == delivery.run) {
+                let Some(looking) = self.looking.take() else { continue };
+                match delivery.result {
+                    Some(Done::Look(looked)) => self.looked(&looking, *looked),
+                    _ => self.failed("a fault while looking", None),
+                }
+            } else if let Some(place) = self.asking.iter().position(|asking| asking.run == delivery.run) {
+                let asking = self.asking.swap_remove(place);
+                match delivery.result {
+                    Some(Done::Answers(answered)) => self.answered(answered),
+                    _ => refuse(asking.asked, Refusal::new("58000", "a fault while asking the directory")),
+                }
+            }
+        }
+    }
+
+    /// Gives up threads that take too long. They may live on; their results are dropped.
+    fn give_up_if_lost(&mut self) {
+        if self.looking.as_ref().is_some_and(|looking| looking.since.elapsed() > LONGEST_LOOK) {
+            self.looking = None;
+            self.failed("a look has not come to an end", None);
+        }
+        let is_lost = |asking: &mut Asking| asking.since.elapsed() > LONGEST_ASKING;
+        for lost in self.asking.extract_if(.., is_lost) {
+            refuse(lost.asked, Refusal::new("58000", "the directory did not answer in time"));
+        }
+    }
+
+    /// Notes that a look was not answered whole. `asked`: the pause that the service demands.
+    fn failed(&mut self, problem: &str, asked: Option<entra::Millis>) {
+        publish::note_failure(problem, terms::interval(), asked, jitter(self.run));
+        let text = format!("looking at the directory failed: {problem}; who is known to be out stays out");
+        // Numbers in the text of a library may be times, which are no news.
+        if self.log_of_looks.add_ignoring_numbers(&text) {
+            log(&text);
+        }
+    }
+}
+
+/// Returns the kinds of which it is not known that all can be read that there is to read.
+fn unproved() -> Vec<Kind> {
+    let features = people::read(|people| people.features);
+    let works = |feature: Feature| features.get(feature).available == Some(true);
+    let is_open = |kind: &Kind| {
+        !works(Feature::names_of(*kind)) || Feature::states_of(*kind).is_some_and(|states| !works(states))
+    };
+    Kind::ALL.into_iter().filter(is_open).collect()
+}
+
+/// Answers questions with an error.
+fn refuse(asked: Vec<slots::Asked>, refusal: Refusal) {
+    let text = question::written(&Err(refusal));
+    let answers: Vec<_> = asked.into_iter().map(|asked| (asked, text.clone())).collect();
+    slots::answer(&answers);
+}
+
+fn jitter(run: u64) -> u32 {
+    u32::try_from(RandomState::new().hash_one(run) % 1_000).unwrap_or_default()
+}
+
+fn log(text: &str) {
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+        format!("azure_ad_auth: {text}"),
+        "worker",
+    )
+    .report(PgLogLevel::LOG);
 }

@@ -4,9 +4,8 @@
 //! no keys in memory. It lies in the data directory, which is where the server's processes work: an
 //! attacker who can write there owns the server anyway. `entra` decides what of it may be used.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io::ErrorKind;
 
 use entra::{Snapshot, limits};
 
@@ -37,29 +36,11 @@ pub(super) fn read() -> Result<Option<Snapshot>, String> {
 /// # Errors
 /// The fault, in words.
 pub(super) fn write(snapshot: &Snapshot) -> Result<(), String> {
-    replace(&snapshot.to_bytes()).map_err(|fault| {
+    file::replace(FILE, UNFINISHED, &snapshot.to_bytes()).map_err(|fault| {
         if !read().is_ok_and(|there| there.is_some_and(|there| there.is_within(snapshot))) {
             // If this fails too, the keys in the file age as they would have.
             let _ = fs::remove_file(FILE);
         }
         fault.to_string()
     })
-}
-
-fn replace(content: &[u8]) -> io::Result<()> {
-    match fs::remove_file(UNFINISHED) {
-        Err(fault) if fault.kind() != ErrorKind::NotFound => return Err(fault),
-        _ => {}
-    }
-    // The mode of all files of the server: its umask takes the group's part away, unless initdb was
-    // told that the group may read.
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(UNFINISHED)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(UNFINISHED, FILE)?;
-    match File::open(".")?.sync_all() {
-        // Some file systems cannot do that for a folder, which PostgreSQL accepts, too (fd.c).
-        Err(fault) if matches!(fault.raw_os_error(), Some(libc::EBADF | libc::EINVAL)) => Ok(()),
-        synced => synced,
-    }
 }

@@ -151,14 +151,15 @@ impl KeyWorker {
     }
 
     fn take_outcome(&mut self) {
-        let Some(delivery) = self.mailbox.take() else { return };
-        if delivery.run != self.run || self.running_since.take().is_none() {
-            return;
-        }
-        match delivery.result {
-            Some(Ok(fetched)) => self.succeeded(&fetched),
-            Some(Err(fault)) => self.failed(&fault),
-            None => self.failed(&Failure::from("a fault while fetching".to_owned())),
+        while let Some(delivery) = self.mailbox.take() {
+            if delivery.run != self.run || self.running_since.take().is_none() {
+                continue;
+            }
+            match delivery.result {
+                Some(Ok(fetched)) => self.succeeded(&fetched),
+                Some(Err(fault)) => self.failed(&fault),
+                None => self.failed(&Failure::from("a fault while fetching".to_owned())),
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Work beside a worker's main loop: in a thread that calls nothing of PostgreSQL and leaves its
 //! result in a mailbox.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -23,9 +24,10 @@ pub(crate) struct Delivery<T> {
     pub(crate) result: Option<T>,
 }
 
-/// A place for one result, which threads fill and the main loop empties.
+/// A place for results, which threads fill and the main loop empties. There are no more of them than
+/// threads were started.
 pub(crate) struct Mailbox<T> {
-    delivery: Arc<Mutex<Option<Delivery<T>>>>,
+    deliveries: Arc<Mutex<VecDeque<Delivery<T>>>>,
     /// The end that becomes readable when a result is there.
     wake_fd: UnixStream,
     /// The end that threads write a byte to.
@@ -37,47 +39,40 @@ impl<T: Send + 'static> Mailbox<T> {
         let (wake_fd, notify_fd) = UnixStream::pair()?;
         wake_fd.set_nonblocking(true)?;
         notify_fd.set_nonblocking(true)?;
-        Ok(Self { delivery: Arc::default(), wake_fd, notify_fd })
+        Ok(Self { deliveries: Arc::default(), wake_fd, notify_fd })
     }
 
-    /// Starts a thread. Of two results the one with the higher number is kept.
+    /// Starts a thread.
     ///
     /// # Errors
     /// Too many threads have not come to an end, or the system starts none.
     pub(crate) fn start(&self, run: u64, work: impl FnOnce() -> T + Send + 'static) -> io::Result<()> {
         // Each thread holds a reference to the place for its result, and so does the mailbox.
-        if Arc::strong_count(&self.delivery) > MAX_THREADS {
+        if Arc::strong_count(&self.deliveries) > MAX_THREADS {
             return Err(io::Error::other("earlier fetches have not come to an end"));
         }
-        let (place, mut notify_fd) = (Arc::clone(&self.delivery), self.notify_fd.try_clone()?);
+        let (place, mut notify_fd) = (Arc::clone(&self.deliveries), self.notify_fd.try_clone()?);
         let thread = move || {
             // Without this, a panic in the work would leave no result, and all who wait for one
             // would wait in vain.
             let result = catch_unwind(AssertUnwindSafe(work)).ok();
-            put(&place, Delivery { run, result });
+            place.lock().push_back(Delivery { run, result });
             // If the pipe is full, the main loop has been woken already.
             let _ = notify_fd.write(&[1]);
         };
         with_signals_blocked(|| std::thread::Builder::new().spawn(thread)).map(drop)
     }
 
-    /// Returns the result that is there, and empties the mailbox.
+    /// Takes the oldest of the results that are there. Called until there is none, because one
+    /// byte may wake for several.
     pub(crate) fn take(&mut self) -> Option<Delivery<T>> {
         let _ = self.wake_fd.read(&mut [0; 16]);
-        self.delivery.lock().take()
+        self.deliveries.lock().pop_front()
     }
 
     /// Returns the file descriptor that becomes readable when a result is there.
     pub(crate) fn wake_fd(&self) -> RawFd {
         self.wake_fd.as_raw_fd()
-    }
-}
-
-/// Leaves a result to be taken, unless that of a later thread is there already.
-fn put<T>(place: &Mutex<Option<Delivery<T>>>, delivery: Delivery<T>) {
-    let mut place = place.lock();
-    if place.as_ref().is_none_or(|there| there.run <= delivery.run) {
-        *place = Some(delivery);
     }
 }
 
@@ -98,13 +93,23 @@ mod tests {
     #[test]
     fn fetches_that_never_end_do_not_pile_up() {
         let mut mailbox = Mailbox::new().expect("a pair of sockets");
-        let mut stuck: Vec<_> = (0..MAX_THREADS).map(|_| Arc::clone(&mailbox.delivery)).collect();
+        let mut stuck: Vec<_> = (0..MAX_THREADS).map(|_| Arc::clone(&mailbox.deliveries)).collect();
         let fault = mailbox.start(1, || "one").expect_err("one too many");
         assert_eq!(fault.to_string(), "earlier fetches have not come to an end");
         stuck.pop();
         mailbox.start(2, || "two").expect("a thread");
         let delivery = taken(&mut mailbox);
         assert_eq!((delivery.run, delivery.result), (2, Some("two")));
+    }
+
+    #[test]
+    fn results_that_come_together_are_taken_one_by_one() {
+        let mut mailbox = Mailbox::new().expect("a pair of sockets");
+        (1..=3).for_each(|run| mailbox.start(run, move || run).expect("a thread"));
+        let mut results: Vec<_> = (0..3).map(|_| taken(&mut mailbox).result).collect();
+        results.sort_unstable();
+        assert_eq!(results, [Some(1), Some(2), Some(3)]);
+        assert!(mailbox.take().is_none());
     }
 
     #[test]

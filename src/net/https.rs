@@ -2,18 +2,29 @@
 //! authorities and those of `azure_ad_auth.ca_file`, and through `azure_ad_auth.https_proxy` if
 //! that is set. Knows no PostgreSQL and no shared memory: requests are made in threads of their
 //! own.
+//!
+//! Two kinds of addresses are asked in clear text, without a proxy: loopback addresses, and that of
+//! the metadata service of Azure's machines. Redirects are never followed.
+//!
+//! Headers and bodies may hold secrets. None of them is ever in the text of a fault, and neither is
+//! what follows a `?` in an address. What this library owns of them is wiped. The HTTP library and
+//! the TLS library copy what is sent into buffers, which go back to the allocator unwiped when the
+//! connection or the client is dropped.
 
 mod advice;
+mod exchange;
 
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use entra::Untrusted;
-use ureq::config::Config;
+use ureq::config::{Config, ConfigBuilder};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use ureq::typestate::AgentScope;
 use ureq::{Agent, Proxy};
 
+pub(crate) use self::exchange::{Exchange, Reply};
 use crate::settings;
 
 /// One request may take no longer, from name resolution to the last byte.
@@ -60,9 +71,31 @@ pub(crate) struct Response {
 }
 
 /// Makes requests, with its own trust anchors, proxy and connections.
-pub(crate) struct Client(Agent);
+pub(crate) struct Client {
+    agent: Agent,
+    /// Whether it asks this machine only, in clear text.
+    is_near: bool,
+}
 
 impl Client {
+    /// Returns the client for an address: of [`Client::new`], or of [`Client::near`] for one in
+    /// clear text.
+    ///
+    /// # Errors
+    /// As for [`Client::new`].
+    pub(crate) fn for_address(
+        url: &str,
+        ca_file: Option<&str>,
+        proxy: Option<&str>,
+    ) -> Result<Self, Failure> {
+        if url.starts_with("http://") { Ok(Self::near()) } else { Self::new(ca_file, proxy) }
+    }
+
+    /// Asks this machine and its metadata service only, in clear text and without a proxy.
+    pub(crate) fn near() -> Self {
+        Self { agent: Agent::new_with_config(bounded().proxy(None).build()), is_near: true }
+    }
+
     /// Trusts the system's certificate authorities and those in `ca_file`.
     ///
     /// # Errors
@@ -74,21 +107,13 @@ impl Client {
             .root_certs(RootCerts::new_with_certs(&trust_anchors(ca_file)?))
             .build();
         let proxy = proxy.map(Proxy::new).transpose();
-        let config = Config::builder()
+        let config = bounded()
             .tls_config(tls)
             // The proxy of the environment is not used: an administrator does not look into the
             // postmaster's environment.
             .proxy(proxy.map_err(|_| "https_proxy is not the address of a proxy".to_owned())?)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .http_status_as_error(false)
-            .timeout_global(Some(REQUEST_TIMEOUT))
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .max_response_header_size(MAX_HEAD_BYTES)
-            .user_agent(concat!("azure_ad_auth/", env!("CARGO_PKG_VERSION")))
-            .accept("application/json")
             .build();
-        Ok(Self(Agent::new_with_config(config)))
+        Ok(Self { agent: Agent::new_with_config(config), is_near: false })
     }
 
     /// Gets a document.
@@ -101,7 +126,7 @@ impl Client {
             let advice = advice::advice(fault).map(|advice| format!(" ({advice})")).unwrap_or_default();
             format!("{url}: {}{advice}", Untrusted::new(&fault.to_string()))
         };
-        let mut response = self.0.get(url).call().map_err(|fault| failed(&fault))?;
+        let mut response = self.agent.get(url).call().map_err(|fault| failed(&fault))?;
         let status = response.status();
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::trim);
         if status.as_u16() != 200 {
@@ -125,6 +150,19 @@ impl Client {
             gets.into_iter().map(|get| get.join().unwrap_or_else(fault)).collect()
         })
     }
+}
+
+/// Returns what holds for all requests.
+fn bounded() -> ConfigBuilder<AgentScope> {
+    Config::builder()
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .timeout_global(Some(REQUEST_TIMEOUT))
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .max_response_header_size(MAX_HEAD_BYTES)
+        .user_agent(concat!("azure_ad_auth/", env!("CARGO_PKG_VERSION")))
+        .accept("application/json")
 }
 
 /// Returns the system's certificate authorities, and those of `ca_file`.

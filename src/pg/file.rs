@@ -1,23 +1,49 @@
-//! Reading files that other users may have put there: bounded, and without waiting.
+//! Reading files that other users may have put there: bounded, and without waiting. Replacing a file
+//! of the server's own.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// The byte order mark with which a text in UTF-8 may begin, as programs of Windows write it.
 const UTF8_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// Reads at most `limit` bytes of a regular file. `flags` are further ones of open(2).
-pub(crate) fn read(path: impl AsRef<Path>, limit: u64, flags: i32) -> io::Result<Vec<u8>> {
+/// Opens a regular file for reading. `flags` are further ones of open(2). What the second value
+/// says is true of the file that was opened, whatever has happened to its name since.
+pub(crate) fn open(path: impl AsRef<Path>, flags: i32) -> io::Result<(File, Metadata)> {
     // Without O_NONBLOCK, opening a pipe would wait until another process writes to it.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
+    let about = file.metadata()?;
+    if about.is_file() { Ok((file, about)) } else { Err(io::Error::other("not a regular file")) }
+}
+
+/// Reads at most `limit` bytes of a regular file. `flags` are further ones of open(2).
+pub(crate) fn read(path: impl AsRef<Path>, limit: u64, flags: i32) -> io::Result<Vec<u8>> {
+    let (file, _) = open(path, flags)?;
     let mut content = Vec::new();
     file.take(limit).read_to_end(&mut content)?;
     Ok(content)
+}
+
+/// Replaces a file in the data directory: a crash at any moment leaves the old file or the new one,
+/// whole. `unfinished`: its name while it is being written.
+pub(crate) fn replace(file: &str, unfinished: &str, content: &[u8]) -> io::Result<()> {
+    match fs::remove_file(unfinished) {
+        Err(fault) if fault.kind() != ErrorKind::NotFound => return Err(fault),
+        _ => {}
+    }
+    // The mode of all files of the server: its umask takes the group's part away, unless initdb was
+    // told that the group may read.
+    let mut written = OpenOptions::new().write(true).create_new(true).mode(0o640).open(unfinished)?;
+    written.write_all(content)?;
+    written.sync_all()?;
+    fs::rename(unfinished, file)?;
+    match File::open(".")?.sync_all() {
+        // Some file systems cannot do that for a folder, which PostgreSQL accepts, too (fd.c).
+        Err(fault) if matches!(fault.raw_os_error(), Some(libc::EBADF | libc::EINVAL)) => Ok(()),
+        synced => synced,
+    }
 }
 
 /// Returns whether two paths lead to one file, as PostgreSQL and the dynamic linker decide it.

@@ -20,6 +20,9 @@ pub(crate) const ROLE_SETTINGS: SharedRelation = SharedRelation::new(2964, 2965)
 /// pg_shseclabel and its index on (objoid, classoid, provider) (catalog/pg_shseclabel.h).
 pub(crate) const SHARED_LABELS: SharedRelation = SharedRelation::new(3592, 3593);
 
+/// pg_auth_members and its index on (roleid, member, …) (catalog/pg_auth_members.h).
+pub(crate) const MEMBERSHIPS: SharedRelation = SharedRelation::new(1261, 2694);
+
 /// pg_database and its index on oid (catalog/pg_database.h).
 pub(crate) const DATABASES: SharedRelation = SharedRelation::new(1262, 2672);
 

@@ -1,5 +1,6 @@
 //! Checks whether the text of a setting parses. An empty text always does: nothing is set.
 
+use entra::directory::hosts;
 use ureq::ProxyProtocol;
 
 use crate::settings::ca_file::anchors_in;
@@ -7,6 +8,9 @@ use crate::settings::ca_file::anchors_in;
 /// The longest value of a setting that decides where keys come from. All of them must fit in key
 /// memory together.
 const MAX_ORIGIN_BYTES: usize = 1_000;
+
+/// The longest name of a database (NAMEDATALEN - 1).
+const MAX_NAME_BYTES: usize = 63;
 
 /// Checks an absolute path.
 pub(super) fn path(path: &str) -> Result<(), String> {
@@ -44,6 +48,29 @@ pub(super) fn authority(url: &str) -> Result<(), String> {
 /// Checks the address of the keys.
 pub(super) fn key_source(source: &str) -> Result<(), String> {
     entra::parse_key_source(source).map(drop).and_then(|()| within(source))
+}
+
+/// Checks the client id of an application.
+pub(super) fn client_id(id: &str) -> Result<(), String> {
+    if id.is_empty() || entra::parse_uuid(id).is_some() { Ok(()) } else { Err("is not a uuid".into()) }
+}
+
+/// Checks the address that replaces Graph's.
+pub(super) fn directory_url(url: &str) -> Result<(), String> {
+    hosts::parse_directory_url(url).map(drop).and_then(|()| within(url))
+}
+
+/// Checks the address that replaces that of the machine's identity endpoint.
+pub(super) fn identity_url(url: &str) -> Result<(), String> {
+    hosts::parse_identity_url(url).map(drop).and_then(|()| within(url))
+}
+
+/// Checks the name of a database.
+pub(super) fn database(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("names no database".into());
+    }
+    if name.len() > MAX_NAME_BYTES { Err("is longer than any name".into()) } else { Ok(()) }
 }
 
 fn within(text: &str) -> Result<(), String> {

@@ -31,3 +31,34 @@ pub(super) enum SessionExpiry {
     #[name = c"terminate"]
     Terminate,
 }
+
+/// How the server proves to Entra who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
+pub(super) enum Proof {
+    #[name = c"off"]
+    Off,
+    #[name = c"client_secret"]
+    ClientSecret,
+    #[name = c"certificate"]
+    Certificate,
+    #[name = c"federated_token"]
+    FederatedToken,
+    #[name = c"managed_identity"]
+    ManagedIdentity,
+    #[name = c"arc"]
+    Arc,
+}
+
+/// When a login asks the directory about a membership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
+pub(crate) enum GroupLookup {
+    /// Never.
+    #[name = c"off"]
+    Off,
+    /// When the token says that it lists no groups because there are too many.
+    #[name = c"overage"]
+    Overage,
+    /// Whenever the token does not list the group.
+    #[name = c"always"]
+    Always,
+}

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 
 use crate::pg::guc;
 use crate::settings::checks;
-use crate::settings::choices::{Cloud, SessionExpiry};
+use crate::settings::choices::{Cloud, GroupLookup, Proof, SessionExpiry};
 use crate::settings::row::{Choice, Flag, Number, Text, settings};
 
 const DAY: i32 = 86_400;
@@ -70,6 +70,54 @@ settings! {
     session_expiry: Choice<SessionExpiry> = Choice::new(SessionExpiry::Off),
         c"What becomes of a session whose token has expired.",
         c"off: nothing. terminate: it ends, and so do all when there is no administrator any more.";
+    directory: Choice<Proof> = Choice::new(Proof::Off).of_directory(),
+        c"How the server proves to Entra who it is when it asks the directory.",
+        c"off: the directory is not asked. client_secret, certificate, federated_token, managed_identity or arc.";
+    directory_client_id: Text = Text::checked_by(checks::client_id),
+        c"The client id of the application that the server asks the directory as.",
+        c"A uuid. With managed_identity or arc it may be empty: the machine's own identity.";
+    directory_secret_file: Text = Text::checked_by(checks::path),
+        c"The file that holds the client secret.",
+        c"For directory = client_secret. An absolute path; read at each use, and refused if others can read it.";
+    directory_certificate_file: Text = Text::checked_by(checks::path),
+        c"The file that holds the application's certificate.",
+        c"For directory = certificate. A PEM file, with the private key unless directory_key_file names another.";
+    directory_key_file: Text = Text::checked_by(checks::path),
+        c"The file that holds the private key of the application's certificate.",
+        c"A PEM file with an RSA key, PKCS#8 or PKCS#1, without a passphrase; refused if others can read it.";
+    directory_token_file: Text = Text::checked_by(checks::path),
+        c"The file that holds a token of a federated identity.",
+        c"For directory = federated_token. An absolute path; read at each use, so it may be renewed at any time.";
+    directory_url: Text = Text::checked_by(checks::directory_url),
+        c"Replaces the address of Microsoft Graph.",
+        c"An https URL without a path. Empty: the cloud's own. The DoD cloud needs it.";
+    directory_identity_url: Text = Text::checked_by(checks::identity_url),
+        c"Replaces the address of the machine's identity endpoint.",
+        c"An http URL of a loopback address or 169.254.169.254, without a path.";
+    directory_refresh_interval: Number = Number::seconds(300, 0..=DAY).of_directory(),
+        c"Time between two looks at every linked object and open session.",
+        c"Zero: none but those that refresh_directory() makes.";
+    directory_wait: Number = Number::milliseconds(10_000, 100..=60_000).of_directory(),
+        c"How long a statement waits for an answer of the directory.",
+        c"It waits before it takes locks, and can be cancelled.";
+    group_lookup: Choice<GroupLookup> = Choice::new(GroupLookup::Overage).of_directory(),
+        c"When a login asks the directory whether the token's owner is in the role's group.",
+        c"off: never. overage: when the token has too many groups to list. always: when it does not list the group.";
+    group_lookup_wait: Number = Number::milliseconds(3_000, 0..=30_000).of_directory(),
+        c"How long a login waits for an answer of the directory.",
+        c"Zero: not at all; only what is known already counts.";
+    group_lookup_cache: Number = Number::seconds(300, 1..=DAY).of_directory(),
+        c"How long an answer that somebody is in a group counts.",
+        c"Never past the end of the token. The answer that somebody is not counts for a tenth of it.";
+    group_sync: Flag = Flag::new(false).of_directory(),
+        c"Whether members of linked groups get roles of their own.",
+        c"Reserved: this version does not synchronise groups.";
+    group_sync_interval: Number = Number::seconds(1_800, 1..=DAY).of_directory(),
+        c"Time between two rounds of the synchronisation of groups.",
+        c"Reserved: this version does not synchronise groups.";
+    group_sync_database: Text = Text::with_default(c"postgres", checks::database),
+        c"The database that the synchronisation of groups connects to.",
+        c"Reserved: this version does not synchronise groups.";
 }
 
 /// A setting of roles (see `login/guard.rs`). In a file it does nothing, and does no harm.

@@ -9,7 +9,8 @@ use entra::{KeySource, Misconfigured, Policy, RawPolicy, Uuid};
 use crate::pg::guc;
 use crate::settings::checks;
 use crate::settings::define::{self, Values};
-use crate::settings::row::bad_at_start;
+use crate::settings::directory::{self, DirectorySettings};
+use crate::settings::row::{Stake, bad_at_start};
 
 /// The settings that decide about a login.
 pub(crate) struct Rules {
@@ -38,6 +39,7 @@ struct Parsed {
     tenant: Option<Uuid>,
     policy: Result<Rc<Policy>, Misconfigured>,
     origin: Result<Rc<KeyOrigin>, Misconfigured>,
+    directory: Result<Option<Rc<DirectorySettings>>, Vec<Misconfigured>>,
 }
 
 thread_local! {
@@ -61,8 +63,8 @@ fn parsed<T>(read: impl FnOnce(&Parsed) -> T) -> T {
 /// # Errors
 /// The first setting that is missing or does not parse, or had a bad value at server start.
 pub(crate) fn rules() -> Result<Rules, Misconfigured> {
-    if let Some(setting) = bad_at_start() {
-        return Err(wrong(setting)("had a value at server start that is not valid".to_owned()));
+    if let Some(setting) = bad_at_start(Stake::Logins) {
+        return Err(was_bad_at_start(setting));
     }
     parsed(|parsed| Ok(Rules { policy: parsed.policy.clone()?, origin: parsed.origin.clone()? }))
 }
@@ -80,12 +82,21 @@ pub(crate) fn tenant() -> Option<Uuid> {
     parsed(|parsed| parsed.tenant)
 }
 
+/// Returns how the directory is asked; none while it is off.
+///
+/// # Errors
+/// Everything that is missing or does not parse, at least one.
+pub(super) fn directory() -> Result<Option<Rc<DirectorySettings>>, Vec<Misconfigured>> {
+    parsed(|parsed| parsed.directory.clone())
+}
+
 impl Parsed {
     fn of(values: &Values) -> Self {
         Self {
             tenant: entra::parse_tenant(&values.tenant_id).ok().flatten(),
             policy: policy(values).map(Rc::new),
             origin: origin(values).map(Rc::new),
+            directory: directory::parse(values).map(|directory| directory.map(Rc::new)),
         }
     }
 }
@@ -116,6 +127,11 @@ fn origin(values: &Values) -> Result<KeyOrigin, Misconfigured> {
     let fingerprint = [tenant.to_string(), format!("{source:?}"), ca_file.clone()].join("\n");
     let set = |text: &String| (!text.is_empty()).then(|| text.clone());
     Ok(KeyOrigin { source, ca_file: set(ca_file), proxy: set(proxy), fingerprint })
+}
+
+/// Says that a setting has its default because its value at server start was not valid.
+pub(super) fn was_bad_at_start(setting: &'static str) -> Misconfigured {
+    wrong(setting)("had a value at server start that is not valid".to_owned())
 }
 
 fn wrong(setting: &'static str) -> impl FnOnce(String) -> Misconfigured {

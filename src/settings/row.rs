@@ -1,7 +1,7 @@
 //! What a row of the table of settings is made of, and what happens when its value changes.
 
 use std::cell::RefCell;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::ops::RangeInclusive;
 
 use pgrx::guc::GucEnum;
@@ -11,6 +11,15 @@ use crate::pg::guc::{self, Description};
 
 /// Returns what is wrong with a text.
 pub(super) type Check = fn(&str) -> Result<(), String>;
+
+/// What is impossible while a setting has a bad value from server start on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stake {
+    /// Every Azure AD login: the default that is in force instead may mean "anyone".
+    Logins,
+    /// To ask the directory. The setting opens no door, so logins go on without the directory.
+    Directory,
+}
 
 /// A kind of setting. Has the place where PostgreSQL keeps the value for SHOW.
 pub(crate) trait Kind: 'static {
@@ -24,6 +33,11 @@ pub(crate) trait Kind: 'static {
 
     /// Converts a value to what is kept of it.
     fn kept(&self, value: &Self::Given) -> Self::Value;
+
+    /// Returns what a bad value at server start makes impossible.
+    fn stake(&self) -> Stake {
+        Stake::Logins
+    }
 
     /// Returns what is wrong with a text. PostgreSQL itself checks what is not text.
     fn check_text(&self, _text: &str) -> Result<(), String> {
@@ -43,14 +57,21 @@ pub(crate) trait Kind: 'static {
 /// A text. Blanks around it do not count.
 pub(super) struct Text {
     storage: GucSetting<Option<CString>>,
+    default: &'static CStr,
     check: Check,
     flags: GucFlags,
 }
 
 impl Text {
-    /// Returns a text that is checked by a function.
+    /// Returns a text that is checked by a function, and empty by default.
     pub(super) const fn checked_by(check: Check) -> Self {
-        Self { storage: GucSetting::<Option<CString>>::new(Some(c"")), check, flags: GucFlags::empty() }
+        Self::with_default(c"", check)
+    }
+
+    /// Returns a text that is checked by a function.
+    pub(super) const fn with_default(default: &'static CStr, check: Check) -> Self {
+        let storage = GucSetting::<Option<CString>>::new(Some(default));
+        Self { storage, default, check, flags: GucFlags::empty() }
     }
 
     /// Shows the value to superusers only.
@@ -64,7 +85,7 @@ impl Kind for Text {
     type Value = String;
 
     fn default(&self) -> String {
-        String::new()
+        self.default.to_string_lossy().into_owned()
     }
 
     fn kept(&self, value: &str) -> String {
@@ -92,17 +113,28 @@ pub(super) struct Number {
     default: i32,
     range: RangeInclusive<i32>,
     unit: GucFlags,
+    stake: Stake,
 }
 
 impl Number {
     /// Returns a duration in seconds.
     pub(super) const fn seconds(default: i32, range: RangeInclusive<i32>) -> Self {
-        Self { storage: GucSetting::<i32>::new(default), default, range, unit: GucFlags::UNIT_S }
+        Self::new(default, range, GucFlags::UNIT_S)
     }
 
     /// Returns a duration in milliseconds.
     pub(super) const fn milliseconds(default: i32, range: RangeInclusive<i32>) -> Self {
-        Self { storage: GucSetting::<i32>::new(default), default, range, unit: GucFlags::UNIT_MS }
+        Self::new(default, range, GucFlags::UNIT_MS)
+    }
+
+    const fn new(default: i32, range: RangeInclusive<i32>, unit: GucFlags) -> Self {
+        let storage = GucSetting::<i32>::new(default);
+        Self { storage, default, range, unit, stake: Stake::Logins }
+    }
+
+    /// Says that a bad value stops no login.
+    pub(super) const fn of_directory(self) -> Self {
+        Self { stake: Stake::Directory, ..self }
     }
 }
 
@@ -112,6 +144,10 @@ impl Kind for Number {
 
     fn default(&self) -> i32 {
         self.default
+    }
+
+    fn stake(&self) -> Stake {
+        self.stake
     }
 
     fn kept(&self, value: &i32) -> i32 {
@@ -135,12 +171,18 @@ impl Kind for Number {
 pub(super) struct Flag {
     storage: GucSetting<bool>,
     default: bool,
+    stake: Stake,
 }
 
 impl Flag {
     /// Returns a flag.
     pub(super) const fn new(default: bool) -> Self {
-        Self { storage: GucSetting::<bool>::new(default), default }
+        Self { storage: GucSetting::<bool>::new(default), default, stake: Stake::Logins }
+    }
+
+    /// Says that a bad value stops no login.
+    pub(super) const fn of_directory(self) -> Self {
+        Self { stake: Stake::Directory, ..self }
     }
 }
 
@@ -150,6 +192,10 @@ impl Kind for Flag {
 
     fn default(&self) -> bool {
         self.default
+    }
+
+    fn stake(&self) -> Stake {
+        self.stake
     }
 
     fn kept(&self, value: &bool) -> bool {
@@ -167,12 +213,18 @@ impl Kind for Flag {
 pub(super) struct Choice<E: GucEnum> {
     storage: GucSetting<E>,
     default: E,
+    stake: Stake,
 }
 
-impl<E: GucEnum> Choice<E> {
+impl<E: GucEnum + Copy> Choice<E> {
     /// Returns a choice.
     pub(super) const fn new(default: E) -> Self {
-        Self { storage: GucSetting::<E>::new(default), default }
+        Self { storage: GucSetting::<E>::new(default), default, stake: Stake::Logins }
+    }
+
+    /// Says that a bad value stops no login.
+    pub(super) const fn of_directory(self) -> Self {
+        Self { stake: Stake::Directory, ..self }
     }
 }
 
@@ -182,6 +234,10 @@ impl<E: GucEnum + PartialEq + 'static> Kind for Choice<E> {
 
     fn default(&self) -> E {
         self.default
+    }
+
+    fn stake(&self) -> Stake {
+        self.stake
     }
 
     fn kept(&self, value: &E) -> E {
@@ -227,7 +283,7 @@ impl<S: Setting> guc::Hooks for S {
     /// A value that is set after server start corrects whatever was wrong with the setting then.
     fn assign(value: &Self::Value) {
         if !guc::is_server_starting() {
-            BAD_AT_START.with_borrow_mut(|names| names.retain(|name| *name != S::NAME));
+            BAD_AT_START.with_borrow_mut(|names| names.retain(|(name, _)| *name != S::NAME));
         }
         S::keep(S::kind().kept(value));
     }
@@ -236,12 +292,13 @@ impl<S: Setting> guc::Hooks for S {
 thread_local! {
     /// The settings whose value at server start was not valid, so that PostgreSQL has put the
     /// default in its place. Every process inherits them from the postmaster.
-    static BAD_AT_START: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
+    static BAD_AT_START: RefCell<Vec<(&'static str, Stake)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Returns a setting whose value at server start was not valid and has not been set since.
-pub(super) fn bad_at_start() -> Option<&'static str> {
-    BAD_AT_START.with_borrow(|names| names.first().copied())
+/// Returns the first setting whose value at server start was not valid and has not been set since,
+/// of those with something at stake.
+pub(super) fn bad_at_start(stake: Stake) -> Option<&'static str> {
+    BAD_AT_START.with_borrow(|names| names.iter().find(|(_, its)| *its == stake).map(|(name, _)| *name))
 }
 
 /// A row of the table, as far as it can be used without a server.
@@ -255,7 +312,7 @@ pub(super) struct Row {
 /// Defines a setting.
 pub(super) fn define<S: Setting>() {
     if S::kind().define::<S>() {
-        BAD_AT_START.with_borrow_mut(|names| names.push(S::NAME));
+        BAD_AT_START.with_borrow_mut(|names| names.push((S::NAME, S::kind().stake())));
     }
 }
 

@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use entra::directory::retry::Outcome;
 use entra::{Code, TokenKind};
 
 use crate::pg::clock;
@@ -53,6 +54,95 @@ impl Histogram {
     }
 }
 
+/// What the directory is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// The states of all linked objects.
+    Look,
+    /// Names and ids, for statements.
+    Name,
+    /// Memberships.
+    Membership,
+    /// A token of the server's own.
+    Token,
+}
+
+impl Asked {
+    /// Every one, and its name in the view.
+    const ALL: [(Self, &str); 4] = [
+        (Self::Look, "look"),
+        (Self::Name, "name"),
+        (Self::Membership, "membership"),
+        (Self::Token, "token"),
+    ];
+}
+
+/// Every outcome of a request to the directory, and its name in the view.
+const OUTCOMES: [(Outcome, &str); 6] = [
+    (Outcome::Answered, "answered"),
+    (Outcome::NotFound, "not_found"),
+    (Outcome::Forbidden, "forbidden"),
+    (Outcome::Renew, "token_rejected"),
+    (Outcome::Later, "unavailable"),
+    (Outcome::Refused, "failed"),
+];
+
+/// Who waits for the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    Statement,
+    Login,
+}
+
+impl Waiting {
+    /// Each, by the name in the view.
+    const NAMES: [&str; 2] = ["statement", "login"];
+}
+
+/// What the directory was asked, and who waited for it.
+#[derive(Default)]
+struct Directory {
+    requests: [[AtomicU64; OUTCOMES.len()]; Asked::ALL.len()],
+    waits: [AtomicU64; Waiting::NAMES.len()],
+    wait_millis: [AtomicU64; Waiting::NAMES.len()],
+    cache_hits: AtomicU64,
+}
+shareable!(Directory { requests, waits, wait_millis, cache_hits });
+
+impl Directory {
+    fn rows(&self) -> Vec<Metric> {
+        let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let mut rows = Vec::new();
+        for ((_, kind), outcomes) in Asked::ALL.iter().zip(&self.requests) {
+            rows.extend(OUTCOMES.iter().zip(outcomes).map(|((_, outcome), count)| Metric {
+                name: "directory_requests",
+                kind: Some(kind),
+                code: Some(outcome),
+                value: value(count),
+                ..Metric::default()
+            }));
+        }
+        for (name, counts) in
+            [("directory_waits", &self.waits), ("directory_wait_milliseconds", &self.wait_millis)]
+        {
+            rows.extend(Waiting::NAMES.iter().zip(counts).map(|(kind, count)| Metric {
+                name,
+                kind: Some(kind),
+                value: value(count),
+                ..Metric::default()
+            }));
+        }
+        let name = "directory_cache_hits";
+        rows.push(Metric { name, value: value(&self.cache_hits), ..Metric::default() });
+        rows
+    }
+
+    fn all(&self) -> impl Iterator<Item = &AtomicU64> {
+        let waits = self.waits.iter().chain(&self.wait_millis);
+        self.requests.iter().flatten().chain(waits).chain([&self.cache_hits])
+    }
+}
+
 struct Counters {
     /// When all counters began at zero, by the server's start or by a reset, Unix seconds.
     since: AtomicI64,
@@ -60,9 +150,10 @@ struct Counters {
     refused: [[AtomicU64; Code::ALL.len()]; PLACES.len()],
     key_waits: AtomicU64,
     key_wait_millis: AtomicU64,
+    directory: Directory,
     times: [Histogram; DOORS],
 }
-shareable!(Counters { since, admitted, refused, key_waits, key_wait_millis, times });
+shareable!(Counters { since, admitted, refused, key_waits, key_wait_millis, directory, times });
 
 impl Default for Counters {
     fn default() -> Self {
@@ -72,6 +163,7 @@ impl Default for Counters {
             refused: Default::default(),
             key_waits: AtomicU64::new(0),
             key_wait_millis: AtomicU64::new(0),
+            directory: Directory::default(),
             times: Default::default(),
         }
     }
@@ -123,6 +215,30 @@ pub(crate) fn count_wait<T>(wait: impl FnOnce() -> T) -> T {
     outcome
 }
 
+/// Counts requests to the directory, by what was asked and how it ended.
+pub(crate) fn count_directory_requests(asked: Asked, outcome: Outcome, count: u64) {
+    let kind = Asked::ALL.iter().position(|(known, _)| *known == asked);
+    let outcome = OUTCOMES.iter().position(|(known, _)| *known == outcome);
+    let outcomes = kind.and_then(|kind| COUNTERS.get().directory.requests.get(kind));
+    add(outcomes.zip(outcome).and_then(|(outcomes, outcome)| outcomes.get(outcome)), count);
+}
+
+/// Counts a wait for the directory and how long it is.
+pub(crate) fn count_directory_wait<T>(waiting: Waiting, wait: impl FnOnce() -> T) -> T {
+    let directory = &COUNTERS.get().directory;
+    add(directory.waits.get(waiting as usize), 1);
+    let began = std::time::Instant::now();
+    let outcome = wait();
+    let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    add(directory.wait_millis.get(waiting as usize), took);
+    outcome
+}
+
+/// Counts a login for which the answer about a membership was there already.
+pub(crate) fn count_directory_cache_hit() {
+    add(Some(&COUNTERS.get().directory.cache_hits), 1);
+}
+
 /// A row of the view: a number, and what it counts.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Metric {
@@ -172,6 +288,7 @@ impl Counters {
         }
         let waits = [("key_waits", &self.key_waits), ("key_wait_milliseconds", &self.key_wait_millis)];
         rows.extend(waits.map(|(name, count)| Metric { name, value: value(count), ..Metric::default() }));
+        rows.extend(self.directory.rows());
         for (door, times) in PLACES.iter().zip(&self.times) {
             let row =
                 |name, bound, value| Metric { name, door: Some(door), bound, value, ..Metric::default() };
@@ -189,7 +306,7 @@ impl Counters {
     fn reset(&self) {
         let times = self.times.iter().flat_map(|times| times.buckets.iter().chain([&times.sum]));
         let all = self.admitted.iter().flatten().chain(self.refused.iter().flatten()).chain(times);
-        for counter in all.chain([&self.key_waits, &self.key_wait_millis]) {
+        for counter in all.chain([&self.key_waits, &self.key_wait_millis]).chain(self.directory.all()) {
             counter.store(0, Ordering::Relaxed);
         }
         self.since.store(clock::unix_now(), Ordering::Relaxed);
@@ -252,6 +369,9 @@ mod tests {
     fn a_reset_leaves_nothing() {
         let counters = Counters::default();
         counters.key_waits.fetch_add(3, Ordering::Relaxed);
+        for counter in counters.directory.all() {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
         for times in &counters.times {
             times.add(Duration::from_secs(2));
         }
@@ -259,7 +379,7 @@ mod tests {
             counter.fetch_add(1, Ordering::Relaxed);
         }
         let sum = |rows: Vec<Metric>| rows.iter().map(|row| row.value).sum::<u64>();
-        assert_eq!(sum(counters.rows()), 3 + 3 * 2_000_002 + 6 + 104);
+        assert_eq!(sum(counters.rows()), 3 + (4 * 6 + 2 + 2 + 1) + 3 * 2_000_002 + 6 + 104);
         counters.reset();
         assert_eq!(sum(counters.rows()), 0);
     }

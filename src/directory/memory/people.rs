@@ -1,14 +1,20 @@
 //! What is known about people and applications, and how asking goes: layout and reading.
 
+use std::time::{Duration, Instant};
+
 use entra::directory::features::Features;
 use entra::directory::login::{Answered, Pair};
 use entra::directory::pace::Pace;
 use entra::directory::standing::Known;
 use entra::{Millis, Uuid, limits};
 
+use crate::directory::memory::NEWS;
 use crate::pg::bytes::Bytes;
 use crate::pg::latch::Latch;
 use crate::pg::shmem::{Locked, shareable};
+
+/// Time within which a worker starts.
+const START: Duration = Duration::from_secs(3);
 
 /// Longest text about what went wrong.
 pub(super) const MAX_FAULT_BYTES: usize = 512;
@@ -239,6 +245,15 @@ pub(super) static PEOPLE: Locked<People> = Locked::new(c"azure_ad_auth_directory
 /// Returns whether this process has the memory.
 pub(in crate::directory) fn is_there() -> bool {
     PEOPLE.is_there()
+}
+
+/// Waits until the worker has taken over who is known to be out, after a start of the server or
+/// after the directory was switched on: a moment, and no longer than [`START`].
+pub(in crate::directory) fn await_worker() {
+    let is_ready = || PEOPLE.share().fingerprint != 0;
+    if !is_ready() {
+        NEWS.wait_until(Instant::now() + START, is_ready);
+    }
 }
 
 /// Reads it, under the shared lock. `read` allocates nothing and raises nothing.

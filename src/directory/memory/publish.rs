@@ -104,6 +104,11 @@ pub(in crate::directory) fn take_demands() -> Demanded {
     taken
 }
 
+/// Notes that the look that is being made will not end.
+pub(in crate::directory) fn abandon() {
+    PEOPLE.exclusive().pace.abandon();
+}
+
 /// Notes that a look begins.
 pub(in crate::directory) fn begin() {
     let (now, wall) = (clock::monotonic(), clock::unix_now());
