@@ -7,6 +7,7 @@
 
 mod common {
     pub(crate) mod check;
+    pub(crate) mod directory;
     pub(crate) mod documents;
     pub(crate) mod doors;
     pub(crate) mod dumps;
@@ -30,6 +31,13 @@ mod check {
     mod configuration;
     mod hba;
     mod pam_files;
+}
+
+mod directory {
+    mod leavers;
+    mod snapshot;
+    mod status;
+    mod worker;
 }
 
 mod keys {

@@ -21,7 +21,7 @@ use crate::port::free_port;
 use crate::scratch::{Folder, server_ids};
 use crate::template::Template;
 
-pub use configuration::Configuration;
+pub use configuration::{Configuration, SECRET_FILE};
 
 /// A scratch server.
 pub struct Cluster {
@@ -97,6 +97,11 @@ impl Cluster {
     /// Returns the path of the file in which keys outlive the server.
     pub fn key_snapshot(&self) -> PathBuf {
         self.data().join("azure_ad_auth.keys")
+    }
+
+    /// Returns the path of the file in which it outlives the server who is known to be out.
+    pub fn directory_snapshot(&self) -> PathBuf {
+        self.data().join("azure_ad_auth.directory")
     }
 
     /// Returns the path of the file that the server loads as azure_ad_auth.

@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use crate::cluster::{Cluster, Configuration};
 use crate::door::Door;
 use crate::idp::Provider;
+use crate::idp::directory::{SERVER_CLIENT, SERVER_SECRET};
 use crate::issuer::Signer;
 use crate::template::Template;
 
@@ -66,6 +67,17 @@ impl Scene {
     pub fn keys_from(self, provider: &Provider) -> Self {
         let authority_url = format!("azure_ad_auth.authority_url = '{}'", provider.url());
         Self { configuration: self.configuration.preceded_by(&authority_url), ..self }
+    }
+
+    /// Has the server ask the directory of `provider`, by the secret of its application. It looks at
+    /// linked objects once a second, unless its settings say otherwise.
+    pub fn directory(self, provider: &Provider) -> Self {
+        let lines = format!(
+            "azure_ad_auth.directory = 'client_secret'\nazure_ad_auth.directory_client_id = '{SERVER_CLIENT}'\n\
+             azure_ad_auth.directory_url = '{}'\nazure_ad_auth.directory_refresh_interval = 1s",
+            provider.directory().graph_url()
+        );
+        Self { configuration: self.configuration.preceded_by(&lines).secret(SERVER_SECRET), ..self }
     }
 
     /// Makes the server without starting it. It fetches keys only if its settings name a provider.

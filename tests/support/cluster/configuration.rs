@@ -4,12 +4,17 @@ use super::Cluster;
 use crate::door::Door;
 use crate::issuer::{AUDIENCE, TENANT};
 
+/// The file of the directory's secret, in the folder of the server.
+pub const SECRET_FILE: &str = "secret";
+
 /// How the configuration of a server differs from that of the others.
 #[derive(Debug, Clone, Default)]
 pub struct Configuration {
     settings: String,
     hba: Option<String>,
     preload: Option<String>,
+    /// What the file of the directory's secret holds.
+    secret: Option<&'static str>,
 }
 
 impl Configuration {
@@ -35,6 +40,11 @@ impl Configuration {
         Self { hba: Some(content.into()), ..self }
     }
 
+    /// Writes a secret to the file that the directory's settings name.
+    pub(crate) fn secret(self, secret: &'static str) -> Self {
+        Self { secret: Some(secret), ..self }
+    }
+
     /// Replaces shared_preload_libraries, which otherwise is `azure_ad_auth`.
     pub fn preload(self, libraries: impl Into<String>) -> Self {
         Self { preload: Some(libraries.into()), ..self }
@@ -46,6 +56,10 @@ impl Cluster {
     pub fn configure(&self, configuration: &Configuration) {
         let folder = self.folder.path().display();
         let preload = configuration.preload.as_deref().unwrap_or("azure_ad_auth");
+        let secret = configuration.secret.map_or_else(String::new, |secret| {
+            let path = self.folder.write(SECRET_FILE, secret);
+            format!("azure_ad_auth.directory_secret_file = '{}'", path.display())
+        });
         let settings = format!(
             "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{folder}'\n\
              ssl = on\nssl_cert_file = '{folder}/server.pem'\nssl_key_file = '{folder}/server.key'\n\
@@ -53,7 +67,7 @@ impl Cluster {
              log_line_prefix = '%m [%p] %q%u@%d '\nlog_min_messages = debug1\nlog_statement = all\n\
              shared_preload_libraries = '{preload}'\n\
              azure_ad_auth.tenant_id = '{TENANT}'\nazure_ad_auth.audience = '{AUDIENCE}'\n\
-             azure_ad_auth.ca_file = '{folder}/ca.pem'\n{door}\n{more}\n",
+             azure_ad_auth.ca_file = '{folder}/ca.pem'\n{door}\n{secret}\n{more}\n",
             port = self.port,
             door = self.door.settings(),
             more = configuration.settings

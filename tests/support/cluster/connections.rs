@@ -110,4 +110,10 @@ impl Cluster {
         let has_keys = eventually(|| self.sql("SELECT count(*) FROM azure_ad_auth.signing_keys") != "0");
         assert!(has_keys, "no keys:\n{}", self.log_tail());
     }
+
+    /// Waits until the directory has been looked at.
+    pub fn await_directory(&self) {
+        let looked = "SELECT last_success IS NOT NULL FROM azure_ad_auth.directory_status";
+        assert!(eventually(|| self.sql(looked) == "t"), "no look:\n{}", self.log_tail());
+    }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use super::Cluster;
+use super::{Cluster, SECRET_FILE};
 use crate::installation::succeed;
 use crate::port::free_port;
 use crate::scratch::Folder;
@@ -17,6 +17,9 @@ impl Cluster {
         succeed(backup.args(["-p", &self.port.to_string(), "-U", "postgres", "-X", "stream", "--no-sync"]));
         for name in ["server.pem", "server.key", "ca.pem"] {
             folder.write(name, fs::read(self.path(name)).expect("a file of the primary"));
+        }
+        if let Ok(secret) = fs::read(self.path(SECRET_FILE)) {
+            folder.write(SECRET_FILE, secret);
         }
         let standby = Self {
             template: Arc::clone(&self.template),
