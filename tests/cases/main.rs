@@ -34,8 +34,13 @@ mod check {
 }
 
 mod directory {
+    mod azure_names;
+    mod ids;
     mod leavers;
+    mod lookup;
+    mod names;
     mod snapshot;
+    mod statements;
     mod status;
     mod worker;
 }
@@ -60,6 +65,7 @@ mod link {
     mod concurrent_grants;
     mod dump_restore;
     mod extension;
+    mod extension_upgrade;
     mod flexible_server_dump;
     mod guard_memberships;
     mod label_limits;

@@ -75,7 +75,7 @@ impl Scene {
         let lines = format!(
             "azure_ad_auth.directory = 'client_secret'\nazure_ad_auth.directory_client_id = '{SERVER_CLIENT}'\n\
              azure_ad_auth.directory_url = '{}'\nazure_ad_auth.directory_refresh_interval = 1s",
-            provider.directory().graph_url()
+            provider.url()
         );
         Self { configuration: self.configuration.preceded_by(&lines).secret(SERVER_SECRET), ..self }
     }
