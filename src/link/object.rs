@@ -56,11 +56,21 @@ pub(crate) fn ask(questions: &[Question]) -> Result<Vec<Resolved>> {
     if questions.is_empty() {
         return Ok(Vec::new());
     }
-    let found = directory::resolve(questions)?;
+    let found = directory::resolve(questions).map_err(|fault| explained(fault, questions))?;
     for object in &found {
         notice(object.notice.as_str(), None);
     }
     Ok(found)
+}
+
+/// Adds to the error of a directory that does not answer how to do without it, where that is
+/// possible: for an id that was given.
+fn explained(fault: Fault, questions: &[Question]) -> Fault {
+    let all_are_ids = questions.iter().all(|question| matches!(question, Question::Id { .. }));
+    if fault.is_of_system() && all_are_ids {
+        return fault.hint("To take the object id as it is given: SET aad_validate_oids_in_tenant = off;");
+    }
+    fault
 }
 
 /// Asks the directory one question.

@@ -18,6 +18,10 @@ const REGISTRATION: &str = "88888888-aaaa-bbbb-cccc-000000000008";
 /// An id that nothing has.
 const NOBODY: &str = "99999999-aaaa-bbbb-cccc-000000000009";
 
+/// The hint where the directory does not answer.
+const TO_DO_WITHOUT: &str =
+    "HINT:  To take the object id as it is given: SET aad_validate_oids_in_tenant = off;";
+
 /// A server that asks the directory about ids only.
 fn scene(wait: &str) -> (Cluster, Provider) {
     let scene = Scene::new().settings(format!(
@@ -118,7 +122,12 @@ fn an_id_that_is_none_is_refused() {
     fails(&cluster, &create("x", PERSON), "42501", "the directory may not be asked for", "User.Read.All");
     cluster.sql(&create("y", GROUP));
     directory.fail(Place::Graph, Trouble::Refuse(503, "serviceNotAvailable"));
-    fails(&cluster, &create("x", PERSON), "58000", "the directory did not answer", "");
+    fails(&cluster, &create("x", PERSON), "58000", "the directory did not answer", TO_DO_WITHOUT);
+    cluster.set("azure_ad_auth.directory_client_id", "");
+    assert!(testbed::waits::eventually(|| {
+        cluster.sql_verbosely(&create("x", PERSON)).stderr.contains("directory_client_id")
+    }));
+    fails(&cluster, &create("x", PERSON), "58000", "the directory cannot be asked", TO_DO_WITHOUT);
 }
 
 #[test]
