@@ -94,9 +94,9 @@ fn another_credential_drops_what_was_learnt_but_not_who_is_out() {
 
 #[test]
 fn a_token_that_is_rejected_is_replaced_once_and_not_in_a_loop() {
-    let (cluster, provider) =
-        with_directory(Scene::new().settings("azure_ad_auth.directory_refresh_interval = 0"));
+    let (cluster, provider) = with_directory(Scene::new());
     let directory = provider.directory();
+    cluster.set("azure_ad_auth.directory_refresh_interval", "0");
     refresh(&cluster);
     directory.forget_requests();
     directory.revoke_tokens();

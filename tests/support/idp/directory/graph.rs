@@ -54,6 +54,8 @@ pub(super) fn kind_of(question: &Question) -> Kind {
         [_, _, "memberOf" | "transitiveMemberOf"] => Kind::Membership,
         [_, _, "members" | "transitiveMembers"] => Kind::Members,
         [collection, ..] if ObjectType::of_collection(collection).is_some() => Kind::Lookup,
+        // By another key than the id, in parentheses.
+        [object] if object.split('(').next().and_then(ObjectType::of_collection).is_some() => Kind::Lookup,
         ["directoryObjects", ..] => Kind::Lookup,
         _ => Kind::Other,
     }
