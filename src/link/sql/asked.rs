@@ -88,7 +88,9 @@ impl Asked {
         match self.find(role, || Ok(())) {
             Err(fault) if given.is_some() && fault.is_undefined() => notice(
                 format!("the directory does not know the object id of role \"{}\"", decode(role.to_bytes())),
-                Some("A new object takes minutes to be known everywhere. If there is none, its tokens are refused soon."),
+                Some(
+                    "A new object takes minutes to be known everywhere. If there is none, its tokens are refused soon.",
+                ),
             ),
             outcome => outcome?,
         }
@@ -100,9 +102,9 @@ impl Asked {
     /// Returns the label for such a link. `function` and `role` are for a hint.
     pub(super) fn label(&self, function: &str, role: &CStr) -> Result<Label> {
         let terms = Label { kind: self.kind, admin: self.admin, mfa: self.mfa, ..Label::default() };
-        let object_id = self.object_id.ok_or_else(|| {
-            no_directory(&advice::call(function, &decode(role.to_bytes()), &terms))
-        })?;
+        let object_id = self
+            .object_id
+            .ok_or_else(|| no_directory(&advice::call(function, &decode(role.to_bytes()), &terms)))?;
         let Label { object_id, tenant_id, .. } = tenant::label_of(object_id)?;
         Ok(Label { object_id, tenant_id, ..terms })
     }

@@ -47,9 +47,9 @@ fn lookup(name: Option<Argument<'_>>, object_type: Option<Argument<'_>>) -> Resu
     rights::may_administer()?;
     let name = name.ok_or_else(|| null("name"))?;
     let kind = kind(object_type)?.map(kind_of);
-    let fitting = name.within(MAX_BYTES).ok_or_else(|| {
-        cannot_be_asked(&format!("it has more than {MAX_NAME_CHARS} characters"))
-    })?;
+    let fitting = name
+        .within(MAX_BYTES)
+        .ok_or_else(|| cannot_be_asked(&format!("it has more than {MAX_NAME_CHARS} characters")))?;
     let text = decode_exactly(fitting)
         .ok_or_else(|| cannot_be_asked("it is no text in the encoding of this database"))?;
     directory::lookup(&text, kind)

@@ -54,7 +54,8 @@ fn create(role: &str, object: &str) -> String {
 #[test]
 fn an_id_is_checked_and_its_type_is_found() {
     let (cluster, _provider) = scene("10s");
-    for (role, object, kind) in [("a", PERSON, "user"), ("b", GROUP, "group"), ("c", APPLICATION, "service")] {
+    for (role, object, kind) in [("a", PERSON, "user"), ("b", GROUP, "group"), ("c", APPLICATION, "service")]
+    {
         let output = cluster.sql_verbosely(&create(role, object));
         let notice = format!("with id {object} and type {kind} in the directory");
         assert!(output.success && output.stderr.contains(&notice), "{}", output.stderr);
@@ -107,12 +108,7 @@ fn an_id_that_is_none_is_refused() {
         (by_function(&format!("'{REGISTRATION}'")), "42809", &registration, CLIENT),
         (by_function(&format!("'{PERSON}', 'group'")), "42809", &other, ""),
         (by_function(&format!("'{news}'")), "42809", &format!("group {news} is not security-enabled"), ""),
-        (
-            format!("SELECT azure_ad_auth.set_admin('x', '{PERSON}', 'group')"),
-            "42809",
-            &other,
-            "",
-        ),
+        (format!("SELECT azure_ad_auth.set_admin('x', '{PERSON}', 'group')"), "42809", &other, ""),
     ] {
         fails(&cluster, &statement, sqlstate, message, more);
         assert_eq!(cluster.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'x'"), "0", "{statement}");
@@ -182,8 +178,7 @@ fn an_object_that_is_new_is_asked_for_again() {
 #[test]
 fn an_administrator_whom_the_directory_does_not_know_is_announced() {
     let (cluster, provider) = scene("1s");
-    let output =
-        cluster.sql_verbosely(&format!("SELECT azure_ad_auth.set_admin('boss', '{SECOND_ADMIN}')"));
+    let output = cluster.sql_verbosely(&format!("SELECT azure_ad_auth.set_admin('boss', '{SECOND_ADMIN}')"));
     let notice = "NOTICE:  00000: the directory does not know the object id of role \"boss\"";
     assert!(output.success && output.stderr.contains(notice), "{}", output.stderr);
     let admins = "SELECT role_name, object_id, object_type FROM azure_ad_auth.principals WHERE is_admin";

@@ -49,10 +49,7 @@ fn everything_that_a_text_could_mean_is_shown_and_nothing_is_linked() {
                  {NEWS}|group|readers||not security-enabled: cannot be linked"
             ),
         ),
-        (
-            format!("'{CLIENT}'"),
-            format!("{APPLICATION}|service|billing|t|by client id"),
-        ),
+        (format!("'{CLIENT}'"), format!("{APPLICATION}|service|billing|t|by client id")),
         (
             format!("'{REGISTRATION}'"),
             format!(
@@ -65,18 +62,25 @@ fn everything_that_a_text_could_mean_is_shown_and_nothing_is_linked() {
             format!("{PERSON}|user|ann@contoso.example|f|by display name, which does not name a user"),
         ),
         ("'Readers', 'service'".to_owned(), String::new()),
-        ("'Readers', object_type => 'Group'".to_owned(), format!(
+        (
+            "'Readers', object_type => 'Group'".to_owned(),
+            format!(
                 "{GROUP}|group|Readers||by display name\n\
                  {NEWS}|group|readers||not security-enabled: cannot be linked"
-            )),
+            ),
+        ),
         ("'nobody'".to_owned(), String::new()),
     ] {
         assert_eq!(rows(&cluster, &arguments), expected, "{arguments}");
     }
     assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.principals"), "1");
     // In a transaction that can write nothing, and on a standby, whose own worker asks.
-    assert_ne!(cluster.sql("BEGIN READ ONLY; SELECT count(*) FROM azure_ad_auth.directory_lookup('Readers')"), "");
+    assert_ne!(
+        cluster.sql("BEGIN READ ONLY; SELECT count(*) FROM azure_ad_auth.directory_lookup('Readers')"),
+        ""
+    );
     let standby = cluster.standby();
+    standby.start();
     standby.await_directory();
     assert_eq!(rows(&standby, "'billing'"), format!("{APPLICATION}|service|billing|t|by display name"));
 }
@@ -119,7 +123,13 @@ fn what_cannot_be_looked_up_is_an_error() {
     assert_eq!(provider.directory().requests(Kind::Batch), 0);
     provider.directory().withdraw("GroupMember.Read.All");
     provider.directory().revoke_tokens();
-    fails(&cluster, &call("'x'"), "42501", "the directory may not be asked for \"x\"", "GroupMember.Read.All");
+    fails(
+        &cluster,
+        &call("'x'"),
+        "42501",
+        "the directory may not be asked for \"x\"",
+        "GroupMember.Read.All",
+    );
     provider.directory().fail(Place::Graph, Trouble::Hang);
     fails(&cluster, &call("'x'"), "58000", "the directory did not answer", "");
     cluster.set("azure_ad_auth.directory", "off");

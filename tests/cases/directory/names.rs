@@ -70,9 +70,8 @@ fn functions_find_the_object_of_a_name_and_its_type() {
         ("set_admin('Readers', object_type => 'group')", "Readers", GROUP, "group"),
     ] {
         cluster.sql(&format!("SELECT azure_ad_auth.{call}"));
-        let linked = format!(
-            "SELECT object_id, object_type FROM azure_ad_auth.principals WHERE role_name = '{role}'"
-        );
+        let linked =
+            format!("SELECT object_id, object_type FROM azure_ad_auth.principals WHERE role_name = '{role}'");
         assert_eq!(cluster.sql(&linked), format!("{id}|{kind}"), "{call}");
     }
     assert_eq!(
@@ -185,9 +184,7 @@ fn a_guest_is_found_by_mail_and_a_member_is_not() {
     directory.add(Object::guest(TWIN, "ben@home.example").with("userPrincipalName", "ben2@contoso.example"));
     let message = "\"ben@home.example\" is not unique in the directory";
     is_refused(&cluster, &create("ben@home.example"), "42725", message, TWIN);
-    directory.add(
-        Object::user(APPLICATION, "carol@contoso.example").with("mail", "carol@mail.example"),
-    );
+    directory.add(Object::user(APPLICATION, "carol@contoso.example").with("mail", "carol@mail.example"));
     let message = "the directory has no object named \"carol@mail.example\"";
     is_refused(&cluster, &create("carol@mail.example"), "42704", message, "");
 }
@@ -258,9 +255,7 @@ fn names_are_those_of_the_databases_encoding() {
     let directory = provider.directory();
     directory.add_group(GROUP, "Lesende Zoë");
     directory.add_group(TWIN, "Читатели");
-    cluster.sql(
-        "CREATE DATABASE latin1 ENCODING 'latin1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'",
-    );
+    cluster.sql("CREATE DATABASE latin1 ENCODING 'latin1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'");
     let mut session = superuser_in(&cluster, "latin1");
     assert!(session.query("CREATE EXTENSION azure_ad_auth").is_ok());
     let result = session.query(&create("Lesende Zoë"));
@@ -269,10 +264,7 @@ fn names_are_those_of_the_databases_encoding() {
     assert_eq!(value(&mut session, linked), GROUP);
     // What the database cannot show is escaped.
     let shown = format!("SELECT name FROM azure_ad_auth.directory_lookup('{TWIN}')");
-    assert_eq!(
-        value(&mut session, &shown),
-        "\\u0427\\u0438\\u0442\\u0430\\u0442\\u0435\\u043B\\u0438"
-    );
+    assert_eq!(value(&mut session, &shown), "\\u0427\\u0438\\u0442\\u0430\\u0442\\u0435\\u043B\\u0438");
     // The bytes of this name are no text of a database that uses UTF-8.
     directory.forget_requests();
     let grant = "DO $$ BEGIN EXECUTE format('GRANT azure_ad_user TO %I', (SELECT rolname FROM pg_authid WHERE rolname::bytea = 'Zo\\353')); END $$";

@@ -173,7 +173,8 @@ fn labels_and_dumps_ask_nothing() {
         cluster.sql(&format!("GRANT azure_ad_user TO \"{role}\""));
         assert_eq!(linked_object(&cluster, role), id);
     }
-    cluster.sql("SELECT azure_ad_auth.repair(); DROP EXTENSION azure_ad_auth; CREATE EXTENSION azure_ad_auth");
+    cluster
+        .sql("SELECT azure_ad_auth.repair(); DROP EXTENSION azure_ad_auth; CREATE EXTENSION azure_ad_auth");
     assert_eq!(questions(&provider), 0);
 }
 
@@ -197,6 +198,10 @@ fn hangs(
         waiter.join().expect("a thread")
     });
     directory.recover(Place::Graph);
+    // What the worker still asks would hang in the next statement's place.
+    let lookup = "SELECT * FROM azure_ad_auth.directory_lookup('x')";
+    let is_stopped = !cluster.data().join("postmaster.pid").exists();
+    assert!(is_stopped || eventually(|| cluster.sql_verbosely(lookup).success));
     answer
 }
 
@@ -265,13 +270,17 @@ fn rolled_back_nothing_remains() {
     let directory = provider.directory();
     directory.add_user(PERSON, "ann@contoso.example");
     let mut client = cluster.superuser();
-    for statement in ["BEGIN", CREATE, "ROLLBACK", "BEGIN", "SAVEPOINT s", CREATE, "ROLLBACK TO s", "COMMIT"] {
+    for statement in ["BEGIN", CREATE, "ROLLBACK", "BEGIN", "SAVEPOINT s", CREATE, "ROLLBACK TO s", "COMMIT"]
+    {
         run(&mut client, statement);
     }
     assert_eq!(cluster.sql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'ann%'"), "0");
     assert_eq!(cluster.sql("SELECT count(*) FROM pg_shseclabel WHERE label LIKE '%2222%'"), "0");
     // In a function that is called again, whose tree must not be changed.
-    run(&mut client, &format!("CREATE FUNCTION again() RETURNS void LANGUAGE plpgsql AS $f$ BEGIN {CREATE}; END $f$"));
+    run(
+        &mut client,
+        &format!("CREATE FUNCTION again() RETURNS void LANGUAGE plpgsql AS $f$ BEGIN {CREATE}; END $f$"),
+    );
     for _ in 0..2 {
         run(&mut client, "SELECT again()");
         assert_eq!(linked_object(&cluster, "ann@contoso.example"), PERSON);
@@ -350,7 +359,10 @@ fn a_directory_that_cannot_be_asked_says_why_and_links_nothing() {
         cluster.sql_verbosely("SELECT azure_ad_auth.refresh_directory()");
     }
     assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.principals"), "1");
-    assert_eq!(labels(&cluster, "admin"), format!("pgaadauth: aadauth,oid={ADMIN},type=user,admin,tenant_id={TENANT}"));
+    assert_eq!(
+        labels(&cluster, "admin"),
+        format!("pgaadauth: aadauth,oid={ADMIN},type=user,admin,tenant_id={TENANT}")
+    );
     cluster.set("azure_ad_auth.directory_client_id", "");
     assert!(eventually(|| cluster.sql_verbosely(CREATE).stderr.contains("the directory cannot be asked")));
     fails(&cluster, CREATE, "58000", "the directory cannot be asked", "directory_client_id");

@@ -71,7 +71,9 @@ fn an_upgraded_extension_is_a_fresh_one() {
         cluster.sql("DROP VIEW mine; REVOKE SELECT ON azure_ad_auth.stat FROM team");
         let upgraded = cluster.sql(OBJECTS);
         assert!(upgraded == fresh, "{earlier}:\n{}", differences(&upgraded, &fresh));
-        cluster.sql("SELECT azure_ad_auth.drop_principal(role_name) FROM azure_ad_auth.principals WHERE NOT is_admin");
+        cluster.sql(
+            "SELECT azure_ad_auth.drop_principal(role_name) FROM azure_ad_auth.principals WHERE NOT is_admin",
+        );
         cluster.sql("DROP EXTENSION azure_ad_auth; DROP ROLE ann, team, etl");
     }
 }
