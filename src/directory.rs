@@ -152,7 +152,8 @@ pub(crate) struct Status {
     pub(crate) certificate_expires_at: Option<i64>,
     /// Objects that the last look has asked about.
     pub(crate) checked: u64,
-    /// Principals that are known to be out, and memberships that are known to have ended.
+    /// Principals that are known to be disabled or deleted, and memberships that are known to have
+    /// ended.
     pub(crate) ended: u64,
     /// Requests since the server started.
     pub(crate) requests: u64,
@@ -192,7 +193,7 @@ pub(crate) fn status() -> Status {
             token_expires_at: at(people.tally.token_ends_at),
             certificate_expires_at: at(people.tally.certificate_ends_at),
             checked: people.tally.checked,
-            ended: u64::try_from(people.ended().len() + people.left().len()).unwrap_or(u64::MAX),
+            ended: u64::try_from(people.count_out()).unwrap_or(u64::MAX),
             requests: people.tally.requests,
             failures: people.tally.failures,
             throttled_until: people.pace.paused_until(now).map(|until| after(until.saturating_sub(now))),

@@ -189,6 +189,13 @@ impl People {
         self.left.get(..self.left_count).unwrap_or_default()
     }
 
+    /// Returns how many principals are out and how many memberships have ended. Those whose
+    /// sessions began anew do not count: every recent account is one of them.
+    pub(in crate::directory) fn count_out(&self) -> usize {
+        let out = self.ended().iter().filter(|entry| entry.known.standing.is_out());
+        out.count() + self.left_count
+    }
+
     /// Replaces them. Both are sorted; what does not fit is left out.
     pub(super) fn replace(&mut self, ended: &[Ended], left: &[Left]) {
         self.ended.iter_mut().zip(ended).for_each(|(place, entry)| *place = *entry);
