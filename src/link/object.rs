@@ -15,8 +15,9 @@ use crate::pg::error::{Fault, Result, notice};
 use crate::pg::text::decode_exactly;
 use crate::settings;
 
-/// Returns what to ask about a role that is to be linked: its name, or the id that was given for it.
-/// `kind`: the type that was given. None: the directory is off, or the id is to be taken as it is.
+/// Returns what to ask about a role that is to be linked: its name, or the id that was given for
+/// it. `kind`: the type that was given. None: the directory is off, or the id is to be taken as it
+/// is.
 ///
 /// # Errors
 /// The name is no text in the encoding of this database, so that no object can have it.

@@ -42,6 +42,7 @@ mod directory {
     mod snapshot;
     mod statements;
     mod status;
+    mod waiting;
     mod worker;
 }
 

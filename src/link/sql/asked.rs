@@ -54,8 +54,8 @@ impl Asked {
     }
 
     /// Has the directory say which object is meant: which one the role's name means, or what the
-    /// given id is. Leaves it as it is while the directory is off, and if ids are to be taken as they
-    /// are given. Nothing may be locked yet. `may`: checks that the user may make the link.
+    /// given id is. Leaves it as it is while the directory is off, and if ids are to be taken as
+    /// they are given. Nothing may be locked yet. `may`: checks that the user may make the link.
     pub(super) fn find(&mut self, role: &CStr, may: impl FnOnce() -> Result<()>) -> Result<()> {
         let Some(question) = object::question(role, self.object_id, self.kind)? else { return Ok(()) };
         may()?;

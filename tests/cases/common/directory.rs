@@ -2,6 +2,7 @@
 
 use testbed::cluster::Cluster;
 use testbed::idp::Provider;
+use testbed::idp::directory::Kind;
 use testbed::scene::{ADMIN, Scene, provider};
 use testbed::waits::eventually;
 
@@ -35,4 +36,10 @@ pub(crate) fn await_status(cluster: &Cluster, column: &str, value: &str) {
         last == value
     });
     assert!(reached, "{column}: {last}, not {value}");
+}
+
+/// Returns how many questions and batches have arrived at the provider.
+pub(crate) fn questions(provider: &Provider) -> usize {
+    let directory = provider.directory();
+    directory.questions(Kind::Lookup) + directory.requests(Kind::Batch)
 }
