@@ -89,7 +89,7 @@ COMMENT ON COLUMN directory_status.next_attempt IS 'when the next look is due; n
 COMMENT ON COLUMN directory_status.token_expires_at IS 'when the server''s own access token ends; null: it has none';
 COMMENT ON COLUMN directory_status.certificate_expires_at IS 'when the certificate ends that proves who the server is';
 COMMENT ON COLUMN directory_status.checked IS 'objects that the last look asked about: those that roles are linked to, and those that are logged in';
-COMMENT ON COLUMN directory_status.ended IS 'principals that are known to be disabled, deleted or revoked, and memberships that are known to have ended, as long as a token from before may be valid';
+COMMENT ON COLUMN directory_status.ended IS 'principals that are known to be disabled or deleted, and memberships that are known to have ended while a token from before may be valid';
 COMMENT ON COLUMN directory_status.requests IS 'requests since the server started, those for tokens included';
 COMMENT ON COLUMN directory_status.failures IS 'those of them that were not answered';
 COMMENT ON COLUMN directory_status.throttled_until IS 'until when Microsoft Graph does not want to be asked; null: it may be asked';

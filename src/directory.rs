@@ -8,6 +8,7 @@ mod credential;
 mod graph;
 mod look;
 mod memory;
+mod polled;
 mod question;
 mod refusals;
 mod snapshot;
@@ -26,8 +27,9 @@ use entra::directory::request::Kind;
 use entra::{Millis, TokenKind, Uuid};
 
 pub(crate) use crate::directory::memory::init_shared_memory;
+pub(crate) use crate::directory::polled::{Linked, OpenSession, Polled};
 pub(crate) use crate::directory::question::Found;
-pub(crate) use crate::directory::worker::{Linked, OpenSession, Polled, worker};
+pub(crate) use crate::directory::worker::worker;
 
 use crate::directory::memory::{people, seen};
 use crate::pg::clock;
@@ -223,8 +225,8 @@ pub(crate) fn features() -> Vec<FeatureRow> {
     Feature::ALL.into_iter().map(row).collect()
 }
 
-/// Has the worker look at everybody now and waits for it, up to `patience`. Returns how many objects
-/// it has seen.
+/// Has the worker look at everybody now and waits for it, up to `patience`. Returns how many
+/// objects it has seen.
 ///
 /// # Errors
 /// There was no look.

@@ -120,11 +120,7 @@ pub(in crate::directory) fn put(question: &str, wait: Millis, token_left: Millis
 
 /// Puts several questions at once, so that the worker asks them together. Returns the tickets of
 /// the first of them: of as many as have found room.
-pub(in crate::directory) fn put_all(
-    questions: &[Question],
-    wait: Millis,
-    token_left: Millis,
-) -> Vec<Ticket> {
+pub(in crate::directory) fn put_all(questions: &[Question], wait: Millis, token_left: Millis) -> Vec<Ticket> {
     let now = clock::monotonic();
     let ends_at = now.saturating_add(wait);
     let mut tickets = Vec::with_capacity(questions.len().min(COUNT));
@@ -132,7 +128,7 @@ pub(in crate::directory) fn put_all(
         let mut slots = SLOTS.exclusive();
         let (last, slots) = slots.parts();
         for question in questions.iter().take(COUNT) {
-            let Some(ticket) = place(last, slots, *question, now, ends_at, token_left) else { break };
+            let Some(ticket) = place(last, slots, question, now, ends_at, token_left) else { break };
             tickets.push(ticket);
         }
     }
@@ -145,7 +141,7 @@ pub(in crate::directory) fn put_all(
 fn place(
     last: &mut Last,
     slots: &mut [Slot],
-    question: Bytes<MAX_QUESTION_BYTES>,
+    question: &Bytes<MAX_QUESTION_BYTES>,
     now: Millis,
     ends_at: Millis,
     token_left: Millis,
@@ -161,7 +157,8 @@ fn place(
     let found = slots.iter_mut().enumerate().filter(|(_, slot)| !slot.is_open(now));
     let (place, slot) = found.min_by_key(|(_, slot)| free(slot))?;
     last.number += 1;
-    *slot = Slot { number: last.number, question, due_at: now, ends_at, token_left, ..Slot::EMPTY };
+    *slot =
+        Slot { number: last.number, question: *question, due_at: now, ends_at, token_left, ..Slot::EMPTY };
     Some(Ticket { place, number: last.number })
 }
 
@@ -260,7 +257,9 @@ pub(in crate::directory) fn postpone(asked: &Asked, wait: Millis) {
 pub(in crate::directory) fn release() {
     let mut slots = SLOTS.exclusive();
     let (_, slots) = slots.parts();
-    slots.iter_mut().for_each(|slot| slot.is_taken = false);
+    for slot in slots {
+        slot.is_taken = false;
+    }
 }
 
 #[cfg(test)]
@@ -269,7 +268,7 @@ mod tests {
 
     fn put(last: &mut Last, slots: &mut [Slot], question: &str, now: Millis) -> Option<Ticket> {
         let question = Bytes::new(question.as_bytes()).expect("a short question");
-        place(last, slots, question, now, now + 10, 1_000 - now)
+        place(last, slots, &question, now, now + 10, 1_000 - now)
     }
 
     #[test]
