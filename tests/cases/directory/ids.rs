@@ -104,8 +104,8 @@ fn an_id_that_is_none_is_refused() {
     for (statement, sqlstate, message, more) in [
         (create("x", NOBODY), "42704", &unknown, "New objects take minutes"),
         (by_function(&format!("'{NOBODY}', 'user'")), "42704", &unknown, ""),
-        (create("x", REGISTRATION), "42809", &registration, CLIENT),
-        (by_function(&format!("'{REGISTRATION}'")), "42809", &registration, CLIENT),
+        (create("x", REGISTRATION), "42809", &registration, APPLICATION),
+        (by_function(&format!("'{REGISTRATION}'")), "42809", &registration, APPLICATION),
         (by_function(&format!("'{PERSON}', 'group'")), "42809", &other, ""),
         (by_function(&format!("'{news}'")), "42809", &format!("group {news} is not security-enabled"), ""),
         (format!("SELECT azure_ad_auth.set_admin('x', '{PERSON}', 'group')"), "42809", &other, ""),
