@@ -18,6 +18,7 @@ mod libraries;
 pub(crate) mod lock;
 pub(crate) mod managed;
 pub(crate) mod marker_roles;
+pub(crate) mod object;
 mod obstacle;
 mod principal;
 mod repair;

@@ -9,6 +9,7 @@ mod invariants;
 pub(crate) mod label_provider;
 mod lock;
 mod named_roles;
+mod objects;
 mod parse;
 mod request;
 mod rewrite;

@@ -1,13 +1,14 @@
 -- Azure's own functions, with its names, parameters, result columns and texts ("Manage Microsoft
--- Entra users", Azure Database for PostgreSQL), so that scripts written for it run unchanged where
--- they name directory objects by their ids. All of them call the functions of this extension.
+-- Entra users", Azure Database for PostgreSQL), so that scripts written for it run unchanged: those
+-- that name directory objects by their names where the directory can be asked. All of them call the
+-- functions of this extension.
 
 CREATE FUNCTION pg_catalog.pgaadauth_create_principal(roleName text, isAdmin boolean, isMfa boolean)
 RETURNS text
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 RETURN azure_ad_auth.create_principal(roleName, NULL::pg_catalog.uuid, NULL::pg_catalog.text, isAdmin, isMfa);
 COMMENT ON FUNCTION pg_catalog.pgaadauth_create_principal(text, boolean, boolean) IS
-  'Azure''s name for linking a role to the directory object of that name: an error here, where no directory is asked; see pgaadauth_create_principal_with_oid';
+  'Azure''s name: creates a role and links it to the directory object of that name; an error while the directory is off';
 
 CREATE FUNCTION pg_catalog.pgaadauth_create_principal_with_oid(
   roleName text, objectId text, objectType text, isAdmin boolean, isMfa boolean)

@@ -3,9 +3,9 @@
 --
 -- A view's functions run with the caller's rights, so roles need both.
 
-CREATE FUNCTION set_admin(role_name text, object_id uuid, object_type text DEFAULT 'user')
+CREATE FUNCTION set_admin(role_name text, object_id uuid DEFAULT NULL, object_type text DEFAULT NULL)
 RETURNS void
-LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
+LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'set_admin_wrapper';
 REVOKE ALL ON FUNCTION set_admin(text, uuid, text) FROM PUBLIC;
 COMMENT ON FUNCTION set_admin(text, uuid, text) IS
@@ -71,6 +71,16 @@ AS 'MODULE_PATHNAME', 'revoke_principal_wrapper';
 REVOKE ALL ON FUNCTION revoke_principal(uuid) FROM PUBLIC;
 COMMENT ON FUNCTION revoke_principal(uuid) IS
   'refuses a directory object''s access tokens issued until now, for every role, groups'' roles too, and ends the sessions that came in with one; returns how many roles are linked to the object';
+
+CREATE FUNCTION directory_lookup(
+  name text, object_type text DEFAULT NULL,
+  OUT object_id uuid, OUT object_type text, OUT name text, OUT enabled boolean, OUT detail text)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'directory_lookup_wrapper';
+REVOKE ALL ON FUNCTION directory_lookup(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION directory_lookup(text, text) IS
+  'every object of the directory that a name, mail address, client id or object id could mean; links nothing';
 
 CREATE FUNCTION repair()
 RETURNS SETOF text

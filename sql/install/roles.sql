@@ -14,6 +14,7 @@ GRANT EXECUTE ON FUNCTION
   update_principal(text, uuid, text, boolean, boolean),
   link_or_update_principal(text, uuid, text, boolean, boolean),
   drop_principal(text),
+  directory_lookup(text, text),
   revoke_tokens(text, timestamptz),
   revoke_principal(uuid),
   explain_token(text, text),

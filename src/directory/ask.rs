@@ -110,15 +110,16 @@ fn no_answer() -> Fault {
 fn answers(asking: &[Asking], deadline: Instant) -> Result<Vec<String>> {
     let mut answers: Vec<Option<String>> = vec![None; asking.len()];
     loop {
-        let mut tickets: Vec<(Ticket, &mut Option<String>)> = Vec::new();
-        for (asking, answer) in asking.iter().zip(&mut answers).filter(|(_, answer)| answer.is_none()) {
-            let left = millis(deadline.saturating_duration_since(Instant::now()));
-            if left == 0 {
-                return Err(no_answer());
-            }
-            let Some(ticket) = slots::put(&asking.text(), left, Millis::MAX) else { break };
-            tickets.push((ticket, answer));
+        let open = asking.iter().zip(&mut answers).filter(|(_, answer)| answer.is_none());
+        let (texts, open): (Vec<_>, Vec<_>) = open.map(|(asking, answer)| (asking.text(), answer)).unzip();
+        let left = millis(deadline.saturating_duration_since(Instant::now()));
+        if left == 0 && !open.is_empty() {
+            return Err(no_answer());
         }
+        let questions: Vec<_> =
+            texts.iter().map_while(|text| slots::Question::new(text.as_bytes())).collect();
+        let put = slots::put_all(&questions, left, Millis::MAX);
+        let tickets: Vec<(Ticket, &mut Option<String>)> = put.into_iter().zip(open).collect();
         if tickets.is_empty() {
             return answers.into_iter().collect::<Option<_>>().ok_or_else(|| {
                 let code = PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED;

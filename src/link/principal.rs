@@ -27,6 +27,24 @@ pub(crate) fn linked(
     }
 }
 
+/// Checks that the current user may link a role that exists or is to be created. It is checked
+/// again under the locks.
+pub(crate) fn may_link(name: &CStr) -> Result<()> {
+    match catalog::role_named(name) {
+        None => rights::may_create(),
+        Some(role) => {
+            rights::may_change(&role)?;
+            link::check_linkable(&role)
+        }
+    }
+}
+
+/// Checks that a role is linked and that the current user may link it to another object. It is
+/// checked again under the locks.
+pub(crate) fn may_rebind(name: &CStr) -> Result<()> {
+    linked(name, rights::may_change, |role| Ok(role.clone())).map(drop)
+}
+
 /// Locks a role. Checks the right of the current user before, so that no other session waits for a
 /// statement that is refused, and again under the lock, when nothing about the role changes any
 /// more.
@@ -53,22 +71,26 @@ pub(crate) fn create(name: &CStr, admin: bool) -> Result<Role> {
     existing(name)
 }
 
+/// Returns whether a role is linked as a label says; none if it is not linked at all.
+pub(crate) fn is_linked_so(role: &Role, label: &Label) -> Option<bool> {
+    match catalog::link_of(role.id) {
+        Link::Bound(old) => Some((Label { not_before: None, ..old }) == *label),
+        _ => None,
+    }
+}
+
 /// Links a role that exists. The same link again is no error, and needs no right; for another one
 /// there is update_principal().
 pub(crate) fn adopt(role: &Role, label: &Label) -> Result<()> {
-    let is_linked_so = |role: &Role| match catalog::link_of(role.id) {
-        Link::Bound(old) => Some((Label { not_before: None, ..old }) == *label),
-        _ => None,
-    };
     let name = role.display_name();
-    if is_linked_so(role) == Some(true) {
+    if is_linked_so(role, label) == Some(true) {
         notice(format!("role \"{name}\" is already linked to this object, skipping"), None);
         return Ok(());
     }
     link::check_linkable(role)?;
     let role = &claim(role, rights::may_change, |role| lock::claim_to_link(role, label.admin))?;
     // If it is linked now, a session that was waited for has linked it.
-    match is_linked_so(role) {
+    match is_linked_so(role, label) {
         Some(true) => Ok(()),
         Some(false) => Err(Fault::new(
             PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,

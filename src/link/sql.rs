@@ -5,11 +5,14 @@
 //! [`revocation`]: crate::link::revocation
 //! [`rights`]: crate::link::rights
 
+mod asked;
+mod directory;
 mod principals;
 mod revocation;
 
 use std::ffi::{CStr, CString};
 
+use entra::Uuid;
 use pgrx::prelude::*;
 
 use crate::link::lock;
@@ -49,4 +52,12 @@ pub(crate) fn role_name_of(name: Argument<'_>) -> Result<CString> {
     })?;
     // No text of PostgreSQL's has a NUL.
     Ok(CString::new(fitting).unwrap_or_default())
+}
+
+fn uuid(id: pgrx::Uuid) -> Uuid {
+    Uuid::from_bytes(*id.as_bytes())
+}
+
+fn sql_uuid(id: Uuid) -> pgrx::Uuid {
+    pgrx::Uuid::from_bytes(*id.as_bytes())
 }

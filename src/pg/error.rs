@@ -29,6 +29,16 @@ impl Fault {
         &self.message
     }
 
+    /// Returns whether it says that there is no such object.
+    pub(crate) fn is_undefined(&self) -> bool {
+        self.sqlstate == PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT
+    }
+
+    /// Returns whether it says that something outside of the database does not work.
+    pub(crate) fn is_of_system(&self) -> bool {
+        self.sqlstate == PgSqlErrorCode::ERRCODE_SYSTEM_ERROR
+    }
+
     /// Returns the error that the current user lacks a privilege.
     pub(crate) fn denied(message: impl Into<String>) -> Self {
         Self::new(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, message)

@@ -15,7 +15,7 @@ use std::ffi::{CStr, CString, c_char};
 
 use pgrx::prelude::*;
 
-use crate::pg::text::conversion::{UTF8, converted, escaped_character, is_plain};
+use crate::pg::text::conversion::{UTF8, converted, converted_exactly, escaped_character, is_plain};
 
 /// A value of type text, in the encoding of the database.
 #[derive(Debug, Clone)]
@@ -56,6 +56,11 @@ impl Json {
 /// is escaped, as in `E'\xEB'`.
 pub(crate) fn decode(bytes: &[u8]) -> String {
     String::from_utf8(converted(bytes, database_encoding(), UTF8)).unwrap_or_default()
+}
+
+/// Returns a text that is in the database's encoding as UTF-8; none if it is not valid there.
+pub(crate) fn decode_exactly(bytes: &[u8]) -> Option<String> {
+    String::from_utf8(converted_exactly(bytes, database_encoding(), UTF8)?).ok()
 }
 
 /// Returns the text of a file, which should be UTF-8. What is not is escaped.

@@ -7,7 +7,7 @@ use crate::pg::error::Result;
 use crate::pg::spi::as_superuser;
 use crate::statement::named_roles::Roles;
 use crate::statement::request::{self, Request};
-use crate::statement::{Statement, createrole, invariants, lock, truncated};
+use crate::statement::{Statement, createrole, invariants, lock, objects, truncated};
 
 /// Checks a statement, takes its locks, and returns what it asks of links. `text` is the text of
 /// this statement alone.
@@ -18,8 +18,9 @@ pub(crate) fn check(statement: &Statement<'_>, text: &[u8]) -> Result<Vec<Reques
         rights::may_administer()?;
     }
     truncated::check(statement, text)?;
-    lock::before(statement)?;
-    let requests = request::of(statement)?;
+    let objects = objects::of(statement)?;
+    lock::before(statement, &objects)?;
+    let requests = request::of(statement, &objects)?;
     createrole::check(statement)?;
     check_markers(statement)?;
     Ok(requests)

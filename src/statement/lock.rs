@@ -2,6 +2,7 @@
 //! sessions wait for each other by these locks.
 
 use std::ffi::CStr;
+use std::slice;
 
 use crate::catalog::{self, Role, is_marker};
 use crate::link::lock::{
@@ -14,6 +15,7 @@ use crate::pg::lock::Mode;
 use crate::pg::utility::in_recovery;
 use crate::statement::Statement;
 use crate::statement::named_roles::{Named, Roles};
+use crate::statement::objects::Objects;
 
 /// Checks that a statement about Azure AD roles can write, and leaves other statements to
 /// PostgreSQL. `tag` is what PostgreSQL calls the kind of statement.
@@ -33,8 +35,8 @@ fn names_a_marker(roles: &Roles<'_>) -> bool {
 }
 
 /// Locks, before PostgreSQL runs a statement, the roles that it links or unlinks, or the one role
-/// that it changes.
-pub(crate) fn before(statement: &Statement<'_>) -> Result<()> {
+/// that it changes. `objects`: what the directory has said about them.
+pub(crate) fn before(statement: &Statement<'_>, objects: &Objects) -> Result<()> {
     if link::markers().is_none() || in_recovery() {
         return Ok(());
     }
@@ -50,7 +52,10 @@ pub(crate) fn before(statement: &Statement<'_>) -> Result<()> {
                     .then_some(Mode::ShareRowExclusive)
                     .or_else(|| members.iter().find_map(change_of_administrators))
             })?;
-            lock_all(&members, Mode::ShareUpdateExclusive)
+            let mode = |role: &Role| {
+                if objects.include(role) { Mode::ShareRowExclusive } else { Mode::ShareUpdateExclusive }
+            };
+            members.iter().try_for_each(|role| lock_all(slice::from_ref(role), mode(role)))
         }
         Statement::Create(creation) if creation.parents.marker().is_some() => {
             rights::may_administer()?;

@@ -2,9 +2,10 @@
 //! `azure_ad_user`, granted and revoked.
 //!
 //! - CREATE ROLE ... IN ROLE azure_ad_user links the new role to the object whose id is given as
-//!   the password.
+//!   the password, or, if the directory can be asked, to the object of the role's name.
 //! - GRANT azure_ad_user completes a link that a label names, as after restoring a dump. It names
-//!   no object, so it links no role by itself.
+//!   no object, so it links other roles only if the directory can be asked, to the objects of their
+//!   names.
 //! - REVOKE azure_ad_user unlinks.
 //!
 //! Rights are checked here, before anything is done, and with the roles locked.
@@ -20,6 +21,7 @@ use crate::pg::spi::{literal, quoted};
 use crate::pg::text::decode;
 use crate::pg::{allocate, interrupts};
 use crate::statement::invariants::{must_be_linked, not_linked, to_link_it};
+use crate::statement::objects::Objects;
 use crate::statement::{Creation, Password, Statement};
 use crate::{link, settings};
 
@@ -28,6 +30,8 @@ use crate::{link, settings};
 pub(crate) enum Request {
     /// Link the role that has been created.
     Link { role: CString, label: Label },
+    /// Link a role that exists.
+    Bind { role: Role, label: Label },
     /// Make everything agree with the label that the role has.
     Complete(Role),
     /// Unlink the role.
@@ -39,7 +43,7 @@ impl Request {
     pub(crate) fn member(&self) -> Option<&Role> {
         match self {
             Self::Link { .. } => None,
-            Self::Complete(role) | Self::Unlink(role) => Some(role),
+            Self::Bind { role, .. } | Self::Complete(role) | Self::Unlink(role) => Some(role),
         }
     }
 
@@ -50,6 +54,7 @@ impl Request {
                 let Some(role) = catalog::role_named(name) else { return Ok(()) };
                 link::link(&role, label)
             }
+            Self::Bind { role, label } => link::link(role, label),
             Self::Complete(role) => link::settle(role),
             Self::Unlink(role) => unlink(role),
         }
@@ -57,22 +62,27 @@ impl Request {
     }
 }
 
-/// Returns what a statement asks for.
+/// Returns what a statement asks for. `objects`: what the directory has said about its roles.
 ///
 /// # Errors
 /// The current user may not do it, or the statement does not say what object to link to.
-pub(crate) fn of(statement: &Statement<'_>) -> Result<Vec<Request>> {
+pub(crate) fn of(statement: &Statement<'_>, objects: &Objects) -> Result<Vec<Request>> {
     let Some((user, admin)) = link::markers() else { return Ok(Vec::new()) };
     match statement {
-        Statement::Create(creation) if creation.parents.name(USER_ROLE) => Ok(vec![of_creation(creation)?]),
+        Statement::Create(creation) if creation.parents.name(USER_ROLE) => {
+            Ok(vec![of_creation(creation, objects)?])
+        }
         Statement::Membership { options_only: true, .. } => Ok(Vec::new()),
         Statement::Membership { granted, members, is_grant, .. } => {
             let mut requests = Vec::new();
             for marker in [user, admin].iter().filter(|marker| granted.name(&marker.name)) {
                 for member in members.distinct()?.into_iter().filter(|role| !is_marker(role)) {
                     interrupts::check();
-                    let request =
-                        if *is_grant { Some(of_grant(marker, member)?) } else { of_revoke(marker, member)? };
+                    let request = if *is_grant {
+                        Some(of_grant(marker, member, objects)?)
+                    } else {
+                        of_revoke(marker, member)?
+                    };
                     request.map_or(Ok(()), |request| allocate::push(&mut requests, request))?;
                 }
             }
@@ -97,8 +107,9 @@ fn unlink(role: &Role) -> Result<Vec<linkage::Change>> {
     Ok(done)
 }
 
-/// Returns the request of CREATE ROLE ... IN ROLE `azure_ad_user`.
-fn of_creation(creation: &Creation<'_>) -> Result<Request> {
+/// Checks that the current user may create such a role, and that nothing about it keeps it from
+/// being linked.
+pub(crate) fn may_create_linked(creation: &Creation<'_>) -> Result<()> {
     rights::may_create()?;
     let name = decode(creation.role.to_bytes());
     if creation.parents.name(ADMIN_ROLE) {
@@ -109,6 +120,16 @@ fn of_creation(creation: &Creation<'_>) -> Result<Request> {
     if let Some(member) = creation.members.existing().find(unlinked) {
         return Err(link::has_unlinked_member(&name, &member).hint(to_link_it(&member.display_name())));
     }
+    Ok(())
+}
+
+/// Returns the request of CREATE ROLE ... IN ROLE `azure_ad_user`.
+fn of_creation(creation: &Creation<'_>, objects: &Objects) -> Result<Request> {
+    may_create_linked(creation)?;
+    if let Some(label) = objects.of_created()? {
+        return Ok(Request::Link { role: creation.role.clone(), label });
+    }
+    let name = decode(creation.role.to_bytes());
     let object_id = match creation.password {
         Password::Uuid(id) if !settings::validates_object_ids() => id,
         Password::Uuid(_) => {
@@ -142,7 +163,7 @@ fn no_object(name: &str) -> Fault {
 }
 
 /// Returns the request of a GRANT of a marker role to a member.
-fn of_grant(marker: &Role, member: Role) -> Result<Request> {
+fn of_grant(marker: &Role, member: Role, objects: &Objects) -> Result<Request> {
     let wants_admin = marker.name.as_c_str() == ADMIN_ROLE;
     match catalog::link_of(member.id) {
         Link::Bound(label) if label.admin == wants_admin => {
@@ -158,6 +179,11 @@ fn of_grant(marker: &Role, member: Role) -> Result<Request> {
             "To make it a plain Azure AD user: SELECT azure_ad_auth.remove_admin({});",
             literal(&member.display_name())
         ))),
+        Link::None | Link::Unbound if !wants_admin && objects.include(&member) => {
+            rights::may_change(&member)?;
+            let label = objects.of(&member)?.ok_or_else(|| not_linked(&member, marker))?;
+            Ok(Request::Bind { role: member, label })
+        }
         _ => Err(not_linked(&member, marker)),
     }
 }

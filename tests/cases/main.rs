@@ -35,15 +35,21 @@ mod check {
 }
 
 mod directory {
+    mod azure_names;
     mod check;
     mod explain;
+    mod ids;
     mod leavers;
     mod leavers_login;
     mod leavers_sessions;
+    mod lookup;
+    mod names;
     mod overage;
     mod overage_load;
     mod snapshot;
+    mod statements;
     mod status;
+    mod waiting;
     mod worker;
 }
 
@@ -67,6 +73,7 @@ mod link {
     mod concurrent_grants;
     mod dump_restore;
     mod extension;
+    mod extension_upgrade;
     mod flexible_server_dump;
     mod guard_memberships;
     mod label_limits;

@@ -23,6 +23,9 @@ pub(in crate::directory) const MAX_QUESTION_BYTES: usize = 1_072;
 /// Longest answer.
 pub(in crate::directory) const MAX_ANSWER_BYTES: usize = 2_400;
 
+/// A question as it is kept.
+pub(in crate::directory) type Question = Bytes<MAX_QUESTION_BYTES>;
+
 /// What the slots take.
 pub(super) const BYTES: usize = COUNT * size_of::<Slot>();
 
@@ -112,18 +115,27 @@ pub(in crate::directory) enum Outcome {
 
 /// Puts a question, or joins the same one. Returns none if it is too long, or all slots are taken.
 pub(in crate::directory) fn put(question: &str, wait: Millis, token_left: Millis) -> Option<Ticket> {
-    let question = Bytes::new(question.as_bytes())?;
+    put_all(&[Bytes::new(question.as_bytes())?], wait, token_left).pop()
+}
+
+/// Puts several questions at once, so that the worker asks them together. Returns the tickets of
+/// the first of them: of as many as have found room.
+pub(in crate::directory) fn put_all(questions: &[Question], wait: Millis, token_left: Millis) -> Vec<Ticket> {
     let now = clock::monotonic();
     let ends_at = now.saturating_add(wait);
-    let ticket = {
+    let mut tickets = Vec::with_capacity(questions.len().min(COUNT));
+    {
         let mut slots = SLOTS.exclusive();
         let (last, slots) = slots.parts();
-        place(last, slots, &question, now, ends_at, token_left)
-    };
-    if ticket.is_some() {
+        for question in questions.iter().take(COUNT) {
+            let Some(ticket) = place(last, slots, question, now, ends_at, token_left) else { break };
+            tickets.push(ticket);
+        }
+    }
+    if !tickets.is_empty() {
         wake_worker();
     }
-    ticket
+    tickets
 }
 
 fn place(

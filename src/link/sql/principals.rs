@@ -2,13 +2,13 @@
 
 use std::ffi::CStr;
 
-use entra::{Label, PrincipalKind, Uuid};
 use pgrx::prelude::*;
 
 use crate::catalog::{self, Link, Role, labelled_roles};
 use crate::directory;
-use crate::link::principal::{administrators, adopt, create, linked};
-use crate::link::sql::{MAX_NAME_BYTES, begin, given, role_name_of};
+use crate::link::principal::{administrators, adopt, create, linked, may_link, may_rebind};
+use crate::link::sql::asked::Asked;
+use crate::link::sql::{begin, given, role_name_of, sql_uuid};
 use crate::link::{self, advice, lock, repair, rights, tenant};
 use crate::pg::argument::Argument;
 use crate::pg::clock::seconds;
@@ -16,27 +16,23 @@ use crate::pg::error::{Fault, Result, or_raise};
 use crate::pg::spi::{as_superuser, run};
 use crate::pg::text::{Text, decode};
 
-/// The link that a function was asked to make.
-struct Asked {
-    object_id: Option<Uuid>,
-    kind: Option<PrincipalKind>,
-    admin: bool,
-    mfa: bool,
-}
-
 /// Makes a role the only Azure AD administrator.
 #[pg_extern(sql = false)]
-fn set_admin(role_name: Argument<'_>, object_id: pgrx::Uuid, object_type: Argument<'_>) {
+fn set_admin(
+    role_name: Option<Argument<'_>>,
+    object_id: Option<pgrx::Uuid>,
+    object_type: Option<Argument<'_>>,
+) {
     or_raise((|| {
         begin(c"set_admin()")?;
         rights::require_superuser("set the Azure AD administrator")?;
+        let name = given(role_name)?;
+        let mut asked = Asked::of(object_id, object_type, Some(true), None)?;
+        asked.find_administrator(&name)?;
         lock::claim_administrators()?;
-        let name = role_name_of(role_name)?;
         // The role still demands a second factor if it did: set_admin() is no way around it.
         let old = catalog::role_named(&name).map(|role| catalog::link_of(role.id));
-        let mfa = matches!(old, Some(Link::Bound(label)) if label.mfa);
-        let asked =
-            Asked { object_id: Some(uuid(object_id)), kind: kind(Some(object_type))?, admin: true, mfa };
+        asked.mfa = matches!(old, Some(Link::Bound(label)) if label.mfa);
         let label = asked.label("set_admin", &name)?;
         for other in administrators() {
             if other.name != name {
@@ -87,7 +83,8 @@ fn create_principal(
     or_raise((|| {
         begin(c"create_principal()")?;
         let name = given(role_name)?;
-        let asked = Asked::of(object_id, object_type, is_admin, is_mfa)?;
+        let mut asked = Asked::of(object_id, object_type, is_admin, is_mfa)?;
+        asked.find_for_creation(&name)?;
         let label = asked.label("create_principal", &name)?;
         if catalog::role_named(&name).is_none() {
             rights::may_create()?;
@@ -139,9 +136,12 @@ fn link_or_update_principal(
     or_raise((|| {
         begin(c"update_principal()")?;
         let name = given(role_name)?;
-        let asked = Asked::of(object_id, object_type, is_admin, is_mfa)?;
+        let mut asked = Asked::of(object_id, object_type, is_admin, is_mfa)?;
         match catalog::role_named(&name).filter(is_unlinked) {
-            Some(role) => adopt(&role, &asked.label("create_principal", &name)?)?,
+            Some(role) => {
+                asked.find(&name, || may_link(&name))?;
+                adopt(&role, &asked.label("create_principal", &name)?)?;
+            }
             None => update(&name, asked)?,
         }
         Ok(updated(&name))
@@ -149,6 +149,7 @@ fn link_or_update_principal(
 }
 
 fn update(name: &CStr, mut asked: Asked) -> Result<()> {
+    asked.find(name, || may_rebind(name))?;
     let claim = |role: &Role| lock::claim_to_link(role, asked.admin);
     let (role, old) = linked(name, rights::may_change, claim)?;
     asked.kind = asked.kind.or(old.kind);
@@ -216,50 +217,4 @@ fn list_principals() -> TableIterator<
         ))
     });
     TableIterator::new(rows.collect::<Vec<_>>())
-}
-
-fn uuid(id: pgrx::Uuid) -> Uuid {
-    Uuid::from_bytes(*id.as_bytes())
-}
-
-fn sql_uuid(id: Uuid) -> pgrx::Uuid {
-    pgrx::Uuid::from_bytes(*id.as_bytes())
-}
-
-/// Returns a kind as the functions take it: `user`, `group` or `service`, or as Azure's own tools
-/// write it.
-fn kind(text: Option<Argument<'_>>) -> Result<Option<PrincipalKind>> {
-    let Some(text) = text.map(|text| decode(text.beginning(MAX_NAME_BYTES))) else { return Ok(None) };
-    PrincipalKind::parse_as_written(&text).map(Some).ok_or_else(|| {
-        Fault::invalid(format!("invalid object type \"{text}\"")).hint("Use user, group or service.")
-    })
-}
-
-impl Asked {
-    /// Reads arguments. A null stands for the parameter's default.
-    fn of(
-        object_id: Option<pgrx::Uuid>,
-        object_type: Option<Argument<'_>>,
-        admin: Option<bool>,
-        mfa: Option<bool>,
-    ) -> Result<Self> {
-        Ok(Self {
-            object_id: object_id.map(uuid),
-            kind: kind(object_type)?,
-            admin: admin.unwrap_or_default(),
-            mfa: mfa.unwrap_or_default(),
-        })
-    }
-
-    /// Returns the label for such a link. `function` and `role` are for a hint.
-    fn label(&self, function: &str, role: &CStr) -> Result<Label> {
-        let terms = Label { kind: self.kind, admin: self.admin, mfa: self.mfa, ..Label::default() };
-        let object_id = self.object_id.ok_or_else(|| {
-            let complete = advice::call(function, &decode(role.to_bytes()), &terms);
-            Fault::prerequisite("the directory cannot be asked for the object id of a name")
-                .hint(format!("Give the object id: {complete}"))
-        })?;
-        let Label { object_id, tenant_id, .. } = tenant::label_of(object_id)?;
-        Ok(Label { object_id, tenant_id, ..terms })
-    }
 }

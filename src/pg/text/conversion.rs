@@ -18,14 +18,26 @@ const LONGEST_CHARACTER: usize = 4;
 
 /// Returns a text in another encoding. What cannot be converted is escaped.
 pub(super) fn converted(source: &[u8], from: i32, to: i32) -> Vec<u8> {
+    convert_all(source, from, to).0
+}
+
+/// Returns a text in another encoding; none if a part of it cannot be converted.
+pub(super) fn converted_exactly(source: &[u8], from: i32, to: i32) -> Option<Vec<u8>> {
+    let (result, is_exact) = convert_all(source, from, to);
+    is_exact.then_some(result)
+}
+
+/// Returns a text in another encoding, where what cannot be converted is escaped, and whether
+/// nothing was.
+fn convert_all(source: &[u8], from: i32, to: i32) -> (Vec<u8>, bool) {
     if source.is_ascii() && !source.contains(&0) {
         // bounded: by the callers, which never pass on what a client has sized.
-        return source.to_vec();
+        return (source.to_vec(), true);
     }
     // bounded: as above.
     let mut result = Vec::with_capacity(source.len());
     let step = Step::between(from, to);
-    let mut rest = source;
+    let (mut rest, mut is_exact) = (source, true);
     while !rest.is_empty() {
         // Not the whole rest, which would be read again for each byte in it that cannot be
         // converted.
@@ -38,12 +50,13 @@ pub(super) fn converted(source: &[u8], from: i32, to: i32) -> Vec<u8> {
             continue;
         }
         let Some(byte) = rest.first() else { break };
+        is_exact = false;
         // In UTF-8 a whole character is escaped, in other encodings a byte.
         let character = if is_plain(from) { first_character(rest) } else { None };
         result.extend(character.map_or_else(|| escaped_byte(*byte), escaped_character).bytes());
         rest = rest.get(character.map_or(1, char::len_utf8)..).unwrap_or_default();
     }
-    result
+    (result, is_exact)
 }
 
 fn first_character(bytes: &[u8]) -> Option<char> {

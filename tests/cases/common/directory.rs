@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use testbed::cluster::Cluster;
 use testbed::door::Door;
 use testbed::idp::Provider;
+use testbed::idp::directory::Kind;
 use testbed::issuer::{GROUP, PERSON, unix_now, user_v1, with};
 use testbed::scene::{ADMIN, KEY, Scene, provider};
 use testbed::waits::eventually;
@@ -109,4 +110,10 @@ pub(crate) fn await_status(cluster: &Cluster, column: &str, value: &str) {
         last == value
     });
     assert!(reached, "{column}: {last}, not {value}");
+}
+
+/// Returns how many questions and batches have arrived at the provider.
+pub(crate) fn questions(provider: &Provider) -> usize {
+    let directory = provider.directory();
+    directory.questions(Kind::Lookup) + directory.requests(Kind::Batch)
 }
