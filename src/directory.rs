@@ -8,6 +8,7 @@ mod credential;
 mod graph;
 mod look;
 mod memory;
+mod polled;
 mod question;
 mod refusals;
 mod snapshot;
@@ -26,8 +27,9 @@ use entra::directory::request::Kind;
 use entra::{Millis, TokenKind, Uuid};
 
 pub(crate) use crate::directory::memory::init_shared_memory;
+pub(crate) use crate::directory::polled::{Linked, OpenSession, Polled};
 pub(crate) use crate::directory::question::Found;
-pub(crate) use crate::directory::worker::{Linked, OpenSession, Polled, worker};
+pub(crate) use crate::directory::worker::worker;
 
 use crate::directory::memory::{people, seen};
 use crate::pg::clock;
@@ -238,15 +240,19 @@ pub(crate) use crate::directory::snapshot::FILE as SNAPSHOT;
 /// # Errors
 /// The fault, in words.
 pub(crate) fn kept() -> std::result::Result<(), String> {
-    let is_needed = people::read(|people| people.ended().len() + people.left().len() > 0);
+    // Whoever has been out for long has no valid token any more, and is not kept.
+    let now = clock::unix_now();
+    let is_needed = people::read(|people| {
+        !people.left().is_empty() || people.ended().iter().any(|entry| entry.known.matters(now))
+    });
     match snapshot::read()? {
         None if is_needed => Err("there is no such file".to_owned()),
         None | Some(_) => Ok(()),
     }
 }
 
-/// Has the worker look at everybody now and waits for it, up to `patience`. Returns how many objects
-/// it has seen.
+/// Has the worker look at everybody now and waits for it, up to `patience`. Returns how many
+/// objects it has seen.
 ///
 /// # Errors
 /// There was no look.

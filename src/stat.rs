@@ -5,6 +5,7 @@
 //! and neither is a refusal in core's own words.
 
 mod counters;
+mod directory;
 mod principals;
 mod sql;
 
@@ -14,8 +15,9 @@ use std::time::Duration;
 use entra::{Code, TokenKind};
 use pgrx::prelude::*;
 
-pub(crate) use crate::stat::counters::{
-    Asked, Waiting, count_directory_cache_hit, count_directory_requests, count_directory_wait, count_wait,
+pub(crate) use crate::stat::counters::count_wait;
+pub(crate) use crate::stat::directory::{
+    Asked, Waiting, count_directory_cache_hit, count_directory_requests, count_directory_wait,
 };
 
 use crate::pg::library;

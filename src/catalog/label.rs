@@ -101,8 +101,8 @@ pub(crate) fn labelled_by(providers: &[&CStr]) -> Vec<Role> {
 const MAX_LINKED: usize = 250_000;
 
 /// Returns the roles whose own label names a directory object, with the object and its kind, in no
-/// order; at most so many that they fit into the memory of a worker. Reads every label there is, and
-/// nothing else.
+/// order; at most so many that they fit into the memory of a worker. Reads every label there is,
+/// and nothing else.
 pub(crate) fn linked_objects() -> Vec<(pg_sys::Oid, Uuid, Option<PrincipalKind>)> {
     let room = Cell::new(MAX_LINKED);
     SHARED_LABELS.rows(&[], |label| {

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use entra::directory::answer::{Object, Part};
+use entra::directory::answer::{self, Object, Part};
 use entra::directory::features::{Evidence, Feature};
 use entra::directory::id::{self, Unidentified};
 use entra::directory::login::Pair;
@@ -13,7 +13,7 @@ use entra::directory::lookup;
 use entra::directory::name::{self, Sought};
 use entra::directory::request::{self, Kind, NameFault, Request};
 use entra::directory::retry::{self, Outcome};
-use entra::{Millis, TokenKind};
+use entra::{Millis, TokenKind, Uuid};
 
 use crate::directory::batch::{Asker, Notes};
 use crate::directory::graph::Graph;
@@ -64,10 +64,10 @@ struct Job {
 }
 
 /// Asks and answers.
-pub(super) fn answer(graph: &Graph, asked: Vec<slots::Asked>) -> Answered {
+pub(super) fn answer(graph: &Graph, questions: Vec<slots::Asked>) -> Answered {
     let began = Instant::now();
     let mut asker = Asker::new(graph, false);
-    let jobs: Vec<_> = asked.into_iter().map(job).collect();
+    let jobs: Vec<_> = questions.into_iter().map(job).collect();
     let requests: Vec<_> = jobs
         .iter()
         .flat_map(|job| job.steps.iter().map(|(step, request)| (step.asked(), request.clone())))
@@ -78,7 +78,7 @@ pub(super) fn answer(graph: &Graph, asked: Vec<slots::Asked>) -> Answered {
         let parts: Vec<_> = parts.by_ref().take(job.steps.len()).collect();
         let left =
             job.asked.left.saturating_sub(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
-        let answer = conclude(&mut asker, &job, parts, left);
+        let answer = conclude(&mut asker, &job, &parts, left);
         given.push((job.asked, answer));
     }
     Answered { given, notes: asker.notes }
@@ -113,8 +113,8 @@ fn steps(asking: &Asking) -> Result<Vec<(Step, Request)>, NameFault> {
     })
 }
 
-fn conclude(asker: &mut Asker<'_>, job: &Job, parts: Vec<Option<Part>>, left: Millis) -> Given {
-    let steps = job.steps.iter().map(|(step, _)| step).zip(&parts);
+fn conclude(asker: &mut Asker<'_>, job: &Job, parts: &[Option<Part>], left: Millis) -> Given {
+    let steps = job.steps.iter().map(|(step, _)| step).zip(parts);
     let refused = |refusal: Refusal| Given::Answer(question::written(&Err(refusal)));
     match &job.asking {
         Some(Asking::Name(name, kind)) => {
@@ -139,9 +139,12 @@ fn conclude(asker: &mut Asker<'_>, job: &Job, parts: Vec<Option<Part>>, left: Mi
                 Ok(found) => Given::Answer(question::written(&Ok(vec![identified(found)]))),
                 Err(Unidentified::NotFound) => match retry::wait_for_new_object(job.asked.tries, left) {
                     Some(wait) => Given::Again(wait),
-                    None => refused(refusals::unidentified(asker, *id, &Unidentified::NotFound)),
+                    None => refused(refusals::unidentified(asker, *id, &Unidentified::NotFound, None)),
                 },
-                Err(fault) => refused(refusals::unidentified(asker, *id, &fault)),
+                Err(fault) => {
+                    let service = service_of(asker, &fault);
+                    refused(refusals::unidentified(asker, *id, &fault, service))
+                }
             }
         }
         Some(Asking::Lookup(text, _)) => looked_up(asker, text, steps),
@@ -154,6 +157,14 @@ fn conclude(asker: &mut Asker<'_>, job: &Job, parts: Vec<Option<Part>>, left: Mi
         }
         None => refused(refusals::no_answer(asker)),
     }
+}
+
+/// Returns the object id of the service principal of an app registration, for a hint.
+fn service_of(asker: &mut Asker<'_>, fault: &Unidentified) -> Option<Uuid> {
+    let Unidentified::Registration { client_id: Some(client_id) } = fault else { return None };
+    let body = asker.send(Asked::Name, &request::application_by_client_id(*client_id)).ok()?;
+    let object = answer::parse_object(&body, Some(Kind::Application)).ok()?;
+    (object.client_id == Some(*client_id)).then_some(object.id)
 }
 
 fn identified(found: id::Identified) -> Found {

@@ -47,9 +47,7 @@ pub(super) fn resolve(questions: &[Question]) -> Result<Vec<Resolved>> {
 
 fn asking(question: &Question) -> Result<Asking> {
     Ok(match question {
-        Question::Name { text, kind } => {
-            Asking::Name(question::checked(text).map_err(|fault| bad_name(&fault))?, *kind)
-        }
+        Question::Name { text, kind } => Asking::Name(question::checked(text).map_err(bad_name)?, *kind),
         Question::Id { id, kind } => Asking::Id(*id, *kind),
     })
 }
@@ -72,7 +70,7 @@ impl Resolved {
 /// Nothing can have such a name, or there is no answer.
 pub(super) fn lookup(text: &str, kind: Option<Kind>) -> Result<Vec<Found>> {
     let deadline = begin()?;
-    let text = question::checked(text).map_err(|fault| bad_name(&fault))?;
+    let text = question::checked(text).map_err(bad_name)?;
     let answers = answers(&[Asking::Lookup(text, kind)], deadline)?;
     let (found, more) = question::read(answers.first().map(String::as_str).unwrap_or_default())?;
     if more {
@@ -98,7 +96,7 @@ fn begin() -> Result<Instant> {
     Ok(Instant::now() + terms::wait())
 }
 
-fn bad_name(fault: &NameFault) -> Fault {
+fn bad_name(fault: NameFault) -> Fault {
     Fault::invalid("no object of the directory can have this name")
         .detail(format!("The name is not asked for: {fault}."))
 }

@@ -119,10 +119,10 @@ fn by_kind(asker: &mut Asker<'_>, look: &mut Look, chunk: &[Uuid]) {
         lists.iter().map(|(kind, ids)| (Asked::Look, request::by_ids_of(*kind, ids))).collect();
     for ((kind, ids), part) in lists.iter().zip(asker.parts(&requests)) {
         let Some(part) = part else { continue };
-        if part.problem().outcome() == Outcome::Forbidden {
-            if let Some(feature) = Feature::states_of(*kind) {
-                asker.note_evidence(feature, Evidence::Refused);
-            }
+        if part.problem().outcome() == Outcome::Forbidden
+            && let Some(feature) = Feature::states_of(*kind)
+        {
+            asker.note_evidence(feature, Evidence::Refused);
         }
         if let Some(page) = part.page(Some(*kind), asker.root()).ok().filter(|page| page.next.is_none()) {
             look.note(ids, &page.objects);

@@ -75,21 +75,23 @@ fn sentence(fault: &Unresolved) -> String {
     format!("{}{}.", first.map(String::from).unwrap_or_default(), characters.as_str())
 }
 
-/// Returns the error for an id that is not accepted.
-pub(super) fn unidentified(asker: &Asker<'_>, id: Uuid, fault: &Unidentified) -> Refusal {
+/// Returns the error for an id that is not accepted. `service`: the object id of the service
+/// principal, if it is that of an app registration and the directory has told it.
+pub(super) fn unidentified(
+    asker: &Asker<'_>,
+    id: Uuid,
+    fault: &Unidentified,
+    service: Option<Uuid>,
+) -> Refusal {
     let refusal = |message: String| Refusal::new(fault.sqlstate(), message);
     match fault {
         Unidentified::NotFound => {
             refusal(format!("the directory has no object with the id {id}")).hint(NEW_OBJECTS)
         }
-        Unidentified::Registration { client_id } => {
-            let hint = client_id.map_or_else(
+        Unidentified::Registration { .. } => {
+            let hint = service.map_or_else(
                 || "Give the object id of the application's service principal.".to_owned(),
-                |client_id| {
-                    format!(
-                        "Give the object id of the application's service principal, or the client id {client_id}."
-                    )
-                },
+                |service| format!("The object id of the application's service principal is {service}."),
             );
             refusal(format!("{id} is the object id of an app registration"))
                 .detail("No access token has it.")

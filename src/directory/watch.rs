@@ -1,4 +1,4 @@
-//! The memberships that open sessions were admitted by: which are asked about, and which have ended.
+//! The memberships that open sessions were admitted by: which are asked about, which have ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use entra::directory::login::Pair;
 use entra::directory::membership::Membership;
 
 use crate::directory::memory::people::{Left, MAX_LEFT};
-use crate::directory::worker::OpenSession;
+use crate::directory::polled::OpenSession;
 
 /// What is known about a membership.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +48,7 @@ impl Memberships {
 
     /// Takes in the open sessions at `now` (Unix seconds). Returns the memberships to ask about, at
     /// most so many.
-    pub(super) fn to_ask(&mut self, sessions: &[OpenSession], now: i64) -> Vec<(Pair, TokenKind)> {
+    pub(super) fn ask_about(&mut self, sessions: &[OpenSession], now: i64) -> Vec<(Pair, TokenKind)> {
         for session in sessions {
             let Some(group) = session.group else { continue };
             let pair = Pair { person: session.person, group };

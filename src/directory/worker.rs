@@ -34,6 +34,7 @@ use crate::directory::answers::{Answered, answer};
 use crate::directory::graph::Graph;
 use crate::directory::look::{Looked, Plan, look};
 use crate::directory::memory::{people, publish, slots};
+use crate::directory::polled::{Linked, Polled};
 use crate::directory::question::{self, Refusal};
 use crate::directory::terms;
 use crate::directory::worker::state::Known;
@@ -58,37 +59,6 @@ const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 
 /// Questions are asked again so much later if no thread can be started.
 const WITHOUT_THREAD: u64 = 1_000;
-
-/// A session that logged in with a token, as far as the worker must know it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct OpenSession {
-    /// The token's own object.
-    pub(crate) person: Uuid,
-    /// Whether that is a user's or a service's.
-    pub(crate) kind: TokenKind,
-    /// The group by which it was let in, if it was by one.
-    pub(crate) group: Option<Uuid>,
-    /// `iat` of its token, Unix seconds.
-    pub(crate) issued_at: i64,
-    /// `exp` of its token, Unix seconds.
-    pub(crate) expires_at: i64,
-}
-
-/// The objects that roles are linked to.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Linked {
-    pub(crate) objects: Vec<look::Polled>,
-    /// The ids of those that administrators are linked to.
-    pub(crate) administrators: Vec<Uuid>,
-}
-
-/// Who is to be looked at.
-pub(crate) trait Polled: 'static {
-    /// Returns what roles are linked to. Called in a transaction.
-    fn linked() -> Linked;
-    /// Returns the sessions that logged in with a token.
-    fn open_sessions() -> Vec<OpenSession>;
-}
 
 /// Returns its row in the table of workers.
 pub(crate) const fn worker<P: Polled>() -> Worker {
@@ -116,7 +86,6 @@ enum Done {
 struct Looking {
     run: u64,
     since: Instant,
-    checked: usize,
     administrators: Vec<Uuid>,
 }
 
@@ -300,16 +269,15 @@ impl<P: Polled> DirectoryWorker<P> {
             polled: objects,
             own: self.known.own,
             memory: self.known.memory.clone(),
-            pairs: self.known.memberships.to_ask(&sessions, clock::unix_now()),
+            pairs: self.known.memberships.ask_about(&sessions, clock::unix_now()),
             probes: unproved(),
         };
-        let checked = plan.polled.len();
         self.run += 1;
         let graph = Arc::clone(graph);
         match self.mailbox.start(self.run, move || Done::Look(Box::new(look(&graph, plan)))) {
             Ok(()) => {
                 let since = Instant::now();
-                self.looking = Some(Looking { run: self.run, since, checked, administrators });
+                self.looking = Some(Looking { run: self.run, since, administrators });
             }
             Err(fault) => self.failed(&format!("a look cannot be started: {fault}"), None),
         }

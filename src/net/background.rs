@@ -24,8 +24,8 @@ pub(crate) struct Delivery<T> {
     pub(crate) result: Option<T>,
 }
 
-/// A place for results, which threads fill and the main loop empties. There are no more of them than
-/// threads were started.
+/// A place for results, which threads fill and the main loop empties. There are no more of them
+/// than threads were started.
 pub(crate) struct Mailbox<T> {
     deliveries: Arc<Mutex<VecDeque<Delivery<T>>>>,
     /// The end that becomes readable when a result is there.

@@ -1,5 +1,5 @@
-//! Reading files that other users may have put there: bounded, and without waiting. Replacing a file
-//! of the server's own.
+//! Reading files that other users may have put there: bounded, and without waiting. Replacing a
+//! file of the server's own.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};

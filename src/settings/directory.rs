@@ -142,8 +142,8 @@ pub(super) fn parse(values: &Values) -> Result<Option<DirectorySettings>, Vec<Mi
     let (true, Some(credential), Some(tenant)) = (faults.0.is_empty(), credential, tenant) else {
         return Err(faults.0);
     };
-    let token_url = hosts::token_url(authority.flatten().unwrap_or(cloud.login_url()), tenant);
-    let graph = graph.flatten().unwrap_or(cloud.graph_url()).to_owned();
+    let token_url = hosts::token_url(authority.flatten().unwrap_or_else(|| cloud.login_url()), tenant);
+    let graph = graph.flatten().unwrap_or_else(|| cloud.graph_url()).to_owned();
     let mut fingerprint = DefaultHasher::new();
     (&credential, tenant, &token_url, &graph).hash(&mut fingerprint);
     Ok(Some(DirectorySettings {

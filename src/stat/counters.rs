@@ -6,11 +6,11 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use entra::directory::retry::Outcome;
 use entra::{Code, TokenKind};
 
 use crate::pg::clock;
 use crate::pg::shmem::{Atomics, shareable};
+use crate::stat::directory::Directory;
 
 /// The doors, as the log calls them, and after them the seal, which only refuses.
 const PLACES: [&str; 4] = ["password", "pam", "oauth", "seal"];
@@ -54,103 +54,14 @@ impl Histogram {
     }
 }
 
-/// What the directory is asked about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asked {
-    /// The states of all linked objects.
-    Look,
-    /// Names and ids, for statements.
-    Name,
-    /// Memberships.
-    Membership,
-    /// A token of the server's own.
-    Token,
-}
-
-impl Asked {
-    /// Every one, and its name in the view.
-    const ALL: [(Self, &str); 4] = [
-        (Self::Look, "look"),
-        (Self::Name, "name"),
-        (Self::Membership, "membership"),
-        (Self::Token, "token"),
-    ];
-}
-
-/// Every outcome of a request to the directory, and its name in the view.
-const OUTCOMES: [(Outcome, &str); 6] = [
-    (Outcome::Answered, "answered"),
-    (Outcome::NotFound, "not_found"),
-    (Outcome::Forbidden, "forbidden"),
-    (Outcome::Renew, "token_rejected"),
-    (Outcome::Later, "unavailable"),
-    (Outcome::Refused, "failed"),
-];
-
-/// Who waits for the directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Waiting {
-    Statement,
-    Login,
-}
-
-impl Waiting {
-    /// Each, by the name in the view.
-    const NAMES: [&str; 2] = ["statement", "login"];
-}
-
-/// What the directory was asked, and who waited for it.
-#[derive(Default)]
-struct Directory {
-    requests: [[AtomicU64; OUTCOMES.len()]; Asked::ALL.len()],
-    waits: [AtomicU64; Waiting::NAMES.len()],
-    wait_millis: [AtomicU64; Waiting::NAMES.len()],
-    cache_hits: AtomicU64,
-}
-shareable!(Directory { requests, waits, wait_millis, cache_hits });
-
-impl Directory {
-    fn rows(&self) -> Vec<Metric> {
-        let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let mut rows = Vec::new();
-        for ((_, kind), outcomes) in Asked::ALL.iter().zip(&self.requests) {
-            rows.extend(OUTCOMES.iter().zip(outcomes).map(|((_, outcome), count)| Metric {
-                name: "directory_requests",
-                kind: Some(kind),
-                code: Some(outcome),
-                value: value(count),
-                ..Metric::default()
-            }));
-        }
-        for (name, counts) in
-            [("directory_waits", &self.waits), ("directory_wait_milliseconds", &self.wait_millis)]
-        {
-            rows.extend(Waiting::NAMES.iter().zip(counts).map(|(kind, count)| Metric {
-                name,
-                kind: Some(kind),
-                value: value(count),
-                ..Metric::default()
-            }));
-        }
-        let name = "directory_cache_hits";
-        rows.push(Metric { name, value: value(&self.cache_hits), ..Metric::default() });
-        rows
-    }
-
-    fn all(&self) -> impl Iterator<Item = &AtomicU64> {
-        let waits = self.waits.iter().chain(&self.wait_millis);
-        self.requests.iter().flatten().chain(waits).chain([&self.cache_hits])
-    }
-}
-
-struct Counters {
+pub(super) struct Counters {
     /// When all counters began at zero, by the server's start or by a reset, Unix seconds.
     since: AtomicI64,
     admitted: [[AtomicU64; KINDS.len()]; DOORS],
     refused: [[AtomicU64; Code::ALL.len()]; PLACES.len()],
     key_waits: AtomicU64,
     key_wait_millis: AtomicU64,
-    directory: Directory,
+    pub(super) directory: Directory,
     times: [Histogram; DOORS],
 }
 shareable!(Counters { since, admitted, refused, key_waits, key_wait_millis, directory, times });
@@ -169,7 +80,7 @@ impl Default for Counters {
     }
 }
 
-static COUNTERS: Atomics<Counters> = Atomics::new(c"azure_ad_auth_stat", Counters::default);
+pub(super) static COUNTERS: Atomics<Counters> = Atomics::new(c"azure_ad_auth_stat", Counters::default);
 
 /// Requests the counters. In the postmaster only, while it loads its libraries.
 pub(super) fn init_shared_memory() {
@@ -177,7 +88,7 @@ pub(super) fn init_shared_memory() {
 }
 
 /// Adds to a counter, if there is one.
-fn add(counter: Option<&AtomicU64>, count: u64) {
+pub(super) fn add(counter: Option<&AtomicU64>, count: u64) {
     if let Some(counter) = counter {
         counter.fetch_add(count, Ordering::Relaxed);
     }
@@ -213,30 +124,6 @@ pub(crate) fn count_wait<T>(wait: impl FnOnce() -> T) -> T {
     let outcome = wait();
     add(Some(&counters.key_wait_millis), u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
     outcome
-}
-
-/// Counts requests to the directory, by what was asked and how it ended.
-pub(crate) fn count_directory_requests(asked: Asked, outcome: Outcome, count: u64) {
-    let kind = Asked::ALL.iter().position(|(known, _)| *known == asked);
-    let outcome = OUTCOMES.iter().position(|(known, _)| *known == outcome);
-    let outcomes = kind.and_then(|kind| COUNTERS.get().directory.requests.get(kind));
-    add(outcomes.zip(outcome).and_then(|(outcomes, outcome)| outcomes.get(outcome)), count);
-}
-
-/// Counts a wait for the directory and how long it is.
-pub(crate) fn count_directory_wait<T>(waiting: Waiting, wait: impl FnOnce() -> T) -> T {
-    let directory = &COUNTERS.get().directory;
-    add(directory.waits.get(waiting as usize), 1);
-    let began = std::time::Instant::now();
-    let outcome = wait();
-    let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    add(directory.wait_millis.get(waiting as usize), took);
-    outcome
-}
-
-/// Counts a login for which the answer about a membership was there already.
-pub(crate) fn count_directory_cache_hit() {
-    add(Some(&COUNTERS.get().directory.cache_hits), 1);
 }
 
 /// A row of the view: a number, and what it counts.

@@ -69,8 +69,8 @@ impl Scene {
         Self { configuration: self.configuration.preceded_by(&authority_url), ..self }
     }
 
-    /// Has the server ask the directory of `provider`, by the secret of its application. It looks at
-    /// linked objects once a second, unless its settings say otherwise.
+    /// Has the server ask the directory of `provider`, by the secret of its application. It looks
+    /// at linked objects once a second, unless its settings say otherwise.
     pub fn directory(self, provider: &Provider) -> Self {
         let lines = format!(
             "azure_ad_auth.directory = 'client_secret'\nazure_ad_auth.directory_client_id = '{SERVER_CLIENT}'\n\

@@ -40,7 +40,7 @@ impl Filter {
     /// Has it take the place of the one that is there.
     pub(in crate::directory) fn publish(&self) {
         let mut seen = SEEN.exclusive();
-        let (_, blocks) = seen.parts();
+        let ((), blocks) = seen.parts();
         blocks.iter_mut().zip(&self.0).for_each(|(place, block)| *place = *block);
     }
 }

@@ -118,7 +118,7 @@ pub(in crate::directory) fn put(question: &str, wait: Millis, token_left: Millis
     let ticket = {
         let mut slots = SLOTS.exclusive();
         let (last, slots) = slots.parts();
-        place(last, slots, question, now, ends_at, token_left)
+        place(last, slots, &question, now, ends_at, token_left)
     };
     if ticket.is_some() {
         wake_worker();
@@ -129,7 +129,7 @@ pub(in crate::directory) fn put(question: &str, wait: Millis, token_left: Millis
 fn place(
     last: &mut Last,
     slots: &mut [Slot],
-    question: Bytes<MAX_QUESTION_BYTES>,
+    question: &Bytes<MAX_QUESTION_BYTES>,
     now: Millis,
     ends_at: Millis,
     token_left: Millis,
@@ -145,7 +145,8 @@ fn place(
     let found = slots.iter_mut().enumerate().filter(|(_, slot)| !slot.is_open(now));
     let (place, slot) = found.min_by_key(|(_, slot)| free(slot))?;
     last.number += 1;
-    *slot = Slot { number: last.number, question, due_at: now, ends_at, token_left, ..Slot::EMPTY };
+    *slot =
+        Slot { number: last.number, question: *question, due_at: now, ends_at, token_left, ..Slot::EMPTY };
     Some(Ticket { place, number: last.number })
 }
 
@@ -244,7 +245,9 @@ pub(in crate::directory) fn postpone(asked: &Asked, wait: Millis) {
 pub(in crate::directory) fn release() {
     let mut slots = SLOTS.exclusive();
     let (_, slots) = slots.parts();
-    slots.iter_mut().for_each(|slot| slot.is_taken = false);
+    for slot in slots {
+        slot.is_taken = false;
+    }
 }
 
 #[cfg(test)]
@@ -253,7 +256,7 @@ mod tests {
 
     fn put(last: &mut Last, slots: &mut [Slot], question: &str, now: Millis) -> Option<Ticket> {
         let question = Bytes::new(question.as_bytes()).expect("a short question");
-        place(last, slots, question, now, now + 10, 1_000 - now)
+        place(last, slots, &question, now, now + 10, 1_000 - now)
     }
 
     #[test]

@@ -12,9 +12,10 @@ use crate::directory::batch::Notes;
 use crate::directory::look::Looked;
 use crate::directory::memory::publish::{self, Counts};
 use crate::directory::memory::{people, slots};
+use crate::directory::polled::Polled;
 use crate::directory::question;
 use crate::directory::terms;
-use crate::directory::worker::{DirectoryWorker, Looking, Polled, log};
+use crate::directory::worker::{DirectoryWorker, Looking, log};
 use crate::pg::clock;
 use crate::report::timestamp;
 use crate::stat;
@@ -45,7 +46,7 @@ impl<P: Polled> DirectoryWorker<P> {
             return self.failed(&problem, pause);
         }
         self.known.has_looked = true;
-        self.log_success(&report, seen.unbelieved, looking.checked);
+        self.log_success(&report, seen.unbelieved);
         let is_there = |sight: &&Sight| matches!(sight, Sight::Present { .. });
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         let counts = Counts {
@@ -152,26 +153,22 @@ impl<P: Polled> DirectoryWorker<P> {
         }
     }
 
-    fn log_success(&mut self, report: &Report, unbelieved: usize, checked: usize) {
-        let mut text = format!(
-            "the directory is looked at: {}",
-            if checked > 0 { "it answers" } else { "no role is linked" }
-        );
-        if let Some(held) = report.held {
-            text = format!(
+    /// Logs what has changed in how looks go: nothing, if this one went as the last one.
+    fn log_success(&mut self, report: &Report, unbelieved: usize) {
+        let text = if let Some(held) = report.held {
+            format!(
                 "{held} of the linked principals are missing in the directory at once; nobody is put out for \
                  it within two hours, unless azure_ad_auth.refresh_directory() is called twice within a minute"
-            );
+            )
         } else if let Some(id) = report.spared {
-            text = format!(
-                "the last administrator ({id}) is missing in the directory, and is not put out for it"
-            );
+            format!("the last administrator ({id}) is missing in the directory, and is not put out for it")
         } else if unbelieved > 0 {
-            text =
-                "linked principals are missing in answers of the directory that hold nothing that is known \
-                    to be there; nobody is put out for it"
-                    .to_owned();
-        }
+            "linked principals are missing in answers of the directory that hold nothing that is known to be \
+             there; nobody is put out for it"
+                .to_owned()
+        } else {
+            "the directory answers".to_owned()
+        };
         if self.log_of_looks.start_over(&without_numbers(&text)) {
             log(&text);
         }

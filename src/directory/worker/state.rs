@@ -66,7 +66,9 @@ impl Known {
             ended.extend_from_slice(people.ended());
             left.extend_from_slice(people.left());
         });
-        ended.iter().for_each(|entry| self.roll.restore(entry.id, entry.known));
+        for entry in &ended {
+            self.roll.restore(entry.id, entry.known);
+        }
         let left: Vec<_> = left.iter().map(|entry| (entry.pair, entry.ended_at)).collect();
         self.memberships.restore(&left);
     }

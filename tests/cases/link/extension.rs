@@ -198,9 +198,10 @@ fn every_object_is_described_and_closed() {
         names,
         "azure_ad_auth.check_configuration() azure_ad_auth.check_hba() azure_ad_auth.create_principal(text,uuid,text,boolean,boolean) \
          azure_ad_auth.drop_principal(text) azure_ad_auth.explain_token(text,text) \
-         azure_ad_auth.link_or_update_principal(text,uuid,text,boolean,boolean) azure_ad_auth.list_key_status() azure_ad_auth.list_principals() azure_ad_auth.list_sessions() azure_ad_auth.list_signing_keys() \
+         azure_ad_auth.link_or_update_principal(text,uuid,text,boolean,boolean) azure_ad_auth.list_directory_features() \
+         azure_ad_auth.list_directory_status() azure_ad_auth.list_key_status() azure_ad_auth.list_principals() azure_ad_auth.list_sessions() azure_ad_auth.list_signing_keys() \
          azure_ad_auth.list_stat() azure_ad_auth.list_stat_principals() \
-         azure_ad_auth.refresh_keys() azure_ad_auth.remove_admin(text) azure_ad_auth.repair() azure_ad_auth.revoke_principal(uuid) \
+         azure_ad_auth.refresh_directory() azure_ad_auth.refresh_keys() azure_ad_auth.remove_admin(text) azure_ad_auth.repair() azure_ad_auth.revoke_principal(uuid) \
          azure_ad_auth.revoke_tokens(text,timestamp with time zone) azure_ad_auth.session_claim(text) azure_ad_auth.session_claims() \
          azure_ad_auth.set_admin(text,uuid,text) azure_ad_auth.stat_reset() \
          azure_ad_auth.update_principal(text,uuid,text,boolean,boolean)"
