@@ -242,7 +242,11 @@ pub(crate) use crate::directory::snapshot::FILE as SNAPSHOT;
 /// # Errors
 /// The fault, in words.
 pub(crate) fn kept() -> std::result::Result<(), String> {
-    let is_needed = people::read(|people| people.ended().len() + people.left().len() > 0);
+    // Whoever has been out for long has no valid token any more, and is not kept.
+    let now = clock::unix_now();
+    let is_needed = people::read(|people| {
+        !people.left().is_empty() || people.ended().iter().any(|entry| entry.known.matters(now))
+    });
     match snapshot::read()? {
         None if is_needed => Err("there is no such file".to_owned()),
         None | Some(_) => Ok(()),

@@ -164,15 +164,15 @@ fn administrators(status: &Status) -> Option<Finding> {
     status.last_success?;
     let administrators = catalog::administrator_ids();
     let linked = catalog::linked_objects();
-    let states: Vec<_> = linked
+    let known: Vec<_> = linked
         .iter()
         .filter(|(role, ..)| administrators.contains(&role.to_u32()))
         .map(|(_, object, _)| directory::state_of(*object).0)
         .collect();
-    if states.is_empty() || states.contains(&"active") {
+    if known.is_empty() || known.contains(&"active") {
         return None;
     }
-    let are_out = states.iter().all(|state| matches!(*state, "disabled" | "deleted"));
+    let are_out = known.iter().all(|state| matches!(*state, "disabled" | "deleted"));
     let is_read = |feature| {
         directory::features()
             .iter()

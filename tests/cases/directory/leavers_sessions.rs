@@ -141,8 +141,8 @@ fn a_session_without_a_statement_yet_is_judged_at_the_seal() {
     let (cluster, provider) = with_ann_and_readers(Scene::new());
     provider.directory().add_member(GROUP, PERSON);
     look(&cluster, 1);
-    let reaper = process(&cluster, REAPER).expect("a reaper");
-    assert!(signal(reaper, libc::SIGSTOP));
+    let worker = process(&cluster, REAPER).expect("a reaper");
+    assert!(signal(worker, libc::SIGSTOP));
     let mut ann = cluster.session("ann", &valid_token());
     let mut reader = cluster.session("readers", &overage_token());
     let mut acting = cluster.session("readers", &overage_token());
@@ -153,7 +153,7 @@ fn a_session_without_a_statement_yet_is_judged_at_the_seal() {
     assert_eq!((end_of(&mut ann).as_str(), end_of(&mut reader).as_str()), (disabled, disabled));
     cluster.await_log(0, "azure_ad_auth: refused code=account_disabled role=ann door=seal");
     assert_eq!(value(&mut acting, "SELECT 1"), "1", "the seal is checked once");
-    assert!(signal(reaper, libc::SIGCONT));
+    assert!(signal(worker, libc::SIGCONT));
     assert_eq!(end_of(&mut acting), TERMINATED);
 }
 

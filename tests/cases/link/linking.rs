@@ -22,7 +22,7 @@ fn a_link_and_its_end() {
     );
     assert_eq!(
         cluster.sql("SELECT * FROM azure_ad_auth.principals WHERE role_name = 'ann'"),
-        format!("ann|{PERSON}|user|{TENANT}|f|f|")
+        format!("ann|{PERSON}|user|{TENANT}|f|f||unknown|")
     );
     // The link changes in place: what the role owns and was granted stays.
     cluster.sql("CREATE TABLE hers (); ALTER TABLE hers OWNER TO ann; GRANT pg_monitor TO ann");
