@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use entra::directory::features::Features;
 use entra::directory::login::{Answered, Pair};
 use entra::directory::pace::Pace;
-use entra::directory::standing::Known;
+use entra::directory::standing::{Known, Standing};
 use entra::{Millis, Uuid, limits};
 
 use crate::directory::memory::NEWS;
@@ -30,13 +30,44 @@ const WAYS: usize = 8;
 /// Number of these sets: with their ways, 2,048 answers.
 const SETS: usize = 256;
 
-/// A principal that is known to be out, or whose sessions were revoked.
+/// A principal that is known to be out, or whose sessions were revoked. There are thousands, so
+/// that each is kept small.
 #[derive(Clone, Copy)]
 pub(in crate::directory) struct Ended {
     pub(in crate::directory) id: Uuid,
-    pub(in crate::directory) known: Known,
+    /// The place of its standing in the list of all.
+    standing: u32,
+    /// Unix seconds, which fit until 2106; 0: none.
+    out_since: u32,
+    revoked_at: u32,
 }
-shareable!(Ended { id, known });
+shareable!(Ended { id, standing, out_since, revoked_at });
+
+impl Ended {
+    const NONE: Self = Self { id: Uuid::nil(), standing: 0, out_since: 0, revoked_at: 0 };
+
+    pub(in crate::directory) fn new(id: Uuid, known: Known) -> Self {
+        let standing = Standing::ALL.iter().position(|standing| *standing == known.standing);
+        let seconds =
+            |time: Option<i64>| time.map_or(0, |time| u32::try_from(time.max(1)).unwrap_or(u32::MAX));
+        Self {
+            id,
+            standing: standing.and_then(|place| u32::try_from(place).ok()).unwrap_or_default(),
+            out_since: seconds(known.out_since),
+            revoked_at: seconds(known.revoked_at),
+        }
+    }
+
+    pub(in crate::directory) fn known(&self) -> Known {
+        let standing = usize::try_from(self.standing).ok().and_then(|place| Standing::ALL.get(place));
+        let time = |seconds: u32| (seconds > 0).then(|| i64::from(seconds));
+        Known {
+            standing: standing.copied().unwrap_or_default(),
+            out_since: time(self.out_since),
+            revoked_at: time(self.revoked_at),
+        }
+    }
+}
 
 /// A membership that has ended.
 #[derive(Clone, Copy)]
@@ -160,14 +191,9 @@ shareable!(Presence { latch, pid, heartbeat });
 impl People {
     #[expect(clippy::large_stack_arrays, reason = "made once, at server start, and moved to shared memory")]
     fn new() -> Self {
-        let known = Known {
-            standing: entra::directory::standing::Standing::Unknown,
-            out_since: None,
-            revoked_at: None,
-        };
         Self {
             fingerprint: 0,
-            ended: [Ended { id: Uuid::nil(), known }; limits::MAX_ENDED],
+            ended: [Ended::NONE; limits::MAX_ENDED],
             ended_count: 0,
             left: [Left { pair: NOBODY, ended_at: 0 }; MAX_LEFT],
             left_count: 0,
@@ -194,7 +220,7 @@ impl People {
     /// Returns how many principals are out and how many memberships have ended. Those whose
     /// sessions began anew do not count: every recent account is one of them.
     pub(in crate::directory) fn count_out(&self) -> usize {
-        let out = self.ended().iter().filter(|entry| entry.known.standing.is_out());
+        let out = self.ended().iter().filter(|entry| entry.known().standing.is_out());
         out.count() + self.left_count
     }
 
@@ -209,7 +235,7 @@ impl People {
     /// Returns what is known about a principal that is out.
     pub(in crate::directory) fn known(&self, id: Uuid) -> Option<Known> {
         let ended = self.ended();
-        ended.binary_search_by_key(&id, |entry| entry.id).ok().and_then(|n| ended.get(n)).map(|e| e.known)
+        ended.binary_search_by_key(&id, |entry| entry.id).ok().and_then(|n| ended.get(n)).map(Ended::known)
     }
 
     /// Returns when a membership was seen to have ended.
@@ -305,7 +331,7 @@ mod tests {
     fn who_is_out_is_found_by_id() {
         let mut people = Box::new(People::new());
         let known = Known { out_since: Some(7), ..Known::default() };
-        let ended: Vec<_> = (0..5_000).map(|n| Ended { id: Uuid::from_u128(n * 2), known }).collect();
+        let ended: Vec<_> = (0..5_000).map(|n| Ended::new(Uuid::from_u128(n * 2), known)).collect();
         people.replace(&ended, &[Left { pair: pair(3), ended_at: 9 }]);
         assert_eq!(people.ended().len(), limits::MAX_ENDED);
         assert_eq!(people.known(Uuid::from_u128(4_000)), Some(known));

@@ -67,7 +67,7 @@ impl Known {
             left.extend_from_slice(people.left());
         });
         for entry in &ended {
-            self.roll.restore(entry.id, entry.known);
+            self.roll.restore(entry.id, entry.known());
         }
         let left: Vec<_> = left.iter().map(|entry| (entry.pair, entry.ended_at)).collect();
         self.memberships.restore(&left);
@@ -123,23 +123,20 @@ impl Known {
     pub(super) fn publish(&mut self) {
         let now = clock::unix_now();
         let is_shown = |known: &standing::Known| known.matters(now) || known.standing.is_out();
-        let mut ended: Vec<_> = self
-            .roll
-            .iter()
-            .map(|(id, record)| Ended { id, known: record.known })
-            .filter(|entry| is_shown(&entry.known))
-            .collect();
+        let all = self.roll.iter().map(|(id, record)| (id, record.known));
+        let mut ended: Vec<_> = all.filter(|(_, known)| is_shown(known)).collect();
         if ended.len() > limits::MAX_ENDED {
             // Those first that matter, and of these the ones that are out; the latest first.
-            ended.sort_by_key(|Ended { known, .. }| {
+            ended.sort_by_key(|(_, known)| {
                 let latest = known.out_since.max(known.revoked_at);
                 std::cmp::Reverse((known.matters(now), known.standing.is_out(), latest))
             });
             ended.truncate(limits::MAX_ENDED);
-            ended.sort_by_key(|entry| entry.id);
+            ended.sort_by_key(|(id, _)| *id);
         }
-        publish::publish(&ended, &self.memberships.ended(now));
-        self.published = ended.into_iter().map(|entry| (entry.id, entry.known)).collect();
+        let entries: Vec<_> = ended.iter().map(|(id, known)| Ended::new(*id, *known)).collect();
+        publish::publish(&entries, &self.memberships.ended(now));
+        self.published = ended.into_iter().collect();
     }
 
     /// Publishes who is active, for views.

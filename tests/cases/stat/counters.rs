@@ -258,7 +258,7 @@ fn monitors_look_and_superusers_reset() {
     assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.stat_principals"), "0");
     assert!(cluster.sql(since).parse::<i64>().expect("a time") > before);
     let memory = "SELECT sum(allocated_size) <= 1024 * 1024, count(*) FROM pg_shmem_allocations WHERE name LIKE 'azure\\_ad\\_auth%'";
-    assert_eq!(cluster.sql(memory), "t|7");
+    assert_eq!(cluster.sql(memory), "t|11");
 }
 
 #[test]
