@@ -103,7 +103,8 @@ impl Principal {
     }
 
     /// Does the same, but leaves the membership open where `lookup` says that the directory is
-    /// asked about it. Called by [`crate::directory::admission`] only, which does not leave it open.
+    /// asked about it. Called by [`crate::directory::admission`] only, which does not leave it
+    /// open.
     ///
     /// # Errors
     /// As [`Principal::accepts`].
