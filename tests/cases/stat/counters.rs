@@ -223,7 +223,7 @@ fn monitors_look_and_superusers_reset() {
                     admission_time_microseconds|3|3|0|0|0\nadmitted|6|6|6|0|0\n\
                     directory_cache_hits|1|0|0|0|0\ndirectory_requests|24|0|24|24|0\n\
                     directory_wait_milliseconds|2|0|2|0|0\ndirectory_waits|2|0|2|0|0\nkey_wait_milliseconds|1|0|0|0|0\n\
-                    key_waits|1|0|0|0|0\nrefused|104|104|0|104|0";
+                    key_waits|1|0|0|0|0\nrefused|120|120|0|120|0";
     assert_eq!(cluster.sql(shape), expected);
     let began = "SELECT DISTINCT since BETWEEN pg_postmaster_start_time() - interval '2 s' AND now() FROM azure_ad_auth.stat";
     assert_eq!(cluster.sql(began), "t");
