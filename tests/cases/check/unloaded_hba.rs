@@ -6,16 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use testbed::client::Outcome;
 use testbed::cluster::Cluster;
-use testbed::door::Door;
-use testbed::issuer::PERSON;
-use testbed::scene::Scene;
 use testbed::waits::eventually;
 
 use crate::common::check::sound_scene;
-use crate::common::doors::at_doors;
+use crate::common::doors::at_oauth_with_ann;
 use crate::common::hba::{TESTS_LINE, write_hba};
 use crate::common::login::{valid_token, value};
-use crate::common::statements::link;
 
 const NO_DOOR: &str = "danger: no line lets Azure AD roles in with a token";
 const REJECTS: &str = "host all all 127.0.0.1/32 reject";
@@ -52,11 +48,9 @@ fn is_closed(cluster: &Cluster) {
 /// From PostgreSQL 18 on: without its validator an `oauth` line cannot be read.
 #[test]
 fn an_oauth_line_that_has_lost_its_validator_still_opens_sessions() {
-    at_doors(&[Door::OAuth], |door| {
-        let (cluster, _provider) = Scene::new().door(door).start();
-        link(&cluster, "ann", PERSON, "user");
+    at_oauth_with_ann("", |cluster, _provider| {
         let settings = fs::read_to_string(cluster.data().join("postgresql.conf")).expect("postgresql.conf");
-        cluster.folder().write("data/postgresql.conf", settings.replace(door.settings(), ""));
+        cluster.folder().write("data/postgresql.conf", settings.replace(cluster.door.settings(), ""));
         cluster.reload();
         let found = goes_on_with_old_lines(&cluster, "PostgreSQL cannot read all lines");
         let lines = found.iter().filter(|row| row.contains("PostgreSQL cannot read this line")).count();

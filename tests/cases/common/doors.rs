@@ -59,6 +59,15 @@ pub(crate) fn at_every_door_with_ann(settings: &str, case: impl Fn(Door, Cluster
     });
 }
 
+/// Runs a case at the oauth door, if the installation has it, in a scene in which `ann` is linked.
+pub(crate) fn at_oauth_with_ann(settings: &str, case: impl Fn(Cluster, Provider)) {
+    at_doors(&[Door::OAuth], |door| {
+        let (cluster, provider) = Scene::new().door(door).settings(settings).start();
+        link(&cluster, "ann", PERSON, "user");
+        case(cluster, provider);
+    });
+}
+
 /// Runs a case at the doors that ask for a password, each with a scene of its own.
 pub(crate) fn at_every_prompt(settings: &str, case: impl Fn(Door, Cluster, Provider)) {
     with_scenes(&[Door::Password, Door::Pam], settings, case);

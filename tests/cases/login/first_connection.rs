@@ -129,7 +129,7 @@ fn scene_with_every_path() -> (Cluster, Provider) {
 #[test]
 fn every_path_as_the_first_connection() {
     let (cluster, _provider) = scene_with_every_path();
-    take_all(&cluster, &PATHS);
+    take_all(&cluster, &PATHS, Some("signing keys, fetched "));
 }
 
 #[test]
@@ -145,6 +145,7 @@ fn every_path_of_a_server_that_lets_nobody_in_as_the_first_connection() {
             let message = "the signing keys of the Azure AD tenant are not available; try again later";
             refused(cluster.login("ann", token), message);
         })],
+        None,
     );
     cluster.sql("SELECT azure_ad_auth.remove_admin()");
     take_all(
@@ -153,6 +154,7 @@ fn every_path_of_a_server_that_lets_nobody_in_as_the_first_connection() {
             let message = "Azure AD authentication is disabled: the server has no Azure AD administrator";
             refused(cluster.login("ann", ""), message);
         })],
+        None,
     );
     cluster.set("azure_ad_auth.audience", "");
     take_all(
@@ -160,10 +162,13 @@ fn every_path_of_a_server_that_lets_nobody_in_as_the_first_connection() {
         &[("R5", |cluster, _| {
             refused(cluster.login("ann", ""), "Azure AD authentication is not configured on this server");
         })],
+        None,
     );
 }
 
-fn take_all(cluster: &Cluster, paths: &[Path]) {
+/// Takes each path as the first connection after each kind of start. A line of the log is awaited
+/// before that, if one is given: that the keys are there, which no connection may be asked for.
+fn take_all(cluster: &Cluster, paths: &[Path], line: Option<&str>) {
     let token = valid_token();
     for (name, path) in paths {
         for how in [
@@ -172,7 +177,11 @@ fn take_all(cluster: &Cluster, paths: &[Path]) {
             Restart::WithoutCacheFile,
             Restart::AfterCrashWithoutCacheFile,
         ] {
+            let before = cluster.log_mark();
             restart(cluster, how);
+            if let Some(line) = line {
+                cluster.await_log(before, line);
+            }
             let mark = cluster.log_mark();
             path(cluster, &token);
             let log = cluster.log_since(mark);

@@ -7,16 +7,15 @@ use testbed::cluster::Cluster;
 use testbed::door::Door;
 use testbed::expect::{Refusal, admitted, lacks_token, refused};
 use testbed::idp::Provider;
-use testbed::issuer::{APPLICATION, CLIENT, PERSON, unix_now, user_v1, with};
-use testbed::scene::{KEY, NEW_KEY, Scene};
+use testbed::issuer::{APPLICATION, CLIENT, unix_now, user_v1, with};
+use testbed::scene::{KEY, NEW_KEY};
 use testbed::template::Template;
 
-use crate::common::doors::at_doors;
+use crate::common::doors::at_oauth_with_ann;
 use crate::common::guard::restart_without_library;
 use crate::common::hba::hba_rows;
 use crate::common::login::valid_token;
 use crate::common::server::key_waits;
-use crate::common::statements::link;
 
 const NOT_CONFIGURED: &str = "Azure AD authentication is not configured on this server";
 const OTHER_RESOURCE: &str = "the access token was issued for another resource";
@@ -30,11 +29,7 @@ fn at_two_audiences(case: impl Fn(Cluster, Provider)) {
         "azure_ad_auth.audience = 'api://postgres, api://payroll'\n\
          azure_ad_auth.allowed_clients = '{CLIENT}, {APPLICATION}'"
     );
-    at_doors(&[Door::OAuth], |door| {
-        let (cluster, provider) = Scene::new().door(door).settings(&settings).start();
-        link(&cluster, "ann", PERSON, "user");
-        case(cluster, provider);
-    });
+    at_oauth_with_ann(&settings, case);
 }
 
 /// Gives the lines of Azure AD roles these options.

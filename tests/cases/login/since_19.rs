@@ -1,7 +1,7 @@
 //! What PostgreSQL 19 brings: options for validators, lists that are set to NULL, grantors of
 //! rights on parameters, and several certificates.
 
-use testbed::client::{AuthRequest, Outcome};
+use testbed::client::Outcome;
 use testbed::cluster::Cluster;
 use testbed::door::Door;
 use testbed::expect::{admitted, lacks_token};
@@ -10,7 +10,8 @@ use testbed::issuer::PERSON;
 use testbed::scene::Scene;
 use testbed::template::Template;
 
-use crate::common::doors::{at_doors, at_every_door_with_ann};
+use crate::common::doors::{at_every_door_with_ann, at_oauth_with_ann};
+use crate::common::hba::hba_rows;
 use crate::common::login::valid_token;
 use crate::common::statements::{fails, link};
 
@@ -18,23 +19,16 @@ fn is_19() -> bool {
     Template::shared().installation.major >= 19
 }
 
-/// Runs a case with an `oauth` line, in a scene in which Ann is linked.
+/// Runs a case at the oauth door of PostgreSQL 19, in a scene in which `ann` is linked.
 fn with_ann(case: impl Fn(Cluster, Provider)) {
     if !is_19() {
         return;
     }
-    at_doors(&[Door::OAuth], |door| {
-        let (cluster, provider) = Scene::new().door(door).start();
-        link(&cluster, "ann", PERSON, "user");
-        case(cluster, provider);
-    });
+    at_oauth_with_ann("", case);
 }
 
-/// Returns the rows of check_hba(): number of the line, verdict, reason.
-fn verdicts(cluster: &Cluster) -> Vec<String> {
-    let verdicts = cluster.sql("SELECT line, verdict, reason FROM azure_ad_auth.check_hba()");
-    verdicts.lines().map(str::to_owned).collect()
-}
+/// The columns of check_hba() that these tests look at.
+const VERDICT: &str = "line, verdict, reason";
 
 fn has(verdicts: &[String], start: &str, reason: &str) -> bool {
     verdicts.iter().any(|row| row.starts_with(start) && row.contains(reason))
@@ -53,7 +47,7 @@ fn a_line_with_an_unknown_option_admits_nobody_and_check_hba_says_so() {
         let log = cluster.log_since(mark);
         assert!(log.contains("unrecognized authentication option name: \"validator.colour\""), "{log}");
         assert!(!log.contains("azure_ad_auth: accepted"), "{log}");
-        let verdicts = verdicts(&cluster);
+        let verdicts = hba_rows(&cluster, VERDICT);
         let reason = "it admits nobody, because azure_ad_auth has no option validator.colour";
         assert!(has(&verdicts, "2|warning|", reason), "{verdicts:#?}");
         assert!(!verdicts.iter().any(|row| row.contains("blue")), "{verdicts:#?}");
@@ -66,22 +60,8 @@ fn a_line_with_an_option_of_an_impossible_name_cannot_be_read() {
     with_ann(|cluster, _provider| {
         let line = format!("host all all 127.0.0.1/32 {} validator.a.b=c", cluster.clause());
         cluster.folder().write("data/pg_hba.conf", format!("local all postgres trust\n{line}\n"));
-        let verdicts = verdicts(&cluster);
+        let verdicts = hba_rows(&cluster, VERDICT);
         assert!(has(&verdicts, "2|warning|", "PostgreSQL cannot read this line"), "{verdicts:#?}");
-    });
-}
-
-#[test]
-fn a_client_that_asks_where_to_get_a_token_leaves_no_failure_in_the_log() {
-    with_ann(|cluster, _provider| {
-        let mark = cluster.log_mark();
-        let mut client = cluster.at_the_prompt("ann");
-        client.send_bearer_message(b"n,,\x01auth=\x01\x01").expect("a connection");
-        let asked = client.auth_request();
-        assert!(matches!(asked, AuthRequest::Finished(Outcome::Refused(_) | Outcome::HungUp)), "{asked:?}");
-        admitted(&cluster, "ann", &valid_token());
-        let log = cluster.log_since(mark);
-        assert!(!log.contains("FATAL") && !log.contains("azure_ad_auth: refused"), "{log}");
     });
 }
 
