@@ -245,7 +245,7 @@ pub(crate) fn kept() -> std::result::Result<(), String> {
     // Whoever has been out for long has no valid token any more, and is not kept.
     let now = clock::unix_now();
     let is_needed = people::read(|people| {
-        !people.left().is_empty() || people.ended().iter().any(|entry| entry.known.matters(now))
+        !people.left().is_empty() || people.ended().iter().any(|entry| entry.known().matters(now))
     });
     match snapshot::read()? {
         None if is_needed => Err("there is no such file".to_owned()),

@@ -36,11 +36,6 @@ impl Memberships {
         }
     }
 
-    /// Forgets all.
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
-
     /// Forgets how often memberships were missed, but not which have ended.
     pub(super) fn restart(&mut self) {
         self.0.retain(|_, watched| watched.membership.ended_at().is_some());

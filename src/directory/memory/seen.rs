@@ -1,6 +1,6 @@
 //! The ids that the last look has found active, as a filter: an id that it does not have was not
-//! among them; one that it has was, but for one in some hundred where 100,000 are linked. Views show it; no login is
-//! decided by it.
+//! among them; one that it has was, but for one in some hundred where 100,000 are linked. Views
+//! show it; no login is decided by it.
 
 use entra::Uuid;
 

@@ -9,7 +9,7 @@ use crate::directory;
 use crate::link::principal::{administrators, adopt, create, linked, may_link, may_rebind};
 use crate::link::sql::asked::Asked;
 use crate::link::sql::{begin, given, role_name_of, sql_uuid};
-use crate::link::{self, advice, lock, repair, rights, tenant};
+use crate::link::{self, lock, repair, rights, tenant};
 use crate::pg::argument::Argument;
 use crate::pg::clock::seconds;
 use crate::pg::error::{Fault, Result, or_raise};
