@@ -56,19 +56,30 @@ fn an_upgraded_extension_is_a_fresh_one() {
         cluster.sql(&format!("SELECT azure_ad_auth.set_admin('admin', '{ADMIN}')"));
         let views = "SELECT count(*) > 0 FROM azure_ad_auth.principals, azure_ad_auth.stat, azure_ad_auth.key_status, azure_ad_auth.check_configuration()";
         assert_eq!(cluster.sql(views), "t");
-        cluster.sql("GRANT SELECT ON azure_ad_auth.stat TO team; CREATE VIEW mine AS SELECT * FROM azure_ad_auth.principals");
+        // Rights that users have given, and objects of theirs that depend on those of the extension.
+        cluster.sql(
+            "GRANT SELECT ON azure_ad_auth.stat, azure_ad_auth.principals TO team; \
+             GRANT EXECUTE ON FUNCTION azure_ad_auth.list_principals() TO team; \
+             CREATE VIEW mine AS SELECT * FROM azure_ad_auth.principals; \
+             CREATE VIEW own AS SELECT * FROM azure_ad_auth.list_principals()",
+        );
         let mut open = cluster.session("ann", &valid_token());
         let facts = cluster.sql(FACTS);
         cluster.sql("ALTER EXTENSION azure_ad_auth UPDATE");
         assert_eq!(version(&cluster), current);
         assert_eq!(cluster.sql(FACTS), facts, "links");
         assert_eq!(cluster.sql("SELECT has_table_privilege('team', 'azure_ad_auth.stat', 'SELECT')"), "t");
-        assert_eq!(cluster.sql("SELECT count(*) FROM mine"), "3");
+        assert_eq!(cluster.sql("SELECT count(*) FROM mine JOIN own USING (role_name, object_id, is_mfa)"), "3");
+        let states = "SET ROLE team; SELECT DISTINCT directory_state FROM azure_ad_auth.principals";
+        assert!(cluster.sql(states).ends_with("\nunknown"));
         run(&mut open, "SELECT azure_ad_auth.session_claims()");
         admitted(&cluster, "ann", &valid_token());
         let mut admin = cluster.session("admin", &token_of(ADMIN));
         run(&mut admin, &format!("SELECT azure_ad_auth.create_principal('etl', '{APPLICATION}', 'service')"));
-        cluster.sql("DROP VIEW mine; REVOKE SELECT ON azure_ad_auth.stat FROM team");
+        cluster.sql(
+            "DROP VIEW mine, own; REVOKE SELECT ON azure_ad_auth.stat, azure_ad_auth.principals FROM team; \
+             REVOKE EXECUTE ON FUNCTION azure_ad_auth.list_principals() FROM team",
+        );
         let upgraded = cluster.sql(OBJECTS);
         assert!(upgraded == fresh, "{earlier}:\n{}", differences(&upgraded, &fresh));
         cluster.sql(
