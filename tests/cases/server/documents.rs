@@ -166,4 +166,10 @@ fn the_readme_lists_everything() {
     for name in functions.lines() {
         assert!(readme.contains(&format!("\n| `{name}(")), "{name}");
     }
+    let views = cluster.sql(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'azure_ad_auth'::regnamespace AND relkind = 'v'",
+    );
+    for name in views.lines() {
+        assert!(readme.contains(&format!("\n| `{name}` | view")), "{name}");
+    }
 }
