@@ -67,6 +67,10 @@ pub(crate) const fn worker<P: Polled>() -> Worker {
 
 fn run<P: Polled>() {
     process::end_without_destructors();
+    // The libraries for HTTP and TLS do not wipe the buffers that secrets pass through.
+    if let Err(fault) = process::keep_memory_private() {
+        log(&format!("core dumps of the directory worker cannot be prevented: {fault}"));
+    }
     environment::remove(&["SSL_CERT_FILE", "SSL_CERT_DIR"]);
     publish::worker_started();
     slots::release();

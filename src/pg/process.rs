@@ -64,6 +64,20 @@ pub(crate) fn end_without_destructors() {
     unsafe { pg_sys::on_proc_exit(Some(end), pg_sys::Datum::from(0)) }
 }
 
+/// Has the operating system write no memory of this process into a core dump, and show it to no
+/// other process of the same user. Linux does both ("`PR_SET_DUMPABLE`" in prctl(2)); elsewhere
+/// there is the limit for core dumps.
+#[expect(unsafe_code, reason = "std has no wrapper for this")]
+pub(crate) fn keep_memory_private() -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    // SAFETY: changes a flag of this process and reads no memory.
+    let result = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
+    #[cfg(not(target_os = "linux"))]
+    // SAFETY: the structure lives until the call has returned.
+    let result = unsafe { libc::setrlimit(libc::RLIMIT_CORE, &libc::rlimit { rlim_cur: 0, rlim_max: 0 }) };
+    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
 /// The last exit callback.
 #[pg_guard]
 #[expect(unsafe_code, reason = "the signature of an exit callback")]

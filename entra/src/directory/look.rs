@@ -18,7 +18,8 @@ use super::standing::Sight;
 /// Most ids that one look asks about singly.
 const MAX_SINGLE: usize = 80;
 
-/// Most lists of client ids, and as many more of users, that one look asks for.
+/// Most lists of client ids, and as many more of users, that one look asks for: four batches of
+/// either, and 1,200 ids.
 const MAX_LISTS: usize = 80;
 
 /// An id that is asked about.
@@ -28,7 +29,7 @@ pub struct Polled {
     pub id: Uuid,
     /// What it is said to be.
     pub kind: Option<Kind>,
-    /// It has open sessions, so the time at which they were revoked matters.
+    /// It has open sessions, so the time at which they were revoked matters first.
     pub has_session: bool,
 }
 
@@ -39,6 +40,8 @@ pub struct Memory {
     clients: BTreeMap<Uuid, Option<Uuid>>,
     /// The last id that was asked about singly: the next look goes on after it.
     last_single: Uuid,
+    /// The last users, with sessions and without, who were asked about in lists of users.
+    last_users: [Uuid; 2],
 }
 
 /// A question about few ids.
@@ -210,14 +213,10 @@ impl Look {
         let is_client = |id: &&Uuid| self.may_be_client(**id) && !memory.clients.contains_key(*id);
         let clients: Vec<_> = self.missing.keys().filter(is_client).copied().collect();
         self.clients_asked = clients.iter().copied().collect();
-        let users: Vec<_> =
-            self.seen.sights.iter().filter_map(|(id, sight)| self.lacks_time(*id, *sight)).collect();
+        let users = self.without_time(memory);
         let lists = clients.chunks(MAX_IN).take(MAX_LISTS).map(|ids| FollowUp::Clients(ids.to_vec()));
-        let users = users.chunks(MAX_IN).take(MAX_LISTS).map(|ids| FollowUp::Users(ids.to_vec()));
-        let (before, after): (Vec<_>, Vec<_>) =
-            self.missing.keys().partition(|id| **id <= memory.last_single);
-        let single: Vec<_> = after.into_iter().chain(before).take(MAX_SINGLE).collect();
-        memory.last_single = single.last().copied().unwrap_or_default();
+        let users = users.chunks(MAX_IN).map(|ids| FollowUp::Users(ids.to_vec()));
+        let single = go_on(self.missing.keys().copied(), &mut memory.last_single, MAX_SINGLE);
         let single = single.into_iter().map(|id| match self.kind(id) {
             Some(Kind::Group) => FollowUp::Group(id),
             _ => FollowUp::Deleted(id),
@@ -303,13 +302,31 @@ impl Look {
         matches!(self.kind(id), None | Some(Kind::Application))
     }
 
-    /// Returns the id of a user with open sessions whose answer has no time of revocation.
-    fn lacks_time(&self, id: Uuid, sight: Sight) -> Option<Uuid> {
-        let is_user = self.seen.kinds.get(&id) == Some(&Kind::User);
-        let has_session = self.polled.get(&id).is_some_and(|polled| polled.has_session);
-        let lacks = matches!(sight, Sight::Present { valid_from: None, .. });
-        (is_user && has_session && lacks).then_some(id)
+    /// Returns users whose answers have no time of revocation: those with open sessions, and others
+    /// while there is room. If there are too many, the next look goes on after them.
+    fn without_time(&self, memory: &mut Memory) -> Vec<Uuid> {
+        let lacks = |(id, sight): (&Uuid, &Sight)| {
+            let is_user = self.seen.kinds.get(id) == Some(&Kind::User);
+            (is_user && matches!(sight, Sight::Present { valid_from: None, .. })).then_some(*id)
+        };
+        let has_session = |id: &Uuid| self.polled.get(id).is_some_and(|polled| polled.has_session);
+        let (with, without): (Vec<_>, Vec<_>) =
+            self.seen.sights.iter().filter_map(lacks).partition(has_session);
+        let [last_with, last_without] = &mut memory.last_users;
+        let mut users = go_on(with, last_with, MAX_LISTS * MAX_IN);
+        users.extend(go_on(without, last_without, MAX_LISTS * MAX_IN - users.len()));
+        users
     }
+}
+
+/// Returns at most so many of the ids, in order, beginning after the one at which the look before
+/// ended, and notes where this one ends.
+fn go_on(ids: impl IntoIterator<Item = Uuid>, last: &mut Uuid, most: usize) -> Vec<Uuid> {
+    let (before, mut ids): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| *id <= *last);
+    ids.extend(before);
+    ids.truncate(most);
+    *last = ids.last().copied().unwrap_or(*last);
+    ids
 }
 
 impl Memory {

@@ -1,5 +1,8 @@
 //! The process that asks the directory.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
 use testbed::cluster::Cluster;
 use testbed::expect::without_debug;
 use testbed::idp::Provider;
@@ -9,7 +12,7 @@ use testbed::scene::Scene;
 use testbed::waits::eventually;
 
 use crate::common::directory::{DIRECTORY_WORKER, await_status, refresh, status, with_directory};
-use crate::common::server::{process, signal};
+use crate::common::server::{WORKER, process, signal};
 use crate::common::statements::link;
 
 /// Waits until a look hangs.
@@ -28,6 +31,18 @@ fn the_worker_goes_and_comes_in_the_middle_of_a_look() {
     assert!(eventually(|| process(&cluster, DIRECTORY_WORKER).is_some_and(|new| new != old)));
     provider.directory().recover(Place::Graph);
     assert_eq!(refresh(&cluster), "1");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn no_core_dump_has_the_memory_of_the_worker() {
+    let (cluster, _provider) = with_directory(Scene::new());
+    let owner = |pid: i32| fs::metadata(format!("/proc/{pid}/mem")).expect("a process").uid();
+    let [of_directory, of_keys] =
+        [DIRECTORY_WORKER, WORKER].map(|worker| owner(process(&cluster, worker).expect("a worker")));
+    // The files of a process that is not dumped belong to root. PostgreSQL never runs as root.
+    assert!(of_keys != 0);
+    assert_eq!(of_directory, 0);
 }
 
 #[test]

@@ -254,7 +254,7 @@ fn monitors_look_and_superusers_reset() {
     let before: i64 = cluster.sql(since).parse().expect("a time");
     cluster.sql("SELECT pg_sleep(1.1)");
     reset(&cluster);
-    assert_eq!(cluster.sql("SELECT sum(value), count(*) FROM azure_ad_auth.stat"), "0|171");
+    assert_eq!(cluster.sql("SELECT sum(value), count(*) FROM azure_ad_auth.stat"), "0|187");
     assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.stat_principals"), "0");
     assert!(cluster.sql(since).parse::<i64>().expect("a time") > before);
     let memory = "SELECT sum(allocated_size) <= 1024 * 1024, count(*) FROM pg_shmem_allocations WHERE name LIKE 'azure\\_ad\\_auth%'";
