@@ -23,6 +23,7 @@ mod common {
     pub(crate) mod route;
     pub(crate) mod server;
     pub(crate) mod statements;
+    pub(crate) mod tenant;
 }
 
 mod check {
