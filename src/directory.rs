@@ -242,7 +242,7 @@ pub(crate) use crate::directory::snapshot::FILE as SNAPSHOT;
 /// # Errors
 /// The fault, in words.
 pub(crate) fn kept() -> std::result::Result<(), String> {
-    // Whoever has been out for long has no valid token any more, and is not kept.
+    // A principal that has been out for long has no valid token any more, and is not kept.
     let now = clock::unix_now();
     let is_needed = people::read(|people| {
         !people.left().is_empty() || people.ended().iter().any(|entry| entry.known().matters(now))

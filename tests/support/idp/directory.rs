@@ -87,7 +87,7 @@ enum Destination {
 
 impl Directory {
     /// Makes the directory of a provider: it holds the server's application, with a secret and
-    /// the permissions that the README recommends.
+    /// the permissions that docs/directory.md recommends.
     pub(super) fn new(port: u16) -> Self {
         let mut store = Store::default();
         store.add(Object::service_principal(SERVER_PRINCIPAL, SERVER_CLIENT, "database server"));
