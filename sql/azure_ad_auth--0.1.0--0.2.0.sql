@@ -42,8 +42,8 @@ SELECT role_name, object_id, object_type, tenant_id, is_admin, is_mfa,
        directory_state,
        pg_catalog.to_timestamp(directory_checked_at) AS directory_checked_at
 FROM azure_ad_auth.list_principals();
-COMMENT ON COLUMN principals.directory_state IS 'what the directory says of the object: active, disabled or deleted; unknown: it was not asked, or did not say';
-COMMENT ON COLUMN principals.directory_checked_at IS 'when the directory was last asked; null: never';
+COMMENT ON COLUMN principals.directory_state IS 'what the directory says of the object: active, disabled or deleted; unknown: no look has seen it, or it may not be read';
+COMMENT ON COLUMN principals.directory_checked_at IS 'when all linked objects were last looked at; null: not since the server started';
 
 -- sql/install/azure.sql
 
@@ -62,7 +62,7 @@ LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'refresh_directory_wrapper';
 REVOKE ALL ON FUNCTION refresh_directory() FROM PUBLIC;
 COMMENT ON FUNCTION refresh_directory() IS
-  'looks at all linked objects in the directory now, and returns how many there were';
+  'looks at all linked objects and open sessions in the directory now; returns how many objects it has shown';
 
 CREATE FUNCTION list_directory_status(
   OUT mode text, OUT state text, OUT last_success double precision, OUT last_attempt double precision,
