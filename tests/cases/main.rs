@@ -7,6 +7,7 @@
 
 mod common {
     pub(crate) mod check;
+    pub(crate) mod credential;
     pub(crate) mod directory;
     pub(crate) mod documents;
     pub(crate) mod doors;
@@ -36,20 +37,31 @@ mod check {
 }
 
 mod directory {
+    mod arc;
     mod azure_names;
     mod check;
+    mod credential_faults;
+    mod credentials;
     mod explain;
+    mod filters;
     mod ids;
     mod leavers;
+    mod leavers_doubt;
     mod leavers_login;
     mod leavers_sessions;
     mod lookup;
+    mod machine_identity;
     mod names;
+    mod off;
     mod overage;
     mod overage_load;
+    mod parts;
+    mod pauses;
+    mod secret_files;
     mod snapshot;
     mod statements;
     mod status;
+    mod unreadable;
     mod waiting;
     mod worker;
 }

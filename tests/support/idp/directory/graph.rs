@@ -216,7 +216,11 @@ impl Graph<'_> {
         };
         let found = ids.iter().filter_map(|id| self.object(id)).filter(|object| wanted(object));
         let found = found.map(|object| self.show(object, &query, Shape::ByIds)).collect();
-        Ok(Answer::ok(json!({ "@odata.context": self.context(), "value": self.falsified(found) })))
+        let mut body = json!({ "@odata.context": self.context(), "value": self.falsified(found) });
+        if let Some(Trouble::NextLink(address)) = self.trouble {
+            body["@odata.nextLink"] = json!(address);
+        }
+        Ok(Answer::ok(body))
     }
 
     /// Answers with one object.
