@@ -266,9 +266,14 @@ impl<P: Polled> DirectoryWorker<P> {
             id: session.person,
             kind: Some(if session.kind == TokenKind::User { Kind::User } else { Kind::Application }),
             has_session: true,
+            is_deleted: false,
         }));
         // Who is out is looked at also when no role is linked to it any more: it may come back.
-        objects.extend(self.known.out().map(|id| look::Polled { id, kind: None, has_session: false }));
+        let out = self.known.out();
+        objects.extend(out.map(|id| look::Polled { id, kind: None, has_session: false, is_deleted: false }));
+        for polled in &mut objects {
+            polled.is_deleted = self.known.is_deleted(polled.id);
+        }
         let plan = Plan {
             polled: objects,
             own: self.known.own,

@@ -31,6 +31,9 @@ pub struct Polled {
     pub kind: Option<Kind>,
     /// It has open sessions, so the time at which they were revoked matters first.
     pub has_session: bool,
+    /// It is known to be deleted: it is not asked about singly, because lists have it if it is
+    /// restored.
+    pub is_deleted: bool,
 }
 
 /// What is kept from one look to the next.
@@ -38,8 +41,9 @@ pub struct Polled {
 pub struct Memory {
     /// The service principals of client ids that roles are linked to; none: it is no client id.
     clients: BTreeMap<Uuid, Option<Uuid>>,
-    /// The last id that was asked about singly: the next look goes on after it.
-    last_single: Uuid,
+    /// The last ids, with sessions and without, that were asked about singly: the next look goes on
+    /// after them.
+    last_single: [Uuid; 2],
     /// The last users, with sessions and without, who were asked about in lists of users.
     last_users: [Uuid; 2],
 }
@@ -144,6 +148,7 @@ impl Look {
             let polled = Polled { id: of_client.unwrap_or(polled.id), kind, ..polled };
             let entry = all.entry(polled.id).or_insert(polled);
             entry.has_session |= polled.has_session;
+            entry.is_deleted &= polled.is_deleted;
             entry.kind = entry.kind.or(polled.kind);
         }
         let unanswered = all.keys().copied().collect();
@@ -211,12 +216,15 @@ impl Look {
     #[must_use]
     pub fn follow_ups(&mut self, memory: &mut Memory) -> Vec<FollowUp> {
         let is_client = |id: &&Uuid| self.may_be_client(**id) && !memory.clients.contains_key(*id);
-        let clients: Vec<_> = self.missing.keys().filter(is_client).copied().collect();
+        let mut clients: Vec<_> = self.missing.keys().filter(is_client).copied().collect();
+        // The client id of an application that is there again is in no list.
+        clients.sort_by_key(|id| self.is_deleted(*id));
         self.clients_asked = clients.iter().copied().collect();
         let users = self.without_time(memory);
         let lists = clients.chunks(MAX_IN).take(MAX_LISTS).map(|ids| FollowUp::Clients(ids.to_vec()));
         let users = users.chunks(MAX_IN).map(|ids| FollowUp::Users(ids.to_vec()));
-        let single = go_on(self.missing.keys().copied(), &mut memory.last_single, MAX_SINGLE);
+        let unsettled = self.missing.keys().copied().filter(|id| !self.is_deleted(*id));
+        let single = self.in_turn(unsettled, &mut memory.last_single, MAX_SINGLE);
         let single = single.into_iter().map(|id| match self.kind(id) {
             Some(Kind::Group) => FollowUp::Group(id),
             _ => FollowUp::Deleted(id),
@@ -298,24 +306,38 @@ impl Look {
         self.polled.get(&id).and_then(|polled| polled.kind)
     }
 
+    /// Returns whether an id may be that of a client. The id that a session's token was issued for
+    /// is that of an object.
     fn may_be_client(&self, id: Uuid) -> bool {
-        matches!(self.kind(id), None | Some(Kind::Application))
+        matches!(self.kind(id), None | Some(Kind::Application)) && !self.has_session(id)
     }
 
-    /// Returns users whose answers have no time of revocation: those with open sessions, and others
-    /// while there is room. If there are too many, the next look goes on after them.
+    fn has_session(&self, id: Uuid) -> bool {
+        self.polled.get(&id).is_some_and(|polled| polled.has_session)
+    }
+
+    fn is_deleted(&self, id: Uuid) -> bool {
+        self.polled.get(&id).is_some_and(|polled| polled.is_deleted)
+    }
+
+    /// Returns users whose answers have no time of revocation.
     fn without_time(&self, memory: &mut Memory) -> Vec<Uuid> {
         let lacks = |(id, sight): (&Uuid, &Sight)| {
             let is_user = self.seen.kinds.get(id) == Some(&Kind::User);
             (is_user && matches!(sight, Sight::Present { valid_from: None, .. })).then_some(*id)
         };
-        let has_session = |id: &Uuid| self.polled.get(id).is_some_and(|polled| polled.has_session);
-        let (with, without): (Vec<_>, Vec<_>) =
-            self.seen.sights.iter().filter_map(lacks).partition(has_session);
-        let [last_with, last_without] = &mut memory.last_users;
-        let mut users = go_on(with, last_with, MAX_LISTS * MAX_IN);
-        users.extend(go_on(without, last_without, MAX_LISTS * MAX_IN - users.len()));
-        users
+        let users = self.seen.sights.iter().filter_map(lacks);
+        self.in_turn(users, &mut memory.last_users, MAX_LISTS * MAX_IN)
+    }
+
+    /// Returns at most so many of the ids: those with open sessions, and others while there is room.
+    /// If there are too many, the next look goes on after them.
+    fn in_turn(&self, ids: impl Iterator<Item = Uuid>, last: &mut [Uuid; 2], most: usize) -> Vec<Uuid> {
+        let (with, without): (Vec<_>, Vec<_>) = ids.partition(|id| self.has_session(*id));
+        let [last_with, last_without] = last;
+        let mut turn = go_on(with, last_with, most);
+        turn.extend(go_on(without, last_without, most - turn.len()));
+        turn
     }
 }
 

@@ -8,7 +8,7 @@ mod tenant;
 use entra::directory::answer::{Object, parse_page};
 use entra::directory::look::{Look, Memory, Polled};
 use entra::directory::request::{Kind, MAX_IDS};
-use entra::directory::standing::{Out, Standing};
+use entra::directory::standing::{Known, Out, Standing};
 use proptest::prelude::*;
 use serde_json::json;
 use tenant::*;
@@ -40,6 +40,33 @@ fn a_deleted_user_is_out_with_the_next_look_and_one_deleted_for_good_with_the_th
     tenant.shows(8, Entry::Enabled);
     assert_eq!(tenant.look().changed, [id(7), id(8)], "restored");
     assert_eq!(tenant.judge(8, 0), None);
+}
+
+#[test]
+fn who_is_known_to_be_deleted_takes_no_question_from_others() {
+    let mut tenant = Tenant::of(5_000);
+    let deleted =
+        Known { standing: Standing::Deleted, out_since: Some(tenant.unix_now()), ..Known::default() };
+    for user in 101..=2_000 {
+        tenant.shows(user, Entry::Gone);
+        tenant.roll.restore(id(user), deleted);
+    }
+    tenant.look();
+    tenant.shows(4_999, Entry::Deleted);
+    assert_eq!(tenant.look().changed, [id(4_999)]);
+    tenant.shows(4_998, Entry::Gone);
+    assert_eq!(tenant.looks(3), [id(4_998)]);
+    tenant.shows(200, Entry::Enabled);
+    assert_eq!(tenant.look().changed, [id(200)], "restored");
+}
+
+#[test]
+fn who_is_logged_in_is_asked_about_first() {
+    let mut tenant = Tenant::of(300);
+    (101..=300).for_each(|user| tenant.shows(user, Entry::Gone));
+    assert!(tenant.look().changed.is_empty());
+    tenant.shows(5, Entry::Deleted);
+    assert_eq!(tenant.look().changed, [id(5)]);
 }
 
 #[test]
@@ -164,7 +191,12 @@ fn a_group_is_active_while_it_is_there() {
 fn a_hundred_thousand_take_a_hundred_and_ten_requests_at_most() {
     let template = json!({ "value": [{ "id": id(1).to_string(), "accountEnabled": true }] }).to_string();
     let template = parse_page(template.as_bytes(), Some(Kind::User), ROOT).expect("a page").objects.remove(0);
-    let polled = (1..=101_000).map(|user| Polled { id: id(user), kind: None, has_session: user > 100_000 });
+    let polled = (1..=101_000).map(|user| Polled {
+        id: id(user),
+        kind: None,
+        has_session: user > 100_000,
+        is_deleted: false,
+    });
     let mut look = Look::new(polled, Some(id(OWN << 32)), &Memory::default());
     let chunks = look.chunks();
     for chunk in &chunks {

@@ -159,8 +159,15 @@ impl Tenant {
     pub(crate) fn look(&mut self) -> Report {
         self.now += FIVE_MINUTES;
         let kind = |id: &Uuid| self.entries.get(id).map(|(kind, _)| *kind);
-        let polled =
-            self.linked.iter().map(|id| Polled { id: *id, kind: kind(id), has_session: id.as_u128() < 10 });
+        let is_deleted = |id: &Uuid| {
+            self.roll.get(*id).is_some_and(|record| record.known.standing == Standing::Deleted)
+        };
+        let polled = self.linked.iter().map(|id| Polled {
+            id: *id,
+            kind: kind(id),
+            has_session: id.as_u128() < 10,
+            is_deleted: is_deleted(id),
+        });
         let mut look = Look::new(polled, Some(id(OWN)), &self.memory);
         for chunk in look.chunks() {
             assert!(chunk.len() <= MAX_IDS);

@@ -113,6 +113,11 @@ impl Known {
         self.published.keys().copied()
     }
 
+    /// Returns whether an id is known to be deleted.
+    pub(super) fn is_deleted(&self, id: Uuid) -> bool {
+        self.roll.get(id).is_some_and(|record| record.known.standing == standing::Standing::Deleted)
+    }
+
     /// Returns what logins knew about an id when it was published last.
     pub(super) fn published(&self, id: Uuid) -> standing::Known {
         self.published.get(&id).copied().unwrap_or_default()
