@@ -13,7 +13,7 @@ const ABSENT_FOR: Millis = 300_000;
 
 /// Entra dates the `iat` of tokens back by so many seconds, so that a token issued just after a
 /// revocation seems to be older than it.
-const BACKDATED: i64 = 300;
+pub(super) const BACKDATED: i64 = 300;
 
 /// Times that lie ahead by more seconds than this are not believed.
 const AHEAD: i64 = crate::limits::MAX_CLOCK_SKEW_SECONDS;
