@@ -25,18 +25,20 @@ pub(in crate::directory) fn note_heartbeat() {
 pub(in crate::directory) fn worker_started() {
     process::before_exit(worker_ended);
     let (latch, pid) = (Latch::own(), std::process::id().cast_signed());
+    let now = clock::monotonic();
     let mut people = PEOPLE.exclusive();
     people.worker.latch = latch;
     people.worker.pid = pid;
-    people.pace.abandon();
+    people.pace.died(now);
 }
 
 /// Called when the worker ends. A look that it has left running will not end.
 fn worker_ended() {
+    let now = clock::monotonic();
     let mut people = PEOPLE.exclusive();
     people.worker.latch = Latch::NONE;
     people.worker.pid = 0;
-    people.pace.abandon();
+    people.pace.died(now);
 }
 
 /// Returns what the memory belongs to; 0 if the worker has not read any settings yet.
