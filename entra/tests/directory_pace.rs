@@ -198,13 +198,15 @@ fn a_request_at_fault_is_not_repeated_for_a_minute_and_a_loop_for_five() {
         state.failed(0, failure.as_ref(), None, 0);
         assert_eq!(state.step(0), Step::Wait(wait), "{failure:?}");
         assert_eq!(state.step(wait), Step::Fetch);
-        state.demand();
+        state.demand(false);
         assert_eq!(state.step(0), Step::Fetch, "an administrator does not wait");
     }
     let mut state = TokenState::default();
     state.failed(0, None, Some(120_000), 0);
-    state.demand();
+    state.demand(false);
     assert_eq!(state.step(0), Step::Wait(120_000), "but for the service");
+    state.demand(true);
+    assert_eq!(state.step(0), Step::Fetch, "and not twice");
 }
 
 #[test]

@@ -128,7 +128,7 @@ impl<P: Polled> Task for DirectoryWorker<P> {
         publish::note_heartbeat();
         let demanded = publish::take_demands();
         if demanded.is_wanted {
-            graph.demand();
+            graph.demand(demanded.insists);
         }
         if demanded.is_believed {
             self.known.roll.believe();

@@ -8,7 +8,7 @@ use entra::directory::login::{Answered, Pair};
 use entra::directory::pace::Pace;
 
 use crate::directory::memory::NEWS;
-use crate::directory::memory::people::{Ended, Left, PEOPLE};
+use crate::directory::memory::people::{Demand, Ended, Left, PEOPLE};
 use crate::directory::memory::seen::Filter;
 use crate::pg::bytes::Bytes;
 use crate::pg::latch::Latch;
@@ -94,6 +94,8 @@ pub(in crate::directory) fn schedule(interval: Millis) -> Schedule {
 pub(in crate::directory) struct Demanded {
     /// A look, whatever pauses there are of this server's own.
     pub(in crate::directory) is_wanted: bool,
+    /// A look, whatever pauses the service demands.
+    pub(in crate::directory) insists: bool,
     /// Believing that so many are missing.
     pub(in crate::directory) is_believed: bool,
 }
@@ -101,9 +103,9 @@ pub(in crate::directory) struct Demanded {
 /// Returns what has been demanded since this was last called.
 pub(in crate::directory) fn take_demands() -> Demanded {
     let mut people = PEOPLE.exclusive();
-    let taken = Demanded { is_wanted: people.demand.is_wanted, is_believed: people.demand.is_believed };
-    (people.demand.is_wanted, people.demand.is_believed) = (false, false);
-    taken
+    let Demand { is_wanted, insists, is_believed, .. } = people.demand;
+    (people.demand.is_wanted, people.demand.insists, people.demand.is_believed) = (false, false, false);
+    Demanded { is_wanted, insists, is_believed }
 }
 
 /// Notes that the look that is being made will not end.
