@@ -50,7 +50,7 @@ pub struct Report {
 #[derive(Debug, Clone, Default)]
 pub struct Roll {
     records: BTreeMap<Uuid, Record>,
-    held_since: Option<Millis>,
+    hold: Option<Hold>,
     is_believed: bool,
 }
 
@@ -63,6 +63,14 @@ impl Roll {
 
     /// Returns everything that is known.
     pub fn iter(&self) -> impl Iterator<Item = (Uuid, &Record)> {
+/// Nobody is put out, because too many are missing.
+#[derive(Debug, Clone, Copy)]
+struct Hold {
+    since: Millis,
+    /// So many were missing then, or fewer have been since.
+    missing: usize,
+}
+
         self.records.iter().map(|(id, record)| (*id, record))
     }
 
@@ -76,7 +84,7 @@ impl Roll {
     pub fn restart(&mut self, now: i64) {
         self.records.retain(|_, record| record.known.matters(now));
         self.records.values_mut().for_each(|record| *record = Record::restored(record.known));
-        (self.held_since, self.is_believed) = (None, false);
+        (self.hold, self.is_believed) = (None, false);
     }
 
     /// Forgets ids that are neither polled any more nor of importance to logins at `now` (Unix
@@ -103,7 +111,7 @@ impl Roll {
     /// Notes that an administrator believes that so many are missing: they are put out with the
     /// next round.
     pub const fn believe(&mut self) {
-        self.is_believed = self.held_since.is_some();
+        self.is_believed = self.hold.is_some();
     }
 
     /// Takes in a round.
@@ -154,7 +162,8 @@ impl Roll {
         self.records.get(&id).is_none_or(|record| !record.known.standing.is_out())
     }
 
-    /// Decides whether so many of all are missing that nobody is put out for it at `now`.
+    /// Decides whether so many of all are missing that nobody is put out for it at `now`. That many
+    /// have been missing for long, or are believed to be, says nothing about many others.
     fn holds(&mut self, missing: usize, all: usize, now: Millis) -> bool {
         let is_mass = missing > FEW && missing.saturating_mul(SHARE) > all;
         self.held_since = if is_mass { self.held_since.or(Some(now)) } else { None };
