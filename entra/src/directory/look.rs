@@ -203,13 +203,23 @@ impl Look {
     }
 
     fn found(&mut self, object: &Object) {
-        let sight = Sight::of(object);
+        let sight = match (self.seen.sights.get(&object.id), Sight::of(object)) {
+            (
+                Some(Sight::Present { is_enabled: first, valid_from: before }),
+                Sight::Present { is_enabled, valid_from },
+            ) => Sight::Present {
+                is_enabled: if is_enabled == Some(false) { is_enabled } else { first.or(is_enabled) },
+                valid_from: valid_from.max(*before),
+            },
+            (_, sight) => sight,
+        };
         if let (Some(kind), Sight::Present { is_enabled, .. }) = (object.kind, sight) {
             self.seen.kinds.insert(object.id, kind);
             *self.seen.readable.entry(kind).or_default() |= is_enabled.is_some();
         }
         self.missing.remove(&object.id);
         self.seen.sights.insert(object.id, sight);
+    /// Takes in an object. A second answer may be of a replica that lags: it takes back nothing.
     }
 
     /// Returns the questions that the answers so far make necessary.
