@@ -53,7 +53,7 @@ pub(super) fn look(graph: &Graph, plan: Plan) -> Looked {
     if is_answered {
         follow_up(&mut asker, &mut look, &mut memory);
     }
-    let seen = look.finish(&memory);
+    let seen = look.finish(&mut memory);
     for (kind, is_readable) in &seen.readable {
         if let Some(feature) = Feature::states_of(*kind) {
             let evidence = if *is_readable { Evidence::Works } else { Evidence::Unreadable };

@@ -7,7 +7,7 @@
 //! [`super::look`]), and not while so many are missing that the answer itself is more likely to be
 //! wrong. No answer changes nothing: who was known to be out stays out, and nobody else is put out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
@@ -33,6 +33,15 @@ pub struct Round<'r> {
     /// The ids of the administrators. The last of them who is not out is never put out for being
     /// absent: nobody could then repair a mistake.
     pub administrators: &'r [Uuid],
+    /// The applications of client ids. What is known of an application holds for its client id.
+    pub clients: &'r BTreeMap<Uuid, Uuid>,
+}
+
+impl Round<'_> {
+    /// Returns what it says about each id but those of clients.
+    fn principals(&self) -> impl Iterator<Item = (&Uuid, &Sight)> {
+        self.sights.iter().filter(|(id, _)| !self.clients.contains_key(*id))
+    }
 }
 
 /// What a round has changed.
@@ -54,6 +63,14 @@ pub struct Roll {
     is_believed: bool,
 }
 
+/// Nobody is put out, because too many are missing.
+#[derive(Debug, Clone, Copy)]
+struct Hold {
+    since: Millis,
+    /// So many were missing then, or fewer have been since.
+    missing: usize,
+}
+
 impl Roll {
     /// Returns what is known about an id.
     #[must_use]
@@ -63,14 +80,6 @@ impl Roll {
 
     /// Returns everything that is known.
     pub fn iter(&self) -> impl Iterator<Item = (Uuid, &Record)> {
-/// Nobody is put out, because too many are missing.
-#[derive(Debug, Clone, Copy)]
-struct Hold {
-    since: Millis,
-    /// So many were missing then, or fewer have been since.
-    missing: usize,
-}
-
         self.records.iter().map(|(id, record)| (*id, record))
     }
 
@@ -117,28 +126,37 @@ struct Hold {
     /// Takes in a round.
     pub fn note(&mut self, round: &Round<'_>) -> Report {
         let mut report = Report::default();
-        for (id, sight) in round.sights {
+        let matter = |known: Known| known.matters(round.moment.unix_now).then_some(known);
+        for (id, sight) in round.principals() {
             let record = self.records.entry(*id).or_default();
             let before = record.known;
             record.see(*sight, &round.moment);
-            let matter = |known: Known| known.matters(round.moment.unix_now).then_some(known);
             if matter(before) != matter(record.known) {
                 report.changed.push(*id);
             }
         }
         self.note_missing(round, &mut report);
+        for (client, application) in round.clients {
+            let Some(record) = self.records.get(application).copied() else { continue };
+            let before = self.records.insert(*client, record).unwrap_or_default();
+            if matter(before.known) != matter(record.known) {
+                report.changed.push(*client);
+            }
+        }
         report
     }
 
     fn note_missing(&mut self, round: &Round<'_>, report: &mut Report) {
         let is_missing = |sight: &Sight| matches!(sight, Sight::Absent | Sight::Missing);
-        let candidates = round.sights.iter().filter(|(id, _)| self.is_in(**id));
+        let candidates = round.principals().filter(|(id, _)| self.is_in(**id));
         let (missing, all) = candidates
             .fold((0, 0), |(missing, all), (_, sight)| (missing + usize::from(is_missing(sight)), all + 1));
         let held = self.holds(missing, all, round.moment.now);
         report.held = held.then_some(missing);
-        let mut administrators = round.administrators.iter().filter(|id| self.is_in(**id)).count();
-        for (id, sight) in round.sights {
+        let object = |id: &Uuid| round.clients.get(id).copied().unwrap_or(*id);
+        let administrators: BTreeSet<_> = round.administrators.iter().map(object).collect();
+        let mut remaining = administrators.iter().filter(|id| self.is_in(**id)).count();
+        for (id, sight) in round.principals() {
             let Some(record) = self.records.get_mut(id).filter(|record| !record.known.standing.is_out())
             else {
                 continue;
@@ -146,12 +164,12 @@ struct Hold {
             if *sight != Sight::Absent || !record.miss(&round.moment) || held {
                 continue;
             }
-            if round.administrators.contains(id) {
-                if administrators <= 1 {
+            if administrators.contains(id) {
+                if remaining <= 1 {
                     report.spared = Some(*id);
                     continue;
                 }
-                administrators -= 1;
+                remaining -= 1;
             }
             record.put_out(Standing::Deleted, &round.moment);
             report.changed.push(*id);
@@ -166,9 +184,14 @@ struct Hold {
     /// have been missing for long, or are believed to be, says nothing about many others.
     fn holds(&mut self, missing: usize, all: usize, now: Millis) -> bool {
         let is_mass = missing > FEW && missing.saturating_mul(SHARE) > all;
-        self.held_since = if is_mass { self.held_since.or(Some(now)) } else { None };
-        self.is_believed &= is_mass;
-        let is_waiting = |since| now.saturating_sub(since) < HELD_FOR;
-        !self.is_believed && self.held_since.is_some_and(is_waiting)
+        let has_grown = |hold: &Hold| missing > hold.missing + FEW.max(hold.missing / SHARE);
+        let before = self.hold.filter(|hold| is_mass && !has_grown(hold));
+        self.is_believed &= before.is_some();
+        self.hold = match before {
+            Some(hold) => Some(Hold { missing: hold.missing.min(missing), ..hold }),
+            None => is_mass.then_some(Hold { since: now, missing }),
+        };
+        let is_waiting = |hold: Hold| now.saturating_sub(hold.since) < HELD_FOR;
+        !self.is_believed && self.hold.is_some_and(is_waiting)
     }
 }

@@ -1,5 +1,7 @@
 //! When absence counts.
 
+use std::collections::BTreeMap;
+
 use entra::directory::roll::Round;
 use entra::directory::standing::{Moment, Out, Sight, Standing};
 use proptest::prelude::*;
@@ -41,7 +43,8 @@ fn looks_on_demand_that_follow_each_other_quickly_are_not_enough() {
         for second in 1..300 {
             tenant.now += 1_000;
             let moment = Moment { interval, now: tenant.now, unix_now: tenant.unix_now() };
-            let round = Round { sights: &tenant.sights, moment, administrators: &[] };
+            let round =
+                Round { sights: &tenant.sights, moment, administrators: &[], clients: &BTreeMap::new() };
             assert!(tenant.roll.note(&round).changed.is_empty(), "after {second} s");
         }
     }
@@ -107,9 +110,6 @@ fn an_administrator_can_believe_it_earlier() {
 }
 
 #[test]
-fn a_fifth_or_five_are_not_many() {
-    for (users, missing) in [(100, 20), (6, 5), (5, 5)] {
-#[test]
 fn a_mass_that_stays_does_not_hide_another_one() {
     let mut tenant = Tenant::of(100);
     for user in 1..=25 {
@@ -155,6 +155,9 @@ fn what_an_administrator_believes_is_no_more_than_was_there() {
     assert_eq!(tenant.round().held, Some(100));
 }
 
+#[test]
+fn a_fifth_or_five_are_not_many() {
+    for (users, missing) in [(100, 20), (6, 5), (5, 5)] {
         let mut tenant = Tenant::of(users);
         for user in 1..=missing {
             tenant.shows(user, Sight::Absent);
@@ -179,6 +182,15 @@ fn the_last_administrator_is_out_by_positive_evidence_only() {
     tenant.administrators = vec![id(1)];
     tenant.shows(1, Sight::Deleted);
     assert_eq!(tenant.round().changed, [id(1)]);
+}
+
+#[test]
+fn one_who_is_linked_to_two_administrators_is_one() {
+    let mut tenant = Tenant::of(10);
+    tenant.administrators = vec![id(1), id(1)];
+    tenant.shows(1, Sight::Absent);
+    assert!(tenant.rounds(200).is_empty());
+    assert_eq!(tenant.round().spared, Some(id(1)));
 }
 
 #[test]

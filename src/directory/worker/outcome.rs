@@ -32,7 +32,12 @@ impl<P: Polled> DirectoryWorker<P> {
         self.note(notes, false);
         let interval = terms::interval();
         let moment = Moment { interval, now: clock::monotonic(), unix_now: clock::unix_now() };
-        let round = Round { sights: &seen.sights, moment, administrators: &looking.administrators };
+        let round = Round {
+            sights: &seen.sights,
+            moment,
+            administrators: &looking.administrators,
+            clients: &seen.clients,
+        };
         let report = self.known.roll.note(&round);
         let ended = self.known.memberships.note(&memberships, moment.unix_now);
         let sights = &seen.sights;
