@@ -23,7 +23,7 @@ mod worker;
 use std::time::Duration;
 
 use entra::directory::features::{Availability, Feature};
-use entra::directory::login::{Knowledge, Pair};
+use entra::directory::login::{Knowledge, Pair, membership_ended};
 use entra::directory::pace::State;
 use entra::directory::request::Kind;
 use entra::{Millis, TokenKind, Uuid};
@@ -103,7 +103,7 @@ pub(crate) fn knowledge(person: Uuid, group: Option<Uuid>) -> Knowledge {
         knowledge.known = people.known(person);
         if let Some(group) = group {
             let pair = Pair { person, group };
-            knowledge.membership_ended = people.left_at(pair);
+            knowledge.membership_ended = membership_ended(people.left_at(pair), people.known(group));
             // An answer of another tenant or credential says nothing.
             knowledge.is_member =
                 people.is_member(pair, now).filter(|_| people.fingerprint == fingerprint && is_usable);

@@ -4,6 +4,7 @@
 
 use entra::directory::login::{
     Answered, Decision, GroupLookup, Knowledge, Pair, Refused, Shown, decide, decide_after_wait,
+    membership_ended,
 };
 use entra::directory::standing::{Known, Standing};
 use entra::{TokenKind, Uuid};

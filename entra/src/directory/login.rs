@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::standing::{Known, Out, was_issued_before};
+use super::standing::{Known, Out, Standing, was_issued_before};
 use crate::freshness::Millis;
 use crate::kinds::{PrincipalKind, TokenKind};
 use crate::principal::Principal;
@@ -243,3 +243,11 @@ fn has_left(shown: &Shown, knowledge: &Knowledge) -> bool {
     let ended = knowledge.membership_ended.filter(|_| knowledge.is_on);
     ended.is_some_and(|ended_at| was_issued_before(shown.issued_at, ended_at))
 }
+/// Returns when a membership was seen to have ended, in Unix seconds. `left_at`: when that was seen
+/// of the owner; `group`: what is known about the group. Nobody is in a group that is deleted.
+#[must_use]
+pub fn membership_ended(left_at: Option<i64>, group: Option<Known>) -> Option<i64> {
+    let deleted = group.filter(|group| group.standing == Standing::Deleted);
+    left_at.max(deleted.map(|group| group.out_since.unwrap_or(i64::MAX)))
+}
+
