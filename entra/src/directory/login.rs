@@ -52,14 +52,20 @@ pub struct Answered {
     pub until: Millis,
 }
 
+/// An answer counts for so many milliseconds at least, so that the login which waits for it can
+/// still read it, whatever is left of its token's life.
+const SHORTEST: Millis = 5_000;
+
 impl Answered {
     /// Returns how long an answer of `now` counts: a yes for `cache`, but not past the end of the
-    /// token for which it was asked, and a no for a tenth of it. Times in milliseconds;
-    /// `token_left`: what is left of the token's life.
+    /// tokens for which it was asked, and a no for a tenth of it. Times in milliseconds;
+    /// `token_left`: what is left of the longest life of these tokens. Each token's end is a check
+    /// of its own.
     #[must_use]
     pub const fn at(now: Millis, is_member: bool, cache: Millis, token_left: Millis) -> Self {
         let yes = if cache < token_left { cache } else { token_left };
         let lasts = if is_member { yes } else { cache / 10 };
+        let lasts = if lasts < SHORTEST { SHORTEST } else { lasts };
         Self { is_member, until: now.saturating_add(lasts) }
     }
 
