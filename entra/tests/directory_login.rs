@@ -103,7 +103,31 @@ fn a_membership_that_ended_refuses_older_tokens_that_list_it() {
     assert_eq!(decide(&lists, &ended(IAT + 300)), Decision::Admit, "the token is newer");
     assert_eq!(decide(&lists, &Knowledge { is_on: false, ..ended(IAT + 301) }), Decision::Admit);
     let asks = Decision::Ask(Pair { person: PERSON, group: GROUP });
-    assert_eq!(decide(&shown(Some(GROUP), None), &ended(IAT + 301)), asks, "the directory is asked anew");
+    let overage = shown(Some(GROUP), None);
+    assert_eq!(decide(&overage, &ended(IAT + 301)), asks, "the directory is asked anew");
+    // An answer that says more than that ends what is known to have ended.
+    let earlier = Knowledge { is_member: Some(true), ..ended(IAT + 301) };
+    assert_eq!(decide(&overage, &earlier), Decision::Refuse(Refused::NotAMember));
+    assert_eq!(decide(&overage, &Knowledge { membership_ended: None, ..earlier }), Decision::Admit);
+    assert_eq!(decide(&overage, &Knowledge { is_member: Some(true), ..ended(IAT + 300) }), Decision::Admit);
+}
+
+#[test]
+fn nobody_is_in_a_group_that_is_deleted() {
+    let group = |standing, out_since| Some(Known { standing, out_since, revoked_at: None });
+    for (left_at, group, ended) in [
+        (None, None, None),
+        (Some(7), None, Some(7)),
+        (Some(7), group(Standing::Active, None), Some(7)),
+        (None, group(Standing::Deleted, Some(9)), Some(9)),
+        (Some(7), group(Standing::Deleted, Some(9)), Some(9)),
+        (Some(11), group(Standing::Deleted, Some(9)), Some(11)),
+        (None, group(Standing::Deleted, None), Some(i64::MAX)),
+        (None, group(Standing::Disabled, Some(9)), None),
+        (None, group(Standing::Unknown, Some(9)), None),
+    ] {
+        assert_eq!(membership_ended(left_at, group), ended, "{left_at:?} {group:?}");
+    }
 }
 
 #[test]
@@ -154,6 +178,8 @@ proptest! {
                 prop_assert!(!out);
                 let is_asked = is_on && lookup != GroupLookup::Off && is_member == Some(true);
                 let is_listed = lists_group == Some(true) && !(is_on && ended.is_some_and(|at| at > 300));
+                let has_left = is_on && ended.is_some_and(|at| at > 300);
+                prop_assert!(!is_group || !has_left);
                 prop_assert!(!is_group || is_listed || (is_asked && lists_group != Some(true)));
             }
             Decision::Ask(pair) => {

@@ -87,6 +87,12 @@ impl Memberships {
         changed
     }
 
+    /// Takes in the answer to a login's question that a principal is in a group. Returns whether the
+    /// membership counted as ended until now.
+    pub(super) fn note_member(&mut self, pair: Pair, now: i64) -> bool {
+        !self.note(&BTreeMap::from([(pair, Some(true))]), now).is_empty()
+    }
+
     /// Returns the memberships that have ended, sorted, as far as they matter at `now` (Unix
     /// seconds).
     pub(super) fn ended(&self, now: i64) -> Vec<Left> {

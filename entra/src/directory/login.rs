@@ -221,6 +221,8 @@ pub fn decide(shown: &Shown, knowledge: &Knowledge) -> Decision {
     match (is_asked, knowledge.is_member) {
         (false, _) if shown.lists_group.is_none() => Decision::Refuse(Refused::GroupsOverage),
         (false, _) | (true, Some(false)) => Decision::Refuse(Refused::NotAMember),
+        // That the membership has ended was seen after this answer.
+        (true, Some(true)) if has_left(shown, knowledge) => Decision::Refuse(Refused::NotAMember),
         (true, Some(true)) => Decision::Admit,
         (true, None) if knowledge.may_ask => Decision::Ask(Pair { person: shown.person, group }),
         (true, None) => Decision::Refuse(Refused::DirectoryUnavailable),
@@ -243,12 +245,6 @@ pub fn ended(shown: &Shown, knowledge: &Knowledge) -> Option<Out> {
     knowledge.known.filter(|_| knowledge.is_on)?.judge(shown.issued_at)
 }
 
-/// Returns whether the token's owner has left the group, for a token from before that was seen. A
-/// token that was issued later and lists the group is believed.
-fn has_left(shown: &Shown, knowledge: &Knowledge) -> bool {
-    let ended = knowledge.membership_ended.filter(|_| knowledge.is_on);
-    ended.is_some_and(|ended_at| was_issued_before(shown.issued_at, ended_at))
-}
 /// Returns when a membership was seen to have ended, in Unix seconds. `left_at`: when that was seen
 /// of the owner; `group`: what is known about the group. Nobody is in a group that is deleted.
 #[must_use]
@@ -257,3 +253,9 @@ pub fn membership_ended(left_at: Option<i64>, group: Option<Known>) -> Option<i6
     left_at.max(deleted.map(|group| group.out_since.unwrap_or(i64::MAX)))
 }
 
+/// Returns whether the token's owner has left the group, for a token from before that was seen. A
+/// token that was issued later and lists the group is believed.
+fn has_left(shown: &Shown, knowledge: &Knowledge) -> bool {
+    let ended = knowledge.membership_ended.filter(|_| knowledge.is_on);
+    ended.is_some_and(|ended_at| was_issued_before(shown.issued_at, ended_at))
+}

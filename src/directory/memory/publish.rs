@@ -205,6 +205,17 @@ pub(in crate::directory) fn note_evidence(shown: &[(Feature, Evidence)]) -> Vec<
     changed
 }
 
+/// Notes which principals are not in a group, where an answer that still counts says that they are.
+pub(in crate::directory) fn correct_members(noes: &[Pair], cache: Millis) {
+    let now = clock::monotonic();
+    let mut people = PEOPLE.exclusive();
+    for pair in noes {
+        if people.is_member(*pair, now) == Some(true) {
+            people.note_member(*pair, Answered::at(now, false, cache, 0));
+        }
+    }
+}
+
 /// Notes whether a principal is in a group.
 pub(in crate::directory) fn note_member(pair: Pair, is_member: bool, cache: Millis, token_left: Millis) {
     let answered = Answered::at(clock::monotonic(), is_member, cache, token_left);

@@ -43,6 +43,9 @@ impl<P: Polled> DirectoryWorker<P> {
         let sights = &seen.sights;
         self.known.roll.forget(|id| sights.contains_key(&id), moment.unix_now);
         self.log_changes(&report, &ended);
+        let noes = memberships.iter().filter(|(_, is_member)| **is_member == Some(false));
+        let noes: Vec<_> = noes.map(|(pair, _)| *pair).collect();
+        publish::correct_members(&noes, terms::group_lookup_cache());
         self.known.publish();
         self.known.publish_active();
         self.known.keep();
@@ -76,12 +79,24 @@ impl<P: Polled> DirectoryWorker<P> {
                 Given::Answer(text) => answers.push((asked, text)),
                 Given::Again(wait) => slots::postpone(&asked, wait),
                 Given::Member(pair, is_member) => {
+                    if is_member {
+                        self.is_member_again(pair);
+                    }
                     publish::note_member(pair, is_member, terms::group_lookup_cache(), asked.token_left);
                     answers.push((asked, question::written(&Ok(Vec::new()))));
                 }
             }
         }
         slots::answer(&answers);
+    }
+
+    /// Takes in that a principal is in a group, whatever looks have said.
+    fn is_member_again(&mut self, pair: Pair) {
+        if self.known.memberships.note_member(pair, clock::unix_now()) {
+            self.log_changes(&Report::default(), &[(pair, false)]);
+            self.known.publish();
+            self.known.keep();
+        }
     }
 
     /// Takes in what a thread has noted on the way.
