@@ -54,7 +54,10 @@ fn worker(status: &Status) -> Finding {
         }
         Some(pid) => Finding::warning(TOPIC, format!("process {pid} does not respond; {last_check}"))
             .advice("See its last messages in the server log; restart the server if it does not come back."),
-        None => Finding::warning(TOPIC, "not running").advice(WORKER_ADVICE),
+        None => {
+            let text = "not running: the directory is not asked, and who is disabled or deleted can log in";
+            Finding::danger(TOPIC, text).advice(WORKER_ADVICE)
+        }
     }
 }
 
