@@ -171,6 +171,10 @@ pub(crate) struct Status {
     pub(crate) heartbeat: Option<i64>,
     /// So many objects are missing at once that nobody is put out for it.
     pub(crate) held: Option<u64>,
+    /// So many principals are out and can log in, because there is no room for them.
+    pub(crate) unpublished: u64,
+    /// The end of so many memberships of open sessions is not noticed, because there is no room.
+    pub(crate) unwatched: u64,
 }
 
 /// Returns how asking the directory goes.
@@ -204,6 +208,8 @@ pub(crate) fn status() -> Status {
             worker_pid: (people.worker.pid != 0).then_some(people.worker.pid),
             heartbeat: at(people.worker.heartbeat),
             held: (people.demand.held > 0).then_some(people.demand.held),
+            unpublished: people.tally.unpublished,
+            unwatched: people.tally.unwatched,
         }
     });
     status.last_error = problem.or_else(|| fault.filter(|_| is_on).map(|fault| fault.text()));

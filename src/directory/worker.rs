@@ -260,6 +260,7 @@ impl<P: Polled> DirectoryWorker<P> {
     fn look(&mut self, graph: &Arc<Graph>) {
         publish::begin();
         let sessions = P::open_sessions();
+        self.known.logged_in = sessions.iter().map(|session| session.person).collect();
         let Linked { mut objects, administrators } =
             BackgroundWorker::transaction(AssertUnwindSafe(P::linked));
         objects.extend(sessions.iter().map(|session| look::Polled {

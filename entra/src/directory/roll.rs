@@ -7,6 +7,7 @@
 //! [`super::look`]), and not while so many are missing that the answer itself is more likely to be
 //! wrong. No answer changes nothing: who was known to be out stays out, and nobody else is put out.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
@@ -102,19 +103,34 @@ impl Roll {
         self.records.retain(|id, record| is_polled(*id) || record.known.matters(now));
     }
 
-    /// Returns what logins must know at `now` (Unix seconds), about at most so many principals. If
-    /// there are more, those who were put out first are left out: their tokens are the likeliest to
-    /// have expired.
+    /// Returns what logins must know at `now` (Unix seconds), by id, about at most so many
+    /// principals, and how many others are left out. Who is out but cannot have a valid token any
+    /// more is in it while there is room: views show it.
+    ///
+    /// Those who have open sessions come first, then those who are out, of these the ones that this
+    /// server has seen enabled, and of equals the latest.
     #[must_use]
-    pub fn ended(&self, now: i64, most: usize) -> Vec<(Uuid, Known)> {
-        let known = self.records.iter().map(|(id, record)| (*id, record.known));
-        let mut ended: Vec<_> = known.filter(|(_, known)| known.matters(now)).collect();
+    pub fn ended(
+        &self,
+        now: i64,
+        most: usize,
+        has_session: impl Fn(Uuid) -> bool,
+    ) -> (Vec<(Uuid, Known)>, usize) {
+        let is_shown = |record: &Record| record.known.matters(now) || record.known.standing.is_out();
+        let mut ended: Vec<_> = self.records.iter().filter(|(_, record)| is_shown(record)).collect();
+        let mut left_out = 0;
         if ended.len() > most {
-            ended.sort_by_key(|(_, known)| std::cmp::Reverse(known.out_since.max(known.revoked_at)));
+            ended.sort_by_key(|(id, record)| {
+                let known = record.known;
+                let latest = known.out_since.max(known.revoked_at);
+                let is_out = known.standing.is_out();
+                Reverse((known.matters(now), has_session(**id), is_out, record.was_active, latest))
+            });
+            left_out = ended.iter().skip(most).filter(|(_, record)| record.known.matters(now)).count();
             ended.truncate(most);
             ended.sort_by_key(|(id, _)| *id);
         }
-        ended
+        (ended.into_iter().map(|(id, record)| (*id, record.known)).collect(), left_out)
     }
 
     /// Notes that an administrator believes that so many are missing: they are put out with the

@@ -140,6 +140,10 @@ pub(in crate::directory) struct Tally {
     pub(in crate::directory) checked: u64,
     /// The objects that it has seen.
     pub(in crate::directory) seen: u64,
+    /// Principals that are out and have found no room.
+    pub(in crate::directory) unpublished: u64,
+    /// Memberships of open sessions that have found no room.
+    pub(in crate::directory) unwatched: u64,
     /// Requests that were sent.
     pub(in crate::directory) requests: u64,
     /// Those of them that were not answered.
@@ -156,6 +160,8 @@ shareable!(Tally {
     succeeded_at,
     checked,
     seen,
+    unpublished,
+    unwatched,
     requests,
     failures,
     token_ends_at,

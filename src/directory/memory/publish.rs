@@ -133,9 +133,24 @@ pub(in crate::directory) struct Counts {
     pub(in crate::directory) held: u64,
 }
 
+/// For how many there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::directory) struct LeftOut {
+    /// Principals that are out, or whose sessions were revoked.
+    pub(in crate::directory) principals: usize,
+    /// Memberships of open sessions.
+    pub(in crate::directory) memberships: usize,
+}
+
 /// Publishes who is out, sorted by id, and which memberships have ended, sorted by pair.
-pub(in crate::directory) fn publish(ended: &[Ended], left: &[Left]) {
-    PEOPLE.exclusive().replace(ended, left);
+pub(in crate::directory) fn publish(ended: &[Ended], left: &[Left], left_out: LeftOut) {
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    {
+        let mut people = PEOPLE.exclusive();
+        people.replace(ended, left);
+        people.tally.unpublished = count(left_out.principals);
+        people.tally.unwatched = count(left_out.memberships);
+    }
     NEWS.broadcast();
 }
 
