@@ -203,7 +203,7 @@ fn is_member(asker: &mut Asker<'_>, pair: Pair, part: Option<&Part>) -> Option<b
 fn note_names(asker: &mut Asker<'_>, kind: Kind, reply: &name::Reply) {
     let evidence = match reply {
         name::Reply::Forbidden => Evidence::Refused,
-        name::Reply::Found(objects) => match objects.first() {
+        name::Reply::Found(objects) | name::Reply::More(objects) => match objects.first() {
             Some(object) if object.display_name.is_some() || object.principal_name.is_some() => {
                 Evidence::Works
             }
@@ -236,9 +236,9 @@ fn list(asker: &Asker<'_>, part: Option<&Part>, kind: Kind, is_single: bool) -> 
             part.object(Some(kind)).map_or(name::Reply::None, |object| name::Reply::Found(vec![object]))
         }
         Outcome::Answered => match part.page(Some(kind), asker.root()) {
-            // A list that goes on could have a second object of the name.
             Ok(page) if page.next.is_none() => name::Reply::Found(page.objects),
-            _ => name::Reply::None,
+            Ok(page) => name::Reply::More(page.objects),
+            Err(_) => name::Reply::None,
         },
         Outcome::NotFound if is_single => name::Reply::Found(Vec::new()),
         Outcome::Forbidden => name::Reply::Forbidden,
