@@ -135,6 +135,8 @@ impl<P: Polled> Task for DirectoryWorker<P> {
         }
         self.ask(&graph);
         let interval = terms::interval();
+    /// When the last of them was logged.
+    question_logged: Instant,
         if self.looking.is_none() && publish::schedule(interval).is_due {
             self.look(&graph);
         }
@@ -190,6 +192,7 @@ impl<P: Polled> DirectoryWorker<P> {
             publish::restart(fingerprint);
             self.log_of_looks = LogOnce::default();
         }
+            question_logged: Instant::now(),
         match settings {
             Ok(Some(settings)) => {
                 if self.graph.as_ref().is_none_or(|graph| *graph.settings() != *settings) {

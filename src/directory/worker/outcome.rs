@@ -1,6 +1,7 @@
 //! What follows from the answers: who is out, which memberships have ended, what the log says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use entra::Uuid;
 use entra::directory::features::Feature;
@@ -19,8 +20,12 @@ use crate::directory::question;
 use crate::directory::terms;
 use crate::directory::worker::{DirectoryWorker, Looking, log};
 use crate::pg::clock;
+use crate::report::log_once::LogOnce;
 use crate::report::timestamp;
 use crate::stat;
+
+/// Why a question is not answered is not logged twice within this time.
+const QUIET: Duration = Duration::from_mins(5);
 
 /// Most lines of one look about principals and memberships.
 const MAX_LINES: usize = 20;
@@ -123,11 +128,21 @@ impl<P: Polled> DirectoryWorker<P> {
         for feature in publish::note_evidence(&notes.evidence) {
             log_feature(feature);
         }
-        if is_question
-            && let Some(problem) = notes.problem
-            && self.log_of_questions.add_ignoring_numbers(&problem)
-        {
-            log(&format!("the directory has not answered a question: {problem}"));
+        if is_question {
+            self.log_question(notes.problem);
+        }
+    }
+
+    /// Logs why questions have not been answered, each reason once, until some are answered.
+    fn log_question(&mut self, problem: Option<String>) {
+        match problem {
+            Some(problem) if self.log_of_questions.add_ignoring_numbers(&problem) => {
+                self.question_logged = Instant::now();
+                log(&format!("the directory has not answered a question: {problem}"));
+            }
+            // Answers and others that are none may take turns.
+            None if self.question_logged.elapsed() > QUIET => self.log_of_questions = LogOnce::default(),
+            _ => {}
         }
     }
 
