@@ -15,7 +15,7 @@ use entra::directory::request::{self, Kind, MAX_GROUPS, Method, Request};
 use entra::directory::retry::Outcome;
 use entra::{TokenKind, Uuid};
 
-use crate::directory::batch::{Asker, Notes};
+use crate::directory::batch::{Asker, Limit, Notes};
 use crate::directory::graph::Graph;
 use crate::settings::Credential;
 use crate::stat::Asked;
@@ -44,9 +44,9 @@ pub(super) struct Looked {
 }
 
 /// Makes a look.
-pub(super) fn look(graph: &Graph, plan: Plan) -> Looked {
+pub(super) fn look(graph: &Graph, plan: Plan, limit: Limit) -> Looked {
     let Plan { polled, own, mut memory, pairs, probes } = plan;
-    let mut asker = Asker::new(graph, true);
+    let mut asker = Asker::new(graph, true, limit);
     let own = own.or_else(|| own_id(graph, &mut asker));
     let mut look = Look::new(polled, own, &memory);
     let is_answered = look_at_all(&mut asker, &mut look);
@@ -80,13 +80,14 @@ fn own_id(graph: &Graph, asker: &mut Asker<'_>) -> Option<Uuid> {
     answer::parse_object(&body, Some(Kind::Application)).ok().map(|object| object.id)
 }
 
-/// Asks for all ids. Returns whether the service answers; if it does not, the rest is not asked.
+/// Asks for all ids. Returns whether the service answers in time; if it does not, the rest is not
+/// asked.
 fn look_at_all(asker: &mut Asker<'_>, look: &mut Look) -> bool {
     for chunk in look.chunks() {
         match objects(asker, &request::by_ids(&chunk)) {
             Ok(Some(objects)) => look.note(&chunk, &objects),
-            // What came cannot be read. The next may.
-            Ok(None) => {}
+            // What came cannot be read, or the service cannot read what was asked. The next may do.
+            Ok(None) | Err(Outcome::Refused) => {}
             Err(Outcome::Forbidden) => by_kind(asker, look, &chunk),
             Err(_) => return false,
         }

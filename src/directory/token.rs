@@ -80,12 +80,16 @@ impl Default for Kept {
 }
 
 impl Tokens {
-    /// Returns a token, fetched now if need be.
+    /// Returns a token, fetched now if need be. `deadline`: what another one fetches is waited for
+    /// no longer.
     ///
     /// # Errors
     /// Why there is none.
-    pub(crate) fn current(&self, settings: &DirectorySettings) -> Result<Token, NoToken> {
-        let mut kept = self.kept.lock();
+    pub(crate) fn current(&self, settings: &DirectorySettings, deadline: Instant) -> Result<Token, NoToken> {
+        let Some(mut kept) = self.kept.try_lock_until(deadline) else {
+            let problem = "the server's access token did not come in time".to_owned();
+            return Err(NoToken { problem, retry_after: None });
+        };
         if self.is_demanded.swap(false, Ordering::Acquire) {
             kept.state.demand(self.is_insisted.swap(false, Ordering::Relaxed));
         }

@@ -20,6 +20,7 @@ use std::marker::PhantomData;
 use std::os::fd::RawFd;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use entra::directory::features::Feature;
@@ -31,9 +32,11 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::directory::answers::{Answered, answer};
+use crate::directory::batch::Limit;
 use crate::directory::graph::Graph;
 use crate::directory::look::{Looked, Plan, look};
-use crate::directory::memory::{people, publish, slots};
+use crate::directory::memory::slots::{self, Lane};
+use crate::directory::memory::{people, publish};
 use crate::directory::polled::{Linked, Polled};
 use crate::directory::question::{self, Refusal};
 use crate::directory::terms;
@@ -44,15 +47,12 @@ use crate::pg::{clock, environment, process};
 use crate::report::log_once::LogOnce;
 use crate::settings;
 
-/// A look that takes longer is given up: each request has a limit of its own, and there may be some
-/// hundred.
-const LONGEST_LOOK: Duration = Duration::from_mins(10);
+/// A look that takes longer brings what has been answered until then: each request has a limit of
+/// its own, and there may be some hundred.
+const LONGEST_LOOK: Duration = Duration::from_mins(9);
 
-/// A thread with questions that takes longer is given up.
-const LONGEST_ASKING: Duration = Duration::from_mins(1);
-
-/// Most threads with questions at a time. Questions that come meanwhile are asked together.
-const MAX_ASKING: usize = 2;
+/// A thread that has not come to an end so long after its time is given up.
+const GRACE: Duration = Duration::from_mins(1);
 
 /// Longest sleep: the clock that wakes the worker and the one that its schedule is by may differ.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
@@ -86,17 +86,39 @@ enum Done {
     Answers(Answered),
 }
 
+/// The main loop's end of a thread, which asks no more when this is dropped.
+struct Leash(Limit);
+
+impl Leash {
+    fn new(longest: Duration) -> Self {
+        let deadline = Instant::now() + longest;
+        Self(Limit { deadline, is_given_up: Arc::default() })
+    }
+
+    /// Returns whether the thread has long been due.
+    fn is_lost(&self) -> bool {
+        Instant::now() >= self.0.deadline + GRACE
+    }
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        self.0.is_given_up.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A look that is being made.
 struct Looking {
     run: u64,
-    since: Instant,
+    leash: Leash,
     administrators: Vec<Uuid>,
 }
 
-/// Questions that are being asked.
+/// Questions that are being asked: those of one lane that were due, all together.
 struct Asking {
     run: u64,
-    since: Instant,
+    lane: Lane,
+    leash: Leash,
     asked: Vec<slots::Asked>,
 }
 
@@ -113,6 +135,8 @@ struct DirectoryWorker<P> {
     log_of_looks: LogOnce,
     /// The texts about questions that are in the log.
     log_of_questions: LogOnce,
+    /// When the last of them was logged.
+    question_logged: Instant,
     /// The texts about the credential that are in the log.
     log_of_warnings: LogOnce,
     /// How often a token was fetched, and how often that has failed, as far as it was counted.
@@ -133,15 +157,16 @@ impl<P: Polled> Task for DirectoryWorker<P> {
         if demanded.is_believed {
             self.known.roll.believe();
         }
-        self.ask(&graph);
+        for lane in Lane::ALL {
+            self.ask(&graph, lane);
+        }
         let interval = terms::interval();
-    /// When the last of them was logged.
-    question_logged: Instant,
         if self.looking.is_none() && publish::schedule(interval).is_due {
             self.look(&graph);
         }
         let until_look = publish::schedule(interval).idle_for;
-        let until_question = slots::next_due().filter(|_| self.asking.len() < MAX_ASKING);
+        let free = Lane::ALL.into_iter().filter(|lane| !self.is_asking(*lane));
+        let until_question = free.filter_map(slots::next_due).min();
         let until_question = until_question.map_or(LONGEST_SLEEP, Duration::from_millis);
         until_look.min(until_question).min(LONGEST_SLEEP)
     }
@@ -167,6 +192,7 @@ impl<P: Polled> DirectoryWorker<P> {
             asking: Vec::new(),
             log_of_looks: LogOnce::default(),
             log_of_questions: LogOnce::default(),
+            question_logged: Instant::now(),
             log_of_warnings: LogOnce::default(),
             tokens: (0, 0),
             polled: PhantomData,
@@ -192,7 +218,6 @@ impl<P: Polled> DirectoryWorker<P> {
             publish::restart(fingerprint);
             self.log_of_looks = LogOnce::default();
         }
-            question_logged: Instant::now(),
         match settings {
             Ok(Some(settings)) => {
                 if self.graph.as_ref().is_none_or(|graph| *graph.settings() != *settings) {
@@ -233,12 +258,17 @@ impl<P: Polled> DirectoryWorker<P> {
         slots::release();
     }
 
-    /// Asks the questions that are due, unless the service demands a pause.
-    fn ask(&mut self, graph: &Arc<Graph>) {
-        if self.asking.len() >= MAX_ASKING || slots::next_due() != Some(0) {
+    fn is_asking(&self, lane: Lane) -> bool {
+        self.asking.iter().any(|asking| asking.lane == lane)
+    }
+
+    /// Asks the questions of a lane that are due, unless the service demands a pause. Questions that
+    /// come while others of their lane are asked wait, and are then asked together.
+    fn ask(&mut self, graph: &Arc<Graph>, lane: Lane) {
+        if self.is_asking(lane) || slots::next_due(lane) != Some(0) {
             return;
         }
-        let asked = slots::take_due();
+        let asked = slots::take_due(lane);
         if asked.is_empty() {
             return;
         }
@@ -252,9 +282,12 @@ impl<P: Polled> DirectoryWorker<P> {
             return refuse(asked, refusal);
         }
         let (graph, questions) = (Arc::clone(graph), asked.clone());
+        let longest = asked.iter().map(|asked| asked.left).max().unwrap_or_default();
+        let leash = Leash::new(Duration::from_millis(longest));
+        let limit = leash.0.clone();
         self.run += 1;
-        match self.mailbox.start(self.run, move || Done::Answers(answer(&graph, questions))) {
-            Ok(()) => self.asking.push(Asking { run: self.run, since: Instant::now(), asked }),
+        match self.mailbox.start(self.run, move || Done::Answers(answer(&graph, questions, limit))) {
+            Ok(()) => self.asking.push(Asking { run: self.run, lane, leash, asked }),
             Err(_) => asked.iter().for_each(|asked| slots::postpone(asked, WITHOUT_THREAD)),
         }
     }
@@ -287,11 +320,10 @@ impl<P: Polled> DirectoryWorker<P> {
         };
         self.run += 1;
         let graph = Arc::clone(graph);
-        match self.mailbox.start(self.run, move || Done::Look(Box::new(look(&graph, plan)))) {
-            Ok(()) => {
-                let since = Instant::now();
-                self.looking = Some(Looking { run: self.run, since, administrators });
-            }
+        let leash = Leash::new(LONGEST_LOOK);
+        let limit = leash.0.clone();
+        match self.mailbox.start(self.run, move || Done::Look(Box::new(look(&graph, plan, limit)))) {
+            Ok(()) => self.looking = Some(Looking { run: self.run, leash, administrators }),
             Err(fault) => self.failed(&format!("a look cannot be started: {fault}"), None),
         }
     }
@@ -316,11 +348,11 @@ impl<P: Polled> DirectoryWorker<P> {
 
     /// Gives up threads that take too long. They may live on; their results are dropped.
     fn give_up_if_lost(&mut self) {
-        if self.looking.as_ref().is_some_and(|looking| looking.since.elapsed() > LONGEST_LOOK) {
+        if self.looking.as_ref().is_some_and(|looking| looking.leash.is_lost()) {
             self.looking = None;
             self.failed("a look has not come to an end", None);
         }
-        let is_lost = |asking: &mut Asking| asking.since.elapsed() > LONGEST_ASKING;
+        let is_lost = |asking: &mut Asking| asking.leash.is_lost();
         for lost in self.asking.extract_if(.., is_lost) {
             refuse(lost.asked, Refusal::new("58000", "the directory did not answer in time"));
         }
