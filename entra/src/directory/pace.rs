@@ -143,6 +143,12 @@ impl Pace {
         }
     }
 
+    /// Returns whether the last look was not answered whole.
+    #[must_use]
+    pub const fn has_failed(&self) -> bool {
+        self.failures > 0
+    }
+
     /// Called when a look starts.
     pub const fn begin(&mut self, now: Millis) {
         self.running_since = Some(now);

@@ -105,7 +105,7 @@ pub(in crate::directory) struct People {
     pub(in crate::directory) pace: Pace,
     pub(in crate::directory) features: Features,
     pub(in crate::directory) tally: Tally,
-    /// The last fault; empty after a success.
+    /// The last fault; empty after a look that was answered in all its parts.
     pub(in crate::directory) fault: Bytes<MAX_FAULT_BYTES>,
     pub(in crate::directory) demand: Demand,
     pub(in crate::directory) worker: Presence,

@@ -154,8 +154,10 @@ pub(in crate::directory) fn publish(ended: &[Ended], left: &[Left], left_out: Le
     NEWS.broadcast();
 }
 
-/// Notes that a look was answered whole. What it has brought is published.
-pub(in crate::directory) fn note_success(counts: Counts, interval: Millis) {
+/// Notes that a look has asked about everybody. What it has brought is published. `fault`: why it
+/// has not found out all that it asked more closely; empty if it has.
+pub(in crate::directory) fn note_success(counts: Counts, interval: Millis, fault: &str) {
+    let fault = Bytes::cut(fault);
     let (now, wall) = (clock::monotonic(), clock::unix_now());
     {
         let mut people = PEOPLE.exclusive();
@@ -164,7 +166,7 @@ pub(in crate::directory) fn note_success(counts: Counts, interval: Millis) {
         people.tally.succeeded_at = wall;
         (people.tally.checked, people.tally.seen) = (counts.checked, counts.seen);
         people.demand.held = counts.held;
-        people.fault = Bytes::EMPTY;
+        people.fault = fault;
     }
     NEWS.broadcast();
 }

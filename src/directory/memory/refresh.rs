@@ -49,6 +49,7 @@ pub(in crate::directory) fn refresh(deadline: Instant) -> Result<u64, NoLook> {
         return Err(NoLook::TooLate);
     }
     // Copied under the lock, under which nothing is allocated.
-    let (seen, fault) = people::read(|people| (people.tally.seen, people.fault));
-    if fault.is_empty() { Ok(seen) } else { Err(NoLook::Failed(fault.text())) }
+    let (seen, fault, has_failed) =
+        people::read(|people| (people.tally.seen, people.fault, people.pace.has_failed()));
+    if has_failed { Err(NoLook::Failed(fault.text())) } else { Ok(seen) }
 }

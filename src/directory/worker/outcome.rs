@@ -36,7 +36,11 @@ impl<P: Polled> DirectoryWorker<P> {
         let Looked { seen, own, memory, memberships, notes } = looked;
         (self.known.own, self.known.memory) = (own, memory);
         let (problem, pause) = (notes.problem.clone(), notes.pause);
+        let unanswered = notes.unanswered.clone().unwrap_or_default();
         self.note(notes, false);
+        if let Some(pause) = pause {
+            publish::pause(pause);
+        }
         let interval = terms::interval();
         let moment = Moment { interval, now: clock::monotonic(), unix_now: clock::unix_now() };
         let round = Round {
@@ -69,7 +73,7 @@ impl<P: Polled> DirectoryWorker<P> {
             seen: count(sights.values().filter(is_there).count()),
             held: count(report.held.unwrap_or_default()),
         };
-        publish::note_success(counts, interval);
+        publish::note_success(counts, interval, &unanswered);
     }
 
     /// Takes in the answers to questions.
