@@ -11,7 +11,7 @@ use entra::directory::login::Pair;
 use entra::directory::look::{Look, Memory, Polled, Seen};
 use entra::directory::membership;
 use entra::directory::pages::{Next, Pages};
-use entra::directory::request::{self, Kind, MAX_GROUPS, Method, Request};
+use entra::directory::request::{self, Kind, MAX_BATCH, MAX_GROUPS, Method, Request};
 use entra::directory::retry::Outcome;
 use entra::{TokenKind, Uuid};
 
@@ -19,6 +19,12 @@ use crate::directory::batch::{Asker, Limit, Notes};
 use crate::directory::graph::Graph;
 use crate::settings::Credential;
 use crate::stat::Asked;
+
+/// Most requests of a look, as long as the ids alone do not take as many.
+const MAX_REQUESTS: usize = 100;
+
+/// So many batches about memberships are sent in any case.
+const LEAST_BATCHES: usize = 5;
 
 /// What a look is about.
 pub(super) struct Plan {
@@ -60,7 +66,8 @@ pub(super) fn look(graph: &Graph, plan: Plan, limit: Limit) -> Looked {
             asker.note_evidence(feature, evidence);
         }
     }
-    let memberships = if is_answered { memberships(&mut asker, &pairs) } else { BTreeMap::new() };
+    let memberships =
+        if is_answered { memberships(&mut asker, &pairs, &mut memory) } else { BTreeMap::new() };
     if is_answered {
         probe(&mut asker, &probes);
     }
@@ -140,10 +147,17 @@ fn follow_up(asker: &mut Asker<'_>, look: &mut Look, memory: &mut Memory) {
     }
 }
 
-/// Asks which of the groups the principals are in.
-fn memberships(asker: &mut Asker<'_>, pairs: &[(Pair, TokenKind)]) -> BTreeMap<Pair, Option<bool>> {
+/// Asks which of the groups the principals are in. If there are too many for one look, the next one
+/// goes on after them.
+fn memberships(
+    asker: &mut Asker<'_>,
+    pairs: &[(Pair, TokenKind)],
+    memory: &mut Memory,
+) -> BTreeMap<Pair, Option<bool>> {
     let mut groups_of: BTreeMap<Uuid, (Kind, Vec<Uuid>)> = BTreeMap::new();
-    for (pair, kind) in pairs {
+    let batches = MAX_REQUESTS.saturating_sub(asker.requests).max(LEAST_BATCHES);
+    let members = memory.next_members(pairs.iter().map(|(pair, _)| pair.person), batches * MAX_BATCH);
+    for (pair, kind) in pairs.iter().filter(|(pair, _)| members.contains(&pair.person)) {
         let kind = if *kind == TokenKind::User { Kind::User } else { Kind::Application };
         groups_of.entry(pair.person).or_insert_with(|| (kind, Vec::new())).1.push(pair.group);
     }

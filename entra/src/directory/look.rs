@@ -51,6 +51,8 @@ pub struct Memory {
     last_single: [Uuid; 2],
     /// The last users, with sessions and without, who were asked about in lists of users.
     last_users: [Uuid; 2],
+    /// The last principal whose memberships were asked about.
+    last_member: Uuid,
 }
 
 /// A question about few ids.
@@ -385,6 +387,13 @@ impl Memory {
     #[must_use]
     pub fn application_of(&self, client_id: Uuid) -> Option<Uuid> {
         self.clients.get(&client_id).copied()
+    }
+
+    /// Returns at most so many of the principals, for the look's questions about memberships,
+    /// beginning after the one at which the look before ended.
+    pub fn next_members(&mut self, members: impl Iterator<Item = Uuid>, most: usize) -> BTreeSet<Uuid> {
+        let members: BTreeSet<_> = members.collect();
+        go_on(members, &mut self.last_member, most).into_iter().collect()
     }
 
     /// Forgets client ids that are not polled any more, and for how long others are none.

@@ -310,6 +310,17 @@ fn a_hundred_thousand_take_a_hundred_and_ten_requests_at_most() {
     assert_eq!(seen.sights.len(), 101_000);
 }
 
+#[test]
+fn memberships_are_asked_about_in_turn() {
+    let mut memory = Memory::default();
+    let mut turn = || {
+        let members = memory.next_members((1..=10).chain(1..=10).map(id), 4);
+        members.into_iter().map(|id| id.as_u128()).collect::<Vec<_>>()
+    };
+    assert_eq!([turn(), turn(), turn()], [vec![1, 2, 3, 4], vec![5, 6, 7, 8], vec![1, 2, 9, 10]]);
+    assert_eq!(memory.next_members([id(7)].into_iter(), 4), [id(7)].into());
+}
+
 fn entry() -> impl Strategy<Value = Entry> {
     prop_oneof![
         4 => Just(Entry::Enabled), 1 => Just(Entry::Disabled), 1 => Just(Entry::Null), 1 => Just(Entry::Deleted), 2 => Just(Entry::Gone)
