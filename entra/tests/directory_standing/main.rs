@@ -5,8 +5,8 @@
 mod absence;
 mod tenant;
 
-use entra::directory::membership::Membership;
 use entra::Uuid;
+use entra::directory::membership::Membership;
 use entra::directory::standing::{Known, Out, Sight, Standing};
 use tenant::*;
 

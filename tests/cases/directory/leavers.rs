@@ -2,6 +2,7 @@
 
 use entra::directory::snapshot::EndedSnapshot;
 use serde_json::{Value, json};
+use testbed::client::Outcome;
 use testbed::cluster::Cluster;
 use testbed::expect::without_debug;
 use testbed::idp::directory::{Directory, Kind, Object, Place, SERVER_PRINCIPAL, Trouble};
@@ -10,6 +11,7 @@ use testbed::scene::{ADMIN, KEY, Scene};
 use testbed::waits::eventually;
 
 use crate::common::directory::{await_status, refresh, status, with_directory};
+use crate::common::login::token_of;
 use crate::common::statements::link;
 
 /// Returns the id of one of many.
@@ -249,4 +251,44 @@ fn the_servers_own_application_is_asked_along_as_the_canary() {
     refresh(&cluster);
     let last = provider.directory().last(Kind::GetByIds).expect("a look");
     assert!(last.body.contains(SERVER_PRINCIPAL), "{}", last.body);
+}
+
+#[test]
+fn of_too_many_who_are_out_those_are_refused_who_were_active() {
+    const MANY: usize = 4_100;
+    let (cluster, provider) =
+        with_directory(Scene::new().settings("azure_ad_auth.directory_refresh_interval = 1h"));
+    let directory = provider.directory();
+    directory.add_user(PERSON, "ann@contoso.example");
+    link(&cluster, "ann", PERSON, "user");
+    for number in 0..MANY {
+        directory.add_user(&id(number), &format!("user{number}@contoso.example"));
+        directory.disable(&id(number));
+    }
+    refresh(&cluster);
+    cluster.sql(&format!(
+        "SET aad_validate_oids_in_tenant = off; \
+         SELECT count(azure_ad_auth.create_principal('user' || n, ('aaaa0000-aaaa-bbbb-cccc-' || lpad(n::text, 12, '0'))::uuid, 'user')) \
+         FROM generate_series(0, {}) AS n",
+        MANY - 1
+    ));
+    let mark = cluster.log_mark();
+    refresh(&cluster);
+    assert_eq!(status(&cluster, "ended"), "4096");
+    cluster.await_log(mark, "no more than 4096 principals that are out are kept: the logins of 4 others");
+    directory.disable(PERSON);
+    refresh(&cluster);
+    assert!(!matches!(cluster.login("ann", &token_of(PERSON)), Outcome::Ready));
+    cluster.await_log(mark, "refused code=account_disabled role=ann");
+    let found = cluster.sql(
+        "SELECT level || ' ' || message FROM azure_ad_auth.check_configuration() WHERE message LIKE '%are kept'",
+    );
+    assert_eq!(
+        found,
+        "danger 5 principals that are disabled, deleted or revoked can log in: no more than 4096 are kept"
+    );
+    assert_eq!(without_debug(&cluster.log_since(mark)).matches("are kept: the logins of").count(), 1);
+    (0..10).for_each(|number| directory.enable(&id(number)));
+    refresh(&cluster);
+    cluster.await_log(mark, "the logins of all principals that are out are refused again");
 }

@@ -10,8 +10,8 @@ use testbed::scene::{KEY, Scene};
 use testbed::waits::eventually;
 
 use crate::common::directory::{
-    at_every_door_with_directory, await_revocation, await_status, look, overage_claims, overage_token, status,
-    token_of_time, with_ann_and_readers, with_directory,
+    at_every_door_with_directory, await_revocation, await_status, look, overage_claims, overage_token,
+    status, token_of_time, with_ann_and_readers, with_directory,
 };
 use crate::common::login::{TERMINATED, end_of, refusal_message, valid_token};
 use crate::common::statements::link;
@@ -48,8 +48,7 @@ fn a_disabled_account_is_refused_for_every_role_until_it_is_enabled() {
 /// The answers that looks and logins get about the same membership replace each other.
 #[test]
 fn what_looks_and_logins_learn_about_a_membership_agrees() {
-    let settings =
-        "azure_ad_auth.directory_refresh_interval = 1h\nazure_ad_auth.group_lookup_cache = 1min";
+    let settings = "azure_ad_auth.directory_refresh_interval = 1h\nazure_ad_auth.group_lookup_cache = 1min";
     let (cluster, provider) = with_ann_and_readers(Scene::new().settings(settings));
     let directory = provider.directory();
     directory.add_member(GROUP, PERSON);
