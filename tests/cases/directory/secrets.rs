@@ -40,7 +40,7 @@ const TOKENS_BEGIN: &str = "EwB";
 struct Tour<'t> {
     cluster: &'t Cluster,
     provider: &'t Provider,
-    heard: String,
+    heard: Vec<String>,
     tokens: Vec<String>,
 }
 
@@ -49,7 +49,7 @@ impl Tour<'_> {
         let output = self.cluster.sql_verbosely(&format!(
             "SET client_min_messages = debug5; SET statement_timeout = '2s'; {statement}"
         ));
-        self.heard += &format!("{}\n{}\n", output.stdout, output.stderr);
+        self.heard.extend([output.stdout, output.stderr]);
     }
 
     fn log_in(&mut self, role: &str, token: &str) -> Outcome {
@@ -57,13 +57,13 @@ impl Tour<'_> {
         let options = "-c client_min_messages=debug5";
         let outcome = client.login(&[("user", role), ("database", "postgres"), ("options", options)], token);
         let answer = client.query("SELECT session_user");
-        self.heard += &format!("{outcome:?}\n{answer:?}\n{:?}\n", client.notices());
+        self.heard.push(format!("{outcome:?}\n{answer:?}\n{:?}", client.notices()));
         self.tokens.push(token.to_owned());
         outcome
     }
 
     fn explain(&mut self, role: &str, token: &str) {
-        self.heard += &explain(self.cluster, Some(role), token).join("\n");
+        self.heard.extend(explain(self.cluster, Some(role), token));
         self.tokens.push(token.to_owned());
     }
 
@@ -120,7 +120,7 @@ fn tour(cluster: &Cluster, provider: &Provider, machine: Option<&IdentityEndpoin
     directory.add_member(GROUP, NESTED);
     directory.add_member(NESTED, PERSON);
     cluster.await_directory();
-    let mut tour = Tour { cluster, provider, heard: String::new(), tokens: Vec::new() };
+    let mut tour = Tour { cluster, provider, heard: Vec::new(), tokens: Vec::new() };
     tour.goes_well();
     tour.graph_fails();
     tour.credential_fails(machine);
@@ -147,7 +147,7 @@ impl Tour<'_> {
         let mut session = self.cluster.session("ann", &token);
         self.tokens.push(token);
         directory.disable(PERSON);
-        self.heard += &end_of(&mut session);
+        self.heard.push(end_of(&mut session));
         self.log_in("ann", &valid_token());
         self.explain("ann", &valid_token());
         directory.enable(PERSON);
@@ -242,7 +242,7 @@ impl Tour<'_> {
         assert!(shared.windows(worker.len()).any(|part| part == worker), "all of it was read");
         for (place, content) in [
             ("the log", self.cluster.log().into_bytes()),
-            ("what clients read", self.heard.clone().into_bytes()),
+            ("what clients read", self.heard.join("\n").into_bytes()),
             ("the data directory", files_in(&self.cluster.data())),
             ("shared memory", shared),
         ] {
