@@ -22,6 +22,7 @@ mod common {
     pub(crate) mod revocation;
     pub(crate) mod role_state;
     pub(crate) mod route;
+    pub(crate) mod secrets;
     pub(crate) mod server;
     pub(crate) mod statements;
     pub(crate) mod tenant;
@@ -58,6 +59,7 @@ mod directory {
     mod parts;
     mod pauses;
     mod secret_files;
+    mod secrets;
     mod snapshot;
     mod statements;
     mod status;
