@@ -160,7 +160,11 @@ fn look(cluster: &Cluster, provider: &Provider, worker: &Worker) -> Look {
     let (before, since) = (worker.on_core(), Instant::now());
     cluster.sql("SELECT azure_ad_auth.refresh_directory()");
     let took = since.elapsed();
-    Look { requests: provider.directory().arrived().len(), took, on_core: worker.on_core() - before }
+    Look {
+        requests: provider.directory().arrived().len(),
+        took,
+        on_core: worker.on_core().saturating_sub(before),
+    }
 }
 
 /// Disables accounts at the worst moment: a look has just asked about them. Prints when their
