@@ -39,6 +39,9 @@ impl<P: Polled> DirectoryWorker<P> {
         self.known.roll.forget(|id| sights.contains_key(&id), moment.unix_now);
         self.log_changes(&report, &ended);
         self.known.publish();
+        if !report.changed.is_empty() || !ended.is_empty() {
+            P::somebody_is_out();
+        }
         self.known.publish_active();
         self.known.keep();
         if !seen.is_whole {
