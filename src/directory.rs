@@ -23,7 +23,7 @@ mod worker;
 use std::time::Duration;
 
 use entra::directory::features::{Availability, Feature};
-use entra::directory::login::{Knowledge, Pair};
+use entra::directory::login::{Knowledge, Pair, membership_ended};
 use entra::directory::pace::State;
 use entra::directory::request::Kind;
 use entra::{Millis, TokenKind, Uuid};
@@ -114,7 +114,7 @@ fn knowledge_now(person: Uuid, group: Option<Uuid>) -> Knowledge {
         knowledge.known = people.known(person);
         if let Some(group) = group {
             let pair = Pair { person, group };
-            knowledge.membership_ended = people.left_at(pair);
+            knowledge.membership_ended = membership_ended(people.left_at(pair), people.known(group));
             // An answer of another tenant or credential says nothing.
             knowledge.is_member =
                 people.is_member(pair, now).filter(|_| people.fingerprint == fingerprint && is_usable);
@@ -185,6 +185,10 @@ pub(crate) struct Status {
     pub(crate) heartbeat: Option<i64>,
     /// So many objects are missing at once that nobody is put out for it.
     pub(crate) held: Option<u64>,
+    /// So many principals are out and can log in, because there is no room for them.
+    pub(crate) unpublished: u64,
+    /// The end of so many memberships of open sessions is not noticed, because there is no room.
+    pub(crate) unwatched: u64,
 }
 
 /// Returns how asking the directory goes.
@@ -218,6 +222,8 @@ pub(crate) fn status() -> Status {
             worker_pid: (people.worker.pid != 0).then_some(people.worker.pid),
             heartbeat: at(people.worker.heartbeat),
             held: (people.demand.held > 0).then_some(people.demand.held),
+            unpublished: people.tally.unpublished,
+            unwatched: people.tally.unwatched,
         }
     });
     status.last_error = problem.or_else(|| fault.filter(|_| is_on).map(|fault| fault.text()));

@@ -126,8 +126,9 @@ impl Graph {
     }
 
     /// Called when an administrator demands an answer: pauses of this server's own do not count.
-    pub(crate) fn demand(&self) {
-        self.tokens.demand();
+    /// `insists`: those that the service demands do not either.
+    pub(crate) fn demand(&self, insists: bool) {
+        self.tokens.demand(insists);
     }
 
     /// Returns how many requests were made since the last call.

@@ -53,7 +53,7 @@ pub(super) fn look(graph: &Graph, plan: Plan) -> Looked {
     if is_answered {
         follow_up(&mut asker, &mut look, &mut memory);
     }
-    let seen = look.finish(&memory);
+    let seen = look.finish(&mut memory);
     for (kind, is_readable) in &seen.readable {
         if let Some(feature) = Feature::states_of(*kind) {
             let evidence = if *is_readable { Evidence::Works } else { Evidence::Unreadable };
@@ -155,8 +155,10 @@ fn memberships(asker: &mut Asker<'_>, pairs: &[(Pair, TokenKind)]) -> BTreeMap<P
         .collect();
     let requests: Vec<_> =
         questions.iter().map(|(_, _, request)| (Asked::Membership, request.clone())).collect();
-    let mut found = BTreeMap::new();
+    let mut found: BTreeMap<_, _> = BTreeMap::new();
     for ((person, groups, _), part) in questions.iter().zip(asker.parts(&requests)) {
+        let pair = |group: &Uuid| Pair { person: *person, group: *group };
+        found.extend(groups.iter().map(|group| (pair(group), None)));
         let Some(part) = part else { continue };
         match part.problem().outcome() {
             Outcome::Forbidden => asker.note_evidence(Feature::GroupMembership, Evidence::Refused),
@@ -164,7 +166,6 @@ fn memberships(asker: &mut Asker<'_>, pairs: &[(Pair, TokenKind)]) -> BTreeMap<P
             _ => {}
         }
         if let Ok(member_of) = part.memberships() {
-            let pair = |group: &Uuid| Pair { person: *person, group: *group };
             found.extend(groups.iter().map(|group| (pair(group), Some(member_of.contains(group)))));
         }
     }

@@ -174,7 +174,7 @@ fn tokens_that_are_always_rejected_are_not_fetched_in_a_loop() {
     }
     assert_eq!((bed.tokens_asked_for(), bed.directory().requests(Kind::Lookup)), (2, 2));
     bed.directory().recover(Place::Graph);
-    graph.demand();
+    graph.demand(false);
     assert_eq!(finds_person(&graph), Ok(true));
 }
 
@@ -192,7 +192,7 @@ fn a_request_for_a_token_that_is_refused_is_not_repeated_unchanged() {
     assert_eq!(bed.tokens_asked_for(), 1);
     assert_eq!((graph.token().failures, graph.token().expires_at), (1, None));
     bed.file("secret", "another");
-    graph.demand();
+    graph.demand(false);
     assert_eq!(finds_person(&graph), Ok(true));
     assert_eq!(graph.token().problem, None);
 }

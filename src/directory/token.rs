@@ -62,6 +62,8 @@ pub(crate) struct Tokens {
     report: Mutex<TokenReport>,
     /// Whether an administrator demands an answer.
     is_demanded: AtomicBool,
+    /// Whether the administrator insists.
+    is_insisted: AtomicBool,
 }
 
 struct Kept {
@@ -84,8 +86,8 @@ impl Tokens {
     /// Why there is none.
     pub(crate) fn current(&self, settings: &DirectorySettings) -> Result<Token, NoToken> {
         let mut kept = self.kept.lock();
-        if self.is_demanded.swap(false, Ordering::Relaxed) {
-            kept.state.demand();
+        if self.is_demanded.swap(false, Ordering::Acquire) {
+            kept.state.demand(self.is_insisted.swap(false, Ordering::Relaxed));
         }
         if kept.state.step(kept.now()) == Step::Fetch {
             self.fetch(&mut kept, settings);
@@ -134,9 +136,10 @@ impl Tokens {
     }
 
     /// Called when an administrator demands an answer: the next request does not wait out a pause
-    /// of this server's own.
-    pub(crate) fn demand(&self) {
-        self.is_demanded.store(true, Ordering::Relaxed);
+    /// of this server's own. `insists`: nor one that the service demands.
+    pub(crate) fn demand(&self, insists: bool) {
+        self.is_insisted.fetch_or(insists, Ordering::Relaxed);
+        self.is_demanded.store(true, Ordering::Release);
     }
 
     /// Returns what is known. Does not wait for a fetch.

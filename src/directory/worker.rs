@@ -128,7 +128,7 @@ impl<P: Polled> Task for DirectoryWorker<P> {
         publish::note_heartbeat();
         let demanded = publish::take_demands();
         if demanded.is_wanted {
-            graph.demand();
+            graph.demand(demanded.insists);
         }
         if demanded.is_believed {
             self.known.roll.believe();
@@ -260,15 +260,21 @@ impl<P: Polled> DirectoryWorker<P> {
     fn look(&mut self, graph: &Arc<Graph>) {
         publish::begin();
         let sessions = P::open_sessions();
+        self.known.logged_in = sessions.iter().map(|session| session.person).collect();
         let Linked { mut objects, administrators } =
             BackgroundWorker::transaction(AssertUnwindSafe(P::linked));
         objects.extend(sessions.iter().map(|session| look::Polled {
             id: session.person,
             kind: Some(if session.kind == TokenKind::User { Kind::User } else { Kind::Application }),
             has_session: true,
+            is_deleted: false,
         }));
         // Who is out is looked at also when no role is linked to it any more: it may come back.
-        objects.extend(self.known.out().map(|id| look::Polled { id, kind: None, has_session: false }));
+        let out = self.known.out();
+        objects.extend(out.map(|id| look::Polled { id, kind: None, has_session: false, is_deleted: false }));
+        for polled in &mut objects {
+            polled.is_deleted = self.known.is_deleted(polled.id);
+        }
         let plan = Plan {
             polled: objects,
             own: self.known.own,

@@ -6,9 +6,9 @@
 mod tenant;
 
 use entra::directory::answer::{Object, parse_page};
-use entra::directory::look::{Look, Memory, Polled};
+use entra::directory::look::{FollowUp, Found, Look, Memory, Polled};
 use entra::directory::request::{Kind, MAX_IDS};
-use entra::directory::standing::{Out, Standing};
+use entra::directory::standing::{Known, Out, Sight, Standing};
 use proptest::prelude::*;
 use serde_json::json;
 use tenant::*;
@@ -40,6 +40,33 @@ fn a_deleted_user_is_out_with_the_next_look_and_one_deleted_for_good_with_the_th
     tenant.shows(8, Entry::Enabled);
     assert_eq!(tenant.look().changed, [id(7), id(8)], "restored");
     assert_eq!(tenant.judge(8, 0), None);
+}
+
+#[test]
+fn who_is_known_to_be_deleted_takes_no_question_from_others() {
+    let mut tenant = Tenant::of(5_000);
+    let deleted =
+        Known { standing: Standing::Deleted, out_since: Some(tenant.unix_now()), ..Known::default() };
+    for user in 101..=2_000 {
+        tenant.shows(user, Entry::Gone);
+        tenant.roll.restore(id(user), deleted);
+    }
+    tenant.look();
+    tenant.shows(4_999, Entry::Deleted);
+    assert_eq!(tenant.look().changed, [id(4_999)]);
+    tenant.shows(4_998, Entry::Gone);
+    assert_eq!(tenant.looks(3), [id(4_998)]);
+    tenant.shows(200, Entry::Enabled);
+    assert_eq!(tenant.look().changed, [id(200)], "restored");
+}
+
+#[test]
+fn who_is_logged_in_is_asked_about_first() {
+    let mut tenant = Tenant::of(300);
+    (101..=300).for_each(|user| tenant.shows(user, Entry::Gone));
+    assert!(tenant.look().changed.is_empty());
+    tenant.shows(5, Entry::Deleted);
+    assert_eq!(tenant.look().changed, [id(5)]);
 }
 
 #[test]
@@ -150,6 +177,99 @@ fn a_role_may_be_linked_to_a_client_id() {
 }
 
 #[test]
+fn the_last_administrator_may_be_linked_to_a_client_id() {
+    let mut tenant = Tenant::of(20);
+    tenant.entries.insert(id(700), (Kind::Application, Entry::Enabled));
+    tenant.clients.insert(id(7_000), id(700));
+    tenant.linked.insert(id(7_000));
+    tenant.administrators = vec![id(7_000)];
+    tenant.looks(2);
+    tenant.entries.insert(id(700), (Kind::Application, Entry::Gone));
+    assert!(tenant.looks(10).is_empty());
+    assert_eq!(tenant.look().spared, Some(id(700)));
+    assert_eq!((tenant.standing(7_000), tenant.standing(700)), (Standing::Active, Standing::Active));
+    tenant.administrators.clear();
+    assert_eq!(tenant.look().changed, [id(700), id(7_000)]);
+}
+
+#[test]
+fn an_application_may_be_created_anew_under_its_client_id() {
+    for entry in [Entry::Gone, Entry::Deleted] {
+        let mut tenant = Tenant::of(20);
+        tenant.entries.insert(id(700), (Kind::Application, Entry::Enabled));
+        tenant.clients.insert(id(7_000), id(700));
+        tenant.linked.insert(id(7_000));
+        tenant.looks(2);
+        tenant.entries.insert(id(700), (Kind::Application, entry));
+        tenant.looks(5);
+        assert_eq!((tenant.standing(7_000), tenant.standing(700)), (Standing::Deleted, Standing::Deleted));
+        tenant.entries.insert(id(701), (Kind::Application, Entry::Enabled));
+        tenant.clients.insert(id(7_000), id(701));
+        tenant.look();
+        assert_eq!((tenant.standing(7_000), tenant.standing(700)), (Standing::Active, Standing::Deleted));
+        tenant.entries.insert(id(701), (Kind::Application, Entry::Disabled));
+        tenant.look();
+        assert_eq!((tenant.standing(7_000), tenant.standing(701)), (Standing::Disabled, Standing::Disabled));
+    }
+}
+
+/// One client id has one application at a time.
+#[test]
+fn the_application_that_another_one_has_replaced_is_gone() {
+    let mut tenant = Tenant::of(20);
+    tenant.entries.insert(id(700), (Kind::Application, Entry::Enabled));
+    tenant.clients.insert(id(7_000), id(700));
+    tenant.linked.insert(id(7_000));
+    tenant.looks(2);
+    tenant.entries.insert(id(700), (Kind::Application, Entry::Gone));
+    tenant.entries.insert(id(701), (Kind::Application, Entry::Enabled));
+    tenant.clients.insert(id(7_000), id(701));
+    assert_eq!(tenant.look().changed, [id(700)]);
+    assert_eq!((tenant.standing(7_000), tenant.standing(701)), (Standing::Active, Standing::Active));
+}
+
+#[test]
+fn an_id_that_is_no_client_id_may_become_one() {
+    let mut tenant = Tenant::of(20);
+    tenant.linked.insert(id(7_000));
+    tenant.looks(5);
+    assert_eq!(tenant.standing(7_000), Standing::Deleted);
+    tenant.entries.insert(id(700), (Kind::Application, Entry::Enabled));
+    tenant.clients.insert(id(7_000), id(700));
+    tenant.looks(12);
+    assert_eq!((tenant.standing(7_000), tenant.standing(700)), (Standing::Active, Standing::Active));
+    assert_eq!(tenant.memory.application_of(id(7_000)), Some(id(700)));
+    tenant.linked.remove(&id(7_000));
+    tenant.look();
+    assert_eq!(tenant.memory.application_of(id(7_000)), None, "no role is linked to it");
+}
+
+#[test]
+fn a_replica_that_lags_takes_back_nothing_that_the_same_look_has_found() {
+    let page = |is_enabled: bool, time: Option<&str>| {
+        let page = json!({ "value": [{
+            "id": id(1).to_string(),
+            "accountEnabled": is_enabled,
+            "signInSessionsValidFromDateTime": time,
+        }] });
+        parse_page(page.to_string().as_bytes(), Some(Kind::User), ROOT).expect("a page").objects
+    };
+    let time = Some("2026-11-27T08:09:10Z");
+    for (first, second, is_enabled) in [(false, true, false), (true, false, false), (true, true, true)] {
+        let mut memory = Memory::default();
+        let polled = Polled { id: id(1), kind: Some(Kind::User), has_session: true, is_deleted: false };
+        let mut look = Look::new([polled], None, &memory);
+        look.note(&[id(1)], &page(first, None));
+        let question = FollowUp::Users(vec![id(1)]);
+        assert_eq!(look.follow_ups(&mut memory), [question.clone()]);
+        look.note_follow_up(&question, &Found::Objects(page(second, time)), &mut memory);
+        let seen = look.finish(&mut memory);
+        let expected = Sight::Present { is_enabled: Some(is_enabled), valid_from: Some(1_795_766_950) };
+        assert_eq!(seen.sights.get(&id(1)), Some(&expected), "{first} {second}");
+    }
+}
+
+#[test]
 fn a_group_is_active_while_it_is_there() {
     let mut tenant = Tenant::of(20);
     tenant.entries.insert(id(800), (Kind::Group, Entry::Enabled));
@@ -164,7 +284,12 @@ fn a_group_is_active_while_it_is_there() {
 fn a_hundred_thousand_take_a_hundred_and_ten_requests_at_most() {
     let template = json!({ "value": [{ "id": id(1).to_string(), "accountEnabled": true }] }).to_string();
     let template = parse_page(template.as_bytes(), Some(Kind::User), ROOT).expect("a page").objects.remove(0);
-    let polled = (1..=101_000).map(|user| Polled { id: id(user), kind: None, has_session: user > 100_000 });
+    let polled = (1..=101_000).map(|user| Polled {
+        id: id(user),
+        kind: None,
+        has_session: user > 100_000,
+        is_deleted: false,
+    });
     let mut look = Look::new(polled, Some(id(OWN << 32)), &Memory::default());
     let chunks = look.chunks();
     for chunk in &chunks {
@@ -180,7 +305,7 @@ fn a_hundred_thousand_take_a_hundred_and_ten_requests_at_most() {
     assert_eq!(follow_ups, 80 + 500_usize.div_ceil(15) + 80);
     let clients = 500_usize.div_ceil(15).div_ceil(20);
     assert!(chunks.len() + follow_ups.div_ceil(20) <= 110 + clients);
-    let seen = look.finish(&memory);
+    let seen = look.finish(&mut memory);
     assert!(seen.is_whole);
     assert_eq!(seen.sights.len(), 101_000);
 }

@@ -145,6 +145,10 @@ pub(in crate::directory) struct Tally {
     pub(in crate::directory) checked: u64,
     /// The objects that it has seen.
     pub(in crate::directory) seen: u64,
+    /// Principals that are out and have found no room.
+    pub(in crate::directory) unpublished: u64,
+    /// Memberships of open sessions that have found no room.
+    pub(in crate::directory) unwatched: u64,
     /// Requests that were sent.
     pub(in crate::directory) requests: u64,
     /// Those of them that were not answered.
@@ -161,6 +165,8 @@ shareable!(Tally {
     succeeded_at,
     checked,
     seen,
+    unpublished,
+    unwatched,
     requests,
     failures,
     token_ends_at,
@@ -172,14 +178,18 @@ shareable!(Tally {
 pub(in crate::directory) struct Demand {
     /// A look: pauses of this server's own do not count.
     pub(in crate::directory) is_wanted: bool,
+    /// It is the second within a minute: pauses that the service demands do not count either.
+    pub(in crate::directory) insists: bool,
     /// Believing that as many are missing as the last look said.
     pub(in crate::directory) is_believed: bool,
     /// When a look was last demanded, by the clock that never goes back; 0 if it never was.
     pub(in crate::directory) at: Millis,
     /// So many are missing that nobody is put out for it; 0: there is no such doubt.
     pub(in crate::directory) held: u64,
+    /// The same, when a look was last demanded.
+    pub(in crate::directory) held_then: u64,
 }
-shareable!(Demand { is_wanted, is_believed, at, held });
+shareable!(Demand { is_wanted, insists, is_believed, at, held, held_then });
 
 /// The worker, as other processes see it.
 #[derive(Clone, Copy)]
@@ -207,7 +217,14 @@ impl People {
             features: Features::default(),
             tally: Tally::default(),
             fault: Bytes::EMPTY,
-            demand: Demand { is_wanted: false, is_believed: false, at: 0, held: 0 },
+            demand: Demand {
+                is_wanted: false,
+                insists: false,
+                is_believed: false,
+                at: 0,
+                held: 0,
+                held_then: 0,
+            },
             worker: Presence { latch: Latch::NONE, pid: 0, heartbeat: 0 },
         }
     }

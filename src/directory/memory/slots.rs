@@ -45,7 +45,7 @@ pub(in crate::directory) struct Slot {
     due_at: Millis,
     /// From this time on nobody waits.
     ends_at: Millis,
-    /// What is left of the life of the token that it is asked for; the least, if there are several.
+    /// What is left of the life of the token that it is asked for; the most, if there are several.
     token_left: Millis,
     /// When the answer came.
     answered_at: Millis,
@@ -149,7 +149,7 @@ fn place(
     let same = |slot: &Slot| slot.is_open(now) && slot.question.get() == question.get();
     if let Some((place, slot)) = slots.iter_mut().enumerate().find(|(_, slot)| same(slot)) {
         slot.ends_at = slot.ends_at.max(ends_at);
-        slot.token_left = slot.token_left.min(token_left);
+        slot.token_left = slot.token_left.max(token_left);
         return Some(Ticket { place, number: slot.number });
     }
     // Slots that were never used, or that nobody waits for, have been answered at time 0.
@@ -277,7 +277,7 @@ mod tests {
         let first = put(&mut last, &mut slots, "who", 1).expect("a slot");
         let second = put(&mut last, &mut slots, "who", 5).expect("a slot");
         assert_eq!((first.place, first.number), (second.place, second.number));
-        assert_eq!((slots[0].ends_at, slots[0].token_left), (15, 995));
+        assert_eq!((slots[0].ends_at, slots[0].token_left), (15, 999));
         slots[0].is_answered = true;
         slots[0].answered_at = 6;
         // An answer that came before it was asked is not taken for a new one.

@@ -1,5 +1,7 @@
 //! What follows from the answers: who is out, which memberships have ended, what the log says.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use entra::Uuid;
 use entra::directory::features::Feature;
 use entra::directory::login::Pair;
@@ -32,13 +34,21 @@ impl<P: Polled> DirectoryWorker<P> {
         self.note(notes, false);
         let interval = terms::interval();
         let moment = Moment { interval, now: clock::monotonic(), unix_now: clock::unix_now() };
-        let round = Round { sights: &seen.sights, moment, administrators: &looking.administrators };
+        let round = Round {
+            sights: &seen.sights,
+            moment,
+            administrators: &looking.administrators,
+            clients: &seen.clients,
+        };
         let report = self.known.roll.note(&round);
         let ended = self.known.memberships.note(&memberships, moment.unix_now);
         let sights = &seen.sights;
         self.known.roll.forget(|id| sights.contains_key(&id), moment.unix_now);
-        self.log_changes(&report, &ended);
-        self.known.publish();
+        let noes = memberships.iter().filter(|(_, is_member)| **is_member == Some(false));
+        let noes: Vec<_> = noes.map(|(pair, _)| *pair).collect();
+        publish::correct_members(&noes, terms::group_lookup_cache());
+        let before = self.known.publish();
+        self.log_changes(&report, &ended, &before);
         if !report.changed.is_empty() || !ended.is_empty() {
             P::somebody_is_out();
         }
@@ -74,12 +84,24 @@ impl<P: Polled> DirectoryWorker<P> {
                 Given::Answer(text) => answers.push((asked, text)),
                 Given::Again(wait) => slots::postpone(&asked, wait),
                 Given::Member(pair, is_member) => {
+                    if is_member {
+                        self.is_member_again(pair);
+                    }
                     publish::note_member(pair, is_member, terms::group_lookup_cache(), asked.token_left);
                     answers.push((asked, question::written(&Ok(Vec::new()))));
                 }
             }
         }
         slots::answer(&answers);
+    }
+
+    /// Takes in that a principal is in a group, whatever looks have said.
+    fn is_member_again(&mut self, pair: Pair) {
+        if self.known.memberships.note_member(pair, clock::unix_now()) {
+            let before = self.known.publish();
+            self.log_changes(&Report::default(), &[(pair, false)], &before);
+            self.known.keep();
+        }
     }
 
     /// Takes in what a thread has noted on the way.
@@ -125,12 +147,24 @@ impl<P: Polled> DirectoryWorker<P> {
         publish::count_requests(fetches, failures);
     }
 
-    fn log_changes(&self, report: &Report, memberships: &[(Pair, bool)]) {
+    /// Logs what logins know that they did not know `before`.
+    fn log_changes(
+        &self,
+        report: &Report,
+        memberships: &[(Pair, bool)],
+        before: &BTreeMap<Uuid, standing::Known>,
+    ) {
         let mut lines = Vec::new();
         let mut revoked = 0;
-        for id in &report.changed {
-            let before = self.known.published(*id);
+        let (now, published) = (clock::unix_now(), self.known.published());
+        // Some find room later.
+        let new = published.keys().filter(|id| !before.contains_key(id));
+        for id in report.changed.iter().chain(new).collect::<BTreeSet<_>>() {
             let after = self.known.roll.get(*id).map(|record| record.known).unwrap_or_default();
+            if after.matters(now) && !published.contains_key(id) {
+                continue;
+            }
+            let before = before.get(id).copied().unwrap_or_default();
             match change(*id, before, after) {
                 // Every recent account has such a time: its creation.
                 Some((_, true)) if !self.known.has_looked => revoked += 1,

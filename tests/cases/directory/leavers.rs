@@ -215,8 +215,8 @@ fn a_membership_that_an_open_session_rests_on_ends_in_two_looks() {
     directory.add_group(GROUP, "Readers");
     directory.add_member(GROUP, PERSON);
     link(&cluster, "readers", GROUP, "group");
-    // A token of eleven minutes ago: a younger one may be of a member who is not listed yet.
-    let session = cluster.session("readers", &token_of_member(660));
+    // A token of eleven minutes ago, whose `iat` is dated back: a younger one may be of a member who is not listed yet.
+    let session = cluster.session("readers", &token_of_member(960));
     let mark = cluster.log_mark();
     await_looks(directory, 2);
     assert_eq!(status(&cluster, "ended"), "0");
@@ -237,7 +237,7 @@ fn a_hidden_membership_does_not_end_without_the_permission_to_see_it() {
     directory.add(Object::group(GROUP, "Hidden").with_hidden_membership());
     directory.add_member(GROUP, PERSON);
     link(&cluster, "hidden", GROUP, "group");
-    let session = cluster.session("hidden", &token_of_member(660));
+    let session = cluster.session("hidden", &token_of_member(960));
     await_looks(directory, 4);
     assert_eq!(status(&cluster, "ended"), "0");
     drop(session);
