@@ -83,6 +83,18 @@ pub(crate) fn lookup(text: &str, kind: Option<Kind>) -> Result<Vec<Found>> {
 /// Returns what is known when a token is shown. Reads shared memory only: no catalog, no file, no
 /// network.
 pub(crate) fn knowledge(person: Uuid, group: Option<Uuid>) -> Knowledge {
+    if is_on() {
+        people::await_worker();
+    }
+    let knowledge = knowledge_now(person, group);
+    if knowledge.is_member.is_some() {
+        ask::count_hit();
+    }
+    knowledge
+}
+
+/// Reads what [`knowledge`] reads, and waits for nothing.
+fn knowledge_now(person: Uuid, group: Option<Uuid>) -> Knowledge {
     let is_on = is_on();
     let mut knowledge = Knowledge {
         is_on,
@@ -95,7 +107,6 @@ pub(crate) fn knowledge(person: Uuid, group: Option<Uuid>) -> Knowledge {
     if !is_on {
         return knowledge;
     }
-    people::await_worker();
     let is_usable = terms::problem().is_none();
     let (now, fingerprint) = (clock::monotonic(), terms::fingerprint());
     people::read(|people| {
@@ -109,10 +120,13 @@ pub(crate) fn knowledge(person: Uuid, group: Option<Uuid>) -> Knowledge {
                 people.is_member(pair, now).filter(|_| people.fingerprint == fingerprint && is_usable);
         }
     });
-    if knowledge.is_member.is_some() {
-        ask::count_hit();
-    }
     knowledge
+}
+
+/// Reads what a login will read, and drops it: a process that has just begun pays for code and
+/// memory when it first uses them.
+pub(crate) fn rehearse() {
+    let _ = std::hint::black_box(knowledge_now(Uuid::nil(), Some(Uuid::nil())));
 }
 
 /// Asks whether somebody is in a group and waits up to `group_lookup_wait`; the answer is in
@@ -248,7 +262,7 @@ pub(crate) use crate::directory::snapshot::FILE as SNAPSHOT;
 /// # Errors
 /// The fault, in words.
 pub(crate) fn kept() -> std::result::Result<(), String> {
-    // Whoever has been out for long has no valid token any more, and is not kept.
+    // A principal that has been out for long has no valid token any more, and is not kept.
     let now = clock::unix_now();
     let is_needed = people::read(|people| {
         !people.left().is_empty() || people.ended().iter().any(|entry| entry.known().matters(now))

@@ -101,7 +101,7 @@ impl<'a> Asker<'a> {
     }
 
     fn note_fault(&mut self, fault: &NoAnswer) {
-        // A pause of this server's own is the token's affair.
+        // Pauses of this server's own are kept with the state of the token.
         if matches!(fault.why, Why::Said(_)) {
             self.notes.pause = self.notes.pause.max(fault.retry_after);
         }

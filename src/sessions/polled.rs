@@ -37,6 +37,10 @@ impl Polled for LinkedAndLoggedIn {
         };
         memory::sessions().iter().map(of).collect()
     }
+
+    fn somebody_is_out() {
+        memory::wake_reaper();
+    }
 }
 
 const fn of(kind: PrincipalKind) -> Kind {

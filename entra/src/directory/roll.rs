@@ -5,7 +5,8 @@
 //! replicas lag, permissions vanish, answers break off. It acts after three rounds that took five
 //! minutes or more ([`Record`]), in answers that held an object known to be there (the canary:
 //! [`super::look`]), and not while so many are missing that the answer itself is more likely to be
-//! wrong. No answer changes nothing: who was known to be out stays out, and nobody else is put out.
+//! wrong. Without an answer nothing changes: who was known to be out stays out, and nobody else is
+//! put out.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

@@ -93,22 +93,27 @@ impl Answer {
 }
 
 /// Everything but the filter of active ids and the questions.
+///
+/// What every login reads comes first, so that it lies in few pages: a process that has just begun
+/// pays for each page that it touches. The long lists come last, and a login touches them only if
+/// there is something in them.
+#[repr(C)]
 pub(in crate::directory) struct People {
     /// Identifies the credential, tenant, cloud and addresses that all this was learnt under; 0
     /// before the worker has read any.
     pub(in crate::directory) fingerprint: u64,
-    ended: [Ended; limits::MAX_ENDED],
-    ended_count: usize,
-    left: [Left; MAX_LEFT],
-    left_count: usize,
-    answers: [[Answer; WAYS]; SETS],
     pub(in crate::directory) pace: Pace,
+    ended_count: usize,
+    left_count: usize,
     pub(in crate::directory) features: Features,
     pub(in crate::directory) tally: Tally,
     /// The last fault; empty after a look that was answered in all its parts.
     pub(in crate::directory) fault: Bytes<MAX_FAULT_BYTES>,
     pub(in crate::directory) demand: Demand,
     pub(in crate::directory) worker: Presence,
+    answers: [[Answer; WAYS]; SETS],
+    ended: [Ended; limits::MAX_ENDED],
+    left: [Left; MAX_LEFT],
 }
 shareable!(People {
     fingerprint,

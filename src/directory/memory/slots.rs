@@ -325,7 +325,7 @@ mod tests {
         assert_eq!((slots[0].ends_at, slots[0].token_left), (15, 999));
         slots[0].is_answered = true;
         slots[0].answered_at = 6;
-        // An answer that is there is not news to who asks now.
+        // An answer that came before it was asked is not taken for a new one.
         let third = put(&mut last, &mut slots, "who", 7).expect("a slot");
         assert_eq!((third.place, third.number), (1, 2));
     }

@@ -58,6 +58,9 @@ impl<P: Polled> DirectoryWorker<P> {
         publish::correct_members(&noes, terms::group_lookup_cache());
         let before = self.known.publish();
         self.log_changes(&report, &ended, &before);
+        if !report.changed.is_empty() || !ended.is_empty() {
+            P::somebody_is_out();
+        }
         self.known.publish_active();
         self.known.keep();
         if !seen.is_whole {

@@ -85,7 +85,8 @@ impl Known {
             Ok(Some(found)) => {
                 found.principals.iter().for_each(|(id, known)| self.roll.restore(*id, *known));
                 self.memberships.restore(&found.memberships);
-                let (principals, memberships) = (found.principals.len(), found.memberships.len());
+                let principals = found.principals.iter().filter(|(_, known)| known.standing.is_out()).count();
+                let memberships = found.memberships.len();
                 if principals + memberships > 0 {
                     log(&format!(
                         "{principals} principals and {memberships} memberships that are known to have \

@@ -132,7 +132,7 @@ fn a_standby_ends_them_by_what_it_has_seen_itself() {
     assert_eq!(value(&mut ann, "SELECT pg_is_in_recovery()"), "t");
     provider.directory().disable(PERSON);
     assert_eq!(end_of(&mut ann), TERMINATED);
-    assert!(standby.log().contains("azure_ad_auth: ended reason=account_disabled role=ann"));
+    standby.await_log(0, "azure_ad_auth: ended reason=account_disabled role=ann");
 }
 
 /// Between the login and the first statement it is the seal that checks.

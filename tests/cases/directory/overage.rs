@@ -94,7 +94,9 @@ fn nobody_is_admitted_while_the_directory_does_not_answer() {
             Trouble::Refuse(403, "Authorization_RequestDenied"),
             Trouble::Body(200, "text/html", b"<html>".to_vec()),
             Trouble::Body(200, "application/json", b"{\"value\":null}".to_vec()),
+            Trouble::Nulls,
             Trouble::LosesItem,
+            Trouble::Raw(Vec::new()),
             Trouble::Refuse(503, "ServiceUnavailable"),
         ] {
             directory.fail(Place::Graph, trouble);
