@@ -100,7 +100,7 @@ pub(super) fn report(cluster: &Cluster, provider: &Provider) {
 }
 
 /// Prints what a look takes when every session was admitted by a group: whether the person is still
-/// in it is asked for each, twenty in a request.
+/// in it is asked for each, twenty in a request, and in several looks if there are many.
 fn report_by_group(cluster: &Cluster, provider: &Provider, worker: &Worker, people: Vec<String>) {
     let open = |id: String| {
         provider.directory().add_member(GROUP, &id);
@@ -109,7 +109,11 @@ fn report_by_group(cluster: &Cluster, provider: &Provider, worker: &Worker, peop
     let sessions: Vec<_> = people.into_iter().map(open).collect();
     println!("\nthe same with {} sessions that were admitted by a group\n", sessions.len());
     println!("{TABLE}");
-    looks(cluster, provider, worker, &format!("{} | a group's role", LINKED[1]));
+    let Look { requests, .. } = looks(cluster, provider, worker, &format!("{} | a group's role", LINKED[1]));
+    println!(
+        "\nbudget: a look takes at most {REQUESTS} requests then, too: {}, {requests}",
+        verdict(requests <= REQUESTS)
+    );
 }
 
 /// Links roles of these numbers to persons who are in the directory. Returns their names and ids.
