@@ -68,7 +68,7 @@ impl Memberships {
                 left_out.insert(pair);
                 continue;
             }
-            let watched = self.watched.entry(pair).or_insert(Watched {
+            let watched = self.watched.entry(pair).or_insert_with(|| Watched {
                 membership: Membership::default(),
                 kind: session.kind,
                 is_kind_guessed: false,
