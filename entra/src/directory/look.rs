@@ -346,8 +346,8 @@ impl Look {
         self.in_turn(users, &mut memory.last_users, MAX_LISTS * MAX_IN)
     }
 
-    /// Returns at most so many of the ids: those with open sessions, and others while there is room.
-    /// If there are too many, the next look goes on after them.
+    /// Returns at most so many of the ids: those with open sessions, and others while there is
+    /// room. If there are too many, the next look goes on after them.
     fn in_turn(&self, ids: impl Iterator<Item = Uuid>, last: &mut [Uuid; 2], most: usize) -> Vec<Uuid> {
         let (with, without): (Vec<_>, Vec<_>) = ids.partition(|id| self.has_session(*id));
         let [last_with, last_without] = last;

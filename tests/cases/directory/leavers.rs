@@ -217,8 +217,8 @@ fn a_membership_that_an_open_session_rests_on_ends_in_two_looks() {
     directory.add_group(GROUP, "Readers");
     directory.add_member(GROUP, PERSON);
     link(&cluster, "readers", GROUP, "group");
-    // A token of eleven minutes ago, whose `iat` is dated back: a younger one may be of a member who
-    // is not listed yet.
+    // A token of eleven minutes ago, whose `iat` is dated back: a younger one may be of a member
+    // who is not listed yet.
     let session = cluster.session("readers", &token_of_member(960));
     let mark = cluster.log_mark();
     await_looks(directory, 2);

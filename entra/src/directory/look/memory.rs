@@ -1,5 +1,5 @@
-//! What looks leave to the next one: the applications of client ids, and where each kind of question
-//! has ended.
+//! What looks leave to the next one: the applications of client ids, and where each kind of
+//! question has ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 
