@@ -122,8 +122,8 @@ impl Memberships {
         changed
     }
 
-    /// Takes in the answer to a login's question that a principal is in a group. Returns whether the
-    /// membership counted as ended until now.
+    /// Takes in the answer to a login's question that a principal is in a group. Returns whether
+    /// the membership counted as ended until now.
     pub(super) fn note_member(&mut self, pair: Pair, now: i64) -> bool {
         !self.note(&BTreeMap::from([(pair, Some(true))]), now).is_empty()
     }

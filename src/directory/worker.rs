@@ -14,25 +14,24 @@
 
 mod outcome;
 mod state;
+mod threads;
 
 use std::hash::{BuildHasher, RandomState};
 use std::marker::PhantomData;
 use std::os::fd::RawFd;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use entra::TokenKind;
 use entra::directory::features::Feature;
 use entra::directory::look;
 use entra::directory::request::Kind;
-use entra::{TokenKind, Uuid};
 use pgrx::bgworkers::BackgroundWorker;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::directory::answers::{Answered, answer};
-use crate::directory::batch::Limit;
 use crate::directory::graph::Graph;
 use crate::directory::look::{Looked, Plan, look};
 use crate::directory::memory::slots::{self, Lane};
@@ -41,6 +40,7 @@ use crate::directory::polled::{Linked, Polled};
 use crate::directory::question::{self, Refusal};
 use crate::directory::terms;
 use crate::directory::worker::state::Known;
+use crate::directory::worker::threads::{Asking, Leash, Looking};
 use crate::net::background::Mailbox;
 use crate::pg::worker::{self, Task, Worker};
 use crate::pg::{clock, environment, process};
@@ -50,9 +50,6 @@ use crate::settings;
 /// A look that takes longer brings what has been answered until then: each request has a limit of
 /// its own, and there may be some hundred.
 const LONGEST_LOOK: Duration = Duration::from_mins(9);
-
-/// A thread that has not come to an end so long after its time is given up.
-const GRACE: Duration = Duration::from_mins(1);
 
 /// Longest sleep: the clock that wakes the worker and the one that its schedule is by may differ.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
@@ -84,42 +81,6 @@ fn run<P: Polled>() {
 enum Done {
     Look(Box<Looked>),
     Answers(Answered),
-}
-
-/// The main loop's end of a thread, which asks no more when this is dropped.
-struct Leash(Limit);
-
-impl Leash {
-    fn new(longest: Duration) -> Self {
-        let deadline = Instant::now() + longest;
-        Self(Limit { deadline, is_given_up: Arc::default() })
-    }
-
-    /// Returns whether the thread has long been due.
-    fn is_lost(&self) -> bool {
-        Instant::now() >= self.0.deadline + GRACE
-    }
-}
-
-impl Drop for Leash {
-    fn drop(&mut self) {
-        self.0.is_given_up.store(true, Ordering::Relaxed);
-    }
-}
-
-/// A look that is being made.
-struct Looking {
-    run: u64,
-    leash: Leash,
-    administrators: Vec<Uuid>,
-}
-
-/// Questions that are being asked: those of one lane that were due, all together.
-struct Asking {
-    run: u64,
-    lane: Lane,
-    leash: Leash,
-    asked: Vec<slots::Asked>,
 }
 
 struct DirectoryWorker<P> {
@@ -262,8 +223,8 @@ impl<P: Polled> DirectoryWorker<P> {
         self.asking.iter().any(|asking| asking.lane == lane)
     }
 
-    /// Asks the questions of a lane that are due, unless the service demands a pause. Questions that
-    /// come while others of their lane are asked wait, and are then asked together.
+    /// Asks the questions of a lane that are due, unless the service demands a pause. Questions
+    /// that come while others of their lane are asked wait, and are then asked together.
     fn ask(&mut self, graph: &Arc<Graph>, lane: Lane) {
         if self.is_asking(lane) || slots::next_due(lane) != Some(0) {
             return;
@@ -284,7 +245,7 @@ impl<P: Polled> DirectoryWorker<P> {
         let (graph, questions) = (Arc::clone(graph), asked.clone());
         let longest = asked.iter().map(|asked| asked.left).max().unwrap_or_default();
         let leash = Leash::new(Duration::from_millis(longest));
-        let limit = leash.0.clone();
+        let limit = leash.limit();
         self.run += 1;
         match self.mailbox.start(self.run, move || Done::Answers(answer(&graph, questions, limit))) {
             Ok(()) => self.asking.push(Asking { run: self.run, lane, leash, asked }),
@@ -321,7 +282,7 @@ impl<P: Polled> DirectoryWorker<P> {
         self.run += 1;
         let graph = Arc::clone(graph);
         let leash = Leash::new(LONGEST_LOOK);
-        let limit = leash.0.clone();
+        let limit = leash.limit();
         match self.mailbox.start(self.run, move || Done::Look(Box::new(look(&graph, plan, limit)))) {
             Ok(()) => self.looking = Some(Looking { run: self.run, leash, administrators }),
             Err(fault) => self.failed(&format!("a look cannot be started: {fault}"), None),

@@ -6,10 +6,14 @@
 //! application, or another of the ids. It is believed to be absent only if a second question, which
 //! Graph refuses to an application that may not read such objects, says so too.
 
+mod memory;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
+pub use self::memory::Memory;
+use self::memory::{CLIENT_AGAIN, go_on};
 use super::answer::{Object, Part};
 use super::request::{self, Kind, MAX_IDS, MAX_IN, Request};
 use super::retry::Outcome;
@@ -21,9 +25,6 @@ const MAX_SINGLE: usize = 80;
 /// Most lists of client ids, and as many more of users, that one look asks for: four batches of
 /// either, and 1,200 ids.
 const MAX_LISTS: usize = 80;
-
-/// An id that was no client id is asked about again after so many looks.
-const CLIENT_AGAIN: u32 = 12;
 
 /// An id that is asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,22 +38,6 @@ pub struct Polled {
     /// It is known to be deleted: it is not asked about singly, because lists have it if it is
     /// restored.
     pub is_deleted: bool,
-}
-
-/// What is kept from one look to the next.
-#[derive(Debug, Clone, Default)]
-pub struct Memory {
-    /// The service principals of client ids that roles are linked to.
-    clients: BTreeMap<Uuid, Uuid>,
-    /// Ids that are no client ids, and after how many looks each is asked about again.
-    no_clients: BTreeMap<Uuid, u32>,
-    /// The last ids, with sessions and without, that were asked about singly: the next look goes on
-    /// after them.
-    last_single: [Uuid; 2],
-    /// The last users, with sessions and without, who were asked about in lists of users.
-    last_users: [Uuid; 2],
-    /// The last principal whose memberships were asked about.
-    last_member: Uuid,
 }
 
 /// A question about few ids.
@@ -361,47 +346,13 @@ impl Look {
         self.in_turn(users, &mut memory.last_users, MAX_LISTS * MAX_IN)
     }
 
-    /// Returns at most so many of the ids: those with open sessions, and others while there is room.
-    /// If there are too many, the next look goes on after them.
+    /// Returns at most so many of the ids: those with open sessions, and others while there is
+    /// room. If there are too many, the next look goes on after them.
     fn in_turn(&self, ids: impl Iterator<Item = Uuid>, last: &mut [Uuid; 2], most: usize) -> Vec<Uuid> {
         let (with, without): (Vec<_>, Vec<_>) = ids.partition(|id| self.has_session(*id));
         let [last_with, last_without] = last;
         let mut turn = go_on(with, last_with, most);
         turn.extend(go_on(without, last_without, most - turn.len()));
         turn
-    }
-}
-
-/// Returns at most so many of the ids, in order, beginning after the one at which the look before
-/// ended, and notes where this one ends.
-fn go_on(ids: impl IntoIterator<Item = Uuid>, last: &mut Uuid, most: usize) -> Vec<Uuid> {
-    let (before, mut ids): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| *id <= *last);
-    ids.extend(before);
-    ids.truncate(most);
-    *last = ids.last().copied().unwrap_or(*last);
-    ids
-}
-
-impl Memory {
-    /// Returns the application of a client id that was polled.
-    #[must_use]
-    pub fn application_of(&self, client_id: Uuid) -> Option<Uuid> {
-        self.clients.get(&client_id).copied()
-    }
-
-    /// Returns at most so many of the principals, for the look's questions about memberships,
-    /// beginning after the one at which the look before ended.
-    pub fn next_members(&mut self, members: impl Iterator<Item = Uuid>, most: usize) -> BTreeSet<Uuid> {
-        let members: BTreeSet<_> = members.collect();
-        go_on(members, &mut self.last_member, most).into_iter().collect()
-    }
-
-    /// Forgets client ids that are not polled any more, and for how long others are none.
-    fn forget(&mut self, is_polled: impl Fn(Uuid) -> bool) {
-        self.clients.retain(|id, _| is_polled(*id));
-        self.no_clients.retain(|id, looks| {
-            *looks -= 1;
-            *looks > 0 && is_polled(*id)
-        });
     }
 }

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use tenant::*;
 
-const DAY: usize = 288;
+pub(crate) const DAY: usize = 288;
 
 #[test]
 fn a_day_of_outages_and_throttling_changes_nobody() {
@@ -179,7 +179,7 @@ fn a_replica_that_lags_takes_back_nothing_that_the_same_look_has_found() {
         let mut look = Look::new([polled], None, &memory);
         look.note(&[id(1)], &page(first, None));
         let question = FollowUp::Users(vec![id(1)]);
-        assert_eq!(look.follow_ups(&mut memory), [question.clone()]);
+        assert_eq!(look.follow_ups(&mut memory), std::slice::from_ref(&question));
         look.note_follow_up(&question, &Found::Objects(page(second, time)), &mut memory);
         let seen = look.finish(&mut memory);
         let expected = Sight::Present { is_enabled: Some(is_enabled), valid_from: Some(1_795_766_950) };

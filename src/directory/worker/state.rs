@@ -149,10 +149,12 @@ impl Known {
         let most = limits::MAX_ENDED;
         match (before.principals, principals) {
             (0, 1..) => log(&format!(
-                "directory: no more than {most} principals that are out are kept: the logins of {principals} others \
-                 are not refused"
+                "directory: no more than {most} principals that are disabled, deleted or revoked are kept: \
+                 {principals} others are not refused"
             )),
-            (1.., 0) => log("directory: the logins of all principals that are out are refused again"),
+            (1.., 0) => {
+                log("directory: all principals that are disabled, deleted or revoked are refused again");
+            }
             _ => {}
         }
         match (before.memberships, memberships) {
@@ -160,7 +162,9 @@ impl Known {
                 "directory: no more than {MAX_LEFT} memberships are asked about: the end of {memberships} others, of \
                  open sessions, is not noticed"
             )),
-            (1.., 0) => log("directory: all memberships of open sessions are asked about again"),
+            (1.., 0) => {
+                log("directory: all memberships of open sessions are asked about again");
+            }
             _ => {}
         }
     }
