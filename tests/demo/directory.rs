@@ -38,7 +38,9 @@ impl Story {
             ),
         ];
         println!("postgresql.conf, in addition:");
-        lines.iter().for_each(|line| println!("    {line}"));
+        for line in &lines {
+            println!("    {line}");
+        }
         println!();
         let file = self.cluster.data().join("postgresql.conf");
         let before = std::fs::read_to_string(file).expect("the server's settings");
