@@ -39,7 +39,7 @@ use crate::directory::question::{self, Refusal};
 use crate::directory::terms;
 use crate::directory::worker::state::Known;
 use crate::net::background::Mailbox;
-use crate::pg::worker::{self, Task, Worker};
+use crate::pg::worker::{self, Connection, Task, Worker};
 use crate::pg::{clock, environment, process};
 use crate::report::log_once::LogOnce;
 use crate::settings;
@@ -62,7 +62,12 @@ const WITHOUT_THREAD: u64 = 1_000;
 
 /// Returns its row in the table of workers.
 pub(crate) const fn worker<P: Polled>() -> Worker {
-    Worker { name: "azure_ad_auth directory", reads_catalogs: true, run: run::<P> }
+    Worker {
+        name: "azure_ad_auth directory",
+        connection: Connection::Shared,
+        is_resident: true,
+        run: run::<P>,
+    }
 }
 
 fn run<P: Polled>() {
