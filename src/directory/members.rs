@@ -74,8 +74,7 @@ fn list(asker: &mut Asker<'_>, group: Uuid) -> Result<Vec<Object>, String> {
 /// Asks each application which of the groups it is in.
 fn applications(asker: &mut Asker<'_>, plan: &Plan) -> Applications {
     let questions = roster::questions(&plan.applications, &plan.groups);
-    let requests: Vec<_> =
-        questions.iter().map(|question| (Asked::Membership, question.request())).collect();
+    let requests: Vec<_> = questions.iter().map(|question| (Asked::Membership, question.request())).collect();
     let mut applications = Applications::new();
     for (question, part) in questions.iter().zip(asker.parts(&requests)) {
         let groups = part.and_then(|part| part.memberships().ok());

@@ -22,7 +22,7 @@ pub(super) mod slots;
 use crate::pg::condition::Condition;
 
 /// The budget of the four pieces: with all others they stay below 1 MiB.
-const BUDGET: usize = 560 * 1024;
+const BUDGET: usize = 563 * 1024;
 
 const _: () = assert!(
     size_of::<people::People>() + seen::BYTES + slots::BYTES + rosters::BYTES <= BUDGET,

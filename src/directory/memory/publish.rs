@@ -7,9 +7,9 @@ use entra::directory::features::{Evidence, Feature, Features};
 use entra::directory::login::{Answered, Pair};
 use entra::directory::pace::Pace;
 
-use crate::directory::memory::{NEWS, rosters};
 use crate::directory::memory::people::{Ended, Left, PEOPLE};
 use crate::directory::memory::seen::Filter;
+use crate::directory::memory::{NEWS, rosters};
 use crate::pg::bytes::Bytes;
 use crate::pg::latch::Latch;
 use crate::pg::{clock, process};

@@ -12,7 +12,7 @@ use crate::directory::graph::Graph;
 use crate::directory::members::{self, Listed, Plan};
 use crate::directory::memory::{people, rosters};
 use crate::directory::polled::{Linked, Polled};
-use crate::directory::worker::{Done, DirectoryWorker, LONGEST_LOOK, jitter, log};
+use crate::directory::worker::{DirectoryWorker, Done, LONGEST_LOOK, jitter, log};
 use crate::directory::{roster, terms};
 use crate::pg::utility::in_recovery;
 use crate::pg::{clock, worker};
