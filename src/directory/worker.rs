@@ -12,6 +12,7 @@
 //! Questions and looks are asked in threads beside the main loop. When the worker leaves while a
 //! thread lives, the process ends without running destructors that the thread might still use.
 
+mod lists;
 mod outcome;
 mod state;
 
@@ -33,13 +34,15 @@ use pgrx::prelude::*;
 use crate::directory::answers::{Answered, answer};
 use crate::directory::graph::Graph;
 use crate::directory::look::{Looked, Plan, look};
-use crate::directory::memory::{people, publish, slots};
+use crate::directory::members::Listed;
+use crate::directory::memory::{people, publish, rosters, slots};
 use crate::directory::polled::{Linked, Polled};
 use crate::directory::question::{self, Refusal};
 use crate::directory::terms;
+use crate::directory::worker::lists::Listing;
 use crate::directory::worker::state::Known;
 use crate::net::background::Mailbox;
-use crate::pg::worker::{self, Task, Worker};
+use crate::pg::worker::{self, Connection, Task, Worker};
 use crate::pg::{clock, environment, process};
 use crate::report::log_once::LogOnce;
 use crate::settings;
@@ -62,7 +65,12 @@ const WITHOUT_THREAD: u64 = 1_000;
 
 /// Returns its row in the table of workers.
 pub(crate) const fn worker<P: Polled>() -> Worker {
-    Worker { name: "azure_ad_auth directory", reads_catalogs: true, run: run::<P> }
+    Worker {
+        name: "azure_ad_auth directory",
+        connection: Connection::Shared,
+        is_resident: true,
+        run: run::<P>,
+    }
 }
 
 fn run<P: Polled>() {
@@ -84,6 +92,7 @@ fn run<P: Polled>() {
 enum Done {
     Look(Box<Looked>),
     Answers(Answered),
+    Lists(Box<Listed>),
 }
 
 /// A look that is being made.
@@ -109,12 +118,15 @@ struct DirectoryWorker<P> {
     run: u64,
     looking: Option<Looking>,
     asking: Vec<Asking>,
+    listing: Option<Listing>,
     /// The texts about settings and looks that are in the log.
     log_of_looks: LogOnce,
     /// The texts about questions that are in the log.
     log_of_questions: LogOnce,
     /// The texts about the credential that are in the log.
     log_of_warnings: LogOnce,
+    /// The texts about the members of groups that are in the log.
+    log_of_lists: LogOnce,
     /// How often a token was fetched, and how often that has failed, as far as it was counted.
     tokens: (u64, u64),
     polled: PhantomData<P>,
@@ -138,10 +150,15 @@ impl<P: Polled> Task for DirectoryWorker<P> {
         if self.looking.is_none() && publish::schedule(interval).is_due {
             self.look(&graph);
         }
+        self.list_if_due(&graph);
         let until_look = publish::schedule(interval).idle_for;
+        let until_list = match self.listing {
+            None => rosters::schedule(lists::interval()).idle_for,
+            Some(_) => LONGEST_SLEEP,
+        };
         let until_question = slots::next_due().filter(|_| self.asking.len() < MAX_ASKING);
         let until_question = until_question.map_or(LONGEST_SLEEP, Duration::from_millis);
-        until_look.min(until_question).min(LONGEST_SLEEP)
+        until_look.min(until_question).min(until_list).min(LONGEST_SLEEP)
     }
 
     fn reload(&mut self) {
@@ -163,9 +180,11 @@ impl<P: Polled> DirectoryWorker<P> {
             run: 0,
             looking: None,
             asking: Vec::new(),
+            listing: None,
             log_of_looks: LogOnce::default(),
             log_of_questions: LogOnce::default(),
             log_of_warnings: LogOnce::default(),
+            log_of_lists: LogOnce::default(),
             tokens: (0, 0),
             polled: PhantomData,
         };
@@ -198,6 +217,9 @@ impl<P: Polled> DirectoryWorker<P> {
                     self.tokens = (0, 0);
                 }
                 publish::reschedule(terms::interval());
+                if let Some(interval) = lists::interval() {
+                    rosters::reschedule(interval);
+                }
             }
             Err(fault) => {
                 self.drop_threads();
@@ -226,6 +248,7 @@ impl<P: Polled> DirectoryWorker<P> {
     fn drop_threads(&mut self) {
         self.looking = None;
         self.asking.clear();
+        self.drop_list();
         publish::abandon();
         slots::release();
     }
@@ -301,6 +324,11 @@ impl<P: Polled> DirectoryWorker<P> {
                     Some(Done::Answers(answered)) => self.answered(answered),
                     _ => refuse(asking.asked, Refusal::new("58000", "a fault while asking the directory")),
                 }
+            } else if let Some(listing) = self.listing.take_if(|listing| listing.run == delivery.run) {
+                match delivery.result {
+                    Some(Done::Lists(listed)) => self.listed(&listing, *listed),
+                    _ => self.list_failed(listing.is_scheduled, "a fault while asking"),
+                }
             }
         }
     }
@@ -312,6 +340,7 @@ impl<P: Polled> DirectoryWorker<P> {
             self.failed("a look has not come to an end", None);
         }
         let is_lost = |asking: &mut Asking| asking.since.elapsed() > LONGEST_ASKING;
+        self.give_up_list_if_lost();
         for lost in self.asking.extract_if(.., is_lost) {
             refuse(lost.asked, Refusal::new("58000", "the directory did not answer in time"));
         }
