@@ -38,6 +38,10 @@ pub struct Known {
     pub link: Option<Label>,
     /// What its own label remembers; none: that label cannot be read.
     pub mark: Option<Mark>,
+    /// The roles of which it is a direct member and that are Azure AD roles, without the marker
+    /// roles. Read of roles that synchronisation has linked: while a role is a member of one, it
+    /// cannot be unlinked.
+    pub azure_parents: Vec<RoleName>,
 }
 
 impl Known {

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use entra::{Mark, PrincipalKind, Synced, Uuid};
 
+use crate::membership::Membership;
+use crate::state::RoleName;
 use crate::sync::lists::{Presence, UNREADABLE, mark_of};
 use crate::sync::{Action, Deed, Known, Part, Planner, Row, Who};
 
@@ -216,18 +218,35 @@ impl Planner<'_> {
             return same.cloned().or(new).map(|synced| Synced { groups, ..synced });
         }
         match same {
-            Some(same) if same.groups.is_empty() => Some(same.clone()),
             Some(same) if same.has_linked && role.link.is_some() => {
                 if role.link.is_some_and(|link| link.admin) {
                     draft.say(Action::Kept, None, Some("is an administrator, so its link stays".to_owned()));
                     return None;
                 }
+                if let Some(parent) = self.parent_by_hand(role, &draft.deeds) {
+                    let action = if same.groups.is_empty() { Action::Skipped } else { Action::Kept };
+                    let text = format!("stays linked while it is a member of role \"{}\"", parent.shown);
+                    draft.say(action, None, Some(text));
+                    return Some(Synced { groups, ..same.clone() });
+                }
                 draft.deeds.push(Deed::Unlink);
                 draft.say(Action::Unlinked, None, Some(format!("{} has left", same.member)));
                 Some(Synced { has_linked: false, groups, ..same.clone() })
             }
+            Some(same) if same.groups.is_empty() => Some(same.clone()),
             _ => None,
         }
+    }
+
+    /// Returns the first Azure AD role of which a role stays a member after these deeds.
+    fn parent_by_hand<'r>(&self, role: &'r Known, deeds: &[Deed]) -> Option<&'r RoleName> {
+        let is_revoked = |row: &Membership| {
+            deeds.iter().any(|deed| matches!(deed, Deed::Revoke { row: revoked, .. } if revoked == row))
+        };
+        role.azure_parents.iter().find(|parent| {
+            let rows = self.memberships.get(&(parent.id, role.name.id));
+            rows.is_none_or(|rows| !rows.iter().all(is_revoked))
+        })
     }
 }
 

@@ -69,6 +69,7 @@ pub(crate) fn local(id: u32, name: &str) -> Known {
         is_privileged: false,
         link: None,
         mark: Some(Mark::default()),
+        azure_parents: Vec::new(),
     }
 }
 
@@ -145,12 +146,33 @@ impl World {
         Roster::new(TENANT, 1, 0, self.lists.clone(), &self.applications)
     }
 
+    /// The roles, with those that they are members of as they are now.
+    fn roles(&self) -> Vec<Known> {
+        let linked: BTreeMap<u32, &RoleName> = self
+            .roles
+            .iter()
+            .filter(|role| role.link.is_some())
+            .map(|role| (role.name.id, &role.name))
+            .collect();
+        let mut parents: BTreeMap<u32, Vec<RoleName>> = BTreeMap::new();
+        for row in &self.memberships {
+            if let Some(name) = linked.get(&row.role) {
+                parents.entry(row.member).or_default().push((*name).clone());
+            }
+        }
+        let with = |role: &Known| {
+            let azure_parents = parents.get(&role.name.id).cloned().unwrap_or_default();
+            Known { azure_parents, ..role.clone() }
+        };
+        self.roles.iter().map(with).collect()
+    }
+
     pub(crate) fn plan(&self) -> SyncPlan {
         let roster = self.roster();
         plan(&Input {
             server: &self.server,
             roster: &roster,
-            roles: &self.roles,
+            roles: &self.roles(),
             memberships: &self.memberships,
             held: &self.held,
             encode: &|name| {
@@ -217,7 +239,13 @@ impl World {
                     self.memberships.retain(|other| other != row);
                     assert_eq!(self.memberships.len() + 1, before);
                 }
-                Deed::Unlink => self.role(oid).link = None,
+                Deed::Unlink => {
+                    let mut parents = self.memberships.iter().filter(|row| row.member == oid);
+                    let linked =
+                        |id: u32| self.roles.iter().any(|role| role.name.id == id && role.link.is_some());
+                    assert!(!parents.any(|row| linked(row.role)), "{oid} is a member of an Azure AD role");
+                    self.role(oid).link = None;
+                }
                 Deed::Remember(synced) => {
                     self.mark(oid).synced.clone_from(synced);
                     assert!(self.mark(oid).fits());
