@@ -76,6 +76,12 @@ pub(crate) fn note_held(groups: &[Uuid]) {
     rosters::note_held(groups);
 }
 
+/// Notes what a round has left undone, as a fingerprint. Returns whether the last one has left
+/// something else.
+pub(crate) fn are_news(undone: u64) -> bool {
+    rosters::are_news(undone)
+}
+
 fn read() -> std::result::Result<Option<Roster>, String> {
     match file::read(FILE, MAX_ROSTER_BYTES as u64 + 1, libc::O_NOFOLLOW) {
         Ok(content) => Roster::parse(&content).map(Some).map_err(|fault| format!("is not used: {fault}")),

@@ -36,8 +36,21 @@ pub(super) struct Rosters {
     fault: Bytes<MAX_FAULT_BYTES>,
     held: [Uuid; MAX_HELD],
     held_count: usize,
+    /// What the last round has left undone.
+    undone: u64,
 }
-shareable!(Rosters { begun, last_ended, is_running, is_demanded, failures, due_at, fault, held, held_count });
+shareable!(Rosters {
+    begun,
+    last_ended,
+    is_running,
+    is_demanded,
+    failures,
+    due_at,
+    fault,
+    held,
+    held_count,
+    undone
+});
 
 /// What they take.
 pub(super) const BYTES: usize = size_of::<Rosters>();
@@ -52,6 +65,7 @@ pub(super) static ROSTERS: Locked<Rosters> = Locked::new(c"azure_ad_auth_directo
     fault: Bytes::EMPTY,
     held: [Uuid::nil(); MAX_HELD],
     held_count: 0,
+    undone: 0,
 });
 
 /// When members are to be asked for.
@@ -169,4 +183,9 @@ pub(in crate::directory) fn note_held(groups: &[Uuid]) {
     let mut rosters = ROSTERS.exclusive();
     rosters.held.iter_mut().zip(groups).for_each(|(place, group)| *place = *group);
     rosters.held_count = groups.len().min(MAX_HELD);
+}
+
+/// Notes what a round has left undone. Returns whether the last one has left something else.
+pub(in crate::directory) fn are_news(undone: u64) -> bool {
+    std::mem::replace(&mut ROSTERS.exclusive().undone, undone) != undone
 }
