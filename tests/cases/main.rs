@@ -49,6 +49,7 @@ mod directory {
     mod snapshot;
     mod statements;
     mod status;
+    mod sync_members;
     mod waiting;
     mod worker;
 }
