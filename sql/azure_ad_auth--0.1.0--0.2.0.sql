@@ -4,7 +4,9 @@
 --
 -- What sql/install creates anew stands here too, word for word, with its REVOKE and its COMMENT. What
 -- changes is replaced (CREATE OR REPLACE keeps grants, labels and what depends on the object): a
--- function keeps the types of its parameters, a view gets new columns at its end. Grants that
+-- function keeps the types of its parameters, a view gets new columns at its end. A function gets
+-- new OUT parameters by a change of its row in pg_proc: to drop it would take away the grants that
+-- users have made, and fail where an object of theirs depends on it. Grants that
 -- sql/install/roles.sql makes are made at the end. `an_upgraded_extension_is_a_fresh_one`
 -- (tests/cases/link/extension_upgrade.rs) compares the outcome with a fresh installation.
 \echo Use "ALTER EXTENSION azure_ad_auth UPDATE TO '0.2.0'" to load this file. \quit
@@ -25,6 +27,23 @@ AS 'MODULE_PATHNAME', 'directory_lookup_wrapper';
 REVOKE ALL ON FUNCTION directory_lookup(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION directory_lookup(text, text) IS
   'every object of the directory that a name, mail address, client id or object id could mean; links nothing';
+
+-- What was planned with fewer columns of a function's result goes on with them: the executor wants
+-- no fewer than it knows of.
+UPDATE pg_catalog.pg_proc
+SET proallargtypes = ARRAY['text', 'uuid', 'text', 'uuid', 'boolean', 'boolean', 'double precision', 'text', 'double precision']::pg_catalog.regtype[]::pg_catalog.oid[],
+    proargmodes = ARRAY['o', 'o', 'o', 'o', 'o', 'o', 'o', 'o', 'o']::pg_catalog."char"[],
+    proargnames = ARRAY['role_name', 'object_id', 'object_type', 'tenant_id', 'is_admin', 'is_mfa', 'not_before', 'directory_state', 'directory_checked_at']
+WHERE oid = 'azure_ad_auth.list_principals()'::pg_catalog.regprocedure;
+
+CREATE OR REPLACE VIEW principals AS
+SELECT role_name, object_id, object_type, tenant_id, is_admin, is_mfa,
+       pg_catalog.to_timestamp(not_before) AS tokens_not_before,
+       directory_state,
+       pg_catalog.to_timestamp(directory_checked_at) AS directory_checked_at
+FROM azure_ad_auth.list_principals();
+COMMENT ON COLUMN principals.directory_state IS 'what the directory says of the object: active, disabled or deleted; unknown: no look has seen it, or it may not be read';
+COMMENT ON COLUMN principals.directory_checked_at IS 'when all linked objects were last looked at; null: not since the server started';
 
 -- sql/install/sync.sql
 
@@ -65,7 +84,7 @@ LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'refresh_directory_wrapper';
 REVOKE ALL ON FUNCTION refresh_directory() FROM PUBLIC;
 COMMENT ON FUNCTION refresh_directory() IS
-  'looks at all linked objects in the directory now, and returns how many there were';
+  'looks at all linked objects and open sessions in the directory now; returns how many objects it has shown';
 
 CREATE FUNCTION list_directory_status(
   OUT mode text, OUT state text, OUT last_success double precision, OUT last_attempt double precision,

@@ -54,7 +54,7 @@ pub fn expected(step: Step, policy: &Policy, now: i64, time: ShowTime<'_>) -> Op
         },
         Step::Kind => "a user's (with scp) or an application's (idtyp app, or sub = oid)".to_owned(),
         Step::Object => "oid a uuid; groups and amr, if there, lists of texts".to_owned(),
-        // Without a link: with one, `expected_by` says it.
+        // Where there is no link. With one, `expected_by` returns the text.
         Step::Directory => NOTHING_AGAINST.to_owned(),
         _ => return None,
     };

@@ -8,7 +8,7 @@ LANGUAGE c STRICT VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'refresh_directory_wrapper';
 REVOKE ALL ON FUNCTION refresh_directory() FROM PUBLIC;
 COMMENT ON FUNCTION refresh_directory() IS
-  'looks at all linked objects in the directory now, and returns how many there were';
+  'looks at all linked objects and open sessions in the directory now; returns how many objects it has shown';
 
 CREATE FUNCTION list_directory_status(
   OUT mode text, OUT state text, OUT last_success double precision, OUT last_attempt double precision,

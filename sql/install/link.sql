@@ -115,5 +115,5 @@ COMMENT ON COLUMN principals.tenant_id IS 'tenant the object belongs to; null: t
 COMMENT ON COLUMN principals.is_admin IS 'administers other Azure AD roles';
 COMMENT ON COLUMN principals.is_mfa IS 'needs a token that says its user passed multi-factor authentication';
 COMMENT ON COLUMN principals.tokens_not_before IS 'tokens issued earlier are refused';
-COMMENT ON COLUMN principals.directory_state IS 'what the directory says of the object: active, disabled or deleted; unknown: it was not asked, or did not say';
-COMMENT ON COLUMN principals.directory_checked_at IS 'when the directory was last asked; null: never';
+COMMENT ON COLUMN principals.directory_state IS 'what the directory says of the object: active, disabled or deleted; unknown: no look has seen it, or it may not be read';
+COMMENT ON COLUMN principals.directory_checked_at IS 'when all linked objects were last looked at; null: not since the server started';

@@ -13,7 +13,7 @@ use entra::directory::request::{self, Method, Request};
 use entra::directory::retry::Outcome;
 use entra::directory::roster::{self, Applications, Roster};
 
-use crate::directory::batch::{Asker, Notes};
+use crate::directory::batch::{Asker, Limit, Notes};
 use crate::directory::graph::Graph;
 use crate::stat::Asked;
 
@@ -36,8 +36,8 @@ pub(super) struct Listed {
 }
 
 /// Asks.
-pub(super) fn ask(graph: &Graph, plan: &Plan) -> Listed {
-    let mut asker = Asker::new(graph, true);
+pub(super) fn ask(graph: &Graph, plan: &Plan, limit: Limit) -> Listed {
+    let mut asker = Asker::new(graph, true, limit);
     let mut lists = BTreeMap::new();
     for group in &plan.groups {
         lists.insert(*group, list(&mut asker, *group));

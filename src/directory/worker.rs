@@ -15,6 +15,7 @@
 mod lists;
 mod outcome;
 mod state;
+mod threads;
 
 use std::hash::{BuildHasher, RandomState};
 use std::marker::PhantomData;
@@ -23,10 +24,10 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use entra::TokenKind;
 use entra::directory::features::Feature;
 use entra::directory::look;
 use entra::directory::request::Kind;
-use entra::{TokenKind, Uuid};
 use pgrx::bgworkers::BackgroundWorker;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -35,27 +36,23 @@ use crate::directory::answers::{Answered, answer};
 use crate::directory::graph::Graph;
 use crate::directory::look::{Looked, Plan, look};
 use crate::directory::members::Listed;
-use crate::directory::memory::{people, publish, rosters, slots};
+use crate::directory::memory::slots::{self, Lane};
+use crate::directory::memory::{people, publish, rosters};
 use crate::directory::polled::{Linked, Polled};
 use crate::directory::question::{self, Refusal};
 use crate::directory::terms;
 use crate::directory::worker::lists::Listing;
 use crate::directory::worker::state::Known;
+use crate::directory::worker::threads::{Asking, Leash, Looking};
 use crate::net::background::Mailbox;
 use crate::pg::worker::{self, Connection, Task, Worker};
 use crate::pg::{clock, environment, process};
 use crate::report::log_once::LogOnce;
 use crate::settings;
 
-/// A look that takes longer is given up: each request has a limit of its own, and there may be some
-/// hundred.
-const LONGEST_LOOK: Duration = Duration::from_mins(10);
-
-/// A thread with questions that takes longer is given up.
-const LONGEST_ASKING: Duration = Duration::from_mins(1);
-
-/// Most threads with questions at a time. Questions that come meanwhile are asked together.
-const MAX_ASKING: usize = 2;
+/// A look that takes longer brings what has been answered until then: each request has a limit of
+/// its own, and there may be some hundred.
+const LONGEST_LOOK: Duration = Duration::from_mins(9);
 
 /// Longest sleep: the clock that wakes the worker and the one that its schedule is by may differ.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
@@ -95,20 +92,6 @@ enum Done {
     Lists(Box<Listed>),
 }
 
-/// A look that is being made.
-struct Looking {
-    run: u64,
-    since: Instant,
-    administrators: Vec<Uuid>,
-}
-
-/// Questions that are being asked.
-struct Asking {
-    run: u64,
-    since: Instant,
-    asked: Vec<slots::Asked>,
-}
-
 struct DirectoryWorker<P> {
     /// None while the directory is off or cannot be asked.
     graph: Option<Arc<Graph>>,
@@ -123,6 +106,8 @@ struct DirectoryWorker<P> {
     log_of_looks: LogOnce,
     /// The texts about questions that are in the log.
     log_of_questions: LogOnce,
+    /// When the last of them was logged.
+    question_logged: Instant,
     /// The texts about the credential that are in the log.
     log_of_warnings: LogOnce,
     /// The texts about the members of groups that are in the log.
@@ -140,23 +125,23 @@ impl<P: Polled> Task for DirectoryWorker<P> {
         publish::note_heartbeat();
         let demanded = publish::take_demands();
         if demanded.is_wanted {
-            graph.demand();
+            graph.demand(demanded.insists);
         }
         if demanded.is_believed {
             self.known.roll.believe();
         }
-        self.ask(&graph);
+        for lane in Lane::ALL {
+            self.ask(&graph, lane);
+        }
         let interval = terms::interval();
         if self.looking.is_none() && publish::schedule(interval).is_due {
             self.look(&graph);
         }
         self.list_if_due(&graph);
         let until_look = publish::schedule(interval).idle_for;
-        let until_list = match self.listing {
-            None => rosters::schedule(lists::interval()).idle_for,
-            Some(_) => LONGEST_SLEEP,
-        };
-        let until_question = slots::next_due().filter(|_| self.asking.len() < MAX_ASKING);
+        let until_list = self.until_list();
+        let free = Lane::ALL.into_iter().filter(|lane| !self.is_asking(*lane));
+        let until_question = free.filter_map(slots::next_due).min();
         let until_question = until_question.map_or(LONGEST_SLEEP, Duration::from_millis);
         until_look.min(until_question).min(until_list).min(LONGEST_SLEEP)
     }
@@ -183,6 +168,7 @@ impl<P: Polled> DirectoryWorker<P> {
             listing: None,
             log_of_looks: LogOnce::default(),
             log_of_questions: LogOnce::default(),
+            question_logged: Instant::now(),
             log_of_warnings: LogOnce::default(),
             log_of_lists: LogOnce::default(),
             tokens: (0, 0),
@@ -253,12 +239,17 @@ impl<P: Polled> DirectoryWorker<P> {
         slots::release();
     }
 
-    /// Asks the questions that are due, unless the service demands a pause.
-    fn ask(&mut self, graph: &Arc<Graph>) {
-        if self.asking.len() >= MAX_ASKING || slots::next_due() != Some(0) {
+    fn is_asking(&self, lane: Lane) -> bool {
+        self.asking.iter().any(|asking| asking.lane == lane)
+    }
+
+    /// Asks the questions of a lane that are due, unless the service demands a pause. Questions
+    /// that come while others of their lane are asked wait, and are then asked together.
+    fn ask(&mut self, graph: &Arc<Graph>, lane: Lane) {
+        if self.is_asking(lane) || slots::next_due(lane) != Some(0) {
             return;
         }
-        let asked = slots::take_due();
+        let asked = slots::take_due(lane);
         if asked.is_empty() {
             return;
         }
@@ -272,9 +263,12 @@ impl<P: Polled> DirectoryWorker<P> {
             return refuse(asked, refusal);
         }
         let (graph, questions) = (Arc::clone(graph), asked.clone());
+        let longest = asked.iter().map(|asked| asked.left).max().unwrap_or_default();
+        let leash = Leash::new(Duration::from_millis(longest));
+        let limit = leash.limit();
         self.run += 1;
-        match self.mailbox.start(self.run, move || Done::Answers(answer(&graph, questions))) {
-            Ok(()) => self.asking.push(Asking { run: self.run, since: Instant::now(), asked }),
+        match self.mailbox.start(self.run, move || Done::Answers(answer(&graph, questions, limit))) {
+            Ok(()) => self.asking.push(Asking { run: self.run, lane, leash, asked }),
             Err(_) => asked.iter().for_each(|asked| slots::postpone(asked, WITHOUT_THREAD)),
         }
     }
@@ -283,15 +277,21 @@ impl<P: Polled> DirectoryWorker<P> {
     fn look(&mut self, graph: &Arc<Graph>) {
         publish::begin();
         let sessions = P::open_sessions();
+        self.known.logged_in = sessions.iter().map(|session| session.person).collect();
         let Linked { mut objects, administrators } =
             BackgroundWorker::transaction(AssertUnwindSafe(P::linked));
         objects.extend(sessions.iter().map(|session| look::Polled {
             id: session.person,
             kind: Some(if session.kind == TokenKind::User { Kind::User } else { Kind::Application }),
             has_session: true,
+            is_deleted: false,
         }));
         // Who is out is looked at also when no role is linked to it any more: it may come back.
-        objects.extend(self.known.out().map(|id| look::Polled { id, kind: None, has_session: false }));
+        let out = self.known.out();
+        objects.extend(out.map(|id| look::Polled { id, kind: None, has_session: false, is_deleted: false }));
+        for polled in &mut objects {
+            polled.is_deleted = self.known.is_deleted(polled.id);
+        }
         let plan = Plan {
             polled: objects,
             own: self.known.own,
@@ -301,11 +301,10 @@ impl<P: Polled> DirectoryWorker<P> {
         };
         self.run += 1;
         let graph = Arc::clone(graph);
-        match self.mailbox.start(self.run, move || Done::Look(Box::new(look(&graph, plan)))) {
-            Ok(()) => {
-                let since = Instant::now();
-                self.looking = Some(Looking { run: self.run, since, administrators });
-            }
+        let leash = Leash::new(LONGEST_LOOK);
+        let limit = leash.limit();
+        match self.mailbox.start(self.run, move || Done::Look(Box::new(look(&graph, plan, limit)))) {
+            Ok(()) => self.looking = Some(Looking { run: self.run, leash, administrators }),
             Err(fault) => self.failed(&format!("a look cannot be started: {fault}"), None),
         }
     }
@@ -335,12 +334,12 @@ impl<P: Polled> DirectoryWorker<P> {
 
     /// Gives up threads that take too long. They may live on; their results are dropped.
     fn give_up_if_lost(&mut self) {
-        if self.looking.as_ref().is_some_and(|looking| looking.since.elapsed() > LONGEST_LOOK) {
+        if self.looking.as_ref().is_some_and(|looking| looking.leash.is_lost()) {
             self.looking = None;
             self.failed("a look has not come to an end", None);
         }
-        let is_lost = |asking: &mut Asking| asking.since.elapsed() > LONGEST_ASKING;
         self.give_up_list_if_lost();
+        let is_lost = |asking: &mut Asking| asking.leash.is_lost();
         for lost in self.asking.extract_if(.., is_lost) {
             refuse(lost.asked, Refusal::new("58000", "the directory did not answer in time"));
         }

@@ -172,7 +172,7 @@ fn could_pass_with_key(request: &LoginRequest, rules: &Rules, token: &Unverified
     let not_linked = || Denial::new(Code::NotLinked, "", vec![]).into();
     let Ok((_, principal)) = linked_role(request, rules, not_linked) else { return false };
     let revocations = catalog::revocations();
-    // Here, and not where panics are caught.
+    // It may wait, and be interrupted by an error of PostgreSQL: not where panics are caught.
     directory::await_start();
     let knows = |person| known(person, &principal, Asking::Done);
     catch_panics(|| token.could_pass(&rules.policy, unix_now(), &principal, revocations.as_ref(), knows))

@@ -74,7 +74,8 @@ shareable_types!((), bool, u32, u64, i32, i64, usize, AtomicU64, AtomicI64, pg_s
 shareable_types!(entra::Uuid, entra::Bearer, entra::Code, entra::Freshness);
 shareable_types!(standing::Known, login::Pair, login::Answered, pace::Pace, features::Features);
 
-// A type that gets a String or a list one day has to go from the lines above.
+// A type with a `String` or a list in it must not be in the lines above: what those point to is not
+// in shared memory.
 const _: () = {
     const fn assert_copy<T: Copy>() {}
     assert_copy::<(entra::Uuid, entra::Bearer, entra::Code, entra::Freshness)>();

@@ -7,7 +7,8 @@
 //!   wakes it.
 //! - It looks at what a role is linked to when something about roles has changed, which PostgreSQL
 //!   tells every process, on standbys, too, by what they replay; and after a start.
-//! - It looks at what is known of the directory each time: that lies in shared memory.
+//! - It looks at what is known of the directory each time: that lies in shared memory. A look at
+//!   the directory that has found somebody who may not be in any more wakes it.
 //! - After SIGHUP it reads the settings.
 //!
 //! A session is asked to end as pg_terminate_backend() asks it.

@@ -20,7 +20,7 @@ settings! {
         c"The resources an access token may have been issued for.",
         c"Accepted \"aud\" values, separated by commas. While it is empty, every Azure AD login is refused.";
     authority_url: Text = Text::checked_by(checks::authority),
-        c"Replaces the cloud's login host when signing keys are fetched.",
+        c"Replaces the cloud's login host for signing keys and for tokens of the server's own.",
         c"An https URL, or plain http to a loopback address. Does not change which issuers are accepted.";
     issuers: Text = Text::checked_by(|text| entra::parse_issuers(text, None).map(drop)),
         c"The issuers whose tokens are accepted.",

@@ -136,6 +136,7 @@ fn of_creation(creation: &Creation<'_>, objects: &Objects) -> Result<Request> {
             return Err(Fault::prerequisite(format!(
                 "the object id of role \"{name}\" cannot be validated because the directory cannot be asked"
             ))
+            .detail("azure_ad_auth.directory is off.")
             .hint("To take it as it is: SET aad_validate_oids_in_tenant = off;"));
         }
         Password::Other => {
@@ -153,7 +154,8 @@ fn of_creation(creation: &Creation<'_>, objects: &Objects) -> Result<Request> {
 
 /// Returns the error for a statement that gives no object id.
 fn no_object(name: &str) -> Fault {
-    must_be_linked(name, "azure_ad_user").detail("The directory cannot be asked for the object id of a name.")
+    must_be_linked(name, "azure_ad_user")
+    .detail("The directory cannot be asked for the object id of a name, because azure_ad_auth.directory is off.")
     .hint(format!(
         "Give the object id: SET aad_validate_oids_in_tenant = off; CREATE ROLE {quoted} LOGIN PASSWORD '<object id>' \
          IN ROLE azure_ad_user; or: SELECT azure_ad_auth.create_principal({literal}, '<object id>', 'user');",

@@ -7,6 +7,7 @@
 
 mod common {
     pub(crate) mod check;
+    pub(crate) mod credential;
     pub(crate) mod directory;
     pub(crate) mod documents;
     pub(crate) mod doors;
@@ -21,8 +22,10 @@ mod common {
     pub(crate) mod revocation;
     pub(crate) mod role_state;
     pub(crate) mod route;
+    pub(crate) mod secrets;
     pub(crate) mod server;
     pub(crate) mod statements;
+    pub(crate) mod tenant;
 }
 
 mod check {
@@ -35,21 +38,33 @@ mod check {
 }
 
 mod directory {
+    mod arc;
     mod azure_names;
     mod check;
+    mod credential_faults;
+    mod credentials;
     mod explain;
+    mod filters;
     mod ids;
     mod leavers;
+    mod leavers_doubt;
     mod leavers_login;
     mod leavers_sessions;
     mod lookup;
+    mod machine_identity;
     mod names;
+    mod off;
     mod overage;
     mod overage_load;
+    mod parts;
+    mod pauses;
+    mod secret_files;
+    mod secrets;
     mod snapshot;
     mod statements;
     mod status;
     mod sync_members;
+    mod unreadable;
     mod waiting;
     mod worker;
 }

@@ -4,6 +4,7 @@
 mod configuration;
 mod connections;
 mod log;
+mod mounted;
 mod standby;
 
 use std::fs;

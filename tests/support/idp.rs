@@ -165,7 +165,7 @@ fn issuer(port: u16) -> String {
     format!("{}/{TENANT}/v2.0", url(port))
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

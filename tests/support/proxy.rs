@@ -2,14 +2,14 @@
 
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::idp::read_head;
+use crate::idp::{lock, read_head};
 use crate::listener::{Bound, Listener};
 
 struct State {
@@ -17,6 +17,8 @@ struct State {
     authorization: Option<String>,
     requests: AtomicUsize,
     tunnels: AtomicUsize,
+    /// The first line of each request.
+    asked: Mutex<Vec<String>>,
 }
 
 /// A running proxy. Takes no more connections when dropped.
@@ -30,8 +32,12 @@ impl Proxy {
     pub fn start(credentials: Option<&str>) -> Self {
         let authorization = credentials
             .map(|credentials| format!("Proxy-Authorization: Basic {}", STANDARD.encode(credentials)));
-        let state =
-            Arc::new(State { authorization, requests: AtomicUsize::new(0), tunnels: AtomicUsize::new(0) });
+        let state = Arc::new(State {
+            authorization,
+            requests: AtomicUsize::new(0),
+            tunnels: AtomicUsize::new(0),
+            asked: Mutex::default(),
+        });
         let shared = Arc::clone(&state);
         let listener = Bound::new(0).serve(move |client| serve(client, &shared));
         Self { state, listener }
@@ -47,6 +53,11 @@ impl Proxy {
         self.state.requests.load(Ordering::SeqCst)
     }
 
+    /// Returns the first line of each request that it has received.
+    pub fn asked(&self) -> Vec<String> {
+        lock(&self.state.asked).clone()
+    }
+
     /// Returns how many tunnels it has opened.
     pub fn tunnels(&self) -> usize {
         self.state.tunnels.load(Ordering::SeqCst)
@@ -56,6 +67,7 @@ impl Proxy {
 fn serve(mut client: TcpStream, state: &State) {
     let Some(head) = read_head(&mut client) else { return };
     state.requests.fetch_add(1, Ordering::SeqCst);
+    lock(&state.asked).extend(head.lines().next().map(str::to_owned));
     let (answer, target) = match destination(&head, state) {
         Ok(target) => ("200 Connection established\r\n\r\n", Some(target)),
         Err(refusal) => (refusal, None),

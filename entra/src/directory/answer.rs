@@ -2,8 +2,8 @@
 //!
 //! An answer is read strictly and whole: a document with a member that occurs twice, an id that is
 //! no uuid, or a list that breaks off is not an answer. A property that is missing or null is
-//! unknown; it is neither true nor false. Texts come from whoever may write in the directory, and
-//! are shown by [`Untrusted`] only.
+//! unknown; it is neither true nor false. Texts come from people who may write in the
+//! directory, and are shown by [`Untrusted`] only.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -50,7 +50,7 @@ pub enum ChallengeFault {
     /// It is no `Basic realm=…`.
     NoFile,
     /// It names a file that is not directly in the folder of the agent, or no `.key`. To read and
-    /// send it would let whoever answers read files of this machine.
+    /// send it would let the process that answers read files of this machine.
     ForeignFile,
 }
 
@@ -69,8 +69,8 @@ impl fmt::Display for ChallengeFault {
 }
 
 /// Reads the file's path out of `WWW-Authenticate: Basic realm=<file>`. `folder`: [`ARC_FOLDER`],
-/// or that of a test; it ends with a slash. That the file is none but a
-/// regular one, and no symbolic link, is for whoever opens it to see.
+/// or that of a test; it ends with a slash. The caller must open the file only if it is a regular
+/// one, and not follow a symbolic link.
 ///
 /// # Errors
 /// Why the file must not be read.

@@ -2,7 +2,7 @@
 //! groups, and has another worker change the roles.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use entra::Millis;
 use entra::directory::request::Kind;
@@ -12,7 +12,8 @@ use crate::directory::graph::Graph;
 use crate::directory::members::{self, Listed, Plan};
 use crate::directory::memory::{people, rosters};
 use crate::directory::polled::{Linked, Polled};
-use crate::directory::worker::{DirectoryWorker, Done, LONGEST_LOOK, jitter, log};
+use crate::directory::worker::threads::Leash;
+use crate::directory::worker::{DirectoryWorker, Done, LONGEST_LOOK, LONGEST_SLEEP, jitter, log};
 use crate::directory::{roster, terms};
 use crate::pg::utility::in_recovery;
 use crate::pg::{clock, worker};
@@ -22,7 +23,7 @@ use crate::settings;
 /// A run of questions about members.
 pub(super) struct Listing {
     pub(super) run: u64,
-    since: Instant,
+    leash: Leash,
     /// It is one of the schedule: roles are to be changed after it.
     pub(super) is_scheduled: bool,
 }
@@ -34,6 +35,14 @@ impl<P: Polled> DirectoryWorker<P> {
         let is_paused = people::read(|people| people.pace.paused_until(now)).is_some();
         if self.listing.is_none() && rosters::schedule(interval()).is_due && !is_paused {
             self.list(graph);
+        }
+    }
+
+    /// Returns how long no run is due.
+    pub(super) fn until_list(&self) -> Duration {
+        match self.listing {
+            None => rosters::schedule(interval()).idle_for,
+            Some(_) => LONGEST_SLEEP,
         }
     }
 
@@ -56,8 +65,11 @@ impl<P: Polled> DirectoryWorker<P> {
             .collect();
         let plan = Plan { tenant, run: self.run, asked_at: clock::unix_now(), groups, applications };
         let graph = Arc::clone(graph);
-        match self.mailbox.start(self.run, move || Done::Lists(Box::new(members::ask(&graph, &plan)))) {
-            Ok(()) => self.listing = Some(Listing { run: self.run, since: Instant::now(), is_scheduled }),
+        let leash = Leash::new(LONGEST_LOOK);
+        let limit = leash.limit();
+        match self.mailbox.start(self.run, move || Done::Lists(Box::new(members::ask(&graph, &plan, limit))))
+        {
+            Ok(()) => self.listing = Some(Listing { run: self.run, leash, is_scheduled }),
             Err(fault) => self.list_failed(is_scheduled, &format!("it cannot be started: {fault}")),
         }
     }
@@ -88,7 +100,7 @@ impl<P: Polled> DirectoryWorker<P> {
 
     /// Gives up a run that takes too long.
     pub(super) fn give_up_list_if_lost(&mut self) {
-        if let Some(listing) = self.listing.take_if(|listing| listing.since.elapsed() > LONGEST_LOOK) {
+        if let Some(listing) = self.listing.take_if(|listing| listing.leash.is_lost()) {
             self.list_failed(listing.is_scheduled, "it has not come to an end");
         }
     }

@@ -34,6 +34,7 @@ pub(super) fn kind(text: Option<Argument<'_>>) -> Result<Option<PrincipalKind>> 
 /// an id.
 fn no_directory(complete: &str) -> Fault {
     Fault::prerequisite("the directory cannot be asked for the object id of a name")
+        .detail("azure_ad_auth.directory is off.")
         .hint(format!("Give the object id: {complete}"))
 }
 

@@ -2,9 +2,11 @@
 //!
 //! The servers are real, and so are psql and what it does. Stand-ins are few, and they check their
 //! arguments: `az` prints tokens of the provider of these tests, for the account that a comment
-//! `<!-- as: ... -->` names; `systemctl` restarts the scratch server; `make`, `cargo` and `apt-get`
-//! check that what they are asked for exists, because CI does it.
+//! `<!-- as: ... -->` names, and changes the provider's directory; `systemctl` restarts the scratch
+//! server; `make`, `cargo` and `apt-get` check that what they are asked for exists, because CI does
+//! it.
 
+use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -13,23 +15,30 @@ use serde_json::json;
 use testbed::cluster::Cluster;
 use testbed::door::Door;
 use testbed::idp::Provider;
-use testbed::issuer::{APPLICATION, CLIENT, GROUP, PERSON, unix_now, user_v1, with};
+use testbed::idp::directory::SERVER_CLIENT;
+use testbed::issuer::{PERSON, unix_now, user_v1, with};
 use testbed::pam::Service;
 use testbed::scene::{ADMIN, KEY, Scene, provider};
 use testbed::scratch::Folder;
 
 use super::documents::{Block, blocks, document, root};
 use super::doors::has;
+use super::tenant;
 
 /// The resources for which the accounts of the examples get tokens.
 pub(crate) const RESOURCES: [&str; 2] =
     ["api://77777777-aaaa-bbbb-cccc-000000000007", "https://ossrdbms-aad.database.windows.net"];
 
+/// The client id that stands for that of the server's own application.
+const CLIENT_ID: &str = "99999999-aaaa-bbbb-cccc-000000000009";
+
 /// A server as it is before the README has been followed, and the stand-ins.
 pub(crate) struct Reader {
     pub(crate) cluster: Cluster,
-    _provider: Provider,
+    pub(crate) provider: Provider,
     folder: Folder,
+    /// What `az` has changed in the tenant, a line for each change.
+    pub(crate) changes: RefCell<Vec<String>>,
     /// The PAM service that stands for the one the documents call azure_ad_auth: the machine may
     /// have one of that name.
     service: Option<Service>,
@@ -38,7 +47,9 @@ pub(crate) struct Reader {
 impl Reader {
     pub(crate) fn new() -> Self {
         let provider = provider();
-        let settings = format!("azure_ad_auth.authority_url = '{}'", provider.url());
+        let url = provider.url();
+        let settings =
+            format!("azure_ad_auth.authority_url = '{url}'\nazure_ad_auth.directory_url = '{url}'");
         let cluster = Scene::new().settings(settings).preload("").create();
         // These settings have to come from the document.
         let file = cluster.data().join("postgresql.conf");
@@ -50,10 +61,12 @@ impl Reader {
         cluster.start();
         let reader = Self {
             cluster,
-            _provider: provider,
+            provider,
             folder: Folder::new("reader"),
+            changes: RefCell::default(),
             service: has(Door::Pam).then(|| Service::new("")),
         };
+        tenant::set_up(reader.provider.directory(), &reader.folder);
         reader.stand_ins();
         reader
     }
@@ -67,6 +80,7 @@ impl Reader {
 
     pub(crate) fn stand_ins(&self) {
         let path = |name: &str| self.folder.path().join(name);
+        fs::create_dir_all(path("home")).expect("a folder");
         for (account, object) in [("admin", ADMIN), ("ann", PERSON)] {
             for resource in RESOURCES {
                 let claims = with(with(user_v1(unix_now()), "oid", json!(object)), "aud", json!(resource));
@@ -74,34 +88,18 @@ impl Reader {
                 self.folder.write(&name, KEY.token(&claims));
             }
         }
-        for (name, object) in [
-            ("admin@contoso.example", ADMIN),
-            ("ann@contoso.example", PERSON),
-            ("Database Readers", GROUP),
-            (CLIENT, APPLICATION),
-        ] {
-            self.folder.write(name, object);
-        }
         let scratch = self.folder.path().display();
         let root = root().canonicalize().expect("the project");
         let root = root.display();
         for (name, script) in [
-            (
-                "az",
-                format!(
-                    "case \"$1 $2 $3\" in\n\
-                     'account get-access-token '*) what=--resource; who=\"$ACCOUNT \" ;;\n\
-                     'ad user show'|'ad sp show') what=--id; who= ;;\n\
-                     'ad group show') what=--group; who= ;;\n\
-                     *) echo \"az $*: no such command\" >&2; exit 1 ;;\nesac\n\
-                     while [ \"$1\" != \"$what\" ]; do shift; done\n\
-                     cat \"{scratch}/$who$(printf %s \"$2\" | tr / _)\""
-                ),
-            ),
-            // Writing PAM's files needs the real sudo.
+            // Writing PAM's files needs the real sudo. Files of the server belong to the user of
+            // the tests, if that is not root.
             (
                 "sudo",
-                "if [ \"$(id -u)\" != 0 ] && [ \"$1\" = tee ]; then exec /usr/bin/sudo \"$@\"; fi\nexec \"$@\"".to_owned(),
+                "if [ \"$(id -u)\" != 0 ] && [ \"$1\" = tee ]; then exec /usr/bin/sudo \"$@\"; fi\n\
+                 if [ \"$(id -u)\" != 0 ] && [ \"$1\" = install ]; then\n\
+                 [ \"$2 $3 $4 $5\" = '-o postgres -g postgres' ]; shift 5; set -- install \"$@\"; fi\n\
+                 exec \"$@\"".to_owned(),
             ),
             ("systemctl", format!("[ \"$*\" = 'restart postgresql' ] && touch '{scratch}/restart'")),
             ("make", format!("exec /usr/bin/make --dry-run -C '{root}' \"$@\" >/dev/null")),
@@ -112,8 +110,12 @@ impl Reader {
                     "shift 2; for package; do grep -qF -e \"${{package%[0-9][0-9]}}\" '{root}/tools/setup' || exit 1; done"
                 ),
             ),
-        ] {
-            fs::write(path(name), format!("#!/bin/sh -eu\n{script}\n")).expect("a stand-in");
+        ]
+        .map(|(name, script)| (name, format!("#!/bin/sh -eu\n{script}\n")))
+        .into_iter()
+        .chain([("az", tenant::AZ.to_owned())])
+        {
+            fs::write(path(name), script).expect("a stand-in");
             fs::set_permissions(path(name), fs::Permissions::from_mode(0o755)).expect("its permissions");
         }
     }
@@ -130,6 +132,8 @@ impl Reader {
                 let ours = format!("{place}{}", self.service.as_ref().map_or("none", Service::name));
                 block.text = block.text.replace(&format!("{place}azure_ad_auth"), &ours);
             }
+            let files = format!("{}/", self.folder.path().display());
+            block.text = block.text.replace("/etc/postgresql/", &files).replace(CLIENT_ID, SERVER_CLIENT);
             match block.language.as_str() {
                 "sh" => last = self.shell(&block),
                 "sql" => self.sql(&block.text),
@@ -176,6 +180,7 @@ impl Reader {
         // Building is left to the stand-in for `make`.
         let text = block.text.replace("/usr/lib/postgresql/15/bin/pg_config --", "pg_config --");
         bash.args(["-euo", "pipefail", "-c", &text])
+            .current_dir(self.folder.path().join("home"))
             .env("PATH", format!("{}:{bin}:/usr/bin:/bin", self.folder.path().display()))
             .env("ACCOUNT", &block.account)
             .env("PGHOSTADDR", "127.0.0.1")
@@ -185,6 +190,8 @@ impl Reader {
         let (stdout, stderr) =
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{}\n{stdout}{stderr}", block.text);
+        let changes = tenant::change(self.provider.directory(), &self.folder);
+        self.changes.borrow_mut().extend(changes);
         let restart = self.folder.path().join("restart");
         if restart.exists() {
             fs::remove_file(restart).expect("a file");

@@ -9,6 +9,9 @@ use crate::common::dumps::FACTS;
 use crate::common::login::{token_of, valid_token};
 use crate::common::statements::{create_linked_role, link, run};
 
+/// The versions that are upgraded from.
+const EARLIER: [&str; 1] = ["0.1.0"];
+
 /// Every object of the extension with all that CREATE EXTENSION and its scripts decide: definition,
 /// owner, rights, first rights and description, without oids.
 const OBJECTS: &str = "WITH member AS ( \
@@ -31,7 +34,7 @@ const OBJECTS: &str = "WITH member AS ( \
 fn differences(upgraded: &str, fresh: &str) -> String {
     let only = |of: &str, other: &str, mark: &str| {
         let lines = of.lines().filter(|line| !other.lines().any(|found| found == *line));
-        lines.map(|line| format!("{mark} {line}\n")).collect::<String>()
+        lines.map(|line| format!("{mark} {line}\n")).collect::<Vec<_>>().concat()
     };
     only(upgraded, fresh, "upgraded:") + &only(fresh, upgraded, "fresh:   ")
 }
@@ -47,7 +50,7 @@ fn an_upgraded_extension_is_a_fresh_one() {
     assert_eq!(current, env!("CARGO_PKG_VERSION"));
     let fresh = cluster.sql(OBJECTS);
     cluster.sql("DROP EXTENSION azure_ad_auth");
-    for earlier in ["0.1.0"] {
+    for earlier in EARLIER {
         cluster.sql(&format!("CREATE EXTENSION azure_ad_auth VERSION '{earlier}'"));
         assert_ne!(cluster.sql(OBJECTS), fresh);
         // Until it is upgraded, its objects work with the library.
@@ -56,19 +59,33 @@ fn an_upgraded_extension_is_a_fresh_one() {
         cluster.sql(&format!("SELECT azure_ad_auth.set_admin('admin', '{ADMIN}')"));
         let views = "SELECT count(*) > 0 FROM azure_ad_auth.principals, azure_ad_auth.stat, azure_ad_auth.key_status, azure_ad_auth.check_configuration()";
         assert_eq!(cluster.sql(views), "t");
-        cluster.sql("GRANT SELECT ON azure_ad_auth.stat TO team; CREATE VIEW mine AS SELECT * FROM azure_ad_auth.principals");
+        // Rights that users have given, and objects of theirs that depend on the extension's.
+        cluster.sql(
+            "GRANT SELECT ON azure_ad_auth.stat, azure_ad_auth.principals TO team; \
+             GRANT EXECUTE ON FUNCTION azure_ad_auth.list_principals() TO team; \
+             CREATE VIEW mine AS SELECT * FROM azure_ad_auth.principals; \
+             CREATE VIEW own AS SELECT * FROM azure_ad_auth.list_principals()",
+        );
         let mut open = cluster.session("ann", &valid_token());
         let facts = cluster.sql(FACTS);
         cluster.sql("ALTER EXTENSION azure_ad_auth UPDATE");
         assert_eq!(version(&cluster), current);
         assert_eq!(cluster.sql(FACTS), facts, "links");
         assert_eq!(cluster.sql("SELECT has_table_privilege('team', 'azure_ad_auth.stat', 'SELECT')"), "t");
-        assert_eq!(cluster.sql("SELECT count(*) FROM mine"), "3");
+        assert_eq!(
+            cluster.sql("SELECT count(*) FROM mine JOIN own USING (role_name, object_id, is_mfa)"),
+            "3"
+        );
+        let states = "SET ROLE team; SELECT DISTINCT directory_state FROM azure_ad_auth.principals";
+        assert!(cluster.sql(states).ends_with("\nunknown"));
         run(&mut open, "SELECT azure_ad_auth.session_claims()");
         admitted(&cluster, "ann", &valid_token());
         let mut admin = cluster.session("admin", &token_of(ADMIN));
         run(&mut admin, &format!("SELECT azure_ad_auth.create_principal('etl', '{APPLICATION}', 'service')"));
-        cluster.sql("DROP VIEW mine; REVOKE SELECT ON azure_ad_auth.stat FROM team");
+        cluster.sql(
+            "DROP VIEW mine, own; REVOKE SELECT ON azure_ad_auth.stat, azure_ad_auth.principals FROM team; \
+             REVOKE EXECUTE ON FUNCTION azure_ad_auth.list_principals() FROM team",
+        );
         let upgraded = cluster.sql(OBJECTS);
         assert!(upgraded == fresh, "{earlier}:\n{}", differences(&upgraded, &fresh));
         cluster.sql(

@@ -4,8 +4,12 @@
 use std::thread;
 use std::time::Duration;
 
+use entra::directory::credential::advice;
+use entra::directory::pace;
+use entra::directory::standing::Standing;
 use entra::{Code, State};
 use testbed::client::Outcome;
+use testbed::idp::directory::Kind;
 use testbed::issuer::{APPLICATION, GROUP, unix_now, user_v1, with};
 use testbed::scene::{KEY, Scene};
 
@@ -128,12 +132,62 @@ fn a_server_is_operated_as_described() {
 }
 
 #[test]
+fn the_directory_is_set_up_as_described() {
+    let reader = Reader::beyond_the_readme();
+    reader.does("docs/directory.md");
+    let status = "SELECT mode, state, last_error FROM azure_ad_auth.directory_status";
+    assert_eq!(reader.cluster.sql(status), "certificate|fresh|");
+    let missing = "SELECT feature FROM azure_ad_auth.directory_features WHERE NOT available";
+    assert_eq!(reader.cluster.sql(missing), "");
+    let linked = "SELECT role_name, directory_state FROM azure_ad_auth.principals ORDER BY role_name";
+    assert_eq!(
+        reader.cluster.sql(linked),
+        "Database Readers|active\nadmin@contoso.example|active\nann@contoso.example|active"
+    );
+    let directory = reader.provider.directory();
+    let asked = directory.last(Kind::Token).expect("a request for a token");
+    assert!(asked.field("client_assertion").is_some_and(|assertion| !assertion.is_empty()));
+    assert_eq!(directory.misplaced_secrets(), [""; 0]);
+    // The other ways to prove who the server is.
+    let changes = reader.changes.take();
+    let count = |what: &str| changes.iter().filter(|change| change.starts_with(what)).count();
+    assert_eq!([count("federation "), count("post ")], [1, 3], "{changes:?}");
+}
+
+#[test]
 fn every_state_of_the_keys_is_explained() {
     let page = document("docs/keys.md");
-    let table = page.split("\n| state | ").nth(1).and_then(|rest| rest.split("\n\n").next());
-    let rows = table.expect("a table").lines().skip(2);
-    let states: Vec<_> = rows.filter_map(|row| row.split('`').nth(1)).collect();
-    assert_eq!(states, State::ALL.map(State::as_str));
+    assert_eq!(explained(&page, "state"), State::ALL.map(State::as_str));
+}
+
+#[test]
+fn what_the_directory_says_is_explained() {
+    let page = document("docs/directory.md");
+    assert_eq!(explained(&page, "`state`"), pace::State::ALL.map(pace::State::as_str));
+    let mut standings = explained(&page, "`directory_state`");
+    standings.sort_unstable();
+    let mut all = Standing::ALL.map(Standing::as_str);
+    all.sort_unstable();
+    assert_eq!(standings, all);
+    let numbers = rows(&page, "AADSTS").into_iter().filter_map(|row| row.split('|').nth(1));
+    let mut numbers: Vec<u32> = numbers
+        .flat_map(|cell| cell.split(", "))
+        .map(|number| number.trim().parse().expect("a number"))
+        .collect();
+    numbers.sort_unstable();
+    let with_advice: Vec<_> = (0..10_000_000).filter(|number| advice(*number).is_some()).collect();
+    assert_eq!(numbers, with_advice);
+}
+
+/// Returns the rows of a table, below its head.
+fn rows<'p>(page: &'p str, title: &str) -> Vec<&'p str> {
+    let table = page.split(&format!("\n| {title} | ")).nth(1).and_then(|rest| rest.split("\n\n").next());
+    table.expect("a table").lines().skip(2).collect()
+}
+
+/// Returns the words that a table explains.
+fn explained<'p>(page: &'p str, title: &str) -> Vec<&'p str> {
+    rows(page, title).into_iter().filter_map(|row| row.split('`').nth(1)).collect()
 }
 
 #[test]
@@ -165,5 +219,11 @@ fn the_readme_lists_everything() {
     );
     for name in functions.lines() {
         assert!(readme.contains(&format!("\n| `{name}(")), "{name}");
+    }
+    let views = cluster.sql(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'azure_ad_auth'::regnamespace AND relkind = 'v'",
+    );
+    for name in views.lines() {
+        assert!(readme.contains(&format!("\n| `{name}` | view")), "{name}");
     }
 }

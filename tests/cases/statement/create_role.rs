@@ -104,7 +104,7 @@ fn a_statement_that_names_no_object_says_which_do() {
             statement,
             "55000",
             no_object,
-            "DETAIL:  The directory cannot be asked for the object id of a name.",
+            "DETAIL:  The directory cannot be asked for the object id of a name, because azure_ad_auth.directory is off.",
         );
     }
     fails(

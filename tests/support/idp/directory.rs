@@ -87,7 +87,7 @@ enum Destination {
 
 impl Directory {
     /// Makes the directory of a provider: it holds the server's application, with a secret and
-    /// the permissions that the README recommends.
+    /// the permissions that docs/directory.md recommends.
     pub(super) fn new(port: u16) -> Self {
         let mut store = Store::default();
         store.add(Object::service_principal(SERVER_PRINCIPAL, SERVER_CLIENT, "database server"));
@@ -154,20 +154,20 @@ impl Directory {
         places: &[Place],
         right: impl FnOnce(Option<&Trouble>) -> Answer,
     ) -> Reply {
-        let found = {
+        let (found, now) = {
             let mut data = lock(&self.data);
             data.record.note(kind, request);
-            data.faults.next(places)
+            (data.faults.next(places), unix_now() + data.clock_ahead)
         };
-        let Some((trouble, fault)) = found else { return Reply::Whole(right(None).bytes()) };
+        let Some((trouble, fault)) = found else { return Reply::Whole(right(None).bytes(now)) };
         if let Trouble::Slow(delay) = &trouble {
             thread::sleep(*delay);
         }
         let own = places.last().copied().unwrap_or(Place::Graph);
         if let Some(refusal) = trouble.refusal(own) {
-            return Reply::Whole(refusal.bytes());
+            return Reply::Whole(refusal.bytes(now));
         }
-        trouble.reply(&right(Some(&trouble)), fault)
+        trouble.reply(&right(Some(&trouble)), fault, now)
     }
 
     fn token(&self, request: &Request) -> Answer {

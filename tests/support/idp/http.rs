@@ -1,6 +1,7 @@
 //! The little of HTTP/1.1 that a provider and a proxy need.
 
 use std::io::Read;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// The longest body that is read. A client that announces a longer one is not answered.
 const MAX_BODY: usize = 4 * 1_024 * 1_024;
@@ -80,6 +81,12 @@ pub(crate) fn read_head(stream: &mut impl Read) -> Option<String> {
         head.push(byte[0]);
     }
     Some(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// Returns the header line `Date` for a time in Unix seconds.
+pub(super) fn date_line(now: i64) -> String {
+    let time = UNIX_EPOCH + Duration::from_secs(now.unsigned_abs());
+    format!("date: {}\r\n", httpdate::fmt_http_date(time))
 }
 
 /// Returns a response of JSON with further header lines.

@@ -2,11 +2,10 @@
 
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::http::response;
+use super::http::{date_line, response};
 use super::{Behavior, State, lock};
 use crate::issuer::{OTHER_TENANT, TENANT, unix_now, with};
 
@@ -41,7 +40,5 @@ fn key_document(path: &str, state: &State) -> String {
         .map(|key| if v2 { key.jwk() } else { with(key.jwk(), "issuer", Value::Null) })
         .collect();
     let ahead = state.clock_ahead.load(Ordering::SeqCst);
-    let time = UNIX_EPOCH + Duration::from_secs((unix_now() + ahead).unsigned_abs());
-    let date = format!("date: {}\r\n", httpdate::fmt_http_date(time));
-    response(200, &date, &json!({ "keys": keys }).to_string())
+    response(200, &date_line(unix_now() + ahead), &json!({ "keys": keys }).to_string())
 }

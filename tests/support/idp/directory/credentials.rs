@@ -44,6 +44,18 @@ pub(super) struct RegisteredCertificate {
     pub(super) is_revoked: bool,
 }
 
+impl RegisteredCertificate {
+    /// Returns what Entra keeps of a certificate that is in its time.
+    pub(super) fn of(der: &[u8], public_key: &[u8]) -> Self {
+        Self {
+            thumbprint: b64(digest(&SHA256, der)),
+            public_key: public_key.to_vec(),
+            is_in_time: true,
+            is_revoked: false,
+        }
+    }
+}
+
 impl ClientCertificate {
     /// Makes a self-signed certificate with an RSA key of 2048 bits.
     #[expect(clippy::new_without_default, reason = "every certificate is another one")]
@@ -78,10 +90,8 @@ impl ClientCertificate {
             key_pem: key.serialize_pem(),
             key_der: key.serialize_der(),
             registered: RegisteredCertificate {
-                thumbprint: b64(digest(&SHA256, certificate.der())),
-                public_key: key.subject_public_key_info(),
                 is_in_time: year > 2_020,
-                is_revoked: false,
+                ..RegisteredCertificate::of(certificate.der(), &key.subject_public_key_info())
             },
         }
     }

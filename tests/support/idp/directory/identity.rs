@@ -46,6 +46,8 @@ struct Identities {
     assigned: Vec<String>,
     /// The platform keeps a token until it expires, by client id and resource.
     cached: BTreeMap<(String, String), String>,
+    /// The path at which the server sees the folder of the challenges, if that is another one.
+    shown_at: Option<PathBuf>,
     /// What a challenge names in place of its file.
     realm: Option<String>,
     /// The challenge that has not been answered yet.
@@ -58,6 +60,7 @@ impl IdentityEndpoint {
             has_system: true,
             assigned: Vec::new(),
             cached: BTreeMap::new(),
+            shown_at: None,
             realm: None,
             challenge: None,
         };
@@ -90,6 +93,11 @@ impl IdentityEndpoint {
     /// Forgets the tokens that the platform keeps.
     pub fn forget_tokens(&self) {
         lock(&self.state.identities).cached.clear();
+    }
+
+    /// Sets the path at which the server sees the folder of the challenges.
+    pub fn show_challenges_at(&self, path: &str) {
+        lock(&self.state.identities).shown_at = Some(PathBuf::from(path));
     }
 
     /// Sets what Azure Arc's challenges name in place of the file that was written.
@@ -204,10 +212,12 @@ impl State {
             return Ok(());
         }
         let text = random_text();
-        let file = folder.join(format!("{}.key", random_text()));
+        let name = format!("{}.key", random_text());
+        let file = folder.join(&name);
         fs::write(&file, &text).expect("a file for a challenge");
         self.directory.expect_challenge(&text);
-        let realm = identities.realm.clone().unwrap_or_else(|| file.display().to_string());
+        let shown = identities.shown_at.as_deref().unwrap_or(folder).join(&name);
+        let realm = identities.realm.clone().unwrap_or_else(|| shown.display().to_string());
         identities.challenge = Some((file, text));
         let refusal = refusal(401, "unauthorized", "A challenge must be answered.");
         Err(refusal.with_header("WWW-Authenticate", format!("Basic realm={realm}")))

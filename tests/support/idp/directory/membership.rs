@@ -49,7 +49,11 @@ impl Graph<'_> {
             }
         };
         let context = format!("{}/$metadata#Collection(Edm.String)", self.base);
-        Ok(Answer::ok(json!({ "@odata.context": context, "value": self.falsified_ids(found) })))
+        let value = match self.trouble {
+            Some(Trouble::Nulls) => Value::Null,
+            _ => json!(self.falsified_ids(found)),
+        };
+        Ok(Answer::ok(json!({ "@odata.context": context, "value": value })))
     }
 
     /// Returns a list of ids as a fault changes it.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::objects::ObjectType;
 
-/// The permissions that the README asks an administrator to grant.
+/// The permissions that docs/directory.md asks an administrator to grant.
 pub const RECOMMENDED: [&str; 3] = ["User.Read.All", "GroupMember.Read.All", "Application.Read.All"];
 
 /// The permissions that have been granted, by name.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::time::rfc3339;
-use crate::idp::http::head_of_response;
+use crate::idp::http::{date_line, head_of_response};
 use crate::issuer::unix_now;
 
 /// What is sent to the client.
@@ -42,19 +42,20 @@ impl Answer {
         self
     }
 
-    /// Returns it as a response of HTTP.
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    /// Returns it as a response of HTTP. `now`: what time it is there, in Unix seconds.
+    pub(super) fn bytes(&self, now: i64) -> Vec<u8> {
         let lines = self
             .headers
             .iter()
             .fold(String::new(), |lines, (name, value)| lines + name + ": " + value + "\r\n");
-        whole(self.status, &lines, "application/json; charset=utf-8", self.body.to_string().as_bytes())
+        whole(self.status, now, &lines, "application/json; charset=utf-8", self.body.to_string().as_bytes())
     }
 }
 
-/// Returns a response with a body of any kind.
-pub(super) fn whole(status: u16, lines: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
-    let lines = format!("{lines}content-type: {content_type}\r\nrequest-id: {REQUEST_ID}\r\n");
+/// Returns a response with a body of any kind. `now`: what time it is there, in Unix seconds.
+pub(super) fn whole(status: u16, now: i64, lines: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
+    let date = date_line(now);
+    let lines = format!("{lines}{date}content-type: {content_type}\r\nrequest-id: {REQUEST_ID}\r\n");
     let mut bytes = head_of_response(status, &lines, body.len()).into_bytes();
     bytes.extend(body);
     bytes

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::credentials::{ClientCertificate, Federation};
+use super::credentials::{ClientCertificate, Federation, RegisteredCertificate};
 use super::identity::IdentityEndpoint;
 use super::lag::Lag;
 use super::objects::{Object, ObjectType};
@@ -191,6 +191,12 @@ impl Directory {
     /// Registers a certificate besides those that are.
     pub fn register(&self, certificate: &ClientCertificate) {
         lock(&self.data).credentials.certificates.push(certificate.registered());
+    }
+
+    /// Registers a certificate of somebody else's making besides those that are. It is in its time.
+    /// `public_key`: as it stands in the certificate.
+    pub fn register_certificate(&self, der: &[u8], public_key: &[u8]) {
+        lock(&self.data).credentials.certificates.push(RegisteredCertificate::of(der, public_key));
     }
 
     /// Removes all certificates.

@@ -60,7 +60,8 @@ pub enum Trouble {
     Unasked,
     /// Lists lack their second half.
     Truncated,
-    /// All properties but the id are null, as those of objects that may not be read.
+    /// All properties but the id are null, as those of objects that may not be read, and so are
+    /// lists of groups.
     Nulls,
     /// A property is missing from all objects.
     Lacks(&'static str),
@@ -154,8 +155,8 @@ impl Trouble {
         })
     }
 
-    /// Returns what is sent in place of a response.
-    pub(super) fn reply(&self, right: &Answer, fault: u64) -> Reply {
+    /// Returns what is sent in place of a response. `now`: what time it is there.
+    pub(super) fn reply(&self, right: &Answer, fault: u64, now: i64) -> Reply {
         let endless =
             |opening: &str, more: String| Reply::Endless { opening: opening.to_owned(), more, fault };
         match self {
@@ -165,20 +166,22 @@ impl Trouble {
             }
             Self::EndlessHead => endless("HTTP/1.1 200 Whatever\r\nx-endless: ", "x".repeat(1_024)),
             Self::Cut => {
-                let mut bytes = right.bytes();
+                let mut bytes = right.bytes(now);
                 bytes.truncate(bytes.len() - 10);
                 Reply::Last(bytes)
             }
-            Self::Body(status, content_type, body) => Reply::Whole(whole(*status, "", content_type, body)),
+            Self::Body(status, content_type, body) => {
+                Reply::Whole(whole(*status, now, "", content_type, body))
+            }
             Self::Raw(bytes) => Reply::Last(bytes.clone()),
             Self::Huge(blanks) => {
                 let body = " ".repeat(*blanks) + &right.body.to_string();
-                Reply::Whole(whole(right.status, "", "application/json", body.as_bytes()))
+                Reply::Whole(whole(right.status, now, "", "application/json", body.as_bytes()))
             }
             Self::Redirect(address) => {
-                Reply::Whole(whole(302, &format!("location: {address}\r\n"), "text/html", b"elsewhere"))
+                Reply::Whole(whole(302, now, &format!("location: {address}\r\n"), "text/html", b"elsewhere"))
             }
-            _ => Reply::Whole(right.bytes()),
+            _ => Reply::Whole(right.bytes(now)),
         }
     }
 }
