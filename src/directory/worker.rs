@@ -13,6 +13,7 @@
 //! thread lives, the process ends without running destructors that the thread might still use.
 
 mod lists;
+mod looks;
 mod outcome;
 mod state;
 mod threads;
@@ -20,25 +21,19 @@ mod threads;
 use std::hash::{BuildHasher, RandomState};
 use std::marker::PhantomData;
 use std::os::fd::RawFd;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use entra::TokenKind;
-use entra::directory::features::Feature;
-use entra::directory::look;
-use entra::directory::request::Kind;
-use pgrx::bgworkers::BackgroundWorker;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::directory::answers::{Answered, answer};
 use crate::directory::graph::Graph;
-use crate::directory::look::{Looked, Plan, look};
+use crate::directory::look::Looked;
 use crate::directory::members::Listed;
 use crate::directory::memory::slots::{self, Lane};
 use crate::directory::memory::{people, publish, rosters};
-use crate::directory::polled::{Linked, Polled};
+use crate::directory::polled::Polled;
 use crate::directory::question::{self, Refusal};
 use crate::directory::terms;
 use crate::directory::worker::lists::Listing;
@@ -273,42 +268,6 @@ impl<P: Polled> DirectoryWorker<P> {
         }
     }
 
-    /// Begins a look.
-    fn look(&mut self, graph: &Arc<Graph>) {
-        publish::begin();
-        let sessions = P::open_sessions();
-        self.known.logged_in = sessions.iter().map(|session| session.person).collect();
-        let Linked { mut objects, administrators } =
-            BackgroundWorker::transaction(AssertUnwindSafe(P::linked));
-        objects.extend(sessions.iter().map(|session| look::Polled {
-            id: session.person,
-            kind: Some(if session.kind == TokenKind::User { Kind::User } else { Kind::Application }),
-            has_session: true,
-            is_deleted: false,
-        }));
-        // Who is out is looked at also when no role is linked to it any more: it may come back.
-        let out = self.known.out();
-        objects.extend(out.map(|id| look::Polled { id, kind: None, has_session: false, is_deleted: false }));
-        for polled in &mut objects {
-            polled.is_deleted = self.known.is_deleted(polled.id);
-        }
-        let plan = Plan {
-            polled: objects,
-            own: self.known.own,
-            memory: self.known.memory.clone(),
-            pairs: self.known.memberships.ask_about(&sessions, clock::unix_now()),
-            probes: unproved(),
-        };
-        self.run += 1;
-        let graph = Arc::clone(graph);
-        let leash = Leash::new(LONGEST_LOOK);
-        let limit = leash.limit();
-        match self.mailbox.start(self.run, move || Done::Look(Box::new(look(&graph, plan, limit)))) {
-            Ok(()) => self.looking = Some(Looking { run: self.run, leash, administrators }),
-            Err(fault) => self.failed(&format!("a look cannot be started: {fault}"), None),
-        }
-    }
-
     fn take_results(&mut self) {
         while let Some(delivery) = self.mailbox.take() {
             if self.looking.as_ref().is_some_and(|looking| looking.run == delivery.run) {
@@ -354,16 +313,6 @@ impl<P: Polled> DirectoryWorker<P> {
             log(&text);
         }
     }
-}
-
-/// Returns the kinds of which it is not known that all can be read that there is to read.
-fn unproved() -> Vec<Kind> {
-    let features = people::read(|people| people.features);
-    let works = |feature: Feature| features.get(feature).available == Some(true);
-    let is_open = |kind: &Kind| {
-        !works(Feature::names_of(*kind)) || Feature::states_of(*kind).is_some_and(|states| !works(states))
-    };
-    Kind::ALL.into_iter().filter(is_open).collect()
 }
 
 /// Answers questions with an error.
