@@ -6,7 +6,8 @@
 //!   how asking goes. The worker writes it; logins and the reaper read it.
 //! - `seen`: a filter of the ids that the last look has found active, for views.
 //! - `slots`: the questions of statements and logins, and the worker's answers.
-//! - `rosters`: when the members of groups are asked for, and which changes of groups are held back.
+//! - `rosters`: when the members of groups are asked for, and which changes of groups are held
+//!   back.
 //!
 //! Each change is made whole under the exclusive lock, by copying bytes prepared before. Nothing is
 //! allocated, raised or waited for meanwhile. One condition announces every change that a process
