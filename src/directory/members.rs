@@ -40,12 +40,27 @@ pub(super) fn ask(graph: &Graph, plan: &Plan, limit: Limit) -> Listed {
     let mut asker = Asker::new(graph, true, limit);
     let mut lists = BTreeMap::new();
     for group in &plan.groups {
-        lists.insert(*group, list(&mut asker, *group));
+        let answer = match asker.notes.pause {
+            Some(_) => Err("the directory demands a pause".to_owned()),
+            None => list(&mut asker, *group),
+        };
+        lists.insert(*group, answer);
     }
     let is_answered = lists.is_empty() || lists.values().any(Result::is_ok);
     let applications = if is_answered { applications(&mut asker, plan) } else { Applications::new() };
     let roster = Roster::new(plan.tenant, plan.run, plan.asked_at, lists, &applications);
+    let is_refused = asker.notes.asked.contains(&(Asked::Membership, Outcome::Forbidden));
+    asker.note_evidence(Feature::GroupSync, if is_refused { Evidence::Refused } else { evidence(&roster) });
     Listed { roster: is_answered.then_some(roster), notes: asker.notes }
+}
+
+/// Returns what the members show. Without names no roles can be made for them; applications that
+/// were only asked from their own side have none.
+fn evidence(roster: &Roster) -> Evidence {
+    if roster.members().any(|(_, member)| !member.is_application && member.name.is_none()) {
+        return Evidence::Unreadable;
+    }
+    if roster.members().next().is_some() { Evidence::Works } else { Evidence::Nothing }
 }
 
 /// Asks for all members of a group. Returns why there is no whole list, in words.
@@ -53,12 +68,9 @@ fn list(asker: &mut Asker<'_>, group: Uuid) -> Result<Vec<Object>, String> {
     let mut pages = Pages::default();
     let mut request = request::members(group);
     loop {
-        let body = asker.send(Asked::Membership, &request).map_err(|outcome| {
-            if outcome == Outcome::Forbidden {
-                asker.note_evidence(Feature::GroupMembership, Evidence::Refused);
-            }
-            asker.notes.problem.clone().unwrap_or_else(|| "there was no answer".to_owned())
-        })?;
+        let body = asker
+            .send(Asked::Membership, &request)
+            .map_err(|_| asker.notes.problem.clone().unwrap_or_else(|| "there was no answer".to_owned()))?;
         let page = answer::parse_page(&body, None, asker.root()).map_err(|fault| fault.to_string());
         match page.and_then(|page| pages.add(page).map_err(|fault| fault.to_string())) {
             Ok(Next::Whole(objects)) => return Ok(objects),

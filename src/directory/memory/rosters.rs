@@ -126,14 +126,21 @@ pub(in crate::directory) fn failed(fault: &str, interval: Option<Millis>, jitter
     end(fault, interval.map(|interval| now.saturating_add(wait(interval))), true);
 }
 
-/// Notes that a run that may be running will not end. The next one is due in a while: what has
-/// ended the worker may end it again.
+/// Notes that a run that may be running will not end: who waits for it waits no longer. The next
+/// one is due in a while: what has ended the worker may end it again.
 pub(in crate::directory) fn abandon() {
     let next = clock::monotonic().saturating_add(AFTER_LOSS);
-    let mut rosters = ROSTERS.exclusive();
-    if rosters.is_running {
+    let fault = Bytes::cut("asking was given up: the settings have changed, or the worker has ended");
+    {
+        let mut rosters = ROSTERS.exclusive();
+        if !rosters.is_running {
+            return;
+        }
         (rosters.is_running, rosters.due_at) = (false, next);
+        rosters.last_ended = rosters.begun;
+        rosters.fault = fault;
     }
+    NEWS.broadcast();
 }
 
 /// Takes over the time between two runs: the next one is not later than it says.

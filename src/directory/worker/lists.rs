@@ -10,7 +10,7 @@ use pgrx::bgworkers::BackgroundWorker;
 
 use crate::directory::graph::Graph;
 use crate::directory::members::{self, Listed, Plan};
-use crate::directory::memory::{people, rosters};
+use crate::directory::memory::{people, publish, rosters};
 use crate::directory::polled::{Linked, Polled};
 use crate::directory::worker::threads::Leash;
 use crate::directory::worker::{DirectoryWorker, Done, LONGEST_LOOK, LONGEST_SLEEP, jitter, log};
@@ -77,8 +77,11 @@ impl<P: Polled> DirectoryWorker<P> {
     /// Takes in what has come.
     pub(super) fn listed(&mut self, listing: &Listing, listed: Listed) {
         let Listed { roster, notes } = listed;
-        let problem = notes.problem.clone();
+        let (problem, pause) = (notes.problem.clone(), notes.pause);
         self.note(notes, false);
+        if let Some(pause) = pause {
+            publish::pause(pause);
+        }
         let Some(roster) = roster else {
             let problem = problem.unwrap_or_else(|| "there was no answer".to_owned());
             return self.list_failed(listing.is_scheduled, &problem);
