@@ -25,6 +25,7 @@ mod common {
     pub(crate) mod secrets;
     pub(crate) mod server;
     pub(crate) mod statements;
+    pub(crate) mod sync;
     pub(crate) mod tenant;
 }
 
@@ -64,6 +65,12 @@ mod directory {
     mod statements;
     mod status;
     mod sync_members;
+    mod sync_members_faults;
+    mod sync_members_kinds;
+    mod sync_members_lists;
+    mod sync_members_names;
+    mod sync_members_standby;
+    mod sync_members_worker;
     mod unreadable;
     mod waiting;
     mod worker;

@@ -87,6 +87,11 @@ pub(in crate::directory) fn schedule(interval: Option<Millis>) -> Due {
     Due { is_due: !rosters.is_running && idle == 0, idle_for: Duration::from_millis(idle) }
 }
 
+/// Returns whether a run is wanted that no schedule asks for.
+pub(in crate::directory) fn is_demanded() -> bool {
+    ROSTERS.share().is_demanded
+}
+
 /// Notes that a run begins. Returns whether it was demanded: then it is not one of the schedule.
 pub(in crate::directory) fn begin() -> bool {
     let mut rosters = ROSTERS.exclusive();

@@ -29,19 +29,27 @@ pub(super) struct Listing {
 }
 
 impl<P: Polled> DirectoryWorker<P> {
-    /// Begins to ask for members, if that is due and the service demands no pause.
+    /// Begins to ask for members, if that is due and the service demands no pause. Who waits for it
+    /// is told of the pause.
     pub(super) fn list_if_due(&mut self, graph: &Arc<Graph>) {
-        let now = clock::monotonic();
-        let is_paused = people::read(|people| people.pace.paused_until(now)).is_some();
-        if self.listing.is_none() && rosters::schedule(interval()).is_due && !is_paused {
-            self.list(graph);
+        if self.listing.is_some() || !rosters::schedule(interval()).is_due {
+            return;
+        }
+        match pause() {
+            None => self.list(graph),
+            Some(pause) if rosters::is_demanded() => {
+                let text = format!("Microsoft Graph demands a pause of {} s", pause.as_secs() + 1);
+                rosters::begin();
+                self.list_failed(false, &text);
+            }
+            Some(_) => {}
         }
     }
 
     /// Returns how long no run is due.
     pub(super) fn until_list(&self) -> Duration {
         match self.listing {
-            None => rosters::schedule(interval()).idle_for,
+            None => rosters::schedule(interval()).idle_for.max(pause().unwrap_or_default()),
             Some(_) => LONGEST_SLEEP,
         }
     }
@@ -121,6 +129,13 @@ impl<P: Polled> DirectoryWorker<P> {
             log(&text);
         }
     }
+}
+
+/// Returns how long the service does not want to be asked; none: it may be.
+fn pause() -> Option<Duration> {
+    let now = clock::monotonic();
+    let until = people::read(|people| people.pace.paused_until(now))?;
+    Some(Duration::from_millis(until.saturating_sub(now)))
 }
 
 /// Returns the time between two rounds of synchronisation; none while there are none: it is off, or

@@ -1,49 +1,12 @@
 //! The synchronisation of groups: members of linked groups get roles, and lose them again.
 
-use testbed::cluster::Cluster;
-use testbed::idp::Provider;
 use testbed::issuer::{GROUP, PERSON};
 use testbed::scene::{ADMIN, Scene};
 use testbed::waits::eventually;
 
-use crate::common::directory::with_directory;
 use crate::common::login::{TERMINATED, end_of, token_of, valid_token, value};
 use crate::common::statements::run;
-
-const BEN: &str = "77777777-aaaa-bbbb-cccc-000000000006";
-const CAT: &str = "77777777-aaaa-bbbb-cccc-000000000007";
-
-/// Starts a server on which `readers` is linked to a group with ann, ben and cat.
-fn with_members(scene: Scene) -> (Cluster, Provider) {
-    let (cluster, provider) = with_directory(scene);
-    let directory = provider.directory();
-    directory.add_group(GROUP, "Readers");
-    for (id, name) in
-        [(PERSON, "ann@contoso.example"), (BEN, "ben@contoso.example"), (CAT, "cat@contoso.example")]
-    {
-        directory.add_user(id, name);
-        directory.add_member(GROUP, id);
-    }
-    cluster.sql(&format!("SELECT azure_ad_auth.create_principal('readers', '{GROUP}', 'group')"));
-    (cluster, provider)
-}
-
-/// Makes a round. Returns its rows.
-fn synchronise(cluster: &Cluster) -> String {
-    cluster.sql(&rows_of("azure_ad_auth.sync_group_members()"))
-}
-
-fn rows_of(call: &str) -> String {
-    format!(
-        "SELECT concat_ws(' ', role_name, action, group_role, detail) FROM {call} ORDER BY role_name, action, group_role"
-    )
-}
-
-fn mark_of(cluster: &Cluster, role: &str) -> String {
-    cluster.sql(&format!(
-        "SELECT label FROM pg_shseclabel WHERE provider = 'azure_ad_auth' AND objoid = '\"{role}\"'::regrole"
-    ))
-}
+use crate::common::sync::{BEN, CAT, mark_of, rows_of, synchronise, with_members};
 
 #[test]
 fn members_get_roles_and_log_in() {
