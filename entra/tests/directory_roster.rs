@@ -109,6 +109,20 @@ fn an_application_is_known_if_every_question_about_it_is_answered() {
 }
 
 #[test]
+fn client_ids_are_added_to_applications_that_are_members() {
+    let mut roster = some();
+    let before = roster.clone();
+    let client_ids = [(id(8), id(88)), (id(5), id(55)), (id(7), id(77)), (id(10), id(1010))];
+    roster.add_client_ids(&BTreeMap::from(client_ids));
+    let client_id = |roster: &Roster, member| roster.member(id(member)).and_then(|member| member.client_id);
+    assert_eq!(client_id(&before, 8), None);
+    assert_eq!(client_id(&roster, 8), Some(id(88)));
+    assert_eq!(client_id(&roster, 5), None, "a user");
+    assert_eq!(roster.member(id(7)), None, "no member");
+    assert_eq!(client_id(&roster, 10), Some(id(11)), "the list has it");
+}
+
+#[test]
 fn a_roster_has_whole_lists_and_reasons() {
     let roster = some();
     assert_eq!(roster.list_of(id(100)), Some(&List::Whole(ids([5, 6, 8, 10, 12, 60, 61]))));

@@ -26,6 +26,8 @@ pub(super) struct Plan {
     pub(super) groups: Vec<Uuid>,
     /// The applications that are asked which of the groups they are in.
     pub(super) applications: Vec<Uuid>,
+    /// The client ids of those that roles are linked to by them, by their object ids.
+    pub(super) client_ids: BTreeMap<Uuid, Uuid>,
 }
 
 /// What the answers are.
@@ -48,7 +50,8 @@ pub(super) fn ask(graph: &Graph, plan: &Plan, limit: Limit) -> Listed {
     }
     let is_answered = lists.is_empty() || lists.values().any(Result::is_ok);
     let applications = if is_answered { applications(&mut asker, plan) } else { Applications::new() };
-    let roster = Roster::new(plan.tenant, plan.run, plan.asked_at, lists, &applications);
+    let mut roster = Roster::new(plan.tenant, plan.run, plan.asked_at, lists, &applications);
+    roster.add_client_ids(&plan.client_ids);
     let is_refused = asker.notes.asked.contains(&(Asked::Membership, Outcome::Forbidden));
     asker.note_evidence(Feature::GroupSync, if is_refused { Evidence::Refused } else { evidence(&roster) });
     Listed { roster: is_answered.then_some(roster), notes: asker.notes }

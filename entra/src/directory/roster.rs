@@ -163,6 +163,16 @@ impl Roster {
         List::Whole(ids)
     }
 
+    /// Adds client ids, by object ids, to the applications that are members, as far as the lists do
+    /// not have them.
+    pub fn add_client_ids(&mut self, client_ids: &BTreeMap<Uuid, Uuid>) {
+        for (id, client_id) in client_ids {
+            if let Some(member) = self.members.get_mut(id).filter(|member| member.is_application) {
+                member.client_id = member.client_id.or(Some(*client_id));
+            }
+        }
+    }
+
     /// Returns the list of a group that was asked for.
     #[must_use]
     pub fn list_of(&self, group: Uuid) -> Option<&List> {

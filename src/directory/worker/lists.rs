@@ -1,6 +1,7 @@
 //! The worker's part in the synchronisation of groups: it asks for the members of the linked
 //! groups, and has another worker change the roles.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,14 +65,17 @@ impl<P: Polled> DirectoryWorker<P> {
             BackgroundWorker::transaction(std::panic::AssertUnwindSafe(P::linked));
         let of = |kind: Kind| {
             let found = objects.iter().filter(move |object| object.kind == Some(kind));
-            found.map(|object| object.id).collect::<Vec<_>>()
+            found.map(|object| object.id)
         };
-        let groups = of(Kind::Group).into_iter().filter(|group| !administrators.contains(group)).collect();
-        let applications = of(Kind::Application)
-            .into_iter()
-            .map(|id| self.known.memory.application_of(id).unwrap_or(id))
-            .collect();
-        let plan = Plan { tenant, run: self.run, asked_at: clock::unix_now(), groups, applications };
+        let groups = of(Kind::Group).filter(|group| !administrators.contains(group)).collect();
+        let by_client_id =
+            of(Kind::Application).filter_map(|id| Some((self.known.memory.application_of(id)?, id)));
+        let client_ids: BTreeMap<_, _> = by_client_id.collect();
+        let applications: BTreeSet<_> =
+            of(Kind::Application).map(|id| self.known.memory.application_of(id).unwrap_or(id)).collect();
+        let applications = applications.into_iter().collect();
+        let asked_at = clock::unix_now();
+        let plan = Plan { tenant, run: self.run, asked_at, groups, applications, client_ids };
         let graph = Arc::clone(graph);
         let leash = Leash::new(LONGEST_LOOK);
         let limit = leash.limit();

@@ -46,14 +46,15 @@ fn interrupt_each_step(interrupt: impl Fn(&Cluster)) {
         interrupt_at(&cluster, step, &interrupt);
         await_linked(&cluster, 5);
         is_whole(&cluster, step);
-        if *step == BEFORE_THE_SECOND {
-            continue;
-        }
         stop_rounds(&cluster);
         for (id, _) in JOINING {
             directory.remove_member(GROUP, id);
         }
-        interrupt_at(&cluster, step, &interrupt);
+        if *step == BEFORE_THE_SECOND {
+            cluster.set("azure_ad_auth.group_sync", "on");
+        } else {
+            interrupt_at(&cluster, step, &interrupt);
+        }
         await_linked(&cluster, 3);
         is_whole(&cluster, step);
     }

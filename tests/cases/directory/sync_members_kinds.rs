@@ -81,7 +81,7 @@ fn a_disabled_member_has_a_role_and_comes_back() {
     assert!(synchronise(&cluster).contains("ann@contoso.example granted readers"));
     refresh(&cluster);
     assert_ne!(cluster.login("ann@contoso.example", &valid_token()), Outcome::Ready);
-    cluster.await_log(0, "reason=account_disabled");
+    cluster.await_log(0, "refused code=account_disabled role=ann@contoso.example");
     assert_eq!(synchronise(&cluster), "", "it has not left");
     provider.directory().enable(PERSON);
     refresh(&cluster);
