@@ -123,6 +123,14 @@ fn client_ids_are_added_to_applications_that_are_members() {
 }
 
 #[test]
+fn an_application_that_is_unknown_is_so_by_its_client_id() {
+    let mut roster = some();
+    roster.add_client_ids(&BTreeMap::from([(id(9), id(99)), (id(7), id(77))]));
+    assert!(roster.is_unknown(id(9)) && roster.is_unknown(id(99)));
+    assert!(!roster.is_unknown(id(77)), "it is known to be in no group");
+}
+
+#[test]
 fn a_roster_has_whole_lists_and_reasons() {
     let roster = some();
     assert_eq!(roster.list_of(id(100)), Some(&List::Whole(ids([5, 6, 8, 10, 12, 60, 61]))));

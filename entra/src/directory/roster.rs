@@ -164,11 +164,14 @@ impl Roster {
     }
 
     /// Adds client ids, by object ids, to the applications that are members, as far as the lists do
-    /// not have them.
+    /// not have them. Of an application of which nothing is known, nothing is known by that id.
     pub fn add_client_ids(&mut self, client_ids: &BTreeMap<Uuid, Uuid>) {
         for (id, client_id) in client_ids {
             if let Some(member) = self.members.get_mut(id).filter(|member| member.is_application) {
                 member.client_id = member.client_id.or(Some(*client_id));
+            }
+            if self.unknown.contains(id) && self.unknown.len() < MAX_ROSTER_MEMBERS {
+                self.unknown.insert(*client_id);
             }
         }
     }

@@ -2,6 +2,7 @@
 //! followed.
 
 use testbed::client::Outcome;
+use testbed::idp::directory::{Kind, Place, Trouble};
 use testbed::issuer::{APPLICATION, CLIENT, GROUP, PERSON, app_v1, unix_now};
 use testbed::scene::{KEY, Scene};
 use testbed::waits::eventually;
@@ -46,6 +47,12 @@ fn applications_are_asked_from_their_own_side() {
     let mut session = cluster.session("by_object", &KEY.token(&app_v1(unix_now())));
     assert_eq!(value(&mut session, "SELECT pg_has_role('readers', 'USAGE')"), "t");
     assert_eq!(synchronise(&cluster), "");
+    // No answer is no leaving, by whichever id the role is linked.
+    let place = Place::Only(Kind::Membership);
+    directory.fail(place, Trouble::Refuse(503, "serviceNotAvailable"));
+    let rows = synchronise(&cluster);
+    assert!(!rows.contains("revoked"), "{rows}");
+    directory.recover(place);
     directory.remove_member(GROUP, APPLICATION);
     assert_eq!(synchronise(&cluster), "by_client revoked readers\nby_object revoked readers");
     // The links were made by hand.
