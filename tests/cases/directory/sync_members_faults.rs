@@ -5,10 +5,11 @@ use testbed::issuer::GROUP;
 use testbed::scene::Scene;
 use testbed::waits::eventually;
 
+use crate::common::login::value;
 use crate::common::server::{process, signal};
 use crate::common::statements::run;
 use crate::common::sync::{
-    EVERY_SECOND, SYNC_WORKER, await_blocked_round, await_linked, half_done, with_members,
+    EVERY_SECOND, SYNC_WORKER, await_blocked_round, await_linked, half_done, synchronise, with_members,
 };
 
 /// What another session does so that a round stops in front of the second new member.
@@ -112,4 +113,28 @@ fn a_round_does_not_keep_the_server_from_stopping() {
     cluster.restart();
     await_linked(&cluster, 3);
     is_whole(&cluster, "a fast shutdown");
+}
+
+#[test]
+fn a_round_without_changes_waits_for_no_statement() {
+    let (cluster, _provider) = with_members(Scene::new());
+    synchronise(&cluster);
+    // All that a statement can lock which changes roles, and lets others read.
+    let mut other = cluster.superuser();
+    run(&mut other, "BEGIN");
+    run(
+        &mut other,
+        "LOCK TABLE pg_authid, pg_auth_members, pg_shseclabel, pg_db_role_setting, pg_database IN EXCLUSIVE MODE",
+    );
+    run(&mut other, "COMMENT ON ROLE readers IS 'locked'");
+    let mut patient = cluster.superuser();
+    run(&mut patient, "SET lock_timeout = '2s'");
+    assert_eq!(value(&mut patient, "SELECT count(*) FROM azure_ad_auth.sync_group_members()"), "0");
+    let mark = cluster.log_mark();
+    cluster.set("azure_ad_auth.group_sync", "on");
+    cluster.set("azure_ad_auth.group_sync_interval", "1s");
+    assert!(eventually(|| process(&cluster, SYNC_WORKER).is_some()));
+    assert!(eventually(|| process(&cluster, SYNC_WORKER).is_none()));
+    assert!(!cluster.log_since(mark).contains("canceling statement due to lock timeout"));
+    run(&mut other, "ROLLBACK");
 }
