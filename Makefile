@@ -11,6 +11,7 @@
 #   make bench                    what a login costs, on the PostgreSQL found
 #   make bench AGAINST=…          what it costs more than with another build: the pg_config of a PostgreSQL that has it installed
 #   make check                    formatting, lints, licences, documentation; PG_CONFIGS as above
+#   make core-tests PG_CONFIG=…   PostgreSQL's own tests with the installed library preloaded; for Debian's servers
 #   make fuzz SECONDS=60          every parser of foreign input, for so long each
 #   make package PG_CONFIGS="…"   .deb, .rpm, .tar.gz and image for the versions of these servers, in target/package
 #   make package-test             what of them users get: installed in a clean Debian, upgraded, removed; PG_CONFIGS as above
@@ -23,7 +24,7 @@ PG_CONFIGS ?= $(PG_CONFIG)
 SECONDS ?= 60
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
-.PHONY: demo quick test bench install check fuzz package package-test release setup clean
+.PHONY: demo quick test bench install check core-tests fuzz package package-test release setup clean
 
 setup:
 	tools/setup $(PG_CONFIGS)
@@ -50,6 +51,9 @@ install:
 check: export FOR_CHECKS = 1
 check: setup
 	tools/check $(PG_CONFIGS)
+
+core-tests:
+	tools/core-tests "$(PG_CONFIG)"
 
 fuzz:
 	tools/fuzz $(SECONDS)

@@ -7,10 +7,12 @@ mod batch;
 mod credential;
 mod graph;
 mod look;
+mod members;
 mod memory;
 mod polled;
 mod question;
 mod refusals;
+pub(crate) mod roster;
 mod snapshot;
 mod sql;
 mod terms;
@@ -23,7 +25,7 @@ mod worker;
 use std::time::Duration;
 
 use entra::directory::features::{Availability, Feature};
-use entra::directory::login::{Knowledge, Pair};
+use entra::directory::login::{Knowledge, Pair, membership_ended};
 use entra::directory::pace::State;
 use entra::directory::request::Kind;
 use entra::{Millis, TokenKind, Uuid};
@@ -83,6 +85,18 @@ pub(crate) fn lookup(text: &str, kind: Option<Kind>) -> Result<Vec<Found>> {
 /// Returns what is known when a token is shown. Reads shared memory only: no catalog, no file, no
 /// network.
 pub(crate) fn knowledge(person: Uuid, group: Option<Uuid>) -> Knowledge {
+    if is_on() {
+        people::await_worker();
+    }
+    let knowledge = knowledge_now(person, group);
+    if knowledge.is_member.is_some() {
+        ask::count_hit();
+    }
+    knowledge
+}
+
+/// Reads what [`knowledge`] reads, and waits for nothing.
+fn knowledge_now(person: Uuid, group: Option<Uuid>) -> Knowledge {
     let is_on = is_on();
     let mut knowledge = Knowledge {
         is_on,
@@ -95,7 +109,6 @@ pub(crate) fn knowledge(person: Uuid, group: Option<Uuid>) -> Knowledge {
     if !is_on {
         return knowledge;
     }
-    people::await_worker();
     let is_usable = terms::problem().is_none();
     let (now, fingerprint) = (clock::monotonic(), terms::fingerprint());
     people::read(|people| {
@@ -103,16 +116,19 @@ pub(crate) fn knowledge(person: Uuid, group: Option<Uuid>) -> Knowledge {
         knowledge.known = people.known(person);
         if let Some(group) = group {
             let pair = Pair { person, group };
-            knowledge.membership_ended = people.left_at(pair);
+            knowledge.membership_ended = membership_ended(people.left_at(pair), people.known(group));
             // An answer of another tenant or credential says nothing.
             knowledge.is_member =
                 people.is_member(pair, now).filter(|_| people.fingerprint == fingerprint && is_usable);
         }
     });
-    if knowledge.is_member.is_some() {
-        ask::count_hit();
-    }
     knowledge
+}
+
+/// Reads what a login will read, and drops it: a process that has just begun pays for code and
+/// memory when it first uses them.
+pub(crate) fn rehearse() {
+    let _ = std::hint::black_box(knowledge_now(Uuid::nil(), Some(Uuid::nil())));
 }
 
 /// Asks whether somebody is in a group and waits up to `group_lookup_wait`; the answer is in
@@ -171,6 +187,10 @@ pub(crate) struct Status {
     pub(crate) heartbeat: Option<i64>,
     /// So many objects are missing at once that nobody is put out for it.
     pub(crate) held: Option<u64>,
+    /// So many principals are out and can log in, because there is no room for them.
+    pub(crate) unpublished: u64,
+    /// The end of so many memberships of open sessions is not noticed, because there is no room.
+    pub(crate) unwatched: u64,
 }
 
 /// Returns how asking the directory goes.
@@ -204,6 +224,8 @@ pub(crate) fn status() -> Status {
             worker_pid: (people.worker.pid != 0).then_some(people.worker.pid),
             heartbeat: at(people.worker.heartbeat),
             held: (people.demand.held > 0).then_some(people.demand.held),
+            unpublished: people.tally.unpublished,
+            unwatched: people.tally.unwatched,
         }
     });
     status.last_error = problem.or_else(|| fault.filter(|_| is_on).map(|fault| fault.text()));

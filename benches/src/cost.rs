@@ -44,7 +44,7 @@ impl Medians {
 }
 
 /// Returns one of all orders of so many things. Counting rounds up goes through all orders in turn.
-fn order(count: usize, round: usize) -> Vec<usize> {
+pub(crate) fn order(count: usize, round: usize) -> Vec<usize> {
     let mut left: Vec<_> = (0..count).collect();
     let mut number = round;
     let mut order = Vec::with_capacity(count);

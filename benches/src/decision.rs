@@ -37,7 +37,7 @@ pub(crate) fn report(cluster: &Cluster, key: &Signer) {
 }
 
 /// Returns how many microseconds all admissions have taken so far.
-fn total(reader: &mut RawClient) -> u64 {
+pub(crate) fn total(reader: &mut RawClient) -> u64 {
     let query = "SELECT value FROM azure_ad_auth.stat WHERE metric = 'admission_time_microseconds'";
     let rows = reader.query(query).expect("statistics");
     rows.into_iter().flatten().next().and_then(|text| text.parse().ok()).expect("a number")

@@ -10,6 +10,7 @@
 mod compare;
 mod cost;
 mod decision;
+mod directory;
 mod key_refresh;
 mod logins;
 mod rates;
@@ -31,6 +32,7 @@ fn main() {
         _ => {
             report();
             reaper::report();
+            directory::report();
         }
     }
 }

@@ -139,3 +139,26 @@ fn an_identity_that_was_not_asked_for_is_not_accepted() {
     assert!(is_of_identity(&named, None) && is_of_identity(&named, Some(id())));
     assert!(!is_of_identity(&named, Some(Uuid::from_u128(1))) && !is_of_identity(&with(""), Some(id())));
 }
+
+#[test]
+fn a_description_that_repeats_what_was_sent_is_not_shown() {
+    let shown = |description: &str, sent: &Proof<'_>| {
+        let body = format!(r#"{{"error":"x","error_description":"{description}"}}"#);
+        parse_token_problem(400, body.as_bytes()).without_echo(sent).to_string()
+    };
+    let secret = Proof::Secret("8Q~secret+of/the=server");
+    for echo in [
+        "no: 8Q~secret+of/the=server",
+        "client_secret=8Q%7Esecret%2Bof%2Fthe%3Dserver",
+        "...et+of/the=serv",
+        "+of/the=",
+    ] {
+        assert_eq!(shown(echo, &secret), "status 400", "{echo}");
+    }
+    assert_eq!(shown("+of/the", &secret), "+of/the", "too short a piece");
+    assert_eq!(shown("invalid_client", &secret), "invalid_client");
+    let assertion = Proof::Assertion("eyJhbGciOiJQUzI1NiJ9.e30.c2lnbmF0dXJl");
+    assert_eq!(shown("bad assertion eyJhbGciOiJQ", &assertion), "status 400");
+    assert_eq!(shown("the secret is a", &Proof::Secret("a")), "status 400");
+    assert_eq!(shown("nothing was sent", &Proof::Secret("")), "nothing was sent");
+}

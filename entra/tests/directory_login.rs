@@ -4,6 +4,7 @@
 
 use entra::directory::login::{
     Answered, Decision, GroupLookup, Knowledge, Pair, Refused, Shown, decide, decide_after_wait,
+    membership_ended,
 };
 use entra::directory::standing::{Known, Standing};
 use entra::{TokenKind, Uuid};
@@ -102,7 +103,31 @@ fn a_membership_that_ended_refuses_older_tokens_that_list_it() {
     assert_eq!(decide(&lists, &ended(IAT + 300)), Decision::Admit, "the token is newer");
     assert_eq!(decide(&lists, &Knowledge { is_on: false, ..ended(IAT + 301) }), Decision::Admit);
     let asks = Decision::Ask(Pair { person: PERSON, group: GROUP });
-    assert_eq!(decide(&shown(Some(GROUP), None), &ended(IAT + 301)), asks, "the directory is asked anew");
+    let overage = shown(Some(GROUP), None);
+    assert_eq!(decide(&overage, &ended(IAT + 301)), asks, "the directory is asked anew");
+    // An answer that says more than that ends what is known to have ended.
+    let earlier = Knowledge { is_member: Some(true), ..ended(IAT + 301) };
+    assert_eq!(decide(&overage, &earlier), Decision::Refuse(Refused::NotAMember));
+    assert_eq!(decide(&overage, &Knowledge { membership_ended: None, ..earlier }), Decision::Admit);
+    assert_eq!(decide(&overage, &Knowledge { is_member: Some(true), ..ended(IAT + 300) }), Decision::Admit);
+}
+
+#[test]
+fn nobody_is_in_a_group_that_is_deleted() {
+    let group = |standing, out_since| Some(Known { standing, out_since, revoked_at: None });
+    for (left_at, group, ended) in [
+        (None, None, None),
+        (Some(7), None, Some(7)),
+        (Some(7), group(Standing::Active, None), Some(7)),
+        (None, group(Standing::Deleted, Some(9)), Some(9)),
+        (Some(7), group(Standing::Deleted, Some(9)), Some(9)),
+        (Some(11), group(Standing::Deleted, Some(9)), Some(11)),
+        (None, group(Standing::Deleted, None), Some(i64::MAX)),
+        (None, group(Standing::Disabled, Some(9)), None),
+        (None, group(Standing::Unknown, Some(9)), None),
+    ] {
+        assert_eq!(membership_ended(left_at, group), ended, "{left_at:?} {group:?}");
+    }
 }
 
 #[test]
@@ -110,15 +135,17 @@ fn a_yes_counts_for_the_cache_and_not_past_the_token_and_a_no_for_a_tenth() {
     for (is_member, cache, token_left, lasts) in [
         (true, 300_000, 3_600_000, 300_000),
         (true, 300_000, 60_000, 60_000),
-        (true, 0, 60_000, 0),
         (false, 300_000, 60_000, 30_000),
         (false, 300_000, 1_000, 30_000),
-        (false, 0, 1_000, 0),
+        // The login that waits must be able to read it.
+        (true, 300_000, 0, 5_000),
+        (true, 1_000, 60_000, 5_000),
+        (false, 1_000, 60_000, 5_000),
     ] {
         let answered = Answered::at(1_000, is_member, cache, token_left);
         assert_eq!(answered.until, 1_000 + lasts);
         assert_eq!(answered.counts(1_000 + lasts), None);
-        assert!(lasts == 0 || answered.counts(999 + lasts) == Some(is_member));
+        assert_eq!(answered.counts(999 + lasts), Some(is_member));
     }
 }
 
@@ -151,6 +178,8 @@ proptest! {
                 prop_assert!(!out);
                 let is_asked = is_on && lookup != GroupLookup::Off && is_member == Some(true);
                 let is_listed = lists_group == Some(true) && !(is_on && ended.is_some_and(|at| at > 300));
+                let has_left = is_on && ended.is_some_and(|at| at > 300);
+                prop_assert!(!is_group || !has_left);
                 prop_assert!(!is_group || is_listed || (is_asked && lists_group != Some(true)));
             }
             Decision::Ask(pair) => {

@@ -176,6 +176,23 @@ fn a_missing_answer_decides_nothing() {
 }
 
 #[test]
+fn a_list_that_goes_on_says_only_that_a_name_is_not_unique() {
+    let sought = Sought::new("readers", Some(Kind::Group)).expect("a name");
+    let groups = |ids: &[u8]| {
+        let group = |number: &u8| objects(Kind::Group, &named(*number, "readers", SECURITY));
+        Reply::More(ids.iter().flat_map(group).collect())
+    };
+    for (ids, expected) in [
+        (&[][..], Unresolved::NoAnswer),
+        (&[1], Unresolved::NoAnswer),
+        (&[1, 2], Unresolved::NotUnique(vec![(Kind::Group, id(1)), (Kind::Group, id(2))])),
+    ] {
+        let replies = [(Question::DisplayName(Kind::Group), groups(ids))];
+        assert_eq!(sought.resolve(&replies), Err(expected));
+    }
+}
+
+#[test]
 fn an_object_of_another_type_than_its_path_says_is_none() {
     let mut odd = objects(Kind::User, &user(1, "ann@contoso.com", "", "Member"));
     for object in &mut odd {

@@ -103,6 +103,26 @@ fn an_administrator_is_held_up_by_the_service_only_and_not_twice() {
 }
 
 #[test]
+fn a_worker_that_dies_of_a_look_does_not_look_without_end() {
+    let (mut pace, mut looks, mut now) = (Pace::new(), 0, 0);
+    while now < 60 * MINUTE {
+        now += pace.idle_for(now, INTERVAL).max(1);
+        pace.begin(now);
+        pace.died(now);
+        assert!(pace.idle_for(now, INTERVAL) > 0);
+        looks += 1;
+    }
+    assert!(looks < 30, "{looks}");
+    // One that dies without looking is none the worse.
+    let mut pace = Pace::new();
+    pace.begin(0);
+    pace.succeeded(0, INTERVAL);
+    let before = pace;
+    pace.died(5);
+    assert_eq!(pace, before);
+}
+
+#[test]
 fn without_an_interval_looks_are_made_on_demand_only() {
     let mut pace = Pace::new();
     assert!(!pace.is_due(u64::MAX, 0) && pace.idle_for(0, 0) == u64::MAX);
@@ -178,13 +198,15 @@ fn a_request_at_fault_is_not_repeated_for_a_minute_and_a_loop_for_five() {
         state.failed(0, failure.as_ref(), None, 0);
         assert_eq!(state.step(0), Step::Wait(wait), "{failure:?}");
         assert_eq!(state.step(wait), Step::Fetch);
-        state.demand();
+        state.demand(false);
         assert_eq!(state.step(0), Step::Fetch, "an administrator does not wait");
     }
     let mut state = TokenState::default();
     state.failed(0, None, Some(120_000), 0);
-    state.demand();
+    state.demand(false);
     assert_eq!(state.step(0), Step::Wait(120_000), "but for the service");
+    state.demand(true);
+    assert_eq!(state.step(0), Step::Fetch, "and not twice");
 }
 
 #[test]

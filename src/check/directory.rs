@@ -36,6 +36,7 @@ pub(super) fn check() -> Vec<Finding> {
     let status = directory::status();
     let mut findings = vec![worker(&status), state(&status)];
     findings.extend(held(&status));
+    findings.extend(left_out(&status));
     findings.extend(interval());
     findings.extend(permissions());
     findings.extend(certificate(&status));
@@ -54,7 +55,10 @@ fn worker(status: &Status) -> Finding {
         }
         Some(pid) => Finding::warning(TOPIC, format!("process {pid} does not respond; {last_check}"))
             .advice("See its last messages in the server log; restart the server if it does not come back."),
-        None => Finding::warning(TOPIC, "not running").advice(WORKER_ADVICE),
+        None => {
+            let text = "not running: the directory is not asked, and who is disabled or deleted can log in";
+            Finding::danger(TOPIC, text).advice(WORKER_ADVICE)
+        }
     }
 }
 
@@ -97,6 +101,32 @@ fn held(status: &Status) -> Option<Finding> {
         "If they have been deleted, call azure_ad_auth.refresh_directory() twice within a minute. If not, see \
          whether the permissions and the tenant are right.",
     ))
+}
+
+/// Returns findings if there is no room for all who are out.
+fn left_out(status: &Status) -> Vec<Finding> {
+    let Status { unpublished, unwatched, .. } = *status;
+    let mut findings = Vec::new();
+    if unpublished > 0 {
+        let most = entra::limits::MAX_ENDED;
+        let text = format!(
+            "{unpublished} principals that are disabled, deleted or revoked can log in: no more than {most} are kept"
+        );
+        findings.push(Finding::danger(TOPIC, text).advice(
+            "Unlink roles of principals that are gone (azure_ad_auth.principals shows them), then: SELECT \
+             azure_ad_auth.refresh_directory();",
+        ));
+    }
+    if unwatched > 0 {
+        let text = format!(
+            "the end of {unwatched} memberships of open sessions is not noticed: there are too many to be asked about"
+        );
+        findings.push(
+            Finding::warning(TOPIC, text)
+                .advice("These sessions end with their tokens, if azure_ad_auth.session_expiry is set."),
+        );
+    }
+    findings
 }
 
 fn interval() -> Option<Finding> {

@@ -15,7 +15,7 @@ use entra::directory::request::{self, Kind, NameFault, Request};
 use entra::directory::retry::{self, Outcome};
 use entra::{Millis, TokenKind, Uuid};
 
-use crate::directory::batch::{Asker, Notes};
+use crate::directory::batch::{Asker, Limit, Notes};
 use crate::directory::graph::Graph;
 use crate::directory::memory::slots;
 use crate::directory::question::{self, Asking, Found, Refusal};
@@ -64,9 +64,9 @@ struct Job {
 }
 
 /// Asks and answers.
-pub(super) fn answer(graph: &Graph, questions: Vec<slots::Asked>) -> Answered {
+pub(super) fn answer(graph: &Graph, questions: Vec<slots::Asked>, limit: Limit) -> Answered {
     let began = Instant::now();
-    let mut asker = Asker::new(graph, false);
+    let mut asker = Asker::new(graph, false, limit);
     let jobs: Vec<_> = questions.into_iter().map(job).collect();
     let requests: Vec<_> = jobs
         .iter()
@@ -78,7 +78,9 @@ pub(super) fn answer(graph: &Graph, questions: Vec<slots::Asked>) -> Answered {
         let parts: Vec<_> = parts.by_ref().take(job.steps.len()).collect();
         let left =
             job.asked.left.saturating_sub(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
-        let answer = conclude(&mut asker, &job, &parts, left);
+        // Who has asked for it since then may wait longer.
+        let is_late = parts.iter().any(Option::is_none) && asker.is_late();
+        let answer = if is_late { Given::Again(0) } else { conclude(&mut asker, &job, &parts, left) };
         given.push((job.asked, answer));
     }
     Answered { given, notes: asker.notes }
@@ -203,7 +205,7 @@ fn is_member(asker: &mut Asker<'_>, pair: Pair, part: Option<&Part>) -> Option<b
 fn note_names(asker: &mut Asker<'_>, kind: Kind, reply: &name::Reply) {
     let evidence = match reply {
         name::Reply::Forbidden => Evidence::Refused,
-        name::Reply::Found(objects) => match objects.first() {
+        name::Reply::Found(objects) | name::Reply::More(objects) => match objects.first() {
             Some(object) if object.display_name.is_some() || object.principal_name.is_some() => {
                 Evidence::Works
             }
@@ -236,9 +238,9 @@ fn list(asker: &Asker<'_>, part: Option<&Part>, kind: Kind, is_single: bool) -> 
             part.object(Some(kind)).map_or(name::Reply::None, |object| name::Reply::Found(vec![object]))
         }
         Outcome::Answered => match part.page(Some(kind), asker.root()) {
-            // A list that goes on could have a second object of the name.
             Ok(page) if page.next.is_none() => name::Reply::Found(page.objects),
-            _ => name::Reply::None,
+            Ok(page) => name::Reply::More(page.objects),
+            Err(_) => name::Reply::None,
         },
         Outcome::NotFound if is_single => name::Reply::Found(Vec::new()),
         Outcome::Forbidden => name::Reply::Forbidden,

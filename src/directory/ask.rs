@@ -118,7 +118,7 @@ fn answers(asking: &[Asking], deadline: Instant) -> Result<Vec<String>> {
         }
         let questions: Vec<_> =
             texts.iter().map_while(|text| slots::Question::new(text.as_bytes())).collect();
-        let put = slots::put_all(&questions, left, Millis::MAX);
+        let put = slots::put_all(&questions, left);
         let tickets: Vec<(Ticket, &mut Option<String>)> = put.into_iter().zip(open).collect();
         if tickets.is_empty() {
             return answers.into_iter().collect::<Option<_>>().ok_or_else(|| {

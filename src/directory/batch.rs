@@ -2,6 +2,10 @@
 //!
 //! Runs in a thread beside the worker's main loop. Knows no PostgreSQL and no shared memory.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
 use entra::Millis;
 use entra::directory::answer::{self, Part};
 use entra::directory::features::{Evidence, Feature};
@@ -17,7 +21,26 @@ use crate::stat::Asked;
 pub(super) struct Asker<'a> {
     graph: &'a Graph,
     is_polling: bool,
+    limit: Limit,
+    /// So many requests have been sent.
+    pub(super) requests: usize,
     pub(super) notes: Notes,
+}
+
+/// How long a thread asks.
+#[derive(Debug, Clone)]
+pub(super) struct Limit {
+    /// After this time nobody waits for the answer.
+    pub(super) deadline: Instant,
+    /// The main loop has given the thread up.
+    pub(super) is_given_up: Arc<AtomicBool>,
+}
+
+impl Limit {
+    /// Returns whether nobody waits for the answer any more.
+    pub(super) fn is_reached(&self) -> bool {
+        self.is_given_up.load(Ordering::Relaxed) || Instant::now() >= self.deadline
+    }
 }
 
 /// What a thread has noted.
@@ -31,11 +54,28 @@ pub(super) struct Notes {
     pub(super) asked: Vec<(Asked, Outcome)>,
     /// The last reason for having no answer, in words.
     pub(super) problem: Option<String>,
+    /// The last of these reasons that passes by itself, in words.
+    pub(super) unanswered: Option<String>,
 }
 
 impl<'a> Asker<'a> {
-    pub(super) fn new(graph: &'a Graph, is_polling: bool) -> Self {
-        Self { graph, is_polling, notes: Notes::default() }
+    pub(super) fn new(graph: &'a Graph, is_polling: bool, limit: Limit) -> Self {
+        Self { graph, is_polling, limit, requests: 0, notes: Notes::default() }
+    }
+
+    /// Returns whether nobody waits for an answer any more.
+    pub(super) fn is_late(&self) -> bool {
+        self.limit.is_reached()
+    }
+
+    /// Returns whether another request may be sent.
+    fn may_go_on(&mut self) -> bool {
+        if self.is_late() {
+            self.note_unanswered("not all answers came in time".to_owned());
+            return false;
+        }
+        self.requests += 1;
+        true
     }
 
     /// Returns the root that answers are read by.
@@ -48,7 +88,10 @@ impl<'a> Asker<'a> {
     /// # Errors
     /// What it means that there is no answer.
     pub(super) fn send(&mut self, kind: Asked, request: &Request) -> Result<Zeroizing<Vec<u8>>, Outcome> {
-        let answer = self.graph.send(request, self.is_polling);
+        if !self.may_go_on() {
+            return Err(Outcome::Later);
+        }
+        let answer = self.graph.send(request, self.is_polling, self.limit.deadline);
         let outcome = answer.as_ref().map_or_else(NoAnswer::outcome, |_| Outcome::Answered);
         self.notes.asked.push((kind, outcome));
         answer.map_err(|fault| {
@@ -62,7 +105,17 @@ impl<'a> Asker<'a> {
         if matches!(fault.why, Why::Said(_)) {
             self.notes.pause = self.notes.pause.max(fault.retry_after);
         }
-        self.notes.problem = Some(fault.problem.clone());
+        if fault.outcome() == Outcome::Later {
+            self.note_unanswered(fault.problem.clone());
+        } else {
+            self.notes.problem = Some(fault.problem.clone());
+        }
+    }
+
+    /// Notes that an answer is missing for a reason that passes by itself.
+    fn note_unanswered(&mut self, problem: String) {
+        self.notes.unanswered = Some(problem.clone());
+        self.notes.problem = Some(problem);
     }
 
     /// Notes that what came is no answer.
@@ -92,8 +145,16 @@ impl<'a> Asker<'a> {
     }
 
     fn batch(&mut self, requests: &[(Asked, Request)]) -> Option<Vec<Option<Part>>> {
+        if !self.may_go_on() {
+            return None;
+        }
         let items: Vec<_> = requests.iter().map(|(_, request)| request.clone()).collect();
-        let body = match self.graph.send(&request::batch(&items), self.is_polling) {
+        let batch = request::batch(&items);
+        let is_rejected = |part: &Part| part.problem().outcome() == Outcome::Renew;
+        // The service may accept the token for the batch and reject it for what is in it.
+        let rejects =
+            |body: &[u8]| answer::parse_batch(body).is_ok_and(|parts| parts.values().any(is_rejected));
+        let body = match self.graph.send_unless(&batch, self.is_polling, self.limit.deadline, rejects) {
             Ok(body) => body,
             Err(fault) => {
                 let outcome = fault.outcome();
@@ -128,11 +189,14 @@ impl<'a> Asker<'a> {
         // What stands behind the question mark may be somebody's name.
         let path = request.path.split('?').next().unwrap_or_default();
         let said = part.map_or_else(|| "not answered".to_owned(), |part| part.problem().to_string());
-        self.notes.problem = Some(format!("{}{path}: {said}", self.root()));
+        let problem = format!("{}{path}: {said}", self.root());
         if outcome == Outcome::Later {
+            self.note_unanswered(problem);
             let text = part.and_then(|part| part.retry_after.as_deref());
             let asked = text.and_then(|text| retry::parse_retry_after(text, clock::unix_now()));
             self.notes.pause = self.notes.pause.max(asked);
+        } else {
+            self.notes.problem = Some(problem);
         }
     }
 }

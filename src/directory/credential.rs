@@ -127,7 +127,7 @@ fn exchange(
     if is_answered(&reply) {
         return Ok(parse_token(&reply.body).map_err(|fault| format!("{token_url}: {fault}"))?);
     }
-    let problem = parse_token_problem(reply.status, &reply.body);
+    let problem = parse_token_problem(reply.status, &reply.body).without_echo(proof);
     let clock = match reply.clock_ahead {
         Some(ahead) if ahead.abs() > USUAL_SKEW => {
             let direction = if ahead > 0 { "ahead of" } else { "behind" };

@@ -95,29 +95,49 @@ impl Graph {
     }
 
     /// Sends a request and returns the body of its answer. `is_polling`: it gives way to others.
+    /// `deadline`: nothing is waited for any longer.
     ///
     /// A token that Graph rejects is dropped; with a new one the request is repeated once.
     ///
     /// # Errors
     /// Why there is no answer.
-    pub(crate) fn send(&self, request: &Request, is_polling: bool) -> Result<Zeroizing<Vec<u8>>, NoAnswer> {
-        let mut token = self.tokens.current(&self.settings)?;
-        let mut reply = self.exchange(request, is_polling, &token)?;
-        if reply.status == 401 && self.tokens.is_repeated_after_rejection(&token) {
-            token = self.tokens.current(&self.settings)?;
-            reply = self.exchange(request, is_polling, &token)?;
-            if reply.status == 401 {
+    pub(crate) fn send(
+        &self,
+        request: &Request,
+        is_polling: bool,
+        deadline: Instant,
+    ) -> Result<Zeroizing<Vec<u8>>, NoAnswer> {
+        self.send_unless(request, is_polling, deadline, |_| false)
+    }
+
+    /// Does the same. `rejects`: whether the body of an answer says that the token is rejected.
+    ///
+    /// # Errors
+    /// As for [`Self::send`].
+    pub(crate) fn send_unless(
+        &self,
+        request: &Request,
+        is_polling: bool,
+        deadline: Instant,
+        rejects: impl Fn(&[u8]) -> bool,
+    ) -> Result<Zeroizing<Vec<u8>>, NoAnswer> {
+        let is_answered = |reply: &Reply| (200..=299).contains(&reply.status);
+        let is_rejected = |reply: &Reply| reply.status == 401 || (is_answered(reply) && rejects(&reply.body));
+        let mut token = self.tokens.current(&self.settings, deadline)?;
+        let mut reply = self.exchange(request, is_polling, deadline, &token)?;
+        let mut rejected = is_rejected(&reply);
+        if rejected && self.tokens.is_repeated_after_rejection(&token) {
+            token = self.tokens.current(&self.settings, deadline)?;
+            reply = self.exchange(request, is_polling, deadline, &token)?;
+            rejected = is_rejected(&reply);
+            if rejected {
                 self.tokens.is_repeated_after_rejection(&token);
             }
         }
-        if reply.status != 401 {
+        if !rejected {
             self.tokens.accepted(&token);
         }
-        if (200..=299).contains(&reply.status) {
-            Ok(reply.body)
-        } else {
-            Err(self.no_answer(request, &reply))
-        }
+        if is_answered(&reply) { Ok(reply.body) } else { Err(self.no_answer(request, &reply)) }
     }
 
     /// Returns what is known about the server's token.
@@ -126,8 +146,9 @@ impl Graph {
     }
 
     /// Called when an administrator demands an answer: pauses of this server's own do not count.
-    pub(crate) fn demand(&self) {
-        self.tokens.demand();
+    /// `insists`: those that the service demands do not either.
+    pub(crate) fn demand(&self, insists: bool) {
+        self.tokens.demand(insists);
     }
 
     /// Returns how many requests were made since the last call.
@@ -135,7 +156,13 @@ impl Graph {
         std::mem::take(&mut *self.tally.lock())
     }
 
-    fn exchange(&self, request: &Request, is_polling: bool, token: &Token) -> Result<Reply, NoAnswer> {
+    fn exchange(
+        &self,
+        request: &Request,
+        is_polling: bool,
+        deadline: Instant,
+        token: &Token,
+    ) -> Result<Reply, NoAnswer> {
         let client = self.client()?;
         let url = [&self.settings.graph, hosts::VERSION, &request.path].concat();
         let authorization = Zeroizing::new(["Bearer ", token.text()].concat());
@@ -143,12 +170,13 @@ impl Graph {
         for (name, value) in request.headers(is_polling) {
             headers.push((name, value));
         }
-        let reply = client.exchange(&Exchange {
+        let exchange = Exchange {
             url: &url,
             body: request.body.as_deref().map(str::as_bytes),
             headers: &headers,
             max_bytes: MAX_DIRECTORY_ANSWER_BYTES as u64,
-        });
+        };
+        let reply = client.exchange_within(&exchange, deadline.saturating_duration_since(Instant::now()));
         self.count(reply.as_ref().ok().map(|reply| reply.status));
         reply.map_err(|failure| {
             // The next request reads the certificate authorities anew.

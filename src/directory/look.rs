@@ -11,14 +11,20 @@ use entra::directory::login::Pair;
 use entra::directory::look::{Look, Memory, Polled, Seen};
 use entra::directory::membership;
 use entra::directory::pages::{Next, Pages};
-use entra::directory::request::{self, Kind, MAX_GROUPS, Method, Request};
+use entra::directory::request::{self, Kind, MAX_BATCH, MAX_GROUPS, Method, Request};
 use entra::directory::retry::Outcome;
 use entra::{TokenKind, Uuid};
 
-use crate::directory::batch::{Asker, Notes};
+use crate::directory::batch::{Asker, Limit, Notes};
 use crate::directory::graph::Graph;
 use crate::settings::Credential;
 use crate::stat::Asked;
+
+/// Most requests of a look, as long as the ids alone do not take as many.
+const MAX_REQUESTS: usize = 100;
+
+/// So many batches about memberships are sent in any case.
+const LEAST_BATCHES: usize = 5;
 
 /// What a look is about.
 pub(super) struct Plan {
@@ -44,23 +50,24 @@ pub(super) struct Looked {
 }
 
 /// Makes a look.
-pub(super) fn look(graph: &Graph, plan: Plan) -> Looked {
+pub(super) fn look(graph: &Graph, plan: Plan, limit: Limit) -> Looked {
     let Plan { polled, own, mut memory, pairs, probes } = plan;
-    let mut asker = Asker::new(graph, true);
+    let mut asker = Asker::new(graph, true, limit);
     let own = own.or_else(|| own_id(graph, &mut asker));
     let mut look = Look::new(polled, own, &memory);
     let is_answered = look_at_all(&mut asker, &mut look);
     if is_answered {
         follow_up(&mut asker, &mut look, &mut memory);
     }
-    let seen = look.finish(&memory);
+    let seen = look.finish(&mut memory);
     for (kind, is_readable) in &seen.readable {
         if let Some(feature) = Feature::states_of(*kind) {
             let evidence = if *is_readable { Evidence::Works } else { Evidence::Unreadable };
             asker.note_evidence(feature, evidence);
         }
     }
-    let memberships = if is_answered { memberships(&mut asker, &pairs) } else { BTreeMap::new() };
+    let memberships =
+        if is_answered { memberships(&mut asker, &pairs, &mut memory) } else { BTreeMap::new() };
     if is_answered {
         probe(&mut asker, &probes);
     }
@@ -80,13 +87,14 @@ fn own_id(graph: &Graph, asker: &mut Asker<'_>) -> Option<Uuid> {
     answer::parse_object(&body, Some(Kind::Application)).ok().map(|object| object.id)
 }
 
-/// Asks for all ids. Returns whether the service answers; if it does not, the rest is not asked.
+/// Asks for all ids. Returns whether the service answers in time; if it does not, the rest is not
+/// asked.
 fn look_at_all(asker: &mut Asker<'_>, look: &mut Look) -> bool {
     for chunk in look.chunks() {
         match objects(asker, &request::by_ids(&chunk)) {
             Ok(Some(objects)) => look.note(&chunk, &objects),
-            // What came cannot be read. The next may.
-            Ok(None) => {}
+            // What came cannot be read, or the service cannot read what was asked. The next may do.
+            Ok(None) | Err(Outcome::Refused) => {}
             Err(Outcome::Forbidden) => by_kind(asker, look, &chunk),
             Err(_) => return false,
         }
@@ -139,10 +147,17 @@ fn follow_up(asker: &mut Asker<'_>, look: &mut Look, memory: &mut Memory) {
     }
 }
 
-/// Asks which of the groups the principals are in.
-fn memberships(asker: &mut Asker<'_>, pairs: &[(Pair, TokenKind)]) -> BTreeMap<Pair, Option<bool>> {
+/// Asks which of the groups the principals are in. If there are too many for one look, the next one
+/// goes on after them.
+fn memberships(
+    asker: &mut Asker<'_>,
+    pairs: &[(Pair, TokenKind)],
+    memory: &mut Memory,
+) -> BTreeMap<Pair, Option<bool>> {
     let mut groups_of: BTreeMap<Uuid, (Kind, Vec<Uuid>)> = BTreeMap::new();
-    for (pair, kind) in pairs {
+    let batches = MAX_REQUESTS.saturating_sub(asker.requests).max(LEAST_BATCHES);
+    let members = memory.next_members(pairs.iter().map(|(pair, _)| pair.person), batches * MAX_BATCH);
+    for (pair, kind) in pairs.iter().filter(|(pair, _)| members.contains(&pair.person)) {
         let kind = if *kind == TokenKind::User { Kind::User } else { Kind::Application };
         groups_of.entry(pair.person).or_insert_with(|| (kind, Vec::new())).1.push(pair.group);
     }
@@ -155,8 +170,10 @@ fn memberships(asker: &mut Asker<'_>, pairs: &[(Pair, TokenKind)]) -> BTreeMap<P
         .collect();
     let requests: Vec<_> =
         questions.iter().map(|(_, _, request)| (Asked::Membership, request.clone())).collect();
-    let mut found = BTreeMap::new();
+    let mut found: BTreeMap<_, _> = BTreeMap::new();
     for ((person, groups, _), part) in questions.iter().zip(asker.parts(&requests)) {
+        let pair = |group: &Uuid| Pair { person: *person, group: *group };
+        found.extend(groups.iter().map(|group| (pair(group), None)));
         let Some(part) = part else { continue };
         match part.problem().outcome() {
             Outcome::Forbidden => asker.note_evidence(Feature::GroupMembership, Evidence::Refused),
@@ -164,7 +181,6 @@ fn memberships(asker: &mut Asker<'_>, pairs: &[(Pair, TokenKind)]) -> BTreeMap<P
             _ => {}
         }
         if let Ok(member_of) = part.memberships() {
-            let pair = |group: &Uuid| Pair { person: *person, group: *group };
             found.extend(groups.iter().map(|group| (pair(group), Some(member_of.contains(group)))));
         }
     }

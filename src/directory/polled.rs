@@ -33,4 +33,6 @@ pub(crate) trait Polled: 'static {
     fn linked() -> Linked;
     /// Returns the sessions that logged in with a token.
     fn open_sessions() -> Vec<OpenSession>;
+    /// Called when a look has found somebody who may not be in any more, and logins know it.
+    fn somebody_is_out();
 }

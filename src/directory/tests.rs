@@ -3,7 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use entra::directory::answer::parse_page;
 use entra::directory::request::{self, Kind as ObjectKind, Literal, Request};
@@ -15,8 +17,10 @@ use testbed::issuer::{PERSON, Signer, TENANT};
 use testbed::proxy::Proxy;
 use testbed::scratch::Folder;
 
+use crate::directory::batch::{Asker, Limit};
 use crate::directory::graph::{Graph, NoAnswer, Why};
 use crate::settings::{Credential, DirectorySettings};
+use crate::stat::Asked;
 
 /// A key that takes a while to make.
 pub(super) static KEY: LazyLock<Arc<Signer>> = LazyLock::new(|| Arc::new(Signer::new("key-1")));
@@ -97,13 +101,18 @@ fn person() -> Request {
 
 /// Asks for the person. Returns whether Graph has shown her.
 pub(super) fn finds_person(graph: &Graph) -> Result<bool, NoAnswer> {
-    let body = graph.send(&person(), false)?;
+    let body = graph.send(&person(), false, soon())?;
     let page = parse_page(&body, Some(ObjectKind::User), &graph.settings().graph).expect("a list");
     Ok(page.objects.iter().any(|object| Some(object.id) == entra::parse_uuid(PERSON)))
 }
 
+/// Returns a time that no test comes to.
+fn soon() -> Instant {
+    Instant::now() + Duration::from_mins(5)
+}
+
 pub(super) fn refused(graph: &Graph) -> NoAnswer {
-    graph.send(&person(), false).map(drop).expect_err("no answer")
+    graph.send(&person(), false, soon()).map(drop).expect_err("no answer")
 }
 
 #[test]
@@ -130,13 +139,13 @@ fn requests_have_the_headers_of_their_kind() {
     let bed = Bed::new();
     let graph = bed.graph();
     let ids = request::by_ids(&[client()]);
-    graph.send(&ids, true).expect("an answer");
+    graph.send(&ids, true, soon()).expect("an answer");
     let sent = bed.directory().last(Kind::GetByIds).expect("a request");
     assert_eq!(sent.header("x-ms-throttle-priority"), Some("low"));
     assert_eq!(sent.header("content-type"), Some("application/json"));
     assert_eq!(sent.header("accept"), Some("application/json"));
     assert_eq!(sent.header("accept-encoding"), None);
-    graph.send(&ids, false).expect("an answer");
+    graph.send(&ids, false, soon()).expect("an answer");
     let sent = bed.directory().last(Kind::GetByIds).expect("a request");
     assert_eq!(sent.header("x-ms-throttle-priority"), None);
 }
@@ -174,8 +183,51 @@ fn tokens_that_are_always_rejected_are_not_fetched_in_a_loop() {
     }
     assert_eq!((bed.tokens_asked_for(), bed.directory().requests(Kind::Lookup)), (2, 2));
     bed.directory().recover(Place::Graph);
-    graph.demand();
+    graph.demand(false);
     assert_eq!(finds_person(&graph), Ok(true));
+}
+
+#[test]
+fn a_token_that_is_rejected_within_a_batch_is_replaced_once() {
+    let bed = Bed::new();
+    let graph = bed.graph();
+    let place = Place::Only(Kind::Lookup);
+    let trouble = Trouble::Refuse(401, "InvalidAuthenticationToken");
+    let outcome = || {
+        let limit = Limit { deadline: soon(), is_given_up: Arc::default() };
+        let parts = Asker::new(&graph, false, limit).parts(&[(Asked::Name, person())]);
+        parts.into_iter().next().flatten().map(|part| part.problem().outcome())
+    };
+    bed.directory().fail_times(1, place, trouble.clone());
+    assert_eq!(outcome(), Some(Outcome::Answered));
+    assert_eq!((bed.tokens_asked_for(), bed.directory().requests(Kind::Batch)), (2, 2));
+    bed.directory().fail(place, trouble);
+    assert_eq!(outcome(), Some(Outcome::Renew));
+    assert_eq!(outcome(), None, "no token is fetched for a while");
+    assert_eq!((bed.tokens_asked_for(), bed.directory().requests(Kind::Batch)), (3, 4));
+}
+
+#[test]
+fn nothing_is_asked_that_nobody_waits_for() {
+    let bed = Bed::new();
+    let graph = bed.graph();
+    let limit = |deadline| Limit { deadline, is_given_up: Arc::default() };
+    let ask = |limit: &Limit| {
+        let mut asker = Asker::new(&graph, false, limit.clone());
+        let sent = asker.send(Asked::Name, &person()).map(drop);
+        (sent, asker.parts(&[(Asked::Name, person())]).into_iter().flatten().count())
+    };
+    assert_eq!(ask(&limit(soon())), (Ok(()), 1));
+    assert_eq!(ask(&limit(Instant::now())), (Err(Outcome::Later), 0));
+    let given_up = limit(soon());
+    given_up.is_given_up.store(true, Ordering::Relaxed);
+    assert_eq!(ask(&given_up), (Err(Outcome::Later), 0));
+    assert_eq!(bed.directory().arrived().len(), 3, "a token, a request and a batch");
+    // What hangs is not waited for any longer.
+    bed.directory().fail(Place::Graph, Trouble::Hang);
+    let short = limit(Instant::now() + Duration::from_secs(1));
+    assert_eq!(ask(&short), (Err(Outcome::Later), 0));
+    assert!(short.is_reached());
 }
 
 #[test]
@@ -192,7 +244,7 @@ fn a_request_for_a_token_that_is_refused_is_not_repeated_unchanged() {
     assert_eq!(bed.tokens_asked_for(), 1);
     assert_eq!((graph.token().failures, graph.token().expires_at), (1, None));
     bed.file("secret", "another");
-    graph.demand();
+    graph.demand(false);
     assert_eq!(finds_person(&graph), Ok(true));
     assert_eq!(graph.token().problem, None);
 }

@@ -62,6 +62,8 @@ pub(crate) struct Tokens {
     report: Mutex<TokenReport>,
     /// Whether an administrator demands an answer.
     is_demanded: AtomicBool,
+    /// Whether the administrator insists.
+    is_insisted: AtomicBool,
 }
 
 struct Kept {
@@ -78,14 +80,18 @@ impl Default for Kept {
 }
 
 impl Tokens {
-    /// Returns a token, fetched now if need be.
+    /// Returns a token, fetched now if need be. `deadline`: what another one fetches is waited for
+    /// no longer.
     ///
     /// # Errors
     /// Why there is none.
-    pub(crate) fn current(&self, settings: &DirectorySettings) -> Result<Token, NoToken> {
-        let mut kept = self.kept.lock();
-        if self.is_demanded.swap(false, Ordering::Relaxed) {
-            kept.state.demand();
+    pub(crate) fn current(&self, settings: &DirectorySettings, deadline: Instant) -> Result<Token, NoToken> {
+        let Some(mut kept) = self.kept.try_lock_until(deadline) else {
+            let problem = "the server's access token did not come in time".to_owned();
+            return Err(NoToken { problem, retry_after: None });
+        };
+        if self.is_demanded.swap(false, Ordering::Acquire) {
+            kept.state.demand(self.is_insisted.swap(false, Ordering::Relaxed));
         }
         if kept.state.step(kept.now()) == Step::Fetch {
             self.fetch(&mut kept, settings);
@@ -134,9 +140,10 @@ impl Tokens {
     }
 
     /// Called when an administrator demands an answer: the next request does not wait out a pause
-    /// of this server's own.
-    pub(crate) fn demand(&self) {
-        self.is_demanded.store(true, Ordering::Relaxed);
+    /// of this server's own. `insists`: nor one that the service demands.
+    pub(crate) fn demand(&self, insists: bool) {
+        self.is_insisted.fetch_or(insists, Ordering::Relaxed);
+        self.is_demanded.store(true, Ordering::Release);
     }
 
     /// Returns what is known. Does not wait for a fetch.

@@ -12,47 +12,42 @@
 //! Questions and looks are asked in threads beside the main loop. When the worker leaves while a
 //! thread lives, the process ends without running destructors that the thread might still use.
 
+mod lists;
+mod looks;
 mod outcome;
 mod state;
+mod threads;
 
 use std::hash::{BuildHasher, RandomState};
 use std::marker::PhantomData;
 use std::os::fd::RawFd;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use entra::directory::features::Feature;
-use entra::directory::look;
-use entra::directory::request::Kind;
-use entra::{TokenKind, Uuid};
-use pgrx::bgworkers::BackgroundWorker;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::directory::answers::{Answered, answer};
 use crate::directory::graph::Graph;
-use crate::directory::look::{Looked, Plan, look};
-use crate::directory::memory::{people, publish, slots};
-use crate::directory::polled::{Linked, Polled};
+use crate::directory::look::Looked;
+use crate::directory::members::Listed;
+use crate::directory::memory::slots::{self, Lane};
+use crate::directory::memory::{people, publish, rosters};
+use crate::directory::polled::Polled;
 use crate::directory::question::{self, Refusal};
 use crate::directory::terms;
+use crate::directory::worker::lists::Listing;
 use crate::directory::worker::state::Known;
+use crate::directory::worker::threads::{Asking, Leash, Looking};
 use crate::net::background::Mailbox;
-use crate::pg::worker::{self, Task, Worker};
+use crate::pg::worker::{self, Connection, Task, Worker};
 use crate::pg::{clock, environment, process};
 use crate::report::log_once::LogOnce;
 use crate::settings;
 
-/// A look that takes longer is given up: each request has a limit of its own, and there may be some
-/// hundred.
-const LONGEST_LOOK: Duration = Duration::from_mins(10);
-
-/// A thread with questions that takes longer is given up.
-const LONGEST_ASKING: Duration = Duration::from_mins(1);
-
-/// Most threads with questions at a time. Questions that come meanwhile are asked together.
-const MAX_ASKING: usize = 2;
+/// A look that takes longer brings what has been answered until then: each request has a limit of
+/// its own, and there may be some hundred.
+const LONGEST_LOOK: Duration = Duration::from_mins(9);
 
 /// Longest sleep: the clock that wakes the worker and the one that its schedule is by may differ.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
@@ -62,7 +57,12 @@ const WITHOUT_THREAD: u64 = 1_000;
 
 /// Returns its row in the table of workers.
 pub(crate) const fn worker<P: Polled>() -> Worker {
-    Worker { name: "azure_ad_auth directory", reads_catalogs: true, run: run::<P> }
+    Worker {
+        name: "azure_ad_auth directory",
+        connection: Connection::Shared,
+        is_resident: true,
+        run: run::<P>,
+    }
 }
 
 fn run<P: Polled>() {
@@ -84,20 +84,7 @@ fn run<P: Polled>() {
 enum Done {
     Look(Box<Looked>),
     Answers(Answered),
-}
-
-/// A look that is being made.
-struct Looking {
-    run: u64,
-    since: Instant,
-    administrators: Vec<Uuid>,
-}
-
-/// Questions that are being asked.
-struct Asking {
-    run: u64,
-    since: Instant,
-    asked: Vec<slots::Asked>,
+    Lists(Box<Listed>),
 }
 
 struct DirectoryWorker<P> {
@@ -109,12 +96,17 @@ struct DirectoryWorker<P> {
     run: u64,
     looking: Option<Looking>,
     asking: Vec<Asking>,
+    listing: Option<Listing>,
     /// The texts about settings and looks that are in the log.
     log_of_looks: LogOnce,
     /// The texts about questions that are in the log.
     log_of_questions: LogOnce,
+    /// When the last of them was logged.
+    question_logged: Instant,
     /// The texts about the credential that are in the log.
     log_of_warnings: LogOnce,
+    /// The texts about the members of groups that are in the log.
+    log_of_lists: LogOnce,
     /// How often a token was fetched, and how often that has failed, as far as it was counted.
     tokens: (u64, u64),
     polled: PhantomData<P>,
@@ -128,20 +120,25 @@ impl<P: Polled> Task for DirectoryWorker<P> {
         publish::note_heartbeat();
         let demanded = publish::take_demands();
         if demanded.is_wanted {
-            graph.demand();
+            graph.demand(demanded.insists);
         }
         if demanded.is_believed {
             self.known.roll.believe();
         }
-        self.ask(&graph);
+        for lane in Lane::ALL {
+            self.ask(&graph, lane);
+        }
         let interval = terms::interval();
         if self.looking.is_none() && publish::schedule(interval).is_due {
             self.look(&graph);
         }
+        self.list_if_due(&graph);
         let until_look = publish::schedule(interval).idle_for;
-        let until_question = slots::next_due().filter(|_| self.asking.len() < MAX_ASKING);
+        let until_list = self.until_list();
+        let free = Lane::ALL.into_iter().filter(|lane| !self.is_asking(*lane));
+        let until_question = free.filter_map(slots::next_due).min();
         let until_question = until_question.map_or(LONGEST_SLEEP, Duration::from_millis);
-        until_look.min(until_question).min(LONGEST_SLEEP)
+        until_look.min(until_question).min(until_list).min(LONGEST_SLEEP)
     }
 
     fn reload(&mut self) {
@@ -163,9 +160,12 @@ impl<P: Polled> DirectoryWorker<P> {
             run: 0,
             looking: None,
             asking: Vec::new(),
+            listing: None,
             log_of_looks: LogOnce::default(),
             log_of_questions: LogOnce::default(),
+            question_logged: Instant::now(),
             log_of_warnings: LogOnce::default(),
+            log_of_lists: LogOnce::default(),
             tokens: (0, 0),
             polled: PhantomData,
         };
@@ -198,6 +198,9 @@ impl<P: Polled> DirectoryWorker<P> {
                     self.tokens = (0, 0);
                 }
                 publish::reschedule(terms::interval());
+                if let Some(interval) = lists::interval() {
+                    rosters::reschedule(interval);
+                }
             }
             Err(fault) => {
                 self.drop_threads();
@@ -226,16 +229,22 @@ impl<P: Polled> DirectoryWorker<P> {
     fn drop_threads(&mut self) {
         self.looking = None;
         self.asking.clear();
+        self.drop_list();
         publish::abandon();
         slots::release();
     }
 
-    /// Asks the questions that are due, unless the service demands a pause.
-    fn ask(&mut self, graph: &Arc<Graph>) {
-        if self.asking.len() >= MAX_ASKING || slots::next_due() != Some(0) {
+    fn is_asking(&self, lane: Lane) -> bool {
+        self.asking.iter().any(|asking| asking.lane == lane)
+    }
+
+    /// Asks the questions of a lane that are due, unless the service demands a pause. Questions
+    /// that come while others of their lane are asked wait, and are then asked together.
+    fn ask(&mut self, graph: &Arc<Graph>, lane: Lane) {
+        if self.is_asking(lane) || slots::next_due(lane) != Some(0) {
             return;
         }
-        let asked = slots::take_due();
+        let asked = slots::take_due(lane);
         if asked.is_empty() {
             return;
         }
@@ -249,41 +258,13 @@ impl<P: Polled> DirectoryWorker<P> {
             return refuse(asked, refusal);
         }
         let (graph, questions) = (Arc::clone(graph), asked.clone());
+        let longest = asked.iter().map(|asked| asked.left).max().unwrap_or_default();
+        let leash = Leash::new(Duration::from_millis(longest));
+        let limit = leash.limit();
         self.run += 1;
-        match self.mailbox.start(self.run, move || Done::Answers(answer(&graph, questions))) {
-            Ok(()) => self.asking.push(Asking { run: self.run, since: Instant::now(), asked }),
+        match self.mailbox.start(self.run, move || Done::Answers(answer(&graph, questions, limit))) {
+            Ok(()) => self.asking.push(Asking { run: self.run, lane, leash, asked }),
             Err(_) => asked.iter().for_each(|asked| slots::postpone(asked, WITHOUT_THREAD)),
-        }
-    }
-
-    /// Begins a look.
-    fn look(&mut self, graph: &Arc<Graph>) {
-        publish::begin();
-        let sessions = P::open_sessions();
-        let Linked { mut objects, administrators } =
-            BackgroundWorker::transaction(AssertUnwindSafe(P::linked));
-        objects.extend(sessions.iter().map(|session| look::Polled {
-            id: session.person,
-            kind: Some(if session.kind == TokenKind::User { Kind::User } else { Kind::Application }),
-            has_session: true,
-        }));
-        // Who is out is looked at also when no role is linked to it any more: it may come back.
-        objects.extend(self.known.out().map(|id| look::Polled { id, kind: None, has_session: false }));
-        let plan = Plan {
-            polled: objects,
-            own: self.known.own,
-            memory: self.known.memory.clone(),
-            pairs: self.known.memberships.ask_about(&sessions, clock::unix_now()),
-            probes: unproved(),
-        };
-        self.run += 1;
-        let graph = Arc::clone(graph);
-        match self.mailbox.start(self.run, move || Done::Look(Box::new(look(&graph, plan)))) {
-            Ok(()) => {
-                let since = Instant::now();
-                self.looking = Some(Looking { run: self.run, since, administrators });
-            }
-            Err(fault) => self.failed(&format!("a look cannot be started: {fault}"), None),
         }
     }
 
@@ -301,17 +282,23 @@ impl<P: Polled> DirectoryWorker<P> {
                     Some(Done::Answers(answered)) => self.answered(answered),
                     _ => refuse(asking.asked, Refusal::new("58000", "a fault while asking the directory")),
                 }
+            } else if let Some(listing) = self.listing.take_if(|listing| listing.run == delivery.run) {
+                match delivery.result {
+                    Some(Done::Lists(listed)) => self.listed(&listing, *listed),
+                    _ => self.list_failed(listing.is_scheduled, "a fault while asking"),
+                }
             }
         }
     }
 
     /// Gives up threads that take too long. They may live on; their results are dropped.
     fn give_up_if_lost(&mut self) {
-        if self.looking.as_ref().is_some_and(|looking| looking.since.elapsed() > LONGEST_LOOK) {
+        if self.looking.as_ref().is_some_and(|looking| looking.leash.is_lost()) {
             self.looking = None;
             self.failed("a look has not come to an end", None);
         }
-        let is_lost = |asking: &mut Asking| asking.since.elapsed() > LONGEST_ASKING;
+        self.give_up_list_if_lost();
+        let is_lost = |asking: &mut Asking| asking.leash.is_lost();
         for lost in self.asking.extract_if(.., is_lost) {
             refuse(lost.asked, Refusal::new("58000", "the directory did not answer in time"));
         }
@@ -326,16 +313,6 @@ impl<P: Polled> DirectoryWorker<P> {
             log(&text);
         }
     }
-}
-
-/// Returns the kinds of which it is not known that all can be read that there is to read.
-fn unproved() -> Vec<Kind> {
-    let features = people::read(|people| people.features);
-    let works = |feature: Feature| features.get(feature).available == Some(true);
-    let is_open = |kind: &Kind| {
-        !works(Feature::names_of(*kind)) || Feature::states_of(*kind).is_some_and(|states| !works(states))
-    };
-    Kind::ALL.into_iter().filter(is_open).collect()
 }
 
 /// Answers questions with an error.

@@ -26,11 +26,28 @@ impl LogOnce {
         is_news
     }
 
-    /// Notes a text as [`Self::add`] does, but takes texts that differ in their digits for the
-    /// same.
+    /// Notes a text as [`Self::add`] does, but takes texts that differ in their digits, or in the
+    /// ids of requests, for the same.
     pub(crate) fn add_ignoring_numbers(&mut self, text: &str) -> bool {
-        self.add(&text.replace(|c: char| c.is_ascii_digit(), ""))
+        self.add(&without_numbers(text))
     }
+}
+
+/// Returns a text without digits and without hexadecimal numbers: words that have digits and no
+/// other letters than these.
+fn without_numbers(text: &str) -> String {
+    let is_in_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let is_number = |word: &str| {
+        let is_hex = word.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        is_hex && word.bytes().any(|byte| byte.is_ascii_digit())
+    };
+    let mut shown = String::new();
+    for part in text.split_inclusive(|c: char| !is_in_word(c)) {
+        let word = part.trim_end_matches(|c: char| !is_in_word(c));
+        let part = if is_number(word) { part.get(word.len()..).unwrap_or_default() } else { part };
+        shown.extend(part.chars().filter(|c| !c.is_ascii_digit()));
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -49,6 +66,16 @@ mod tests {
         assert!(log.start_over("2 keys"), "it works again");
         assert!(log.add_ignoring_numbers("refused"));
         assert!(log.start_over("3 keys"));
+    }
+
+    #[test]
+    fn ids_of_requests_are_no_news() {
+        let mut log = LogOnce::default();
+        for id in ["1c2d3e4f-aaaa-bbbb-cccc-0123456789ab", "ffffffff-aaaa-bbbb-cccc-deadbeef0000", "0aFf"] {
+            let is_news = log.add_ignoring_numbers(&format!("status 503, code Busy, request-id {id}"));
+            assert_eq!(is_news, id.starts_with('1'), "{id}");
+        }
+        assert!(log.add_ignoring_numbers("status 503, code Added, request-id 1"));
     }
 
     #[test]

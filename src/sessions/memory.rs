@@ -42,14 +42,16 @@ impl Slot {
 struct Reaper {
     /// The latch to set when a session comes; none unless the reaper sleeps until then.
     latch: Latch,
+    /// The latch to set when it should look at once; none while there is no reaper.
+    own: Latch,
     /// Its process; 0 while there is none.
     pid: i32,
 }
-shareable!(Reaper { latch, pid });
+shareable!(Reaper { latch, own, pid });
 
 impl Reaper {
     const fn none() -> Self {
-        Self { latch: Latch::NONE, pid: 0 }
+        Self { latch: Latch::NONE, own: Latch::NONE, pid: 0 }
     }
 }
 
@@ -161,10 +163,16 @@ pub(super) fn end(session: &Session) -> Asked {
 /// Registers this process as the reaper, until it ends.
 pub(super) fn register_reaper() {
     process::before_exit(deregister_reaper);
-    change(|reaper, _| reaper.pid = std::process::id().cast_signed());
+    let (own, pid) = (Latch::own(), std::process::id().cast_signed());
+    change(|reaper, _| (reaper.own, reaper.pid) = (own, pid));
 }
 
-/// Clears the reaper's pid and latch. Called when it ends.
+/// Has the reaper look at once.
+pub(super) fn wake_reaper() {
+    change(|reaper, _| reaper.own).unwrap_or(Latch::NONE).wake();
+}
+
+/// Clears the reaper's pid and latches. Called when it ends.
 fn deregister_reaper() {
     change(|reaper, _| *reaper = Reaper::none());
 }

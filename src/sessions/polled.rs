@@ -18,7 +18,8 @@ impl Polled for LinkedAndLoggedIn {
         let administrators = catalog::administrator_ids();
         let mut linked = Linked::default();
         for (role, object, kind) in catalog::linked_objects() {
-            linked.objects.push(look::Polled { id: object, kind: kind.map(of), has_session: false });
+            let kind = kind.map(of);
+            linked.objects.push(look::Polled { id: object, kind, has_session: false, is_deleted: false });
             if administrators.contains(&role.to_u32()) {
                 linked.administrators.push(object);
             }
@@ -35,6 +36,10 @@ impl Polled for LinkedAndLoggedIn {
             expires_at: session.expires_at,
         };
         memory::sessions().iter().map(of).collect()
+    }
+
+    fn somebody_is_out() {
+        memory::wake_reaper();
     }
 }
 

@@ -7,7 +7,8 @@
 //!   wakes it.
 //! - It looks at what a role is linked to when something about roles has changed, which PostgreSQL
 //!   tells every process, on standbys, too, by what they replay; and after a start.
-//! - It looks at what is known of the directory each time: that lies in shared memory.
+//! - It looks at what is known of the directory each time: that lies in shared memory. A look at
+//!   the directory that has found somebody who may not be in any more wakes it.
 //! - After SIGHUP it reads the settings.
 //!
 //! A session is asked to end as pg_terminate_backend() asks it.
@@ -22,7 +23,7 @@ use pgrx::bgworkers::BackgroundWorker;
 
 use crate::catalog::{self, Link};
 use crate::directory;
-use crate::pg::worker::{self, Task, Worker};
+use crate::pg::worker::{self, Connection, Task, Worker};
 use crate::pg::{clock, role_changes};
 use crate::report;
 use crate::sessions::{Ending, Session, end, memory};
@@ -40,7 +41,8 @@ thread_local! {
 }
 
 /// Its row in the table of workers.
-pub(crate) const WORKER: Worker = Worker { name: "azure_ad_auth session reaper", reads_catalogs: true, run };
+pub(crate) const WORKER: Worker =
+    Worker { name: "azure_ad_auth session reaper", connection: Connection::Shared, is_resident: true, run };
 
 fn run() {
     role_changes::on_change(|| ROLES_CHANGED.set(true));

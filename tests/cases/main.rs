@@ -22,8 +22,10 @@ mod common {
     pub(crate) mod revocation;
     pub(crate) mod role_state;
     pub(crate) mod route;
+    pub(crate) mod secrets;
     pub(crate) mod server;
     pub(crate) mod statements;
+    pub(crate) mod sync;
     pub(crate) mod tenant;
 }
 
@@ -58,9 +60,17 @@ mod directory {
     mod parts;
     mod pauses;
     mod secret_files;
+    mod secrets;
     mod snapshot;
     mod statements;
     mod status;
+    mod sync_members;
+    mod sync_members_faults;
+    mod sync_members_kinds;
+    mod sync_members_lists;
+    mod sync_members_names;
+    mod sync_members_standby;
+    mod sync_members_worker;
     mod unreadable;
     mod waiting;
     mod worker;

@@ -28,6 +28,9 @@ const RENEW_BEFORE: Millis = 300_000;
 /// A token that lives for longer than this is renewed at half its life, in milliseconds.
 const LONG_LIFE: Millis = 7_200_000;
 
+/// So many bytes in a text that were sent before it came are no coincidence.
+const ECHO_BYTES: usize = 8;
+
 /// What the server shows to the token endpoint.
 pub enum Proof<'s> {
     /// The secret of the application.
@@ -282,6 +285,22 @@ pub fn parse_token_problem(status: u16, bytes: &[u8]) -> TokenProblem {
 }
 
 impl TokenProblem {
+    /// Leaves out a description that repeats a piece of what was sent, as a proxy or an endpoint
+    /// that is not Entra's may write one.
+    #[must_use]
+    pub fn without_echo(self, sent: &Proof<'_>) -> Self {
+        let (Proof::Secret(sent) | Proof::Assertion(sent)) = sent;
+        let encoded = Zeroizing::new(percent_encoded(sent));
+        let length = sent.len().clamp(1, ECHO_BYTES);
+        let is_sent = |piece: &[u8]| {
+            [sent.as_bytes(), encoded.as_bytes()]
+                .iter()
+                .any(|form| form.windows(length).any(|sent| sent == piece))
+        };
+        let is_plain = |text: &Untrusted| !text.raw().as_bytes().windows(length).any(is_sent);
+        Self { description: self.description.filter(is_plain), ..self }
+    }
+
     /// Whether the same request may succeed soon: the service is at fault, not the request.
     #[must_use]
     pub const fn is_transient(&self) -> bool {

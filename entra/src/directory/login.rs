@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::standing::{Known, Out, was_issued_before};
+use super::standing::{Known, Out, Standing, was_issued_before};
 use crate::freshness::Millis;
 use crate::kinds::{PrincipalKind, TokenKind};
 use crate::principal::Principal;
@@ -52,14 +52,20 @@ pub struct Answered {
     pub until: Millis,
 }
 
+/// An answer counts for so many milliseconds at least, so that the login which waits for it can
+/// still read it, whatever is left of its token's life.
+const SHORTEST: Millis = 5_000;
+
 impl Answered {
     /// Returns how long an answer of `now` counts: a yes for `cache`, but not past the end of the
-    /// token for which it was asked, and a no for a tenth of it. Times in milliseconds;
-    /// `token_left`: what is left of the token's life.
+    /// tokens for which it was asked, and a no for a tenth of it. Times in milliseconds;
+    /// `token_left`: what is left of the longest life of these tokens. Each token's end is a check
+    /// of its own.
     #[must_use]
     pub const fn at(now: Millis, is_member: bool, cache: Millis, token_left: Millis) -> Self {
         let yes = if cache < token_left { cache } else { token_left };
         let lasts = if is_member { yes } else { cache / 10 };
+        let lasts = if lasts < SHORTEST { SHORTEST } else { lasts };
         Self { is_member, until: now.saturating_add(lasts) }
     }
 
@@ -215,6 +221,8 @@ pub fn decide(shown: &Shown, knowledge: &Knowledge) -> Decision {
     match (is_asked, knowledge.is_member) {
         (false, _) if shown.lists_group.is_none() => Decision::Refuse(Refused::GroupsOverage),
         (false, _) | (true, Some(false)) => Decision::Refuse(Refused::NotAMember),
+        // That the membership has ended was seen after this answer.
+        (true, Some(true)) if has_left(shown, knowledge) => Decision::Refuse(Refused::NotAMember),
         (true, Some(true)) => Decision::Admit,
         (true, None) if knowledge.may_ask => Decision::Ask(Pair { person: shown.person, group }),
         (true, None) => Decision::Refuse(Refused::DirectoryUnavailable),
@@ -235,6 +243,14 @@ pub fn decide_after_wait(shown: &Shown, knowledge: &Knowledge) -> Decision {
 #[must_use]
 pub fn ended(shown: &Shown, knowledge: &Knowledge) -> Option<Out> {
     knowledge.known.filter(|_| knowledge.is_on)?.judge(shown.issued_at)
+}
+
+/// Returns when a membership was seen to have ended, in Unix seconds. `left_at`: when that was seen
+/// of the owner; `group`: what is known about the group. Nobody is in a group that is deleted.
+#[must_use]
+pub fn membership_ended(left_at: Option<i64>, group: Option<Known>) -> Option<i64> {
+    let deleted = group.filter(|group| group.standing == Standing::Deleted);
+    left_at.max(deleted.map(|group| group.out_since.unwrap_or(i64::MAX)))
 }
 
 /// Returns whether the token's owner has left the group, for a token from before that was seen. A

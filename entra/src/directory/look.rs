@@ -6,10 +6,14 @@
 //! application, or another of the ids. It is believed to be absent only if a second question, which
 //! Graph refuses to an application that may not read such objects, says so too.
 
+mod memory;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
+pub use self::memory::Memory;
+use self::memory::{CLIENT_AGAIN, go_on};
 use super::answer::{Object, Part};
 use super::request::{self, Kind, MAX_IDS, MAX_IN, Request};
 use super::retry::Outcome;
@@ -31,17 +35,9 @@ pub struct Polled {
     pub kind: Option<Kind>,
     /// It has open sessions, so the time at which they were revoked matters first.
     pub has_session: bool,
-}
-
-/// What is kept from one look to the next.
-#[derive(Debug, Clone, Default)]
-pub struct Memory {
-    /// The service principals of client ids that roles are linked to; none: it is no client id.
-    clients: BTreeMap<Uuid, Option<Uuid>>,
-    /// The last id that was asked about singly: the next look goes on after it.
-    last_single: Uuid,
-    /// The last users, with sessions and without, who were asked about in lists of users.
-    last_users: [Uuid; 2],
+    /// It is known to be deleted: it is not asked about singly, because lists have it if it is
+    /// restored.
+    pub is_deleted: bool,
 }
 
 /// A question about few ids.
@@ -110,6 +106,8 @@ fn one(object: Object) -> Found {
 pub struct Seen {
     /// For every id that was asked for, and for the applications of client ids.
     pub sights: BTreeMap<Uuid, Sight>,
+    /// The applications of client ids that were asked for.
+    pub clients: BTreeMap<Uuid, Uuid>,
     /// What the objects that were found are.
     pub kinds: BTreeMap<Uuid, Kind>,
     /// So many ids were missing in answers that are not believed, because they had no canary.
@@ -137,17 +135,19 @@ impl Look {
     /// Begins a look. `own`: the object id of the server's own application, if known.
     #[must_use]
     pub fn new(polled: impl IntoIterator<Item = Polled>, own: Option<Uuid>, memory: &Memory) -> Self {
-        let mut all = BTreeMap::new();
+        let (mut all, mut seen) = (BTreeMap::new(), Seen::default());
         for polled in polled {
-            let of_client = memory.clients.get(&polled.id).copied().flatten();
+            let of_client = memory.clients.get(&polled.id).copied();
+            seen.clients.extend(of_client.map(|application| (polled.id, application)));
             let kind = of_client.map_or(polled.kind, |_| Some(Kind::Application));
             let polled = Polled { id: of_client.unwrap_or(polled.id), kind, ..polled };
             let entry = all.entry(polled.id).or_insert(polled);
             entry.has_session |= polled.has_session;
+            entry.is_deleted &= polled.is_deleted;
             entry.kind = entry.kind.or(polled.kind);
         }
         let unanswered = all.keys().copied().collect();
-        let (seen, missing, clients_asked) = (Seen::default(), BTreeMap::new(), BTreeSet::new());
+        let (missing, clients_asked) = (BTreeMap::new(), BTreeSet::new());
         Self { polled: all, own, seen, missing, unanswered, clients_asked }
     }
 
@@ -197,8 +197,18 @@ impl Look {
         }
     }
 
+    /// Takes in an object. A second answer may be of a replica that lags: it takes back nothing.
     fn found(&mut self, object: &Object) {
-        let sight = Sight::of(object);
+        let sight = match (self.seen.sights.get(&object.id), Sight::of(object)) {
+            (
+                Some(Sight::Present { is_enabled: first, valid_from: before }),
+                Sight::Present { is_enabled, valid_from },
+            ) => Sight::Present {
+                is_enabled: if is_enabled == Some(false) { is_enabled } else { first.or(is_enabled) },
+                valid_from: valid_from.max(*before),
+            },
+            (_, sight) => sight,
+        };
         if let (Some(kind), Sight::Present { is_enabled, .. }) = (object.kind, sight) {
             self.seen.kinds.insert(object.id, kind);
             *self.seen.readable.entry(kind).or_default() |= is_enabled.is_some();
@@ -210,13 +220,19 @@ impl Look {
     /// Returns the questions that the answers so far make necessary.
     #[must_use]
     pub fn follow_ups(&mut self, memory: &mut Memory) -> Vec<FollowUp> {
-        let is_client = |id: &&Uuid| self.may_be_client(**id) && !memory.clients.contains_key(*id);
-        let clients: Vec<_> = self.missing.keys().filter(is_client).copied().collect();
+        let is_client = |id: &&Uuid| self.may_be_client(**id) && !memory.no_clients.contains_key(*id);
+        let mut clients: Vec<_> = self.missing.keys().filter(is_client).copied().collect();
+        // The client id of an application that is there again is in no list.
+        clients.sort_by_key(|id| self.is_deleted(*id));
         self.clients_asked = clients.iter().copied().collect();
+        // Another application may have taken the place of one that is missing.
+        let is_lost = |(_, application): &(&Uuid, &Uuid)| self.missing.contains_key(application);
+        clients.splice(..0, self.seen.clients.iter().filter(is_lost).map(|(client, _)| *client));
         let users = self.without_time(memory);
         let lists = clients.chunks(MAX_IN).take(MAX_LISTS).map(|ids| FollowUp::Clients(ids.to_vec()));
         let users = users.chunks(MAX_IN).map(|ids| FollowUp::Users(ids.to_vec()));
-        let single = go_on(self.missing.keys().copied(), &mut memory.last_single, MAX_SINGLE);
+        let unsettled = self.missing.keys().copied().filter(|id| !self.is_deleted(*id));
+        let single = self.in_turn(unsettled, &mut memory.last_single, MAX_SINGLE);
         let single = single.into_iter().map(|id| match self.kind(id) {
             Some(Kind::Group) => FollowUp::Group(id),
             _ => FollowUp::Deleted(id),
@@ -255,19 +271,27 @@ impl Look {
     fn note_clients(&mut self, ids: &[Uuid], objects: &[Object], memory: &mut Memory) {
         for id in ids {
             self.clients_asked.remove(id);
-            let application = objects.iter().find(|object| object.client_id == Some(*id));
-            memory.clients.insert(*id, application.map(|application| application.id));
-            if let Some(application) = application {
-                self.missing.remove(id);
-                self.found(application);
-                self.seen.sights.insert(*id, Sight::of(application));
+            let before = self.seen.clients.get(id).copied();
+            let Some(application) = objects.iter().find(|object| object.client_id == Some(*id)) else {
+                if before.is_none() {
+                    memory.no_clients.insert(*id, CLIENT_AGAIN);
+                }
+                continue;
+            };
+            memory.clients.insert(*id, application.id);
+            self.seen.clients.insert(*id, application.id);
+            self.missing.remove(id);
+            self.found(application);
+            // A client id is that of one application at a time.
+            if let Some(before) = before.filter(|before| self.missing.remove(before).is_some()) {
+                self.seen.sights.insert(before, Sight::Deleted);
             }
         }
     }
 
     /// Ends the look.
     #[must_use]
-    pub fn finish(mut self, memory: &Memory) -> Seen {
+    pub fn finish(mut self, memory: &mut Memory) -> Seen {
         let has_other = self.seen.sights.values().any(|sight| matches!(sight, Sight::Present { .. }));
         let is_believable = has_other || self.polled.len() < 2;
         for (id, believed) in &self.missing {
@@ -285,12 +309,12 @@ impl Look {
         for id in &self.unanswered {
             self.seen.sights.entry(*id).or_insert(Sight::Unknown);
         }
-        for (client, application) in &memory.clients {
-            let sight = application.and_then(|id| self.seen.sights.get(&id).copied());
-            if let Some(sight) = sight {
+        for (client, application) in &self.seen.clients {
+            if let Some(sight) = self.seen.sights.get(application).copied() {
                 self.seen.sights.insert(*client, sight);
             }
         }
+        memory.forget(|id| self.seen.sights.contains_key(&id));
         self.seen
     }
 
@@ -298,46 +322,37 @@ impl Look {
         self.polled.get(&id).and_then(|polled| polled.kind)
     }
 
+    /// Returns whether an id may be that of a client. The id that a session's token was issued for
+    /// is that of an object.
     fn may_be_client(&self, id: Uuid) -> bool {
-        matches!(self.kind(id), None | Some(Kind::Application))
+        matches!(self.kind(id), None | Some(Kind::Application)) && !self.has_session(id)
     }
 
-    /// Returns users whose answers have no time of revocation: those with open sessions, and others
-    /// while there is room. If there are too many, the next look goes on after them.
+    fn has_session(&self, id: Uuid) -> bool {
+        self.polled.get(&id).is_some_and(|polled| polled.has_session)
+    }
+
+    fn is_deleted(&self, id: Uuid) -> bool {
+        self.polled.get(&id).is_some_and(|polled| polled.is_deleted)
+    }
+
+    /// Returns users whose answers have no time of revocation.
     fn without_time(&self, memory: &mut Memory) -> Vec<Uuid> {
         let lacks = |(id, sight): (&Uuid, &Sight)| {
             let is_user = self.seen.kinds.get(id) == Some(&Kind::User);
             (is_user && matches!(sight, Sight::Present { valid_from: None, .. })).then_some(*id)
         };
-        let has_session = |id: &Uuid| self.polled.get(id).is_some_and(|polled| polled.has_session);
-        let (with, without): (Vec<_>, Vec<_>) =
-            self.seen.sights.iter().filter_map(lacks).partition(has_session);
-        let [last_with, last_without] = &mut memory.last_users;
-        let mut users = go_on(with, last_with, MAX_LISTS * MAX_IN);
-        users.extend(go_on(without, last_without, MAX_LISTS * MAX_IN - users.len()));
-        users
-    }
-}
-
-/// Returns at most so many of the ids, in order, beginning after the one at which the look before
-/// ended, and notes where this one ends.
-fn go_on(ids: impl IntoIterator<Item = Uuid>, last: &mut Uuid, most: usize) -> Vec<Uuid> {
-    let (before, mut ids): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| *id <= *last);
-    ids.extend(before);
-    ids.truncate(most);
-    *last = ids.last().copied().unwrap_or(*last);
-    ids
-}
-
-impl Memory {
-    /// Returns the application of a client id that was polled.
-    #[must_use]
-    pub fn application_of(&self, client_id: Uuid) -> Option<Uuid> {
-        self.clients.get(&client_id).copied().flatten()
+        let users = self.seen.sights.iter().filter_map(lacks);
+        self.in_turn(users, &mut memory.last_users, MAX_LISTS * MAX_IN)
     }
 
-    /// Forgets client ids that are not polled any more.
-    pub fn forget(&mut self, is_polled: impl Fn(Uuid) -> bool) {
-        self.clients.retain(|id, _| is_polled(*id));
+    /// Returns at most so many of the ids: those with open sessions, and others while there is
+    /// room. If there are too many, the next look goes on after them.
+    fn in_turn(&self, ids: impl Iterator<Item = Uuid>, last: &mut [Uuid; 2], most: usize) -> Vec<Uuid> {
+        let (with, without): (Vec<_>, Vec<_>) = ids.partition(|id| self.has_session(*id));
+        let [last_with, last_without] = last;
+        let mut turn = go_on(with, last_with, most);
+        turn.extend(go_on(without, last_without, most - turn.len()));
+        turn
     }
 }

@@ -1,13 +1,14 @@
 //! Whether a membership that a session was admitted by has ended.
 
 use super::answer::Object;
-use super::standing::LONGEST_LIFE;
+use super::standing::{BACKDATED, LONGEST_LIFE};
 
 /// Number of rounds running in which a membership must be missing.
 const ROUNDS: u32 = 2;
 
-/// A token that is younger, in seconds, may be of a member whom the directory does not list yet.
-const YOUNG: i64 = 600;
+/// A token whose `iat` is younger, in seconds, may be of a member whom the directory does not list
+/// yet: one that was issued less than ten minutes ago.
+const YOUNG: i64 = 600 + BACKDATED;
 
 /// Returns whether the memberships of a group are hidden from an application without the permission
 /// Member.Read.Hidden: it is silently left out of answers then ("group resource type", Microsoft).

@@ -41,6 +41,8 @@ pub enum Question {
 pub enum Reply {
     /// These, in full: no page is missing.
     Found(Vec<Object>),
+    /// These and more, on pages that were not asked for.
+    More(Vec<Object>),
     /// The application lacks the permission for this question.
     Forbidden,
     /// There was no answer: not in time, or none that can be read.
@@ -188,6 +190,11 @@ impl Sought {
             match reply {
                 Reply::Found(_) => {}
                 Reply::Forbidden => return Err(Unresolved::Forbidden(question.kind())),
+                // A second object on the first page settles that the name is not unique.
+                Reply::More(_) => match self.only_one(replies) {
+                    Err(fault @ Unresolved::NotUnique(_)) => return Err(fault),
+                    _ => return Err(Unresolved::NoAnswer),
+                },
                 Reply::None => return Err(Unresolved::NoAnswer),
             }
         }
@@ -272,7 +279,7 @@ impl Question {
 fn objects(replies: &[(Question, Reply)]) -> impl Iterator<Item = (&Question, &Object)> {
     replies.iter().flat_map(|(question, reply)| {
         let objects = match reply {
-            Reply::Found(objects) => objects.as_slice(),
+            Reply::Found(objects) | Reply::More(objects) => objects.as_slice(),
             Reply::Forbidden | Reply::None => &[],
         };
         objects.iter().map(move |object| (question, object))

@@ -143,6 +143,12 @@ impl Pace {
         }
     }
 
+    /// Returns whether the last look was not answered whole.
+    #[must_use]
+    pub const fn has_failed(&self) -> bool {
+        self.failures > 0
+    }
+
     /// Called when a look starts.
     pub const fn begin(&mut self, now: Millis) {
         self.running_since = Some(now);
@@ -173,9 +179,18 @@ impl Pace {
         self.not_before = self.not_before.max(until);
     }
 
-    /// Called when a look is given up, for example because the worker ends.
+    /// Called when a look is given up, because it was begun under other settings.
     pub const fn abandon(&mut self) {
         (self.running_since, self.due_at) = (None, 0);
+    }
+
+    /// Called when the worker ends. It may be of the look that it was making: the next one is made
+    /// after a pause.
+    pub fn died(&mut self, now: Millis) {
+        if self.running_since.take().is_some() {
+            self.failures = self.failures.saturating_add(1);
+            self.due_at = now.saturating_add(retry::wait(self.failures, None, 0));
+        }
     }
 
     /// Called when the interval has become shorter, so that a look is not later than it says.

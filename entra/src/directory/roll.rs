@@ -8,7 +8,8 @@
 //! wrong. Without an answer nothing changes: who was known to be out stays out, and nobody else is
 //! put out.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
@@ -34,6 +35,15 @@ pub struct Round<'r> {
     /// The ids of the administrators. The last of them who is not out is never put out for being
     /// absent: nobody could then repair a mistake.
     pub administrators: &'r [Uuid],
+    /// The applications of client ids. What is known of an application holds for its client id.
+    pub clients: &'r BTreeMap<Uuid, Uuid>,
+}
+
+impl Round<'_> {
+    /// Returns what it says about each id but those of clients.
+    fn principals(&self) -> impl Iterator<Item = (&Uuid, &Sight)> {
+        self.sights.iter().filter(|(id, _)| !self.clients.contains_key(*id))
+    }
 }
 
 /// What a round has changed.
@@ -51,8 +61,16 @@ pub struct Report {
 #[derive(Debug, Clone, Default)]
 pub struct Roll {
     records: BTreeMap<Uuid, Record>,
-    held_since: Option<Millis>,
+    hold: Option<Hold>,
     is_believed: bool,
+}
+
+/// Nobody is put out, because too many are missing.
+#[derive(Debug, Clone, Copy)]
+struct Hold {
+    since: Millis,
+    /// So many were missing then, or fewer have been since.
+    missing: usize,
 }
 
 impl Roll {
@@ -77,7 +95,7 @@ impl Roll {
     pub fn restart(&mut self, now: i64) {
         self.records.retain(|_, record| record.known.matters(now));
         self.records.values_mut().for_each(|record| *record = Record::restored(record.known));
-        (self.held_since, self.is_believed) = (None, false);
+        (self.hold, self.is_believed) = (None, false);
     }
 
     /// Forgets ids that are neither polled any more nor of importance to logins at `now` (Unix
@@ -86,52 +104,76 @@ impl Roll {
         self.records.retain(|id, record| is_polled(*id) || record.known.matters(now));
     }
 
-    /// Returns what logins must know at `now` (Unix seconds), about at most so many principals. If
-    /// there are more, those who were put out first are left out: their tokens are the likeliest to
-    /// have expired.
+    /// Returns what logins must know at `now` (Unix seconds), by id, about at most so many
+    /// principals, and how many others are left out. Who is out but cannot have a valid token any
+    /// more is in it while there is room: views show it.
+    ///
+    /// Those who have open sessions come first, then those who are out, of these the ones that this
+    /// server has seen enabled, and of equals the latest.
     #[must_use]
-    pub fn ended(&self, now: i64, most: usize) -> Vec<(Uuid, Known)> {
-        let known = self.records.iter().map(|(id, record)| (*id, record.known));
-        let mut ended: Vec<_> = known.filter(|(_, known)| known.matters(now)).collect();
+    pub fn ended(
+        &self,
+        now: i64,
+        most: usize,
+        has_session: impl Fn(Uuid) -> bool,
+    ) -> (Vec<(Uuid, Known)>, usize) {
+        let is_shown = |record: &Record| record.known.matters(now) || record.known.standing.is_out();
+        let mut ended: Vec<_> = self.records.iter().filter(|(_, record)| is_shown(record)).collect();
+        let mut left_out = 0;
         if ended.len() > most {
-            ended.sort_by_key(|(_, known)| std::cmp::Reverse(known.out_since.max(known.revoked_at)));
+            ended.sort_by_key(|(id, record)| {
+                let known = record.known;
+                let latest = known.out_since.max(known.revoked_at);
+                let is_out = known.standing.is_out();
+                Reverse((known.matters(now), has_session(**id), is_out, record.was_active, latest))
+            });
+            left_out = ended.iter().skip(most).filter(|(_, record)| record.known.matters(now)).count();
             ended.truncate(most);
             ended.sort_by_key(|(id, _)| *id);
         }
-        ended
+        (ended.into_iter().map(|(id, record)| (*id, record.known)).collect(), left_out)
     }
 
     /// Notes that an administrator believes that so many are missing: they are put out with the
     /// next round.
     pub const fn believe(&mut self) {
-        self.is_believed = self.held_since.is_some();
+        self.is_believed = self.hold.is_some();
     }
 
     /// Takes in a round.
     pub fn note(&mut self, round: &Round<'_>) -> Report {
         let mut report = Report::default();
-        for (id, sight) in round.sights {
+        let matter = |known: Known| known.matters(round.moment.unix_now).then_some(known);
+        for (id, sight) in round.principals() {
             let record = self.records.entry(*id).or_default();
             let before = record.known;
             record.see(*sight, &round.moment);
-            let matter = |known: Known| known.matters(round.moment.unix_now).then_some(known);
             if matter(before) != matter(record.known) {
                 report.changed.push(*id);
             }
         }
         self.note_missing(round, &mut report);
+        for (client, application) in round.clients {
+            let Some(record) = self.records.get(application).copied() else { continue };
+            let before = self.records.insert(*client, record).unwrap_or_default();
+            if matter(before.known) != matter(record.known) {
+                report.changed.push(*client);
+            }
+        }
         report
     }
 
     fn note_missing(&mut self, round: &Round<'_>, report: &mut Report) {
         let is_missing = |sight: &Sight| matches!(sight, Sight::Absent | Sight::Missing);
-        let candidates = round.sights.iter().filter(|(id, _)| self.is_in(**id));
+        let candidates = round.principals().filter(|(id, _)| self.is_in(**id));
         let (missing, all) = candidates
             .fold((0, 0), |(missing, all), (_, sight)| (missing + usize::from(is_missing(sight)), all + 1));
         let held = self.holds(missing, all, round.moment.now);
         report.held = held.then_some(missing);
-        let mut administrators = round.administrators.iter().filter(|id| self.is_in(**id)).count();
-        for (id, sight) in round.sights {
+        let object = |id: &Uuid| round.clients.get(id).copied().unwrap_or(*id);
+        let administrators: BTreeSet<_> = round.administrators.iter().map(object).collect();
+        let mut remaining = administrators.iter().filter(|id| self.is_in(**id)).count();
+        for (id, sight) in round.principals() {
             let Some(record) = self.records.get_mut(id).filter(|record| !record.known.standing.is_out())
             else {
                 continue;
@@ -139,12 +181,12 @@ impl Roll {
             if *sight != Sight::Absent || !record.miss(&round.moment) || held {
                 continue;
             }
-            if round.administrators.contains(id) {
-                if administrators <= 1 {
+            if administrators.contains(id) {
+                if remaining <= 1 {
                     report.spared = Some(*id);
                     continue;
                 }
-                administrators -= 1;
+                remaining -= 1;
             }
             record.put_out(Standing::Deleted, &round.moment);
             report.changed.push(*id);
@@ -155,12 +197,18 @@ impl Roll {
         self.records.get(&id).is_none_or(|record| !record.known.standing.is_out())
     }
 
-    /// Decides whether so many of all are missing that nobody is put out for it at `now`.
+    /// Decides whether so many of all are missing that nobody is put out for it at `now`. That many
+    /// have been missing for long, or are believed to be, says nothing about many others.
     fn holds(&mut self, missing: usize, all: usize, now: Millis) -> bool {
         let is_mass = missing > FEW && missing.saturating_mul(SHARE) > all;
-        self.held_since = if is_mass { self.held_since.or(Some(now)) } else { None };
-        self.is_believed &= is_mass;
-        let is_waiting = |since| now.saturating_sub(since) < HELD_FOR;
-        !self.is_believed && self.held_since.is_some_and(is_waiting)
+        let has_grown = |hold: &Hold| missing > hold.missing + FEW.max(hold.missing / SHARE);
+        let before = self.hold.filter(|hold| is_mass && !has_grown(hold));
+        self.is_believed &= before.is_some();
+        self.hold = match before {
+            Some(hold) => Some(Hold { missing: hold.missing.min(missing), ..hold }),
+            None => is_mass.then_some(Hold { since: now, missing }),
+        };
+        let is_waiting = |hold: Hold| now.saturating_sub(hold.since) < HELD_FOR;
+        !self.is_believed && self.hold.is_some_and(is_waiting)
     }
 }

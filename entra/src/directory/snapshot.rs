@@ -124,8 +124,8 @@ impl EndedSnapshot {
 
     /// Returns what of it still counts for a tenant at `now` (Unix seconds).
     ///
-    /// A time that lies ahead, because a clock was wrong, is taken for the present one: who was
-    /// known to be out stays out until the first look says otherwise.
+    /// What has a time that lies ahead counts, and the time stays as it is: the clock may have been
+    /// set back for a while only.
     ///
     /// # Errors
     /// [`EndedSnapshotFault::Foreign`].
@@ -133,12 +133,7 @@ impl EndedSnapshot {
         if self.tenant != tenant {
             return Err(EndedSnapshotFault::Foreign);
         }
-        for (_, known) in &mut self.principals {
-            known.out_since = known.out_since.map(|time| time.min(now));
-            known.revoked_at = known.revoked_at.map(|time| time.min(now));
-        }
         self.principals.retain(|(_, known)| known.matters(now));
-        self.memberships.iter_mut().for_each(|(_, ended_at)| *ended_at = (*ended_at).min(now));
         self.memberships.retain(|(_, ended_at)| ended_at.saturating_add(LONGEST_LIFE) > now);
         Ok(self)
     }

@@ -13,7 +13,7 @@ const ABSENT_FOR: Millis = 300_000;
 
 /// Entra dates the `iat` of tokens back by so many seconds, so that a token issued just after a
 /// revocation seems to be older than it.
-const BACKDATED: i64 = 300;
+pub(super) const BACKDATED: i64 = 300;
 
 /// Times that lie ahead by more seconds than this are not believed.
 const AHEAD: i64 = crate::limits::MAX_CLOCK_SKEW_SECONDS;
@@ -147,6 +147,8 @@ pub struct Record {
     pub known: Known,
     /// When an answer last had it, in Unix seconds.
     pub checked_at: Option<i64>,
+    /// It was seen to be enabled since the server knows it.
+    pub was_active: bool,
     absence: Option<Absence>,
 }
 
@@ -171,7 +173,7 @@ impl Record {
     /// Returns what is known from an earlier life of the server.
     #[must_use]
     pub const fn restored(known: Known) -> Self {
-        Self { known, checked_at: None, absence: None }
+        Self { known, checked_at: None, was_active: false, absence: None }
     }
 
     /// Returns in how many rounds running the id was absent.
@@ -187,7 +189,10 @@ impl Record {
                 self.absence = None;
                 self.checked_at = Some(moment.unix_now);
                 match is_enabled {
-                    Some(true) => (self.known.standing, self.known.out_since) = (Standing::Active, None),
+                    Some(true) => {
+                        self.was_active = true;
+                        (self.known.standing, self.known.out_since) = (Standing::Active, None);
+                    }
                     Some(false) => self.put_out(Standing::Disabled, moment),
                     // It is there again. Whether it may sign in is not known.
                     None if self.known.standing == Standing::Deleted => {

@@ -130,8 +130,12 @@ impl TokenState {
         AfterRejection::GiveUp
     }
 
-    /// Called when an administrator demands a look: pauses of this server's own do not count.
-    pub const fn demand(&mut self) {
+    /// Called when an administrator demands a look: pauses of this server's own do not count, and
+    /// if the administrator insists, those that the service demands do not either.
+    pub const fn demand(&mut self, insists: bool) {
         (self.not_before, self.was_rejected) = (0, false);
+        if insists {
+            self.paused_until = 0;
+        }
     }
 }

@@ -3,17 +3,18 @@
 
 #![allow(missing_docs, reason = "a test's name says what it pins")]
 
+mod clients;
 mod tenant;
 
 use entra::directory::answer::{Object, parse_page};
-use entra::directory::look::{Look, Memory, Polled};
+use entra::directory::look::{FollowUp, Found, Look, Memory, Polled};
 use entra::directory::request::{Kind, MAX_IDS};
-use entra::directory::standing::{Out, Standing};
+use entra::directory::standing::{Known, Out, Sight, Standing};
 use proptest::prelude::*;
 use serde_json::json;
 use tenant::*;
 
-const DAY: usize = 288;
+pub(crate) const DAY: usize = 288;
 
 #[test]
 fn a_day_of_outages_and_throttling_changes_nobody() {
@@ -40,6 +41,33 @@ fn a_deleted_user_is_out_with_the_next_look_and_one_deleted_for_good_with_the_th
     tenant.shows(8, Entry::Enabled);
     assert_eq!(tenant.look().changed, [id(7), id(8)], "restored");
     assert_eq!(tenant.judge(8, 0), None);
+}
+
+#[test]
+fn who_is_known_to_be_deleted_takes_no_question_from_others() {
+    let mut tenant = Tenant::of(5_000);
+    let deleted =
+        Known { standing: Standing::Deleted, out_since: Some(tenant.unix_now()), ..Known::default() };
+    for user in 101..=2_000 {
+        tenant.shows(user, Entry::Gone);
+        tenant.roll.restore(id(user), deleted);
+    }
+    tenant.look();
+    tenant.shows(4_999, Entry::Deleted);
+    assert_eq!(tenant.look().changed, [id(4_999)]);
+    tenant.shows(4_998, Entry::Gone);
+    assert_eq!(tenant.looks(3), [id(4_998)]);
+    tenant.shows(200, Entry::Enabled);
+    assert_eq!(tenant.look().changed, [id(200)], "restored");
+}
+
+#[test]
+fn who_is_logged_in_is_asked_about_first() {
+    let mut tenant = Tenant::of(300);
+    (101..=300).for_each(|user| tenant.shows(user, Entry::Gone));
+    assert!(tenant.look().changed.is_empty());
+    tenant.shows(5, Entry::Deleted);
+    assert_eq!(tenant.look().changed, [id(5)]);
 }
 
 #[test]
@@ -135,18 +163,28 @@ fn a_revocation_is_found_in_the_end_for_who_has_no_session() {
 }
 
 #[test]
-fn a_role_may_be_linked_to_a_client_id() {
-    let mut tenant = Tenant::of(20);
-    tenant.entries.insert(id(700), (Kind::Application, Entry::Enabled));
-    tenant.clients.insert(id(7_000), id(700));
-    tenant.linked.insert(id(7_000));
-    assert!(tenant.looks(DAY).is_empty());
-    assert_eq!((tenant.standing(7_000), tenant.standing(700)), (Standing::Active, Standing::Active));
-    tenant.entries.insert(id(700), (Kind::Application, Entry::Disabled));
-    assert_eq!(tenant.look().changed, [id(700), id(7_000)]);
-    tenant.entries.insert(id(700), (Kind::Application, Entry::Deleted));
-    tenant.look();
-    assert_eq!((tenant.standing(7_000), tenant.standing(700)), (Standing::Deleted, Standing::Deleted));
+fn a_replica_that_lags_takes_back_nothing_that_the_same_look_has_found() {
+    let page = |is_enabled: bool, time: Option<&str>| {
+        let page = json!({ "value": [{
+            "id": id(1).to_string(),
+            "accountEnabled": is_enabled,
+            "signInSessionsValidFromDateTime": time,
+        }] });
+        parse_page(page.to_string().as_bytes(), Some(Kind::User), ROOT).expect("a page").objects
+    };
+    let time = Some("2026-11-27T08:09:10Z");
+    for (first, second, is_enabled) in [(false, true, false), (true, false, false), (true, true, true)] {
+        let mut memory = Memory::default();
+        let polled = Polled { id: id(1), kind: Some(Kind::User), has_session: true, is_deleted: false };
+        let mut look = Look::new([polled], None, &memory);
+        look.note(&[id(1)], &page(first, None));
+        let question = FollowUp::Users(vec![id(1)]);
+        assert_eq!(look.follow_ups(&mut memory), std::slice::from_ref(&question));
+        look.note_follow_up(&question, &Found::Objects(page(second, time)), &mut memory);
+        let seen = look.finish(&mut memory);
+        let expected = Sight::Present { is_enabled: Some(is_enabled), valid_from: Some(1_795_766_950) };
+        assert_eq!(seen.sights.get(&id(1)), Some(&expected), "{first} {second}");
+    }
 }
 
 #[test]
@@ -164,7 +202,12 @@ fn a_group_is_active_while_it_is_there() {
 fn a_hundred_thousand_take_a_hundred_and_ten_requests_at_most() {
     let template = json!({ "value": [{ "id": id(1).to_string(), "accountEnabled": true }] }).to_string();
     let template = parse_page(template.as_bytes(), Some(Kind::User), ROOT).expect("a page").objects.remove(0);
-    let polled = (1..=101_000).map(|user| Polled { id: id(user), kind: None, has_session: user > 100_000 });
+    let polled = (1..=101_000).map(|user| Polled {
+        id: id(user),
+        kind: None,
+        has_session: user > 100_000,
+        is_deleted: false,
+    });
     let mut look = Look::new(polled, Some(id(OWN << 32)), &Memory::default());
     let chunks = look.chunks();
     for chunk in &chunks {
@@ -180,9 +223,20 @@ fn a_hundred_thousand_take_a_hundred_and_ten_requests_at_most() {
     assert_eq!(follow_ups, 80 + 500_usize.div_ceil(15) + 80);
     let clients = 500_usize.div_ceil(15).div_ceil(20);
     assert!(chunks.len() + follow_ups.div_ceil(20) <= 110 + clients);
-    let seen = look.finish(&memory);
+    let seen = look.finish(&mut memory);
     assert!(seen.is_whole);
     assert_eq!(seen.sights.len(), 101_000);
+}
+
+#[test]
+fn memberships_are_asked_about_in_turn() {
+    let mut memory = Memory::default();
+    let mut turn = || {
+        let members = memory.next_members((1..=10).chain(1..=10).map(id), 4);
+        members.into_iter().map(|id| id.as_u128()).collect::<Vec<_>>()
+    };
+    assert_eq!([turn(), turn(), turn()], [vec![1, 2, 3, 4], vec![5, 6, 7, 8], vec![1, 2, 9, 10]]);
+    assert_eq!(memory.next_members([id(7)].into_iter(), 4), [id(7)].into());
 }
 
 fn entry() -> impl Strategy<Value = Entry> {

@@ -57,6 +57,7 @@ pub(crate) struct Tenant {
     pub(crate) roll: Roll,
     pub(crate) memory: Memory,
     pub(crate) now: u64,
+    pub(crate) administrators: Vec<Uuid>,
 }
 
 impl Tenant {
@@ -75,6 +76,7 @@ impl Tenant {
             roll: Roll::default(),
             memory: Memory::default(),
             now: FIVE_MINUTES,
+            administrators: Vec::new(),
         };
         tenant.look();
         tenant
@@ -159,8 +161,14 @@ impl Tenant {
     pub(crate) fn look(&mut self) -> Report {
         self.now += FIVE_MINUTES;
         let kind = |id: &Uuid| self.entries.get(id).map(|(kind, _)| *kind);
-        let polled =
-            self.linked.iter().map(|id| Polled { id: *id, kind: kind(id), has_session: id.as_u128() < 10 });
+        let is_deleted =
+            |id: &Uuid| self.roll.get(*id).is_some_and(|record| record.known.standing == Standing::Deleted);
+        let polled = self.linked.iter().map(|id| Polled {
+            id: *id,
+            kind: kind(id),
+            has_session: id.as_u128() < 10,
+            is_deleted: is_deleted(id),
+        });
         let mut look = Look::new(polled, Some(id(OWN)), &self.memory);
         for chunk in look.chunks() {
             assert!(chunk.len() <= MAX_IDS);
@@ -182,10 +190,15 @@ impl Tenant {
                 look.note_follow_up(question, &found, &mut self.memory);
             }
         }
-        let seen = look.finish(&self.memory);
+        let seen = look.finish(&mut self.memory);
         assert_eq!(seen.is_whole, self.weather != Weather::Down || self.linked.is_empty());
         let moment = Moment { interval: FIVE_MINUTES, now: self.now, unix_now: self.unix_now() };
-        self.roll.note(&Round { sights: &seen.sights, moment, administrators: &[] })
+        self.roll.note(&Round {
+            sights: &seen.sights,
+            moment,
+            administrators: &self.administrators,
+            clients: &seen.clients,
+        })
     }
 
     pub(crate) fn looks(&mut self, number: usize) -> Vec<Uuid> {

@@ -1,5 +1,7 @@
 //! When absence counts.
 
+use std::collections::BTreeMap;
+
 use entra::directory::roll::Round;
 use entra::directory::standing::{Moment, Out, Sight, Standing};
 use proptest::prelude::*;
@@ -41,7 +43,8 @@ fn looks_on_demand_that_follow_each_other_quickly_are_not_enough() {
         for second in 1..300 {
             tenant.now += 1_000;
             let moment = Moment { interval, now: tenant.now, unix_now: tenant.unix_now() };
-            let round = Round { sights: &tenant.sights, moment, administrators: &[] };
+            let round =
+                Round { sights: &tenant.sights, moment, administrators: &[], clients: &BTreeMap::new() };
             assert!(tenant.roll.note(&round).changed.is_empty(), "after {second} s");
         }
     }
@@ -107,6 +110,52 @@ fn an_administrator_can_believe_it_earlier() {
 }
 
 #[test]
+fn a_mass_that_stays_does_not_hide_another_one() {
+    let mut tenant = Tenant::of(100);
+    for user in 1..=25 {
+        tenant.shows(user, Sight::Missing);
+    }
+    assert!(tenant.rounds(30).is_empty());
+    assert_eq!(tenant.round().held, None, "after two hours");
+    for user in 26..=90 {
+        tenant.shows(user, Sight::Absent);
+    }
+    for _ in 0..24 {
+        let report = tenant.round();
+        assert_eq!((report.held, report.changed.len()), (Some(90), 0));
+    }
+    assert_eq!(tenant.round().changed.len(), 65);
+}
+
+#[test]
+fn a_mass_that_shrinks_is_another_one_when_it_grows() {
+    let mut tenant = Tenant::of(100);
+    for user in 1..=50 {
+        tenant.shows(user, if user <= 25 { Sight::Missing } else { Sight::Absent });
+    }
+    assert!(tenant.rounds(24).is_empty());
+    assert_eq!(tenant.rounds(10).len(), 25);
+    for user in 51..=60 {
+        tenant.shows(user, Sight::Absent);
+    }
+    assert_eq!(tenant.round().held, Some(35));
+}
+
+#[test]
+fn what_an_administrator_believes_is_no_more_than_was_there() {
+    let mut tenant = Tenant::of(100);
+    for user in 1..=40 {
+        tenant.shows(user, Sight::Absent);
+    }
+    assert!(tenant.rounds(5).is_empty());
+    tenant.roll.believe();
+    for user in 41..=100 {
+        tenant.shows(user, Sight::Absent);
+    }
+    assert_eq!(tenant.round().held, Some(100));
+}
+
+#[test]
 fn a_fifth_or_five_are_not_many() {
     for (users, missing) in [(100, 20), (6, 5), (5, 5)] {
         let mut tenant = Tenant::of(users);
@@ -133,6 +182,15 @@ fn the_last_administrator_is_out_by_positive_evidence_only() {
     tenant.administrators = vec![id(1)];
     tenant.shows(1, Sight::Deleted);
     assert_eq!(tenant.round().changed, [id(1)]);
+}
+
+#[test]
+fn one_who_is_linked_to_two_administrators_is_one() {
+    let mut tenant = Tenant::of(10);
+    tenant.administrators = vec![id(1), id(1)];
+    tenant.shows(1, Sight::Absent);
+    assert!(tenant.rounds(200).is_empty());
+    assert_eq!(tenant.round().spared, Some(id(1)));
 }
 
 #[test]

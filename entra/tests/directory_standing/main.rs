@@ -5,8 +5,9 @@
 mod absence;
 mod tenant;
 
+use entra::Uuid;
 use entra::directory::membership::Membership;
-use entra::directory::standing::{Out, Sight, Standing};
+use entra::directory::standing::{Known, Out, Sight, Standing};
 use tenant::*;
 
 #[test]
@@ -92,10 +93,35 @@ fn of_too_many_the_first_ones_are_left_out() {
         tenant.shows(user, DISABLED);
         tenant.round();
     }
-    let ended = tenant.roll.ended(tenant.unix_now(), 10);
-    assert_eq!(ended.iter().map(|(id, _)| *id).collect::<Vec<_>>(), (31..=40).map(id).collect::<Vec<_>>());
-    assert_eq!(tenant.roll.ended(tenant.unix_now(), 100).len(), 40);
-    assert!(tenant.roll.ended(tenant.unix_now() + 30 * 3_600, 100).is_empty());
+    let ids = |ended: &[(Uuid, Known)]| ended.iter().map(|(id, _)| *id).collect::<Vec<_>>();
+    let (ended, left_out) = tenant.roll.ended(tenant.unix_now(), 10, |_| false);
+    assert_eq!((ids(&ended), left_out), ((31..=40).map(id).collect(), 30));
+    let (ended, left_out) = tenant.roll.ended(tenant.unix_now(), 100, |_| false);
+    assert_eq!((ended.len(), left_out), (40, 0));
+    // Nobody has a token from before any more.
+    let later = tenant.unix_now() + 30 * 3_600;
+    assert_eq!(tenant.roll.ended(later, 100, |_| false).0.len(), 40, "for views");
+    assert_eq!(tenant.roll.ended(later, 10, |_| false).1, 0);
+}
+
+#[test]
+fn of_too_many_those_count_first_who_are_logged_in_and_then_those_who_were_active() {
+    let mut tenant = Tenant::of(2);
+    tenant.shows(1, DISABLED);
+    tenant.round();
+    // Accounts that have long been disabled, which roles are linked to later.
+    (100..200).for_each(|user| tenant.shows(user, DISABLED));
+    tenant.round();
+    let revoked = Sight::Present { is_enabled: Some(true), valid_from: Some(tenant.unix_now()) };
+    tenant.shows(2, revoked);
+    tenant.round();
+    let ended = |most| {
+        let (ended, left_out) = tenant.roll.ended(tenant.unix_now(), most, |who| who == id(150));
+        (ended.iter().map(|(id, _)| id.as_u128()).collect::<Vec<_>>(), left_out)
+    };
+    assert_eq!(ended(1), (vec![150], 101));
+    assert_eq!(ended(2), (vec![1, 150], 100));
+    assert!(!ended(101).0.contains(&2), "who is out comes before whose sessions began anew");
 }
 
 #[test]
@@ -161,11 +187,12 @@ fn a_membership_ends_in_two_rounds_and_not_for_young_tokens() {
         membership.ended_at()
     };
     let (yes, no) = (Some(true), Some(false));
-    assert_eq!(after(&[(no, 600)]), None);
-    assert_eq!(after(&[(no, 600), (None, 900), (no, 1_200), (no, 1_500)]), Some(1_200));
-    assert_eq!(after(&[(no, 598), (no, 599), (no, 600)]), None, "the token is young");
-    assert_eq!(after(&[(no, 700), (yes, 800), (no, 900)]), None);
-    assert_eq!(after(&[(no, 700), (no, 800), (yes, 900)]), None, "a member again");
+    // Entra dates `iat` back by 300 seconds.
+    assert_eq!(after(&[(no, 900)]), None);
+    assert_eq!(after(&[(no, 900), (None, 1_200), (no, 1_500), (no, 1_800)]), Some(1_500));
+    assert_eq!(after(&[(no, 898), (no, 899), (no, 900)]), None, "the token is young");
+    assert_eq!(after(&[(no, 1_000), (yes, 1_100), (no, 1_200)]), None);
+    assert_eq!(after(&[(no, 1_000), (no, 1_100), (yes, 1_200)]), None, "a member again");
     let ended = Membership::ended(1_000);
     assert!(ended.matters(1_000 + 28 * 3_600 - 1) && !ended.matters(1_000 + 28 * 3_600));
 }

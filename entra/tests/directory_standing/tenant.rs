@@ -56,6 +56,7 @@ impl Tenant {
             sights: &sights,
             moment: Moment { interval: self.interval, now: self.now, unix_now },
             administrators: &self.administrators,
+            clients: &BTreeMap::new(),
         })
     }
 

@@ -93,22 +93,27 @@ impl Answer {
 }
 
 /// Everything but the filter of active ids and the questions.
+///
+/// What every login reads comes first, so that it lies in few pages: a process that has just begun
+/// pays for each page that it touches. The long lists come last, and a login touches them only if
+/// there is something in them.
+#[repr(C)]
 pub(in crate::directory) struct People {
     /// Identifies the credential, tenant, cloud and addresses that all this was learnt under; 0
     /// before the worker has read any.
     pub(in crate::directory) fingerprint: u64,
-    ended: [Ended; limits::MAX_ENDED],
-    ended_count: usize,
-    left: [Left; MAX_LEFT],
-    left_count: usize,
-    answers: [[Answer; WAYS]; SETS],
     pub(in crate::directory) pace: Pace,
+    ended_count: usize,
+    left_count: usize,
     pub(in crate::directory) features: Features,
     pub(in crate::directory) tally: Tally,
-    /// The last fault; empty after a success.
+    /// The last fault; empty after a look that was answered in all its parts.
     pub(in crate::directory) fault: Bytes<MAX_FAULT_BYTES>,
     pub(in crate::directory) demand: Demand,
     pub(in crate::directory) worker: Presence,
+    answers: [[Answer; WAYS]; SETS],
+    ended: [Ended; limits::MAX_ENDED],
+    left: [Left; MAX_LEFT],
 }
 shareable!(People {
     fingerprint,
@@ -140,6 +145,10 @@ pub(in crate::directory) struct Tally {
     pub(in crate::directory) checked: u64,
     /// The objects that it has seen.
     pub(in crate::directory) seen: u64,
+    /// Principals that are out and have found no room.
+    pub(in crate::directory) unpublished: u64,
+    /// Memberships of open sessions that have found no room.
+    pub(in crate::directory) unwatched: u64,
     /// Requests that were sent.
     pub(in crate::directory) requests: u64,
     /// Those of them that were not answered.
@@ -156,6 +165,8 @@ shareable!(Tally {
     succeeded_at,
     checked,
     seen,
+    unpublished,
+    unwatched,
     requests,
     failures,
     token_ends_at,
@@ -167,14 +178,18 @@ shareable!(Tally {
 pub(in crate::directory) struct Demand {
     /// A look: pauses of this server's own do not count.
     pub(in crate::directory) is_wanted: bool,
+    /// It is the second within a minute: pauses that the service demands do not count either.
+    pub(in crate::directory) insists: bool,
     /// Believing that as many are missing as the last look said.
     pub(in crate::directory) is_believed: bool,
     /// When a look was last demanded, by the clock that never goes back; 0 if it never was.
     pub(in crate::directory) at: Millis,
     /// So many are missing that nobody is put out for it; 0: there is no such doubt.
     pub(in crate::directory) held: u64,
+    /// The same, when a look was last demanded.
+    pub(in crate::directory) held_then: u64,
 }
-shareable!(Demand { is_wanted, is_believed, at, held });
+shareable!(Demand { is_wanted, insists, is_believed, at, held, held_then });
 
 /// The worker, as other processes see it.
 #[derive(Clone, Copy)]
@@ -202,7 +217,14 @@ impl People {
             features: Features::default(),
             tally: Tally::default(),
             fault: Bytes::EMPTY,
-            demand: Demand { is_wanted: false, is_believed: false, at: 0, held: 0 },
+            demand: Demand {
+                is_wanted: false,
+                insists: false,
+                is_believed: false,
+                at: 0,
+                held: 0,
+                held_then: 0,
+            },
             worker: Presence { latch: Latch::NONE, pid: 0, heartbeat: 0 },
         }
     }

@@ -7,9 +7,9 @@ use entra::directory::features::{Evidence, Feature, Features};
 use entra::directory::login::{Answered, Pair};
 use entra::directory::pace::Pace;
 
-use crate::directory::memory::NEWS;
-use crate::directory::memory::people::{Ended, Left, PEOPLE};
+use crate::directory::memory::people::{Demand, Ended, Left, PEOPLE};
 use crate::directory::memory::seen::Filter;
+use crate::directory::memory::{NEWS, rosters};
 use crate::pg::bytes::Bytes;
 use crate::pg::latch::Latch;
 use crate::pg::{clock, process};
@@ -24,19 +24,23 @@ pub(in crate::directory) fn note_heartbeat() {
 /// running will not end.
 pub(in crate::directory) fn worker_started() {
     process::before_exit(worker_ended);
+    rosters::abandon();
     let (latch, pid) = (Latch::own(), std::process::id().cast_signed());
+    let now = clock::monotonic();
     let mut people = PEOPLE.exclusive();
     people.worker.latch = latch;
     people.worker.pid = pid;
-    people.pace.abandon();
+    people.pace.died(now);
 }
 
 /// Called when the worker ends. A look that it has left running will not end.
 fn worker_ended() {
+    rosters::abandon();
+    let now = clock::monotonic();
     let mut people = PEOPLE.exclusive();
     people.worker.latch = Latch::NONE;
     people.worker.pid = 0;
-    people.pace.abandon();
+    people.pace.died(now);
 }
 
 /// Returns what the memory belongs to; 0 if the worker has not read any settings yet.
@@ -92,6 +96,8 @@ pub(in crate::directory) fn schedule(interval: Millis) -> Schedule {
 pub(in crate::directory) struct Demanded {
     /// A look, whatever pauses there are of this server's own.
     pub(in crate::directory) is_wanted: bool,
+    /// A look, whatever pauses the service demands.
+    pub(in crate::directory) insists: bool,
     /// Believing that so many are missing.
     pub(in crate::directory) is_believed: bool,
 }
@@ -99,9 +105,9 @@ pub(in crate::directory) struct Demanded {
 /// Returns what has been demanded since this was last called.
 pub(in crate::directory) fn take_demands() -> Demanded {
     let mut people = PEOPLE.exclusive();
-    let taken = Demanded { is_wanted: people.demand.is_wanted, is_believed: people.demand.is_believed };
-    (people.demand.is_wanted, people.demand.is_believed) = (false, false);
-    taken
+    let Demand { is_wanted, insists, is_believed, .. } = people.demand;
+    (people.demand.is_wanted, people.demand.insists, people.demand.is_believed) = (false, false, false);
+    Demanded { is_wanted, insists, is_believed }
 }
 
 /// Notes that the look that is being made will not end.
@@ -129,14 +135,31 @@ pub(in crate::directory) struct Counts {
     pub(in crate::directory) held: u64,
 }
 
+/// For how many there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::directory) struct LeftOut {
+    /// Principals that are out, or whose sessions were revoked.
+    pub(in crate::directory) principals: usize,
+    /// Memberships of open sessions.
+    pub(in crate::directory) memberships: usize,
+}
+
 /// Publishes who is out, sorted by id, and which memberships have ended, sorted by pair.
-pub(in crate::directory) fn publish(ended: &[Ended], left: &[Left]) {
-    PEOPLE.exclusive().replace(ended, left);
+pub(in crate::directory) fn publish(ended: &[Ended], left: &[Left], left_out: LeftOut) {
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    {
+        let mut people = PEOPLE.exclusive();
+        people.replace(ended, left);
+        people.tally.unpublished = count(left_out.principals);
+        people.tally.unwatched = count(left_out.memberships);
+    }
     NEWS.broadcast();
 }
 
-/// Notes that a look was answered whole. What it has brought is published.
-pub(in crate::directory) fn note_success(counts: Counts, interval: Millis) {
+/// Notes that a look has asked about everybody. What it has brought is published. `fault`: why it
+/// has not found out all that it asked more closely; empty if it has.
+pub(in crate::directory) fn note_success(counts: Counts, interval: Millis, fault: &str) {
+    let fault = Bytes::cut(fault);
     let (now, wall) = (clock::monotonic(), clock::unix_now());
     {
         let mut people = PEOPLE.exclusive();
@@ -145,7 +168,7 @@ pub(in crate::directory) fn note_success(counts: Counts, interval: Millis) {
         people.tally.succeeded_at = wall;
         (people.tally.checked, people.tally.seen) = (counts.checked, counts.seen);
         people.demand.held = counts.held;
-        people.fault = Bytes::EMPTY;
+        people.fault = fault;
     }
     NEWS.broadcast();
 }
@@ -199,6 +222,17 @@ pub(in crate::directory) fn note_evidence(shown: &[(Feature, Evidence)]) -> Vec<
         }
     }
     changed
+}
+
+/// Notes which principals are not in a group, where an answer that still counts says that they are.
+pub(in crate::directory) fn correct_members(noes: &[Pair], cache: Millis) {
+    let now = clock::monotonic();
+    let mut people = PEOPLE.exclusive();
+    for pair in noes {
+        if people.is_member(*pair, now) == Some(true) {
+            people.note_member(*pair, Answered::at(now, false, cache, 0));
+        }
+    }
 }
 
 /// Notes whether a principal is in a group.

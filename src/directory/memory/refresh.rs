@@ -5,12 +5,12 @@ use std::time::Instant;
 use entra::Millis;
 use entra::directory::pace;
 
-use crate::directory::memory::people::PEOPLE;
+use crate::directory::memory::people::{self, Demand, PEOPLE};
 use crate::directory::memory::{NEWS, wake_worker};
 use crate::pg::clock;
 
-/// Two demands within this time mean that the administrator believes what the look between them has
-/// said, in milliseconds.
+/// Two demands within this time mean that the administrator believes what the look before the first
+/// has said, in milliseconds.
 const TWICE_WITHIN: Millis = 60_000;
 
 /// Why there was no look.
@@ -33,19 +33,23 @@ pub(in crate::directory) fn refresh(deadline: Instant) -> Result<u64, NoLook> {
     // The number of the last look that may have begun too early.
     let begun = {
         let mut people = PEOPLE.exclusive();
+        let Demand { at, held, held_then, .. } = people.demand;
+        let insists = at > 0 && now.saturating_sub(at) <= TWICE_WITHIN;
+        (people.demand.at, people.demand.held_then) = (now, held);
         if let pace::Demanded::ServicePauses(until) = people.pace.demand(now) {
             return Err(NoLook::Paused(until.saturating_sub(now)));
         }
-        let insists = people.demand.at > 0 && now.saturating_sub(people.demand.at) <= TWICE_WITHIN;
-        people.demand.is_believed = insists && people.demand.held > 0;
-        people.demand.is_wanted = true;
-        people.demand.at = now;
+        // What only the look between them has said is not what the administrator has seen.
+        people.demand.is_believed = insists && held_then > 0 && held > 0;
+        (people.demand.is_wanted, people.demand.insists) = (true, insists);
         people.tally.begun
     };
     wake_worker();
     if !NEWS.wait_until(deadline, || PEOPLE.share().tally.last_ended > begun) {
         return Err(NoLook::TooLate);
     }
-    let people = PEOPLE.share();
-    if people.fault.is_empty() { Ok(people.tally.seen) } else { Err(NoLook::Failed(people.fault.text())) }
+    // Copied under the lock, under which nothing is allocated.
+    let (seen, fault, has_failed) =
+        people::read(|people| (people.tally.seen, people.fault, people.pace.has_failed()));
+    if has_failed { Err(NoLook::Failed(fault.text())) } else { Ok(seen) }
 }

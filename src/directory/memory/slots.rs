@@ -17,6 +17,31 @@ use crate::pg::shmem::{Locked, shareable};
 /// Number of questions at a time.
 pub(in crate::directory) const COUNT: usize = 32;
 
+/// Number of questions of statements for which logins leave room.
+const OF_STATEMENTS: usize = 8;
+
+/// What questions are about. Those of either are asked together, and hold up none of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::directory) enum Lane {
+    /// Memberships: logins ask.
+    Memberships,
+    /// Names and ids: statements ask.
+    Names,
+}
+
+impl Lane {
+    /// Both.
+    pub(in crate::directory) const ALL: [Self; 2] = [Self::Memberships, Self::Names];
+
+    /// Returns how many questions may wait when another one comes.
+    const fn room(self, slots: usize) -> usize {
+        match self {
+            Self::Memberships => slots.saturating_sub(OF_STATEMENTS),
+            Self::Names => slots,
+        }
+    }
+}
+
 /// Longest question: a name of 256 characters, and what is asked about it.
 pub(in crate::directory) const MAX_QUESTION_BYTES: usize = 1_072;
 
@@ -34,6 +59,8 @@ pub(super) const BYTES: usize = COUNT * size_of::<Slot>();
 pub(in crate::directory) struct Slot {
     /// The number of the question; 0: the slot was never used.
     number: u64,
+    /// It is about a membership, otherwise about a name or an id.
+    is_membership: bool,
     /// The worker is asking.
     is_taken: bool,
     is_answered: bool,
@@ -45,13 +72,14 @@ pub(in crate::directory) struct Slot {
     due_at: Millis,
     /// From this time on nobody waits.
     ends_at: Millis,
-    /// What is left of the life of the token that it is asked for; the least, if there are several.
+    /// What is left of the life of the token that it is asked for; the most, if there are several.
     token_left: Millis,
     /// When the answer came.
     answered_at: Millis,
 }
 shareable!(Slot {
     number,
+    is_membership,
     is_taken,
     is_answered,
     question,
@@ -66,6 +94,7 @@ shareable!(Slot {
 impl Slot {
     const EMPTY: Self = Self {
         number: 0,
+        is_membership: false,
         is_taken: false,
         is_answered: false,
         question: Bytes::EMPTY,
@@ -82,8 +111,8 @@ impl Slot {
         self.number > 0 && !self.is_answered && now < self.ends_at
     }
 
-    const fn is_due(&self, now: Millis) -> bool {
-        self.is_open(now) && !self.is_taken && now >= self.due_at
+    fn is_waiting(&self, lane: Lane, now: Millis) -> bool {
+        self.is_open(now) && !self.is_taken && self.is_membership == (lane == Lane::Memberships)
     }
 }
 
@@ -113,14 +142,19 @@ pub(in crate::directory) enum Outcome {
     Lost,
 }
 
-/// Puts a question, or joins the same one. Returns none if it is too long, or all slots are taken.
+/// Puts a question about a membership, or joins the same one. Returns none if it is too long, or
+/// there is no room.
 pub(in crate::directory) fn put(question: &str, wait: Millis, token_left: Millis) -> Option<Ticket> {
-    put_all(&[Bytes::new(question.as_bytes())?], wait, token_left).pop()
+    put_into(Lane::Memberships, &[Bytes::new(question.as_bytes())?], wait, token_left).pop()
 }
 
-/// Puts several questions at once, so that the worker asks them together. Returns the tickets of
-/// the first of them: of as many as have found room.
-pub(in crate::directory) fn put_all(questions: &[Question], wait: Millis, token_left: Millis) -> Vec<Ticket> {
+/// Puts several questions about names and ids at once, so that the worker asks them together.
+/// Returns the tickets of the first of them: of as many as have found room.
+pub(in crate::directory) fn put_all(questions: &[Question], wait: Millis) -> Vec<Ticket> {
+    put_into(Lane::Names, questions, wait, Millis::MAX)
+}
+
+fn put_into(lane: Lane, questions: &[Question], wait: Millis, token_left: Millis) -> Vec<Ticket> {
     let now = clock::monotonic();
     let ends_at = now.saturating_add(wait);
     let mut tickets = Vec::with_capacity(questions.len().min(COUNT));
@@ -128,7 +162,7 @@ pub(in crate::directory) fn put_all(questions: &[Question], wait: Millis, token_
         let mut slots = SLOTS.exclusive();
         let (last, slots) = slots.parts();
         for question in questions.iter().take(COUNT) {
-            let Some(ticket) = place(last, slots, question, now, ends_at, token_left) else { break };
+            let Some(ticket) = place(last, slots, lane, question, (now, ends_at), token_left) else { break };
             tickets.push(ticket);
         }
     }
@@ -141,24 +175,34 @@ pub(in crate::directory) fn put_all(questions: &[Question], wait: Millis, token_
 fn place(
     last: &mut Last,
     slots: &mut [Slot],
+    lane: Lane,
     question: &Bytes<MAX_QUESTION_BYTES>,
-    now: Millis,
-    ends_at: Millis,
+    (now, ends_at): (Millis, Millis),
     token_left: Millis,
 ) -> Option<Ticket> {
     let same = |slot: &Slot| slot.is_open(now) && slot.question.get() == question.get();
     if let Some((place, slot)) = slots.iter_mut().enumerate().find(|(_, slot)| same(slot)) {
         slot.ends_at = slot.ends_at.max(ends_at);
-        slot.token_left = slot.token_left.min(token_left);
+        slot.token_left = slot.token_left.max(token_left);
         return Some(Ticket { place, number: slot.number });
+    }
+    if slots.iter().filter(|slot| slot.is_open(now)).count() >= lane.room(slots.len()) {
+        return None;
     }
     // Slots that were never used, or that nobody waits for, have been answered at time 0.
     let free = |slot: &Slot| if slot.is_answered { slot.answered_at } else { 0 };
     let found = slots.iter_mut().enumerate().filter(|(_, slot)| !slot.is_open(now));
     let (place, slot) = found.min_by_key(|(_, slot)| free(slot))?;
     last.number += 1;
-    *slot =
-        Slot { number: last.number, question: *question, due_at: now, ends_at, token_left, ..Slot::EMPTY };
+    *slot = Slot {
+        number: last.number,
+        is_membership: lane == Lane::Memberships,
+        question: *question,
+        due_at: now,
+        ends_at,
+        token_left,
+        ..Slot::EMPTY
+    };
     Some(Ticket { place, number: last.number })
 }
 
@@ -195,14 +239,15 @@ pub(in crate::directory) struct Asked {
     pub(in crate::directory) left: Millis,
 }
 
-/// Takes all questions that are due.
-pub(in crate::directory) fn take_due() -> Vec<Asked> {
+/// Takes all questions of a lane that are due.
+pub(in crate::directory) fn take_due(lane: Lane) -> Vec<Asked> {
     let now = clock::monotonic();
     let mut taken: Vec<(usize, Slot)> = Vec::with_capacity(COUNT);
     {
         let mut slots = SLOTS.exclusive();
         let (_, slots) = slots.parts();
-        for (place, slot) in slots.iter_mut().enumerate().filter(|(_, slot)| slot.is_due(now)).take(COUNT) {
+        let is_due = |slot: &Slot| slot.is_waiting(lane, now) && now >= slot.due_at;
+        for (place, slot) in slots.iter_mut().enumerate().filter(|(_, slot)| is_due(slot)).take(COUNT) {
             slot.is_taken = true;
             slot.tries += 1;
             taken.push((place, *slot));
@@ -218,11 +263,11 @@ pub(in crate::directory) fn take_due() -> Vec<Asked> {
     asked.collect()
 }
 
-/// Returns whether a question is due now, and otherwise the time until one is; none: there is none.
-pub(in crate::directory) fn next_due() -> Option<Millis> {
+/// Returns the time until a question of a lane is due, 0 if one is now; none: there is none.
+pub(in crate::directory) fn next_due(lane: Lane) -> Option<Millis> {
     let now = clock::monotonic();
     let slots = SLOTS.share();
-    let waiting = slots.slots().iter().filter(|slot| slot.is_open(now) && !slot.is_taken);
+    let waiting = slots.slots().iter().filter(|slot| slot.is_waiting(lane, now));
     waiting.map(|slot| slot.due_at.saturating_sub(now)).min()
 }
 
@@ -268,7 +313,7 @@ mod tests {
 
     fn put(last: &mut Last, slots: &mut [Slot], question: &str, now: Millis) -> Option<Ticket> {
         let question = Bytes::new(question.as_bytes()).expect("a short question");
-        place(last, slots, &question, now, now + 10, 1_000 - now)
+        place(last, slots, Lane::Names, &question, (now, now + 10), 1_000 - now)
     }
 
     #[test]
@@ -277,7 +322,7 @@ mod tests {
         let first = put(&mut last, &mut slots, "who", 1).expect("a slot");
         let second = put(&mut last, &mut slots, "who", 5).expect("a slot");
         assert_eq!((first.place, first.number), (second.place, second.number));
-        assert_eq!((slots[0].ends_at, slots[0].token_left), (15, 995));
+        assert_eq!((slots[0].ends_at, slots[0].token_left), (15, 999));
         slots[0].is_answered = true;
         slots[0].answered_at = 6;
         // An answer that came before it was asked is not taken for a new one.
@@ -296,5 +341,19 @@ mod tests {
         assert_eq!(put(&mut last, &mut slots, "three", 5).map(|ticket| ticket.place), Some(1));
         // Nobody waits for the first any more.
         assert_eq!(put(&mut last, &mut slots, "four", 11).map(|ticket| ticket.place), Some(0));
+    }
+
+    #[test]
+    fn logins_leave_room_for_statements() {
+        let (mut last, mut slots) = (Last { number: 0 }, vec![Slot::EMPTY; COUNT]);
+        let mut put = |lane, text: String| {
+            let question = Bytes::new(text.as_bytes()).expect("a short question");
+            place(&mut last, &mut slots, lane, &question, (1, 10), 0).is_some()
+        };
+        let logins = (0..COUNT).filter(|number| put(Lane::Memberships, format!("member {number}"))).count();
+        assert_eq!(logins, COUNT - OF_STATEMENTS);
+        assert!(put(Lane::Memberships, "member 0".to_owned()), "the same question");
+        let statements = (0..COUNT).filter(|number| put(Lane::Names, format!("name {number}"))).count();
+        assert_eq!(statements, OF_STATEMENTS);
     }
 }

@@ -1,5 +1,8 @@
 //! What follows from the answers: who is out, which memberships have ended, what the log says.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
 use entra::Uuid;
 use entra::directory::features::Feature;
 use entra::directory::login::Pair;
@@ -17,8 +20,12 @@ use crate::directory::question;
 use crate::directory::terms;
 use crate::directory::worker::{DirectoryWorker, Looking, log};
 use crate::pg::clock;
+use crate::report::log_once::LogOnce;
 use crate::report::timestamp;
 use crate::stat;
+
+/// Why a question is not answered is not logged twice within this time.
+const QUIET: Duration = Duration::from_mins(5);
 
 /// Most lines of one look about principals and memberships.
 const MAX_LINES: usize = 20;
@@ -29,16 +36,31 @@ impl<P: Polled> DirectoryWorker<P> {
         let Looked { seen, own, memory, memberships, notes } = looked;
         (self.known.own, self.known.memory) = (own, memory);
         let (problem, pause) = (notes.problem.clone(), notes.pause);
+        let unanswered = notes.unanswered.clone().unwrap_or_default();
         self.note(notes, false);
+        if let Some(pause) = pause {
+            publish::pause(pause);
+        }
         let interval = terms::interval();
         let moment = Moment { interval, now: clock::monotonic(), unix_now: clock::unix_now() };
-        let round = Round { sights: &seen.sights, moment, administrators: &looking.administrators };
+        let round = Round {
+            sights: &seen.sights,
+            moment,
+            administrators: &looking.administrators,
+            clients: &seen.clients,
+        };
         let report = self.known.roll.note(&round);
         let ended = self.known.memberships.note(&memberships, moment.unix_now);
         let sights = &seen.sights;
         self.known.roll.forget(|id| sights.contains_key(&id), moment.unix_now);
-        self.log_changes(&report, &ended);
-        self.known.publish();
+        let noes = memberships.iter().filter(|(_, is_member)| **is_member == Some(false));
+        let noes: Vec<_> = noes.map(|(pair, _)| *pair).collect();
+        publish::correct_members(&noes, terms::group_lookup_cache());
+        let before = self.known.publish();
+        self.log_changes(&report, &ended, &before);
+        if !report.changed.is_empty() || !ended.is_empty() {
+            P::somebody_is_out();
+        }
         self.known.publish_active();
         self.known.keep();
         if !seen.is_whole {
@@ -54,7 +76,7 @@ impl<P: Polled> DirectoryWorker<P> {
             seen: count(sights.values().filter(is_there).count()),
             held: count(report.held.unwrap_or_default()),
         };
-        publish::note_success(counts, interval);
+        publish::note_success(counts, interval, &unanswered);
     }
 
     /// Takes in the answers to questions.
@@ -71,6 +93,9 @@ impl<P: Polled> DirectoryWorker<P> {
                 Given::Answer(text) => answers.push((asked, text)),
                 Given::Again(wait) => slots::postpone(&asked, wait),
                 Given::Member(pair, is_member) => {
+                    if is_member {
+                        self.is_member_again(pair);
+                    }
                     publish::note_member(pair, is_member, terms::group_lookup_cache(), asked.token_left);
                     answers.push((asked, question::written(&Ok(Vec::new()))));
                 }
@@ -79,8 +104,17 @@ impl<P: Polled> DirectoryWorker<P> {
         slots::answer(&answers);
     }
 
+    /// Takes in that a principal is in a group, whatever looks have said.
+    fn is_member_again(&mut self, pair: Pair) {
+        if self.known.memberships.note_member(pair, clock::unix_now()) {
+            let before = self.known.publish();
+            self.log_changes(&Report::default(), &[(pair, false)], &before);
+            self.known.keep();
+        }
+    }
+
     /// Takes in what a thread has noted on the way.
-    fn note(&mut self, notes: Notes, is_question: bool) {
+    pub(super) fn note(&mut self, notes: Notes, is_question: bool) {
         let Some(graph) = self.graph.clone() else { return };
         let tally = graph.take_tally();
         publish::count_requests(tally.requests, tally.failures);
@@ -101,11 +135,21 @@ impl<P: Polled> DirectoryWorker<P> {
         for feature in publish::note_evidence(&notes.evidence) {
             log_feature(feature);
         }
-        if is_question
-            && let Some(problem) = notes.problem
-            && self.log_of_questions.add_ignoring_numbers(&problem)
-        {
-            log(&format!("the directory has not answered a question: {problem}"));
+        if is_question {
+            self.log_question(notes.problem);
+        }
+    }
+
+    /// Logs why questions have not been answered, each reason once, until some are answered.
+    fn log_question(&mut self, problem: Option<String>) {
+        match problem {
+            Some(problem) if self.log_of_questions.add_ignoring_numbers(&problem) => {
+                self.question_logged = Instant::now();
+                log(&format!("the directory has not answered a question: {problem}"));
+            }
+            // Answers and others that are none may take turns.
+            None if self.question_logged.elapsed() > QUIET => self.log_of_questions = LogOnce::default(),
+            _ => {}
         }
     }
 
@@ -122,12 +166,24 @@ impl<P: Polled> DirectoryWorker<P> {
         publish::count_requests(fetches, failures);
     }
 
-    fn log_changes(&self, report: &Report, memberships: &[(Pair, bool)]) {
+    /// Logs what logins know that they did not know `before`.
+    fn log_changes(
+        &self,
+        report: &Report,
+        memberships: &[(Pair, bool)],
+        before: &BTreeMap<Uuid, standing::Known>,
+    ) {
         let mut lines = Vec::new();
         let mut revoked = 0;
-        for id in &report.changed {
-            let before = self.known.published(*id);
+        let (now, published) = (clock::unix_now(), self.known.published());
+        // Some find room later.
+        let new = published.keys().filter(|id| !before.contains_key(id));
+        for id in report.changed.iter().chain(new).collect::<BTreeSet<_>>() {
             let after = self.known.roll.get(*id).map(|record| record.known).unwrap_or_default();
+            if after.matters(now) && !published.contains_key(id) {
+                continue;
+            }
+            let before = before.get(id).copied().unwrap_or_default();
             match change(*id, before, after) {
                 // Every recent account has such a time: its creation.
                 Some((_, true)) if !self.known.has_looked => revoked += 1,

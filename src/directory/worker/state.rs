@@ -1,7 +1,7 @@
 //! What the worker knows about people and applications, and how that is kept: in shared memory for
 //! logins, and in the snapshot for the next start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use entra::directory::login::Pair;
 use entra::directory::look::Memory;
@@ -11,7 +11,7 @@ use entra::directory::standing;
 use entra::{Uuid, limits};
 
 use crate::directory::memory::people::{self, Ended, MAX_LEFT};
-use crate::directory::memory::publish;
+use crate::directory::memory::publish::{self, LeftOut};
 use crate::directory::memory::seen::Filter;
 use crate::directory::snapshot;
 use crate::directory::watch::Memberships;
@@ -31,6 +31,10 @@ pub(super) struct Known {
     pub(super) own: Option<Uuid>,
     /// A look has succeeded since this was begun anew.
     pub(super) has_looked: bool,
+    /// Who was logged in when the last look began.
+    pub(super) logged_in: BTreeSet<Uuid>,
+    /// For whom there was no room when this was last published.
+    left_out: LeftOut,
     /// What logins know, by id.
     published: BTreeMap<Uuid, standing::Known>,
     /// What is in the snapshot.
@@ -81,7 +85,8 @@ impl Known {
             Ok(Some(found)) => {
                 found.principals.iter().for_each(|(id, known)| self.roll.restore(*id, *known));
                 self.memberships.restore(&found.memberships);
-                let (principals, memberships) = (found.principals.len(), found.memberships.len());
+                let principals = found.principals.iter().filter(|(_, known)| known.standing.is_out()).count();
+                let memberships = found.memberships.len();
                 if principals + memberships > 0 {
                     log(&format!(
                         "{principals} principals and {memberships} memberships that are known to have \
@@ -113,30 +118,55 @@ impl Known {
         self.published.keys().copied()
     }
 
-    /// Returns what logins knew about an id when it was published last.
-    pub(super) fn published(&self, id: Uuid) -> standing::Known {
-        self.published.get(&id).copied().unwrap_or_default()
+    /// Returns whether an id is known to be deleted.
+    pub(super) fn is_deleted(&self, id: Uuid) -> bool {
+        self.roll.get(id).is_some_and(|record| record.known.standing == standing::Standing::Deleted)
     }
 
-    /// Publishes who is out and which memberships have ended, for logins. Whoever is out but cannot
-    /// have a valid token any more is published too while there is room: views show it.
-    pub(super) fn publish(&mut self) {
+    /// Returns what logins know, by id.
+    pub(super) const fn published(&self) -> &BTreeMap<Uuid, standing::Known> {
+        &self.published
+    }
+
+    /// Publishes who is out and which memberships have ended, for logins. Returns what they knew
+    /// before.
+    pub(super) fn publish(&mut self) -> BTreeMap<Uuid, standing::Known> {
         let now = clock::unix_now();
-        let is_shown = |known: &standing::Known| known.matters(now) || known.standing.is_out();
-        let all = self.roll.iter().map(|(id, record)| (id, record.known));
-        let mut ended: Vec<_> = all.filter(|(_, known)| is_shown(known)).collect();
-        if ended.len() > limits::MAX_ENDED {
-            // Those first that matter, and of these the ones that are out; the latest first.
-            ended.sort_by_key(|(_, known)| {
-                let latest = known.out_since.max(known.revoked_at);
-                std::cmp::Reverse((known.matters(now), known.standing.is_out(), latest))
-            });
-            ended.truncate(limits::MAX_ENDED);
-            ended.sort_by_key(|(id, _)| *id);
-        }
+        let has_session = |id| self.logged_in.contains(&id);
+        let (ended, left_out) = self.roll.ended(now, limits::MAX_ENDED, has_session);
         let entries: Vec<_> = ended.iter().map(|(id, known)| Ended::new(*id, *known)).collect();
-        publish::publish(&entries, &self.memberships.ended(now));
-        self.published = ended.into_iter().collect();
+        let left_out = LeftOut { principals: left_out, memberships: self.memberships.left_out() };
+        publish::publish(&entries, &self.memberships.ended(now), left_out);
+        self.log_left_out(left_out);
+        std::mem::replace(&mut self.published, ended.into_iter().collect())
+    }
+
+    /// Logs that there is no room for all who are out, and for all memberships of open sessions:
+    /// once, until there is.
+    fn log_left_out(&mut self, left_out: LeftOut) {
+        let LeftOut { principals, memberships } = left_out;
+        let before = std::mem::replace(&mut self.left_out, left_out);
+        let most = limits::MAX_ENDED;
+        match (before.principals, principals) {
+            (0, 1..) => log(&format!(
+                "directory: no more than {most} principals that are disabled, deleted or revoked are kept: \
+                 {principals} others are not refused"
+            )),
+            (1.., 0) => {
+                log("directory: all principals that are disabled, deleted or revoked are refused again");
+            }
+            _ => {}
+        }
+        match (before.memberships, memberships) {
+            (0, 1..) => log(&format!(
+                "directory: no more than {MAX_LEFT} memberships are asked about: the end of {memberships} others, of \
+                 open sessions, is not noticed"
+            )),
+            (1.., 0) => {
+                log("directory: all memberships of open sessions are asked about again");
+            }
+            _ => {}
+        }
     }
 
     /// Publishes who is active, for views.

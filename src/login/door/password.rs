@@ -2,6 +2,7 @@
 //! which the hook itself asks for the token, as a password in clear text over TLS.
 
 use crate::catalog;
+use crate::directory;
 use crate::login::outcome::{Received, Refused};
 use crate::pg::connection::Connection;
 use crate::pg::wire::{self, Reply};
@@ -24,4 +25,5 @@ fn rehearse() {
     let _ = entra::rehearse();
     let _ = catalog::revocations();
     catalog::forget_memberships();
+    directory::rehearse();
 }

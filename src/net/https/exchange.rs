@@ -8,9 +8,10 @@ use entra::Untrusted;
 use entra::directory::hosts;
 use ureq::http::header::HeaderName;
 use ureq::http::{HeaderValue, Method, Request};
+use ureq::{Agent, AsSendBody};
 use zeroize::Zeroizing;
 
-use crate::net::https::{Client, Failure, advice, clock_ahead, retry_after};
+use crate::net::https::{Client, Failure, REQUEST_TIMEOUT, advice, clock_ahead, retry_after};
 
 /// An answer of up to this size is read without moving it, so that no copy of a token is left
 /// behind.
@@ -52,6 +53,15 @@ impl Client {
     /// # Errors
     /// No connection, no acceptable certificate, too slow, too long.
     pub(crate) fn exchange(&self, exchange: &Exchange<'_>) -> Result<Reply, Failure> {
+        self.exchange_within(exchange, REQUEST_TIMEOUT)
+    }
+
+    /// Does the same within this time, if it is less than any request may take.
+    ///
+    /// # Errors
+    /// As for [`Self::exchange`].
+    pub(crate) fn exchange_within(&self, exchange: &Exchange<'_>, limit: Duration) -> Result<Reply, Failure> {
+        let limit = limit.min(REQUEST_TIMEOUT);
         // What stands behind it may be long, and the name of a person.
         let place = exchange.url.split('?').next().unwrap_or_default();
         let failed = |fault: &ureq::Error| {
@@ -72,8 +82,8 @@ impl Client {
         }
         let unusable = |_| format!("{place}: is no usable address");
         let response = match exchange.body {
-            None => self.agent.run(request.body(()).map_err(unusable)?),
-            Some(body) => self.agent.run(request.body(body).map_err(unusable)?),
+            None => self.agent.run(within(&self.agent, request.body(()).map_err(unusable)?, limit)),
+            Some(body) => self.agent.run(within(&self.agent, request.body(body).map_err(unusable)?, limit)),
         };
         let mut response = response.map_err(|fault| failed(&fault))?;
         let now = SystemTime::now();
@@ -104,6 +114,11 @@ impl Client {
         let end = url.match_indices('/').nth(2).map_or(url.len(), |(end, _)| end);
         url.get(..end).is_some_and(|root| hosts::parse_identity_url(root).is_ok_and(|root| root.is_some()))
     }
+}
+
+/// Limits the time that a request may take.
+fn within<B: AsSendBody>(agent: &Agent, request: Request<B>, limit: Duration) -> Request<B> {
+    agent.configure_request(request).timeout_global(Some(limit)).build()
 }
 
 /// Reads up to `limit` bytes.

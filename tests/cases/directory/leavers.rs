@@ -2,6 +2,7 @@
 
 use entra::directory::snapshot::EndedSnapshot;
 use serde_json::{Value, json};
+use testbed::client::Outcome;
 use testbed::cluster::Cluster;
 use testbed::expect::without_debug;
 use testbed::idp::directory::{Directory, Kind, Object, Place, SERVER_PRINCIPAL, Trouble};
@@ -10,6 +11,7 @@ use testbed::scene::{ADMIN, KEY, Scene};
 use testbed::waits::eventually;
 
 use crate::common::directory::{await_status, refresh, status, with_directory};
+use crate::common::login::token_of;
 use crate::common::statements::link;
 
 /// Returns the id of one of many.
@@ -215,8 +217,9 @@ fn a_membership_that_an_open_session_rests_on_ends_in_two_looks() {
     directory.add_group(GROUP, "Readers");
     directory.add_member(GROUP, PERSON);
     link(&cluster, "readers", GROUP, "group");
-    // A token of eleven minutes ago: a younger one may be of a member who is not listed yet.
-    let session = cluster.session("readers", &token_of_member(660));
+    // A token of eleven minutes ago, whose `iat` is dated back: a younger one may be of a member
+    // who is not listed yet.
+    let session = cluster.session("readers", &token_of_member(960));
     let mark = cluster.log_mark();
     await_looks(directory, 2);
     assert_eq!(status(&cluster, "ended"), "0");
@@ -237,7 +240,7 @@ fn a_hidden_membership_does_not_end_without_the_permission_to_see_it() {
     directory.add(Object::group(GROUP, "Hidden").with_hidden_membership());
     directory.add_member(GROUP, PERSON);
     link(&cluster, "hidden", GROUP, "group");
-    let session = cluster.session("hidden", &token_of_member(660));
+    let session = cluster.session("hidden", &token_of_member(960));
     await_looks(directory, 4);
     assert_eq!(status(&cluster, "ended"), "0");
     drop(session);
@@ -249,4 +252,48 @@ fn the_servers_own_application_is_asked_along_as_the_canary() {
     refresh(&cluster);
     let last = provider.directory().last(Kind::GetByIds).expect("a look");
     assert!(last.body.contains(SERVER_PRINCIPAL), "{}", last.body);
+}
+
+#[test]
+fn of_too_many_who_are_out_those_are_refused_who_were_active() {
+    const MANY: usize = 4_100;
+    let (cluster, provider) =
+        with_directory(Scene::new().settings("azure_ad_auth.directory_refresh_interval = 1h"));
+    let directory = provider.directory();
+    directory.add_user(PERSON, "ann@contoso.example");
+    link(&cluster, "ann", PERSON, "user");
+    for number in 0..MANY {
+        directory.add_user(&id(number), &format!("user{number}@contoso.example"));
+        directory.set(&id(number), "signInSessionsValidFromDateTime", "2020-01-01T00:00:00Z");
+        directory.disable(&id(number));
+    }
+    refresh(&cluster);
+    cluster.sql(&format!(
+        "SET aad_validate_oids_in_tenant = off; \
+         SELECT count(azure_ad_auth.create_principal('user' || n, ('aaaa0000-aaaa-bbbb-cccc-' || lpad(n::text, 12, '0'))::uuid, 'user')) \
+         FROM generate_series(0, {}) AS n",
+        MANY - 1
+    ));
+    let mark = cluster.log_mark();
+    refresh(&cluster);
+    assert_eq!(status(&cluster, "ended"), "4096");
+    cluster.await_log(
+        mark,
+        "4096 principals that are disabled, deleted or revoked are kept: 6 others are not refused",
+    );
+    directory.disable(PERSON);
+    refresh(&cluster);
+    assert!(!matches!(cluster.login("ann", &token_of(PERSON)), Outcome::Ready));
+    cluster.await_log(mark, "refused code=account_disabled role=ann");
+    let found = cluster.sql(
+        "SELECT level || ' ' || message FROM azure_ad_auth.check_configuration() WHERE message LIKE '%are kept'",
+    );
+    assert_eq!(
+        found,
+        "danger 6 principals that are disabled, deleted or revoked can log in: no more than 4096 are kept"
+    );
+    assert_eq!(without_debug(&cluster.log_since(mark)).matches("others are not refused").count(), 1);
+    (0..10).for_each(|number| directory.enable(&id(number)));
+    refresh(&cluster);
+    cluster.await_log(mark, "all principals that are disabled, deleted or revoked are refused again");
 }

@@ -10,14 +10,15 @@ use testbed::scene::{KEY, Scene};
 use testbed::waits::eventually;
 
 use crate::common::directory::{
-    at_every_door_with_directory, await_revocation, await_status, look, overage_token, status, token_of_time,
-    with_ann_and_readers, with_directory,
+    at_every_door_with_directory, await_revocation, await_status, look, overage_claims, overage_token,
+    status, token_of_time, with_ann_and_readers, with_directory,
 };
-use crate::common::login::{refusal_message, valid_token};
+use crate::common::login::{TERMINATED, end_of, refusal_message, valid_token};
 use crate::common::statements::link;
 
 const DISABLED: &str = "the account that the access token was issued to is disabled";
 const DELETED: &str = "the account that the access token was issued to no longer exists";
+const FAILED: &str = "Azure AD authentication failed for role \"readers\"";
 const REVOKED: &str = "the access token was issued before the account's sign-in sessions were revoked";
 
 #[test]
@@ -41,6 +42,47 @@ fn a_disabled_account_is_refused_for_every_role_until_it_is_enabled() {
         await_status(cluster, "ended", "0");
         admitted(cluster, "ann", &valid_token());
         admitted(cluster, "readers", &valid_token());
+    });
+}
+
+/// The answers that looks and logins get about the same membership replace each other.
+#[test]
+fn what_looks_and_logins_learn_about_a_membership_agrees() {
+    let settings = "azure_ad_auth.directory_refresh_interval = 1h\nazure_ad_auth.group_lookup_cache = 1min";
+    let (cluster, provider) = with_ann_and_readers(Scene::new().settings(settings));
+    let directory = provider.directory();
+    directory.add_member(GROUP, PERSON);
+    let overage = KEY.token(&with(overage_claims(), "iat", json!(unix_now() - 960)));
+    let mut session = cluster.session("readers", &overage);
+    look(&cluster, 1);
+    directory.remove_member(GROUP, PERSON);
+    look(&cluster, 2);
+    assert_eq!(end_of(&mut session), TERMINATED);
+    let refusal = Refusal::sqlstate_28p01("not_a_member", FAILED, &[]);
+    refused(&cluster, "readers", &overage, &refusal);
+    assert_eq!(status(&cluster, "ended"), "1");
+    let mark = cluster.log_mark();
+    directory.add_member(GROUP, PERSON);
+    assert!(eventually(|| cluster.login("readers", &overage) == Outcome::Ready));
+    cluster.await_log(mark, &format!("directory: {PERSON} is in group {GROUP} again"));
+    assert_eq!(status(&cluster, "ended"), "0");
+    let older = KEY.token(&with(user_v1(unix_now()), "iat", json!(unix_now() - 960)));
+    admitted(&cluster, "readers", &older);
+}
+
+#[test]
+fn a_deleted_group_admits_nobody_and_its_sessions_end() {
+    at_every_door_with_directory("", |_, cluster, provider| {
+        let directory = provider.directory();
+        directory.add_member(GROUP, PERSON);
+        let older = token_of_time(unix_now() - 60);
+        let mut session = cluster.session("readers", &older);
+        look(cluster, 1);
+        directory.purge(GROUP);
+        assert_eq!(end_of(&mut session), TERMINATED);
+        let refusal = Refusal::sqlstate_28p01("not_a_member", FAILED, &["left_at=1"]);
+        refused(cluster, "readers", &older, &refusal);
+        admitted(cluster, "ann", &older);
     });
 }
 

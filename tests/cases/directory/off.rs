@@ -19,13 +19,12 @@ fn a_name_is_an_error_that_says_which_setting_and_which_other_ways() {
     let create = "CREATE ROLE \"ann@contoso.com\" LOGIN IN ROLE azure_ad_user";
     let message =
         "role \"ann@contoso.com\" cannot be a member of role \"azure_ad_user\" because it is not linked";
-    let by_password =
-        format!("CREATE ROLE \"ann@contoso.com\" LOGIN PASSWORD '<object id>' IN ROLE azure_ad_user;");
+    let by_password = "CREATE ROLE \"ann@contoso.com\" LOGIN PASSWORD '<object id>' IN ROLE azure_ad_user;";
     let by_function = "SELECT azure_ad_auth.create_principal('ann@contoso.com', '<object id>', 'user');";
     for said in [
         "DETAIL:  The directory cannot be asked for the object id of a name, because azure_ad_auth.directory is off.",
         "SET aad_validate_oids_in_tenant = off;",
-        &by_password,
+        by_password,
         by_function,
     ] {
         fails(&cluster, create, "55000", message, said);

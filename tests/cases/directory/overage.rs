@@ -12,6 +12,7 @@ use testbed::expect::{Refusal, admitted, refused};
 use testbed::idp::directory::{Kind, Place, Trouble};
 use testbed::issuer::{APPLICATION, CLIENT, GROUP, PERSON, app_v1, unix_now, user_v1, with};
 use testbed::scene::{KEY, NEW_KEY, Scene};
+use testbed::waits::eventually;
 
 use crate::common::directory::{
     NESTED, at_every_door_with_directory, overage_claims, overage_token, with_ann_and_readers,
@@ -162,7 +163,7 @@ fn an_answer_counts_no_longer_than_its_time() {
     provider.directory().add_member(GROUP, PERSON);
     admitted(&cluster, "readers", &overage_token());
     provider.directory().remove_member(GROUP, PERSON);
-    assert!(testbed::waits::eventually(|| cluster.login("readers", &overage_token()) != Outcome::Ready));
+    assert!(eventually(|| cluster.login("readers", &overage_token()) != Outcome::Ready));
 }
 
 #[test]
@@ -213,7 +214,7 @@ fn after_the_wait_the_role_must_still_be_linked() {
     directory.fail_times(1, Place::Only(Kind::Batch), Trouble::Slow(Duration::from_secs(2)));
     let outcome = std::thread::scope(|scope| {
         let login = scope.spawn(|| cluster.login("readers", &overage_token()));
-        assert!(testbed::waits::eventually(|| directory.requests(Kind::Batch) > before));
+        assert!(eventually(|| directory.requests(Kind::Batch) > before));
         cluster.sql("SELECT azure_ad_auth.drop_principal('readers')");
         login.join().expect("a thread")
     });
@@ -246,10 +247,55 @@ fn a_login_that_waits_holds_up_no_other() {
     directory.fail(Place::Only(Kind::Batch), Trouble::Hang);
     let mut waiting = cluster.at_the_prompt("readers");
     waiting.send_token(&overage_token()).expect("a connection");
-    assert!(testbed::waits::eventually(|| directory.requests(Kind::Batch) > before));
+    assert!(eventually(|| directory.requests(Kind::Batch) > before));
     admitted(&cluster, "ann", &token_of(PERSON));
     link(&cluster, "etl", APPLICATION, "service");
     // It ends with its client's patience, and with the server.
     drop(waiting);
     cluster.stop("fast");
+}
+
+/// Statements that hang, which a question of theirs of its own each does, hold up no login.
+#[test]
+fn names_that_the_directory_does_not_answer_hold_up_no_login() {
+    let settings = format!("{NO_LOOKS}\nazure_ad_auth.directory_wait = 60s");
+    let (cluster, provider) = with_ann_and_readers(Scene::new().settings(settings));
+    let directory = provider.directory();
+    directory.add_member(GROUP, PERSON);
+    directory.fail(Place::Only(Kind::Batch), Trouble::Slow(Duration::from_secs(9)));
+    let asking = "SELECT count(*) FROM pg_stat_activity \
+                  WHERE query LIKE '%directory_lookup%' AND wait_event_type = 'Extension'";
+    std::thread::scope(|scope| {
+        let ask = |name: &'static str| {
+            let statement = format!("SELECT * FROM azure_ad_auth.directory_lookup('{name}')");
+            let cluster = &cluster;
+            scope.spawn(move || cluster.sql_verbosely(&statement).success)
+        };
+        let before = directory.requests(Kind::Batch);
+        let first = ask("first");
+        assert!(eventually(|| directory.requests(Kind::Batch) > before));
+        let second = ask("second");
+        assert!(eventually(|| cluster.sql(asking) == "2"));
+        directory.recover(Place::Only(Kind::Batch));
+        admitted(&cluster, "readers", &overage_token());
+        assert!(first.join().expect("a thread") && second.join().expect("a thread"));
+    });
+}
+
+#[test]
+fn a_login_that_has_joined_one_that_hung_is_answered_once_the_directory_answers() {
+    let settings = format!("{NO_LOOKS}\nazure_ad_auth.group_lookup_wait = 8s");
+    let (cluster, provider) = with_ann_and_readers(Scene::new().settings(settings));
+    let directory = provider.directory();
+    directory.add_member(GROUP, PERSON);
+    let before = directory.requests(Kind::Batch);
+    directory.fail_times(1, Place::Only(Kind::Batch), Trouble::Hang);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| cluster.login("readers", &overage_token()));
+        assert!(eventually(|| directory.requests(Kind::Batch) > before));
+        cluster.sql("SELECT pg_sleep(4)");
+        assert_eq!(cluster.login("readers", &overage_token()), Outcome::Ready);
+        assert_ne!(first.join().expect("a thread"), Outcome::Ready);
+    });
+    assert_eq!(directory.requests(Kind::Batch), before + 2);
 }

@@ -18,9 +18,9 @@ const LOOK: &str = "SELECT azure_ad_auth.refresh_directory()";
 const SETTINGS: &str = "azure_ad_auth.directory_refresh_interval = 1h\nazure_ad_auth.group_lookup_wait = 30s\n\
                         azure_ad_auth.directory_wait = 60s";
 
-/// A gigabyte of blanks, compressed to less than a megabyte, announced as such.
+/// A hundred megabytes of blanks, compressed to half a megabyte and announced as such.
 static BOMB: LazyLock<Trouble> = LazyLock::new(|| {
-    let script = "head -c 1000000000 /dev/zero | tr '\\0' ' ' | gzip -1";
+    let script = "head -c 100000000 /dev/zero | tr '\\0' ' ' | gzip -1";
     let output = Command::new("sh").args(["-c", script]).output().expect("gzip");
     assert!(output.status.success() && output.stdout.len() > 100_000);
     let head = format!(

@@ -70,6 +70,15 @@ impl Filter {
         }
     }
 
+    /// Returns the ids that it asks for, if it asks by id only.
+    pub(super) fn ids(&self) -> Option<Vec<&str>> {
+        match self {
+            Self::Equals(property, id) if property == "id" => Some(vec![id.as_str()?]),
+            Self::In(property, ids) if property == "id" => ids.iter().map(Value::as_str).collect(),
+            _ => None,
+        }
+    }
+
     /// Returns whether only an advanced query may have it.
     pub(super) fn is_advanced(&self) -> bool {
         match self {

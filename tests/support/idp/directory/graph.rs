@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::filter::Filter;
 use super::objects::{Object, ObjectType};
 use super::permissions::Permissions;
 use super::query::{Query, Question, bad};
@@ -31,6 +32,8 @@ pub(super) struct Options {
     pub(super) session_times_in_get_by_ids: bool,
     /// Whether getByIds wants Directory.Read.All, as its page says.
     pub(super) get_by_ids_needs_directory: bool,
+    /// Whether lists of members have service principals.
+    pub(super) lists_service_principals: bool,
     /// The ids of objects that advanced queries do not find.
     pub(super) not_indexed: Vec<String>,
 }
@@ -188,8 +191,16 @@ impl Graph<'_> {
     fn filtered(&self, object_type: ObjectType, query: &Query) -> Vec<&Object> {
         let indexed = |object: &Object| !query.count || !self.options.not_indexed.contains(&object.id);
         let finds = |object: &Object| query.filter.as_ref().is_none_or(|filter| filter.finds(object));
-        let all = self.store.of_type(object_type);
-        all.filter(|object| !self.hides(object) && indexed(object) && finds(object)).collect()
+        let shown = |object: &&Object| !self.hides(object) && indexed(object) && finds(object);
+        // A filter by id does not go through all: the benchmarks have 100,000 of them.
+        let Some(ids) = query.filter.as_ref().and_then(Filter::ids) else {
+            return self.store.of_type(object_type).filter(shown).collect();
+        };
+        let named = ids.into_iter().filter_map(|id| self.store.object(id));
+        let mut found: Vec<_> = named.filter(|object| object.kind == object_type).filter(shown).collect();
+        found.sort_by(|one, other| one.id.cmp(&other.id));
+        found.dedup_by(|one, other| one.id == other.id);
+        found
     }
 
     fn get_by_ids(&self, question: &Question) -> Result<Answer, Answer> {

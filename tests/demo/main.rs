@@ -5,6 +5,8 @@
 
 #![allow(clippy::print_stdout, reason = "a demonstration")]
 
+mod directory;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -59,6 +61,9 @@ fn main() {
     story.the_administrator();
     story.everybody_else();
     story.who_does_not_get_in();
+    story.a_name_is_linked();
+    story.somebody_in_too_many_groups();
+    story.an_account_is_disabled();
     if keep {
         story.keep();
     } else {
@@ -202,8 +207,9 @@ impl Story {
     /// Logs in by psql with the token in a file, shows what comes of it, and says whether it went
     /// well.
     fn login(&self, role: &str, token: &str, command: &str) -> bool {
+        let quoted = command.replace('"', "\\\"");
         println!(
-            "$ PGPASSWORD=$(cat {token}.token) psql \"host=… sslmode=verify-full user='{role}'\" -c \"{command}\""
+            "$ PGPASSWORD=$(cat {token}.token) psql \"host=… sslmode=verify-full user='{role}'\" -c \"{quoted}\""
         );
         let token = std::fs::read_to_string(self.cluster.path(&format!("{token}.token"))).unwrap_or_default();
         let program = self.cluster.installation().program("psql");
