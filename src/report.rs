@@ -191,6 +191,11 @@ pub(crate) fn warn_of_pam(problem: &str) {
         .report(PgLogLevel::WARNING);
 }
 
+/// Logs while the server starts that each login loads the modules of PAM, and why.
+pub(crate) fn log_pam_modules(problem: &str) {
+    log(format!("azure_ad_auth does not load the modules of PAM when the server starts: {problem}"));
+}
+
 fn log(line: String) {
     ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, line, "azure_ad_auth")
         .report(PgLogLevel::LOG_SERVER_ONLY);
