@@ -91,6 +91,24 @@ pub(crate) fn set_until_end(name: &CStr, value: &CStr) {
     }
 }
 
+/// Sets a parameter for the rest of a background worker's life.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn set_for_session(name: &CStr, value: &CStr) {
+    // SAFETY: C strings that outlive the call; guc.c keeps copies.
+    unsafe {
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SET,
+            true,
+            0,
+            false,
+        );
+    }
+}
+
 /// Runs one statement, given in parts: keywords, and names in their own bytes. Called within
 /// [`as_superuser`].
 pub(crate) fn run(statement: &[&[u8]]) {

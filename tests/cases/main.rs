@@ -25,6 +25,7 @@ mod common {
     pub(crate) mod secrets;
     pub(crate) mod server;
     pub(crate) mod statements;
+    pub(crate) mod sync;
     pub(crate) mod tenant;
 }
 
@@ -63,6 +64,13 @@ mod directory {
     mod snapshot;
     mod statements;
     mod status;
+    mod sync_members;
+    mod sync_members_faults;
+    mod sync_members_kinds;
+    mod sync_members_lists;
+    mod sync_members_names;
+    mod sync_members_standby;
+    mod sync_members_worker;
     mod unreadable;
     mod waiting;
     mod worker;
