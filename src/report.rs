@@ -191,9 +191,12 @@ pub(crate) fn warn_of_pam(problem: &str) {
         .report(PgLogLevel::WARNING);
 }
 
-/// Logs while the server starts that each login loads the modules of PAM, and why.
-pub(crate) fn log_pam_modules(problem: &str) {
-    log(format!("azure_ad_auth does not load the modules of PAM when the server starts: {problem}"));
+/// Warns while the server starts that a module of PAM does what it should not in the postmaster.
+pub(crate) fn warn_of_pam_modules(problem: &str) {
+    let text = format!("azure_ad_auth has loaded modules of PAM into the postmaster, and {problem}");
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, text, "azure_ad_auth")
+        .set_hint("Set azure_ad_auth.preload_pam_modules to off, and restart the server.")
+        .report(PgLogLevel::WARNING);
 }
 
 fn log(line: String) {

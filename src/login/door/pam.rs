@@ -27,6 +27,9 @@ use crate::pg::pam::{self, Handle, NoAnswer};
 use crate::report::{self, Denial};
 use crate::settings;
 
+/// So many services of PAM at most have their modules loaded when the server starts.
+const MAX_SERVICES: usize = 10;
+
 /// Hides this library's entries for libpam from other modules of PAM. In the postmaster only, while
 /// it loads its libraries.
 pub(crate) fn conceal_entries() {
@@ -35,23 +38,26 @@ pub(crate) fn conceal_entries() {
     }
 }
 
-/// Loads the modules of PAM that each login would load, where this door is used: PAM's folder has a
-/// file whose name begins with azure_ad_auth. In the postmaster only, while it loads its libraries.
+/// Loads the modules of PAM that each login would load, where this door is used: for each file in
+/// PAM's folder whose name begins with azure_ad_auth. In the postmaster only, while it loads its
+/// libraries.
 pub(crate) fn preload_modules() {
     if !settings::preload_pam_modules() {
         return;
     }
-    let Some(service) = service() else { return };
-    if let Err(problem) = pam::keep_loaded(&service) {
-        report::log_pam_modules(problem);
+    for service in services() {
+        if let Err(problem) = pam::keep_loaded(&service) {
+            report::warn_of_pam_modules(problem);
+        }
     }
 }
 
-/// Returns the name of a service of PAM that is this library's, as far as its name shows.
-fn service() -> Option<CString> {
-    let files = std::fs::read_dir("/etc/pam.d").ok()?;
+/// Returns the services of PAM that are this library's, as far as their names show.
+fn services() -> Vec<CString> {
+    let Ok(files) = std::fs::read_dir("/etc/pam.d") else { return Vec::new() };
     let names = files.filter_map(|file| Some(file.ok()?.file_name().into_encoded_bytes()));
-    names.filter(|name| name.starts_with(b"azure_ad_auth")).find_map(|name| CString::new(name).ok())
+    let names = names.filter(|name| name.starts_with(b"azure_ad_auth")).take(MAX_SERVICES);
+    names.filter_map(|name| CString::new(name).ok()).collect()
 }
 
 /// Asks for the token and authenticates the client with it (pam_sm_authenticate(3)).

@@ -12,7 +12,6 @@ use crate::pg::pam::{CONV_ERR, Conversation, Handle, Message, Response, SUCCESS}
 
 type Start =
     unsafe extern "C" fn(*const c_char, *const c_char, *const Conversation, *mut *mut Handle) -> c_int;
-type End = unsafe extern "C" fn(*mut Handle, c_int) -> c_int;
 
 /// Answers no question.
 static SILENT: Conversation = Conversation { converse: Some(refuse), data: std::ptr::null_mut() };
@@ -31,29 +30,24 @@ extern "C-unwind" fn refuse(
 /// without PAM. In the postmaster only, while it loads its libraries.
 ///
 /// # Errors
-/// Says why modules are loaded by each login as before: one of them has started a thread or opened
-/// a file while it was loaded, neither of which a postmaster may hand to the processes it forks.
+/// Says what a postmaster should not have and now has: a thread or a file of a module, which each
+/// process that it forks inherits. The modules stay, because a thread needs the code that it runs.
 #[expect(unsafe_code, reason = "calls libpam, found by name")]
 pub(crate) fn keep_loaded(service: &CStr) -> Result<(), &'static str> {
-    // SAFETY: a function of these names has these types wherever there is a Linux-PAM, and raises
-    // nothing; texts and the conversation outlive the handle, which is written before it is read.
+    let before = Possessions::of_this_process();
+    // SAFETY: a function of this name has this type wherever there is a Linux-PAM, and raises
+    // nothing. Texts and conversation outlive the call, or the process; the handle, which is not
+    // used, is left to libpam.
     unsafe {
         let start = libc::dlsym(libc::RTLD_DEFAULT, c"pam_start".as_ptr());
-        let end = libc::dlsym(libc::RTLD_DEFAULT, c"pam_end".as_ptr());
-        if start.is_null() || end.is_null() {
+        if start.is_null() {
             return Ok(());
         }
         let start = std::mem::transmute::<*mut c_void, Start>(start);
-        let end = std::mem::transmute::<*mut c_void, End>(end);
-        let before = Possessions::of_this_process();
         let mut handle: *mut Handle = std::ptr::null_mut();
-        if start(service.as_ptr(), c"postgres".as_ptr(), &raw const SILENT, &raw mut handle) != SUCCESS {
-            return Ok(());
-        }
-        before.compare(&Possessions::of_this_process()).inspect_err(|_| {
-            end(handle, SUCCESS);
-        })
+        start(service.as_ptr(), c"postgres".as_ptr(), &raw const SILENT, &raw mut handle);
     }
+    Possessions::of_this_process().compare(&before)
 }
 
 /// What a module may add to its process while it is loaded.
@@ -67,11 +61,11 @@ impl Possessions {
         Self { threads: entries(Path::new("/proc/self/task")), files: entries(Path::new("/proc/self/fd")) }
     }
 
-    fn compare(&self, after: &Self) -> Result<(), &'static str> {
-        if self.threads == 0 || after.threads != self.threads {
-            return Err("a module has started a thread");
+    fn compare(&self, before: &Self) -> Result<(), &'static str> {
+        if self.threads > before.threads {
+            return Err("one of them has started a thread");
         }
-        if after.files != self.files { Err("a module has opened a file") } else { Ok(()) }
+        if self.files > before.files { Err("one of them has opened a file") } else { Ok(()) }
     }
 }
 
