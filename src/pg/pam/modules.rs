@@ -1,14 +1,15 @@
 //! Loads the modules of PAM into the postmaster, so that backends need not.
 //!
-//! For each login libpam reads `/etc/pam.d/SERVICE` and always `/etc/pam.d/other` as well, and loads
-//! every module that these name: on Debian that is pam_unix, with the libraries that it needs. A
-//! module that the postmaster has loaded is in each backend's memory from the start, where libpam
-//! finds it. The files are still read anew for each login, so a change of them counts at once.
+//! For each login libpam reads `/etc/pam.d/SERVICE` and always `/etc/pam.d/other` as well, and
+//! loads every module that these name: on Debian that is pam_unix, with the libraries that it
+//! needs. A module that the postmaster has loaded is in each backend's memory from the start, where
+//! libpam finds it. The files are still read anew for each login, so a change of them counts at
+//! once.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::path::Path;
 
-use crate::pg::pam::{CONV_ERR, Conversation, Handle, Message, Response, SUCCESS};
+use crate::pg::pam::{CONV_ERR, Conversation, Handle, Message, Response};
 
 type Start =
     unsafe extern "C" fn(*const c_char, *const c_char, *const Conversation, *mut *mut Handle) -> c_int;
