@@ -90,6 +90,7 @@ pub extern "C-unwind" fn _PG_init() {
     login::seal::install();
     login::hook::install();
     login::door::pam::conceal_entries();
+    login::door::pam::preload_modules();
 }
 
 /// The configuration of the server that `cargo pgrx test` starts.

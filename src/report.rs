@@ -191,6 +191,14 @@ pub(crate) fn warn_of_pam(problem: &str) {
         .report(PgLogLevel::WARNING);
 }
 
+/// Warns while the server starts that a module of PAM does what it should not in the postmaster.
+pub(crate) fn warn_of_pam_modules(problem: &str) {
+    let text = format!("azure_ad_auth has loaded modules of PAM into the postmaster, and {problem}");
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, text, "azure_ad_auth")
+        .set_hint("Set azure_ad_auth.preload_pam_modules to off, and restart the server.")
+        .report(PgLogLevel::WARNING);
+}
+
 fn log(line: String) {
     ErrorReport::new(PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION, line, "azure_ad_auth")
         .report(PgLogLevel::LOG_SERVER_ONLY);

@@ -61,6 +61,11 @@ pub(crate) fn require_tls() -> bool {
     values(|values| values.require_tls)
 }
 
+/// Returns whether the modules of PAM are loaded when the server starts.
+pub(crate) fn preload_pam_modules() -> bool {
+    values(|values| values.preload_pam_modules)
+}
+
 /// Returns how long a login may wait for a fetch.
 pub(crate) fn unknown_key_wait() -> Duration {
     Duration::from_millis(values(|values| values.unknown_key_wait).unsigned_abs().into())

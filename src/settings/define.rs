@@ -61,6 +61,9 @@ settings! {
     require_tls: Flag = Flag::new(true),
         c"Refuse an Azure AD login before asking for the token unless TLS protects it.",
         c"A Unix-domain socket counts as protected, GSS encryption does not.";
+    preload_pam_modules: Flag = Flag::new(true).at_start(),
+        c"Load the modules of PAM when the server starts, if a file of PAM is named azure_ad_auth.",
+        c"A login by pam is then as fast as one by another door. Off: each such login loads them.";
     session_expiry_grace: Number = Number::seconds(300, 0..=DAY),
         c"How long after its token a session ends.",
         c"Only where session_expiry says that it ends. Less than clock_skew: a token accepted within clock_skew may be ended immediately.";

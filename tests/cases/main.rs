@@ -130,6 +130,7 @@ mod login {
     mod oauth_line_options;
     mod other_hooks;
     mod pam;
+    mod pam_modules;
     mod password_prompt;
     mod seal;
     mod server_errors;
