@@ -143,6 +143,7 @@ mod login {
 }
 
 mod server {
+    mod dashboard;
     mod documents;
     mod encodings;
     mod library;
