@@ -1,4 +1,5 @@
-//! Draws what was measured: how long a login of each kind takes, and how many there are in a second.
+//! Draws what was measured: how long a login of each kind takes, and how many there are in a
+//! second.
 
 use std::error::Error;
 use std::path::Path;
