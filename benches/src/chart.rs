@@ -119,3 +119,28 @@ fn draw_rates(area: &Area<'_>, rates: &Rates, highest: f64) -> Outcome {
 fn plain(kind: Kind) -> String {
     kind.name().replace('`', "")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use testbed::door::Door;
+
+    use super::*;
+
+    #[test]
+    fn the_chart_has_every_kind_and_both_columns() {
+        let kinds = [Kind::Trust, Kind::Scram, Kind::Token(Door::Password), Kind::Token(Door::Pam)];
+        let spread = |median: f64| Spread { low: median * 0.9, median, high: median * 1.2 };
+        let medians = Medians(kinds.into_iter().zip([5.76, 7.1, 6.26, 9.15].map(spread)).collect());
+        let rates: Rates = kinds.into_iter().zip([[150.0, 290.0, 280.0]; 4].map(Vec::from)).collect();
+        let path = std::env::temp_dir().join(format!("azure_ad_auth-chart-{}.svg", std::process::id()));
+        draw(&path, 18, [(10, &medians, &rates), (100_000, &medians, &rates)]).expect("a chart");
+        let picture = fs::read_to_string(&path).expect("a file");
+        fs::remove_file(&path).expect("the file");
+        for text in ["PostgreSQL 18", "10 linked roles", "100000 linked roles", "SCRAM-SHA-256", "token, pam"]
+        {
+            assert!(picture.contains(text), "{text}");
+        }
+    }
+}
