@@ -73,6 +73,5 @@ fn skipped(part: &Part, fault: String) -> Row {
 pub(crate) fn unsettled() -> Option<Vec<Row>> {
     let members = roster::last()?;
     let plan = plan(&members);
-    let is_undone = |row: &&Row| matches!(row.action, Action::Skipped | Action::Held);
-    Some(plan.all_rows().filter(is_undone).cloned().collect())
+    Some(plan.all_rows().filter(|row| row.action.is_undone()).cloned().collect())
 }
