@@ -21,7 +21,7 @@ use std::ffi::CString;
 use std::fmt;
 
 use entra::directory::roster::Roster;
-use entra::{Label, Mark, PrincipalKind, Uuid};
+use entra::{Label, Mark, PrincipalKind, Synced, Uuid};
 
 use crate::membership::Membership;
 use crate::state::{RoleName, Server};
@@ -45,6 +45,21 @@ pub struct Known {
 }
 
 impl Known {
+    /// Returns what is remembered of synchronisation; none if that cannot be read, too.
+    fn synced(&self) -> Option<&Synced> {
+        self.mark.as_ref()?.synced.as_ref()
+    }
+
+    /// Returns whether the role's mark says that it serves a group.
+    fn serves(&self, group: Uuid) -> bool {
+        self.mark.as_ref().is_some_and(|mark| mark.serves.contains(&group))
+    }
+
+    /// Returns whether the role's mark says that it serves one of these groups.
+    fn serves_any(&self, groups: &BTreeSet<Uuid>) -> bool {
+        self.mark.as_ref().is_some_and(|mark| !mark.serves.is_disjoint(groups))
+    }
+
     /// Returns whether what a plan of the role relies on is still so.
     #[must_use]
     pub fn is_as(&self, now: &Self) -> bool {
@@ -104,6 +119,12 @@ impl Action {
         Self::Held,
         Self::Skipped,
     ];
+
+    /// Returns whether it says that something was left undone.
+    #[must_use]
+    pub const fn is_undone(self) -> bool {
+        matches!(self, Self::Skipped | Self::Held)
+    }
 
     /// Returns the word for it.
     #[must_use]
@@ -190,7 +211,7 @@ pub enum Deed {
     /// Unlink it.
     Unlink,
     /// Write what is remembered of synchronisation; the rest of the mark stays.
-    Remember(Option<entra::Synced>),
+    Remember(Option<Synced>),
 }
 
 /// What happens to one member's role: all of it, or nothing.
@@ -258,9 +279,7 @@ pub fn plan(input: &Input<'_>) -> SyncPlan {
     for role in input.roles {
         let (part, rows) = planner.role(role);
         if !part.as_ref().is_some_and(Part::changes_memory) {
-            kept.extend(
-                role.mark.iter().filter_map(|mark| mark.synced.as_ref()).flat_map(|synced| &synced.groups),
-            );
+            kept.extend(role.synced().iter().flat_map(|synced| &synced.groups));
         }
         plan.parts.extend(part);
         plan.rows.extend(rows);
@@ -316,8 +335,7 @@ impl Planner<'_> {
 
     /// Returns the row that synchronisation has made, if a member was granted these groups by it.
     fn made(&self, role: &Known, member: &Known, groups: &BTreeSet<Uuid>) -> Option<Membership> {
-        let serves = role.mark.as_ref().is_some_and(|mark| !mark.serves.is_disjoint(groups));
         let is_own = |row: &&Membership| row.grantor == self.input.server.bootstrap && !row.admin_option;
-        self.rows(role, member).iter().find(is_own).copied().filter(|_| serves)
+        self.rows(role, member).iter().find(is_own).copied().filter(|_| role.serves_any(groups))
     }
 }

@@ -7,12 +7,12 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use entra::Uuid;
 use entra::directory::roster::Roster;
 use entra::limits::MAX_ROSTER_BYTES;
 use pgrx::prelude::*;
 
 use crate::directory::memory::rosters::{self, NoRoster};
+pub(crate) use crate::directory::memory::rosters::{are_news, held, note_held};
 use crate::directory::{is_on, terms};
 use crate::pg::error::{Fault, Result};
 use crate::pg::file;
@@ -64,22 +64,6 @@ pub(crate) fn demand() -> Result<Roster> {
 pub(crate) fn last() -> Option<Roster> {
     let roster = read().ok().flatten()?;
     (Some(roster.tenant) == settings::tenant()).then_some(roster)
-}
-
-/// Returns the groups whose changes the last round has held back.
-pub(crate) fn held() -> Vec<Uuid> {
-    rosters::held()
-}
-
-/// Notes the groups whose changes a round holds back.
-pub(crate) fn note_held(groups: &[Uuid]) {
-    rosters::note_held(groups);
-}
-
-/// Notes what a round has left undone, as a fingerprint. Returns whether the last one has left
-/// something else.
-pub(crate) fn are_news(undone: u64) -> bool {
-    rosters::are_news(undone)
 }
 
 fn read() -> std::result::Result<Option<Roster>, String> {

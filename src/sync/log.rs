@@ -25,8 +25,7 @@ pub(super) fn changed(part: &Part) {
 /// Logs how a round has ended.
 pub(super) fn ended(report: &[Row]) {
     let count = |action| report.iter().filter(|row| row.action == action).count();
-    let undone: Vec<_> =
-        report.iter().filter(|row| matches!(row.action, Action::Skipped | Action::Held)).collect();
+    let undone: Vec<_> = report.iter().filter(|row| row.action.is_undone()).collect();
     let mut hasher = DefaultHasher::new();
     for row in &undone {
         (&row.role_name, &row.group_role, &row.detail).hash(&mut hasher);

@@ -1,7 +1,7 @@
 //! One round, and what is reported about it.
 
 use entra::directory::roster::Roster;
-use linkage::sync::{Action, Part, Row, SyncPlan};
+use linkage::sync::{Action, Row, SyncPlan};
 
 use crate::directory::roster;
 use crate::pg::error::Result;
@@ -32,20 +32,14 @@ pub(super) fn carry_out(
             }
             Err(fault) => {
                 failed += 1;
-                report.push(skipped(&part, fault));
+                report.push(skipped(Some(part.role_name().to_owned()), None, fault));
             }
         }
     }
     if failed == 0 {
         for (role, group) in retired {
             if let Err(fault) = within(&|| act::retire(&role, group)) {
-                let group_role = Some(role.shown);
-                report.push(Row {
-                    role_name: None,
-                    group_role,
-                    action: Action::Skipped,
-                    detail: Some(fault),
-                });
+                report.push(skipped(None, Some(role.shown), fault));
             }
         }
     }
@@ -59,13 +53,8 @@ pub(super) fn carry_out(
 }
 
 /// The row for a role about which nothing was done because of an error.
-fn skipped(part: &Part, fault: String) -> Row {
-    Row {
-        role_name: Some(part.role_name().to_owned()),
-        group_role: None,
-        action: Action::Skipped,
-        detail: Some(fault),
-    }
+fn skipped(role_name: Option<String>, group_role: Option<String>, fault: String) -> Row {
+    Row { role_name, group_role, action: Action::Skipped, detail: Some(fault) }
 }
 
 /// Returns what the next round would leave undone, by what the directory has said last, which is
@@ -73,6 +62,5 @@ fn skipped(part: &Part, fault: String) -> Row {
 pub(crate) fn unsettled() -> Option<Vec<Row>> {
     let members = roster::last()?;
     let plan = plan(&members);
-    let is_undone = |row: &&Row| matches!(row.action, Action::Skipped | Action::Held);
-    Some(plan.all_rows().filter(is_undone).cloned().collect())
+    Some(plan.all_rows().filter(|row| row.action.is_undone()).cloned().collect())
 }

@@ -75,18 +75,7 @@ fn synchronise(function: &CStr, dry_run: bool) -> Result<Vec<Row>> {
 
 type Columns = (Option<Text>, Option<Text>, &'static str, Option<Text>);
 
-#[expect(clippy::type_complexity, reason = "the columns of a function")]
-fn table(
-    rows: Vec<Row>,
-) -> TableIterator<
-    'static,
-    (
-        name!(role_name, Option<Text>),
-        name!(group_role, Option<Text>),
-        name!(action, &'static str),
-        name!(detail, Option<Text>),
-    ),
-> {
+fn table(rows: Vec<Row>) -> TableIterator<'static, Columns> {
     let shown = |text: Option<String>| text.as_deref().map(Text::shown);
     let columns = |row: Row| -> Columns {
         (shown(row.role_name), shown(row.group_role), row.action.as_str(), shown(row.detail))

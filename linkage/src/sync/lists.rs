@@ -93,11 +93,9 @@ impl<'a> Lists<'a> {
     /// synchronisation has granted another role of this group is a member of it already: that
     /// membership was granted by hand, and would be taken for one that was not.
     fn leave_out_granted_by_hand(&mut self, input: &Input<'a>) {
-        let serves =
-            |role: &Known, group| role.mark.as_ref().is_some_and(|mark| mark.serves.contains(&group));
         let mut new: BTreeMap<u32, BTreeSet<Uuid>> = BTreeMap::new();
         for (id, group) in self.groups.iter().filter(|(_, group)| !group.serving.is_empty()) {
-            for role in group.roles.iter().filter(|role| !serves(role, *id)) {
+            for role in group.roles.iter().filter(|role| !role.serves(*id)) {
                 new.entry(role.name.id).or_default().insert(*id);
             }
         }
@@ -108,8 +106,8 @@ impl<'a> Lists<'a> {
         for row in input.memberships {
             let Some(groups) = new.get(&row.role) else { continue };
             let (Some(role), Some(member)) = (marks.get(&row.role), marks.get(&row.member)) else { continue };
-            let Some(synced) = member.mark.as_ref().and_then(|mark| mark.synced.as_ref()) else { continue };
-            let is_made = role.mark.as_ref().is_some_and(|mark| !mark.serves.is_disjoint(&synced.groups));
+            let Some(synced) = member.synced() else { continue };
+            let is_made = role.serves_any(&synced.groups);
             for id in groups.intersection(&synced.groups).filter(|_| !is_made) {
                 let Some(group) = self.groups.get_mut(id) else { continue };
                 let before = group.roles.len();
@@ -129,7 +127,7 @@ impl<'a> Lists<'a> {
     fn hold(&mut self, input: &Input<'_>) {
         let mut counts: BTreeMap<Uuid, (usize, usize)> = BTreeMap::new();
         for role in input.roles {
-            let Some(synced) = role.mark.as_ref().and_then(|mark| mark.synced.as_ref()) else { continue };
+            let Some(synced) = role.synced() else { continue };
             let is_other = |id: Uuid| self.object(id) != self.object(synced.member);
             if role.link.and_then(|link| link.object_id).is_some_and(is_other) {
                 continue;

@@ -87,8 +87,7 @@ impl<'a> Names<'a> {
 fn what(role: &Known) -> String {
     let name = &role.name.shown;
     let object = |id: Option<Uuid>| id.map_or_else(String::new, |id| format!(" {id}"));
-    let former = role.mark.as_ref().and_then(|mark| mark.synced.as_ref());
-    match (&role.link, former) {
+    match (&role.link, role.synced()) {
         (Some(link), _) => {
             format!("role \"{name}\", which is linked to another object,{}", object(link.object_id))
         }

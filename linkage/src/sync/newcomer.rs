@@ -28,7 +28,7 @@ impl Planner<'_> {
         for (id, groups, member) in newcomers {
             let (part, rows) = match former.get(&id) {
                 // It was unlinked by hand, which is reported with its role.
-                Some(role) if mark_of(role).synced.is_some_and(|synced| !synced.groups.is_empty()) => {
+                Some(role) if role.synced().is_some_and(|synced| !synced.groups.is_empty()) => {
                     continue;
                 }
                 Some(role) => self.link_again(role, id, member, groups),
@@ -44,7 +44,7 @@ impl Planner<'_> {
     fn former(&self) -> BTreeMap<Uuid, &Known> {
         let mut former: BTreeMap<Uuid, (bool, &Known)> = BTreeMap::new();
         for role in self.input.roles.iter().filter(|role| role.link.is_none()) {
-            let Some(synced) = role.mark.as_ref().and_then(|mark| mark.synced.as_ref()) else { continue };
+            let Some(synced) = role.synced() else { continue };
             let (object, has_groups) = (self.lists.object(synced.member), !synced.groups.is_empty());
             if has_groups && self.kept(role, None, Some(synced)).is_empty() {
                 // It leaves all of them in this round, and is forgotten.

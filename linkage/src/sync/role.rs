@@ -157,8 +157,7 @@ impl Planner<'_> {
         for (role, group) in wanted.into_values() {
             let may_grant = may_grant && member.is_none_or(|member| self.rows(role, member).is_empty());
             let is_made = member.is_some_and(|member| self.made(role, member, had).is_some());
-            let serves = role.mark.as_ref().is_some_and(|mark| mark.serves.contains(&group));
-            if (may_grant || is_made) && !serves {
+            if (may_grant || is_made) && !role.serves(group) {
                 draft.deeds.push(Deed::Serve { role: role.name.clone(), group });
             }
             if may_grant {

@@ -52,6 +52,15 @@ shareable!(Rosters {
     undone
 });
 
+impl Rosters {
+    /// Notes that the run has ended, with the fault that it has ended with.
+    fn end(&mut self, fault: Bytes<MAX_FAULT_BYTES>) {
+        self.last_ended = self.begun;
+        self.is_running = false;
+        self.fault = fault;
+    }
+}
+
 /// What they take.
 pub(super) const BYTES: usize = size_of::<Rosters>();
 
@@ -106,11 +115,9 @@ fn end(fault: &str, next: Option<Millis>, has_failed: bool) {
     let fault = Bytes::cut(fault);
     {
         let mut rosters = ROSTERS.exclusive();
-        rosters.last_ended = rosters.begun;
-        rosters.is_running = false;
+        rosters.end(fault);
         rosters.failures = if has_failed { rosters.failures.saturating_add(1) } else { 0 };
         rosters.due_at = next.unwrap_or(rosters.due_at);
-        rosters.fault = fault;
     }
     NEWS.broadcast();
 }
@@ -141,9 +148,8 @@ pub(in crate::directory) fn abandon() {
         if !rosters.is_running {
             return;
         }
-        (rosters.is_running, rosters.due_at) = (false, next);
-        rosters.last_ended = rosters.begun;
-        rosters.fault = fault;
+        rosters.end(fault);
+        rosters.due_at = next;
     }
     NEWS.broadcast();
 }
@@ -183,7 +189,7 @@ pub(in crate::directory) fn demand(deadline: Instant) -> Result<(), NoRoster> {
 }
 
 /// Returns the groups whose changes the last round has held back.
-pub(in crate::directory) fn held() -> Vec<Uuid> {
+pub(crate) fn held() -> Vec<Uuid> {
     let mut held = Vec::with_capacity(MAX_HELD);
     let rosters = ROSTERS.share();
     held.extend_from_slice(rosters.held.get(..rosters.held_count).unwrap_or_default());
@@ -191,13 +197,14 @@ pub(in crate::directory) fn held() -> Vec<Uuid> {
 }
 
 /// Notes the groups whose changes a round holds back.
-pub(in crate::directory) fn note_held(groups: &[Uuid]) {
+pub(crate) fn note_held(groups: &[Uuid]) {
     let mut rosters = ROSTERS.exclusive();
     rosters.held.iter_mut().zip(groups).for_each(|(place, group)| *place = *group);
     rosters.held_count = groups.len().min(MAX_HELD);
 }
 
-/// Notes what a round has left undone. Returns whether the last one has left something else.
-pub(in crate::directory) fn are_news(undone: u64) -> bool {
+/// Notes what a round has left undone, as a fingerprint. Returns whether the last one has left
+/// something else.
+pub(crate) fn are_news(undone: u64) -> bool {
     std::mem::replace(&mut ROSTERS.exclusive().undone, undone) != undone
 }
