@@ -54,10 +54,10 @@ shareable!(Rosters {
 
 impl Rosters {
     /// Notes that the run has ended, with the fault that it has ended with.
-    fn end(&mut self, fault: Bytes<MAX_FAULT_BYTES>) {
+    fn end(&mut self, fault: &Bytes<MAX_FAULT_BYTES>) {
         self.last_ended = self.begun;
         self.is_running = false;
-        self.fault = fault;
+        self.fault = *fault;
     }
 }
 
@@ -115,7 +115,7 @@ fn end(fault: &str, next: Option<Millis>, has_failed: bool) {
     let fault = Bytes::cut(fault);
     {
         let mut rosters = ROSTERS.exclusive();
-        rosters.end(fault);
+        rosters.end(&fault);
         rosters.failures = if has_failed { rosters.failures.saturating_add(1) } else { 0 };
         rosters.due_at = next.unwrap_or(rosters.due_at);
     }
@@ -148,7 +148,7 @@ pub(in crate::directory) fn abandon() {
         if !rosters.is_running {
             return;
         }
-        rosters.end(fault);
+        rosters.end(&fault);
         rosters.due_at = next;
     }
     NEWS.broadcast();
