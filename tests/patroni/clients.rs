@@ -17,7 +17,7 @@ use testbed::waits::eventually;
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 /// How long a client pauses between two rounds, so that eight of them leave the machine to others.
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// How a client proves who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
