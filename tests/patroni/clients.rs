@@ -11,7 +11,7 @@ use rustls::ClientConfig;
 use testbed::client::{Outcome, RawClient, ServerError};
 use testbed::issuer::{PERSON, unix_now, user_v1, with};
 use testbed::scene::KEY;
-use testbed::waits::eventually;
+use testbed::waits::patiently;
 
 /// The password of the role `plain`.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -115,7 +115,7 @@ impl Load {
             let mut pairs = self.records.iter().zip(&before);
             pairs.all(|((_, record), before)| record.writes.load(Ordering::SeqCst) >= before + 2)
         };
-        assert!(eventually(all), "a client does not get to write:\n{}", self.errors().join("\n"));
+        assert!(patiently(all), "a client does not get to write:\n{}", self.errors().join("\n"));
     }
 
     /// Returns how often the clients of a kind have written and read, each time after a login.

@@ -7,7 +7,7 @@ use testbed::client::{Outcome, RawClient};
 use testbed::idp::Behavior;
 use testbed::issuer::PERSON;
 use testbed::template::Template;
-use testbed::waits::eventually;
+use testbed::waits::patiently;
 
 use crate::clients::token;
 use crate::node::Node;
@@ -33,10 +33,10 @@ pub(crate) fn kill_the_leader(team: &Team) {
     let mark = old.log().len();
     old.kill();
     let is_led = || others.iter().any(|node| is_leader(node));
-    assert!(eventually(is_led), "nobody takes over:\n{}", team.logs());
+    assert!(patiently(is_led), "nobody takes over:\n{}", team.logs());
     old.start();
     let is_rewound = || old.log().get(mark..).is_some_and(|log| log.contains("pg_rewind exit code=0"));
-    assert!(eventually(is_rewound), "pg_rewind did not run:\n{}", team.logs());
+    assert!(patiently(is_rewound), "pg_rewind did not run:\n{}", team.logs());
     assert!(team.settles(), "after the failover:\n{}", team.logs());
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn reinitialise(team: &Team) {
     let before = node.sql("postgres", started);
     node.order("POST", "/reinitialize", &json!({ "force": true }));
     let is_new = || node.try_sql("postgres", started).is_some_and(|now| now != before);
-    assert!(eventually(is_new), "{} does not come back:\n{}", node.name, node.log_tail());
+    assert!(patiently(is_new), "{} does not come back:\n{}", node.name, node.log_tail());
     assert!(team.settles(), "after the reinit:\n{}", team.logs());
     // pg_basebackup has copied the leader's snapshot of the keys.
     for database in &team.databases {
@@ -68,7 +68,7 @@ pub(crate) fn edit_configuration(team: &Team) {
     team.leader().order("PATCH", "/config", &change);
     for node in &team.nodes {
         let has_it = || node.try_sql("postgres", "SHOW azure_ad_auth.clock_skew").as_deref() == Some("45s");
-        assert!(eventually(has_it), "{} does not have the setting:\n{}", node.name, node.log_tail());
+        assert!(patiently(has_it), "{} does not have the setting:\n{}", node.name, node.log_tail());
     }
 }
 
@@ -87,13 +87,13 @@ pub(crate) fn unlink(team: &Team) {
     leader.sql("postgres", &format!("SELECT azure_ad_auth.create_principal('leaver', '{LEAVER}', 'user')"));
     let linked = "SELECT count(*) FROM azure_ad_auth.principals WHERE role_name = 'leaver'";
     let is_there = || replicas[0].try_sql("postgres", linked).as_deref() == Some("1");
-    assert!(eventually(is_there), "the link does not arrive:\n{}", team.logs());
+    assert!(patiently(is_there), "the link does not arrive:\n{}", team.logs());
     let mut sessions: Vec<_> =
         team.databases.iter().map(|database| session(replicas[0], "leaver", LEAVER, database)).collect();
     let begin = Instant::now();
     leader.sql("postgres", "SELECT azure_ad_auth.drop_principal('leaver')");
     for client in &mut sessions {
-        assert!(eventually(|| client.query("SELECT 1").is_err()), "the session goes on:\n{}", team.logs());
+        assert!(patiently(|| client.query("SELECT 1").is_err()), "the session goes on:\n{}", team.logs());
     }
     println!(
         "unlinked on the leader: {} sessions on a replica ended after {:.2} s",

@@ -10,7 +10,7 @@ use testbed::pam::{self, Service};
 use testbed::scene::{ADMIN, provider};
 use testbed::scratch::Folder;
 use testbed::template::Template;
-use testbed::waits::eventually;
+use testbed::waits::patiently;
 
 use crate::clients::PASSWORD;
 use crate::etcd::Etcd;
@@ -141,7 +141,7 @@ impl Team {
                         .as_deref()
                         == Some("t")
             };
-            assert!(eventually(is_ready), "{} has no keys:\n{}", node.name, node.log_tail());
+            assert!(patiently(is_ready), "{} has no keys:\n{}", node.name, node.log_tail());
         }
     }
 
@@ -171,8 +171,7 @@ impl Team {
                 && first.is_some()
                 && timelines.into_iter().all(|timeline| timeline == first)
         };
-        // On a busy machine a minute may not be enough.
-        eventually(is_settled) || eventually(is_settled)
+        patiently(is_settled)
     }
 
     /// Returns the node that leads.
