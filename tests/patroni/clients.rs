@@ -35,6 +35,15 @@ pub(crate) struct Gaps {
     pub(crate) scram: Duration,
 }
 
+impl Gaps {
+    /// Whether clients by token have waited for as long as those by password, give or take what
+    /// chance does: both find the new leader by trying one node after the other. Where nothing
+    /// was down, what the machine does otherwise counts for more than the login.
+    pub(crate) fn are_alike(self) -> bool {
+        self.token * 2 <= self.scram.max(Duration::from_secs(1)) * 3
+    }
+}
+
 /// What all clients share.
 struct Shared {
     ports: Vec<u16>,
@@ -208,5 +217,15 @@ fn log_in(client: &mut RawClient, kind: Kind, database: &str) -> Outcome {
 
 /// Returns a valid token of an object.
 pub(crate) fn token(object: &str) -> String {
-    KEY.token(&with(user_v1(unix_now()), "oid", object.into()))
+    token_at(unix_now(), object)
+}
+
+/// Returns a token of an object that expired so many seconds ago.
+pub(crate) fn expired_token(object: &str, seconds: i64) -> String {
+    // It is valid for an hour.
+    token_at(unix_now() - 3_600 - seconds, object)
+}
+
+fn token_at(time: i64, object: &str) -> String {
+    KEY.token(&with(user_v1(time), "oid", object.into()))
 }
