@@ -67,13 +67,17 @@ impl Node {
 
     /// Kills Patroni and the postmaster, as a machine that fails ends them: nobody cleans up.
     pub(crate) fn kill(&self) {
-        if let Some(mut patroni) = self.patroni.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let _ = patroni.kill();
-            let _ = patroni.wait();
-        }
+        self.kill_patroni();
         let pid_file = fs::read_to_string(self.path("data/postmaster.pid")).unwrap_or_default();
         if let Some(pid) = pid_file.lines().next() {
             let _ = self.installation.command("pg_ctl").args(["kill", "KILL", pid]).output();
+        }
+    }
+
+    fn kill_patroni(&self) {
+        if let Some(mut patroni) = self.patroni.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = patroni.kill();
+            let _ = patroni.wait();
         }
     }
 
@@ -117,6 +121,9 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.kill();
+        self.kill_patroni();
+        // A postmaster that is killed would leave its shared memory behind.
+        let mut stop = self.installation.command("pg_ctl");
+        let _ = stop.args(["stop", "-m", "immediate", "-D"]).arg(self.path("data")).output();
     }
 }
