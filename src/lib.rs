@@ -33,22 +33,19 @@ use pgrx::prelude::*;
 
 pg_module_magic!();
 
+// Each file requires the one before it. Otherwise cargo-pgrx would write them in another order each
+// time, and a released version could not be built again.
 extension_sql_file!("../sql/install/schema.sql", name = "schema", bootstrap);
-extension_sql_file!("../sql/install/link.sql", name = "link");
-extension_sql_file!("../sql/install/directory.sql", name = "directory");
-extension_sql_file!("../sql/install/keys.sql", name = "keys");
-extension_sql_file!("../sql/install/sessions.sql", name = "sessions");
-extension_sql_file!("../sql/install/stat.sql", name = "stat");
-extension_sql_file!("../sql/install/check.sql", name = "check");
-extension_sql_file!("../sql/install/login.sql", name = "login");
-extension_sql_file!("../sql/install/sync.sql", name = "sync");
-extension_sql_file!("../sql/install/azure.sql", name = "azure", requires = ["link"]);
-extension_sql_file!(
-    "../sql/install/roles.sql",
-    name = "roles",
-    requires = ["azure", "check", "directory", "keys", "link", "login", "sessions", "stat", "sync"],
-    finalize
-);
+extension_sql_file!("../sql/install/link.sql", name = "link", requires = ["schema"]);
+extension_sql_file!("../sql/install/directory.sql", name = "directory", requires = ["link"]);
+extension_sql_file!("../sql/install/keys.sql", name = "keys", requires = ["directory"]);
+extension_sql_file!("../sql/install/sessions.sql", name = "sessions", requires = ["keys"]);
+extension_sql_file!("../sql/install/stat.sql", name = "stat", requires = ["sessions"]);
+extension_sql_file!("../sql/install/check.sql", name = "check", requires = ["stat"]);
+extension_sql_file!("../sql/install/login.sql", name = "login", requires = ["check"]);
+extension_sql_file!("../sql/install/sync.sql", name = "sync", requires = ["login"]);
+extension_sql_file!("../sql/install/azure.sql", name = "azure", requires = ["sync"]);
+extension_sql_file!("../sql/install/roles.sql", name = "roles", requires = ["azure"], finalize);
 
 /// The table of background workers: a row each.
 static WORKERS: [pg::worker::Worker; 4] =

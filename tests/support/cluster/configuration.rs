@@ -2,6 +2,7 @@
 
 use super::Cluster;
 use crate::door::Door;
+use crate::installation::Installation;
 use crate::issuer::{AUDIENCE, TENANT};
 
 /// The file of the directory's secret, in the folder of the server.
@@ -67,8 +68,9 @@ impl Cluster {
              log_line_prefix = '%m [%p] %q%u@%d '\nlog_min_messages = debug1\nlog_statement = all\n\
              shared_preload_libraries = '{preload}'\n\
              azure_ad_auth.tenant_id = '{TENANT}'\nazure_ad_auth.audience = '{AUDIENCE}'\n\
-             azure_ad_auth.ca_file = '{folder}/ca.pem'\n{door}\n{secret}\n{more}\n",
+             azure_ad_auth.ca_file = '{folder}/ca.pem'\n{installation}\n{door}\n{secret}\n{more}\n",
             port = self.port,
+            installation = Installation::settings(),
             door = self.door.settings(),
             more = configuration.settings
         );
