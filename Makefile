@@ -10,6 +10,7 @@
 #   make install PG_CONFIG=…      builds the library for one server and installs it there
 #   make bench                    what a login costs, on the PostgreSQL found
 #   make bench AGAINST=…          what it costs more than with another build: the pg_config of a PostgreSQL that has it installed
+#   make cluster-test             three nodes under Patroni: switchover, failover, restarts; logins by token beside SCRAM
 #   make check                    formatting, lints, licences, documentation; PG_CONFIGS as above
 #   make core-tests PG_CONFIG=…   PostgreSQL's own tests with the installed library preloaded; for Debian's servers
 #   make fuzz SECONDS=60          every parser of foreign input, for so long each
@@ -17,14 +18,14 @@
 #   make package-test             what of them users get: installed in a clean Debian, upgraded, removed; PG_CONFIGS as above
 #   make release                  the packages of a release, for all versions, once everything says the same version
 #
-# demo, test, bench, check and package install what they lack: packages (as root, or by sudo), cargo-pgrx.
+# demo, test, bench, cluster-test, check and package install what they lack: packages (as root, or by sudo), cargo-pgrx.
 
 PG_CONFIG ?= $(shell tools/find-postgres)
 PG_CONFIGS ?= $(PG_CONFIG)
 SECONDS ?= 60
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
-.PHONY: demo quick test bench install check core-tests fuzz package package-test release setup clean
+.PHONY: demo quick test bench cluster-test install check core-tests fuzz package package-test release setup clean
 
 setup:
 	tools/setup $(PG_CONFIGS)
@@ -44,6 +45,10 @@ test: setup
 
 bench: setup
 	tools/bench "$(PG_CONFIG)" "$(AGAINST)"
+
+cluster-test: setup
+	tools/install debug "$(PG_CONFIG)"
+	tools/cluster-test "$(PG_CONFIG)"
 
 install:
 	tools/install release "$(PG_CONFIG)"

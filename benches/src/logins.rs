@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
-use testbed::client::{AuthRequest, Outcome, RawClient};
+use testbed::client::Outcome;
 use testbed::cluster::Cluster;
 use testbed::door::Door;
 use testbed::installation::Installation;
@@ -90,28 +89,10 @@ impl Logins<'_> {
         self.cluster.client().login(&[("user", role), ("database", "postgres")], password)
     }
 
-    /// Logs in by SCRAM (RFC 5802), without channel binding.
+    /// Logs in by SCRAM, without channel binding.
     fn scram_login(&self, role: &str, password: &str) -> Outcome {
-        let mut client = self.cluster.client();
-        client.start(&[("user", role), ("database", "postgres")]).expect("a connection");
-        assert_eq!(client.auth_request(), AuthRequest::Other(10), "SASL");
-        let mut scram = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
-        let first = scram.message().to_vec();
-        let length = i32::try_from(first.len()).expect("a short message").to_be_bytes();
-        send(&mut client, &[SCRAM_SHA_256.as_bytes(), &[0], &length, &first].concat());
-        scram.update(&client.challenge(11)).expect("the server's first message");
-        let last = scram.message().to_vec();
-        send(&mut client, &last);
-        scram.finish(&client.challenge(12)).expect("the server's signature");
-        match client.auth_request() {
-            AuthRequest::Finished(outcome) => outcome,
-            request => panic!("the server asks again: {request:?}"),
-        }
+        self.cluster.client().scram_login(&[("user", role), ("database", "postgres")], password)
     }
-}
-
-fn send(client: &mut RawClient, body: &[u8]) {
-    client.send(b'p', body).expect("a connection");
 }
 
 /// Returns the median, in milliseconds.

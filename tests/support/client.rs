@@ -5,6 +5,7 @@
 
 mod message;
 mod psql;
+mod scram;
 mod session;
 
 use std::io::{self, Read, Write};

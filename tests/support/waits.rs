@@ -13,3 +13,9 @@ pub fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     }
     false
 }
+
+/// Does the same, and returns false only if the condition does not hold within five minutes: for
+/// what other programs do in their own time.
+pub fn patiently(mut condition: impl FnMut() -> bool) -> bool {
+    (0..5).any(|_| eventually(&mut condition))
+}
