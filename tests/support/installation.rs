@@ -29,8 +29,8 @@ impl Installation {
         if old.is_empty() { vec![Self::chosen()] } else { old }
     }
 
-    /// Returns the lines of `SERVER_SETTINGS`, which each server of the tests has in postgresql.conf:
-    /// where the library is, if it is not in the folders of the server.
+    /// Returns the lines of `SERVER_SETTINGS`, which each server of the tests has in
+    /// postgresql.conf: where the library is, if it is not in the folders of the server.
     pub(crate) fn settings() -> String {
         std::env::var("SERVER_SETTINGS").unwrap_or_default()
     }
