@@ -14,6 +14,8 @@
 #   make check                    formatting, lints, licences, documentation; PG_CONFIGS as above
 #   make core-tests PG_CONFIG=…   PostgreSQL's own tests with the installed library preloaded; for Debian's servers
 #   make fuzz SECONDS=60          every parser of foreign input, for so long each
+#   make protocol-fuzz            messages that no client sends, to a running server; CONNECTIONS=… and SEED=… to choose which
+#   make soak MINUTES=15          everything at the same time on a running server, and whether its processes grow
 #   make package PG_CONFIGS="…"   .deb, .rpm, .tar.gz and image for the versions of these servers, in target/package
 #   make package-test             what of them users get: installed in a clean Debian, upgraded, removed; PG_CONFIGS as above
 #   make release                  the packages of a release, for all versions, once everything says the same version
@@ -23,9 +25,11 @@
 PG_CONFIG ?= $(shell tools/find-postgres)
 PG_CONFIGS ?= $(PG_CONFIG)
 SECONDS ?= 60
+MINUTES ?= 15
+CONNECTIONS ?= 3000
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
-.PHONY: demo quick test bench cluster-test install check core-tests fuzz package package-test release setup clean
+.PHONY: demo quick test bench cluster-test install check core-tests fuzz protocol-fuzz soak package package-test release setup clean
 
 setup:
 	tools/setup $(PG_CONFIGS)
@@ -62,6 +66,12 @@ core-tests:
 
 fuzz:
 	tools/fuzz $(SECONDS)
+
+protocol-fuzz: setup
+	tools/protocol-fuzz "$(PG_CONFIG)" $(CONNECTIONS) $(SEED)
+
+soak: setup
+	tools/soak "$(PG_CONFIG)" $(MINUTES)
 
 package package-test release: export FOR_PACKAGES = 1
 package: setup

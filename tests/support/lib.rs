@@ -27,6 +27,7 @@ pub mod scene;
 pub mod scratch;
 pub mod template;
 pub mod waits;
+pub mod watch;
 
 mod listener;
 
