@@ -29,7 +29,7 @@ use attempt::{HANGS, Report, Target, attempt};
 use scenery::Scenery;
 
 /// How many connections are made if nothing is said: less than a minute of them.
-const CONNECTIONS: u64 = 3_000;
+const CONNECTIONS: u64 = 2_000;
 
 /// After so many, it is looked whether the server is well.
 const BATCH: u64 = 250;
