@@ -6,7 +6,7 @@
 //! have no piece of a token and no refusal with the code `internal`, no connection may be left, and
 //! a good token must log in at each door.
 //!
-//! usage: protocol-fuzz [CONNECTIONS [SEED [FIRST]]]
+//! usage: `protocol-fuzz CONNECTIONS SEED FIRST`; what is left out at the end is chosen.
 
 #![allow(clippy::print_stdout, reason = "a report")]
 
