@@ -26,7 +26,7 @@ PG_CONFIG ?= $(shell tools/find-postgres)
 PG_CONFIGS ?= $(PG_CONFIG)
 SECONDS ?= 60
 MINUTES ?= 15
-CONNECTIONS ?= 3000
+CONNECTIONS ?= 2000
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
 .PHONY: demo quick test bench cluster-test install check core-tests fuzz protocol-fuzz soak package package-test release setup clean

@@ -6,7 +6,7 @@
 //! have no piece of a token and no refusal with the code `internal`, no connection may be left, and
 //! a good token must log in at each door.
 //!
-//! usage: protocol-fuzz [CONNECTIONS [SEED [FIRST]]]
+//! usage: `protocol-fuzz CONNECTIONS SEED FIRST`; what is left out at the end is chosen.
 
 #![allow(clippy::print_stdout, reason = "a report")]
 
@@ -29,7 +29,7 @@ use attempt::{HANGS, Report, Target, attempt};
 use scenery::Scenery;
 
 /// How many connections are made if nothing is said: less than a minute of them.
-const CONNECTIONS: u64 = 3_000;
+const CONNECTIONS: u64 = 2_000;
 
 /// After so many, it is looked whether the server is well.
 const BATCH: u64 = 250;

@@ -27,6 +27,8 @@ impl Tokens {
             KEY.token(&with(person.clone(), "aud", json!("api://another"))),
             KEY.token(&with(person.clone(), "tid", json!(OTHER_TENANT))),
             Signer::new("unpublished").token(&person),
+            // A fault of the library, if it was built with the feature fault_injection.
+            Signer::new("panic").token(&person),
             KEY.token_of(br#"{"alg":"none","typ":"JWT"}"#, person.to_string().as_bytes()),
             KEY.token_of(KEY.header().to_string().as_bytes(), b"{\"exp\":1e999,\"groups\":[[[["),
         ]);

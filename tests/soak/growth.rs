@@ -1,9 +1,10 @@
 //! Whether what processes take grows.
 //!
 //! In its first minute a process fills its caches. Memory is compared by medians, because it goes
-//! up and down by a page or two. Descriptors and threads are compared by what the process has at
-//! rest, the least in half a minute: a leak raises that, while a connection that is open for a
-//! moment does not.
+//! up and down by a page or two. Descriptors and threads have grown if a process has at rest, the
+//! least in its last half minute, more than it usually had, the median at the end of its first
+//! minute. A leak raises that. A connection that is kept for a while does not, nor does a
+//! descriptor that is closed for a moment, such as that of a wait (WaitLatchOrSocket).
 
 use std::time::Duration;
 
@@ -27,12 +28,25 @@ struct Level {
 }
 
 impl Level {
-    fn of(samples: &[Sample]) -> Self {
-        let mut memory: Vec<_> = samples.iter().map(|sample| sample.memory).collect();
-        memory.sort_unstable();
+    /// Returns what it usually has.
+    fn usual(samples: &[Sample]) -> Self {
+        let median = |what: fn(&Sample) -> u32| {
+            let mut values: Vec<_> = samples.iter().map(what).collect();
+            values.sort_unstable();
+            values.get(values.len() / 2).copied().unwrap_or_default()
+        };
+        Self {
+            memory: median(|sample| sample.memory),
+            descriptors: median(|sample| sample.descriptors),
+            threads: median(|sample| sample.threads),
+        }
+    }
+
+    /// Returns what it has at rest.
+    fn at_rest(samples: &[Sample]) -> Self {
         let least = |what: fn(&Sample) -> u32| samples.iter().map(what).min().unwrap_or_default();
         Self {
-            memory: memory.get(memory.len() / 2).copied().unwrap_or_default(),
+            memory: Self::usual(samples).memory,
             descriptors: least(|sample| sample.descriptors),
             threads: least(|sample| sample.threads),
         }
@@ -70,8 +84,8 @@ impl Row {
         Some(Self {
             name: life.name,
             length,
-            first: Level::of(&between(WARM.saturating_sub(WINDOW), WARM)),
-            last: Level::of(&between(length.saturating_sub(WINDOW), length)),
+            first: Level::usual(&between(WARM.saturating_sub(WINDOW), WARM)),
+            last: Level::at_rest(&between(length.saturating_sub(WINDOW), length)),
             most: Level::most(&life.samples),
         })
     }
@@ -150,6 +164,8 @@ mod tests {
         // Caches fill in the first half minute, a connection is open now and then.
         assert_eq!(growth(120, |at| (at.min(29) * 1_000, 12 + at % 3, 2)), Some(vec![]));
         assert_eq!(growth(120, |at| (9_000 + at * 20, 12, 2)), Some(vec![]));
+        // A connection that is usually there was closed once.
+        assert_eq!(growth(120, |at| (9_000, 13 - u32::from(at == 40), 2)), Some(vec![]));
     }
 
     #[test]
