@@ -1,0 +1,30 @@
+import os
+
+import scenario
+from django.conf import settings
+from django.db.backends.postgresql.base import DatabaseWrapper
+from django.db.backends.postgresql.psycopg_any import is_psycopg3  # noqa: F401  (Django needs psycopg)
+
+settings.configure()
+
+
+def log_in(role, token):
+    # shown: django
+    class WithToken(DatabaseWrapper):  # the class DatabaseWrapper of your own database engine
+        def get_connection_params(self):
+            return {**super().get_connection_params(), "password": token()}
+
+    # end
+    options = {"sslmode": os.environ["PGSSLMODE"], "sslrootcert": os.environ["PGSSLROOTCERT"]}
+    place = {"HOST": os.environ["PGHOST"], "PORT": os.environ["PGPORT"], "NAME": os.environ["PGDATABASE"]}
+    usual = {"PASSWORD": "", "TIME_ZONE": None, "CONN_MAX_AGE": 0, "AUTOCOMMIT": True, "ATOMIC_REQUESTS": False}
+    usual |= {"CONN_HEALTH_CHECKS": False, "TEST": {}}
+    connection = WithToken({**usual, **place, "USER": role, "OPTIONS": options})
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT session_user")
+        user = cursor.fetchone()[0]
+    connection.close()
+    return user
+
+
+scenario.run(log_in)
