@@ -11,6 +11,7 @@
 #   make bench                    what a login costs, on the PostgreSQL found
 #   make bench AGAINST=…          what it costs more than with another build: the pg_config of a PostgreSQL that has it installed
 #   make check                    formatting, lints, licences, documentation; PG_CONFIGS as above
+#   make clients                  logs in by the drivers people use, and writes docs/clients.md
 #   make fuzz SECONDS=60          every parser of foreign input, for so long each
 #
 # demo, test, bench and check install what they lack: packages (as root, or by sudo), cargo-pgrx.
@@ -20,7 +21,7 @@ PG_CONFIGS ?= $(PG_CONFIG)
 SECONDS ?= 60
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
-.PHONY: demo quick test bench install check fuzz setup clean
+.PHONY: demo quick test bench install check clients fuzz setup clean
 
 setup:
 	tools/setup $(PG_CONFIGS)
@@ -47,6 +48,10 @@ install:
 check: export FOR_CHECKS = 1
 check: setup
 	tools/check $(PG_CONFIGS)
+
+clients: export FOR_CLIENTS = 1
+clients: setup
+	tools/clients "$(PG_CONFIG)"
 
 fuzz:
 	tools/fuzz $(SECONDS)

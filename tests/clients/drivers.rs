@@ -97,13 +97,15 @@ impl Driver {
 
     /// Returns its version.
     pub(crate) fn version(&self, target: &Path, psql: &Path) -> String {
-        let node = format!("console.log(require('{}/package.json').version)", self.package);
+        let node = target.join("node_modules").join(self.package).join("package.json");
         let python = format!("import importlib.metadata as m; print(m.version('{}'))", self.package);
         match self.language {
             Language::Python => printed(Command::new(target.join("python/bin/python")).args(["-c", &python])),
-            Language::Node => printed(
-                Command::new("node").args(["-e", &node]).env("NODE_PATH", target.join("node_modules")),
-            ),
+            Language::Node => {
+                let text = std::fs::read(node).expect("a package of npm");
+                let package: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+                package["version"].as_str().unwrap_or_default().to_owned()
+            }
             Language::Perl => {
                 printed(Command::new("perl").args(["-MDBD::Pg", "-e", "print $DBD::Pg::VERSION"]))
             }

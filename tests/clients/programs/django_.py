@@ -1,11 +1,12 @@
 import os
 
+import django
 import scenario
 from django.conf import settings
 from django.db.backends.postgresql.base import DatabaseWrapper
-from django.db.backends.postgresql.psycopg_any import is_psycopg3  # noqa: F401  (Django needs psycopg)
 
 settings.configure()
+django.setup()
 
 
 def log_in(role, token):
