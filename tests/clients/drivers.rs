@@ -88,8 +88,12 @@ impl Driver {
                 command
             }
             Language::Java => {
+                // pgjdbc finds the class of the plugin by name, so it has to be in a file.
+                let classes = target.join("java");
+                let source = programs.join(self.program);
+                printed(Command::new("javac").args(["-cp", JDBC, "-d"]).arg(&classes).arg(source));
                 let mut command = Command::new("java");
-                command.args(["-cp", JDBC]).arg(programs.join(self.program));
+                command.arg("-cp").arg(format!("{JDBC}:{}", classes.display())).arg("Pgjdbc");
                 command
             }
         }
