@@ -116,9 +116,8 @@ impl Driver {
             Language::Shell => psql_version(Path::new("psql")),
             Language::ShellOfServer => psql_version(psql),
             Language::Java => {
-                let jar = std::fs::canonicalize(JDBC).expect("Debian's libpostgresql-jdbc-java");
-                let name = jar.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                name.trim_start_matches("postgresql-").to_owned()
+                let ask = ["-W", "-f", "${source:Upstream-Version}", "libpostgresql-jdbc-java"];
+                printed(Command::new("dpkg-query").args(ask))
             }
         }
     }

@@ -92,9 +92,9 @@ fn run(driver: &Driver, programs: &Path, target: &Path, cluster: &Cluster, login
         .env("PGSSLMODE", "verify-full")
         .env("PGSSLROOTCERT", cluster.path("ca.pem"));
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a client");
-    let lines: String =
+    let lines: Vec<_> =
         logins.iter().map(|login| format!("{}\t{}\n", login.role, login.file.display())).collect();
-    child.stdin.take().expect("a pipe").write_all(lines.as_bytes()).expect("a client that reads");
+    child.stdin.take().expect("a pipe").write_all(lines.concat().as_bytes()).expect("a client that reads");
     let output = child.wait_with_output().expect("a client");
     let answers: Vec<_> = String::from_utf8_lossy(&output.stdout).lines().map(ToOwned::to_owned).collect();
     assert_eq!(answers.len(), logins.len(), "{}: {answers:?}", driver.name);
@@ -110,7 +110,7 @@ fn judge(driver: &Driver, door: Door, logins: &[Login], answers: &[String]) -> V
             assert_eq!(*answer, format!("ok\t{}", login.role), "{place}, {length} bytes");
             longest = longest.max(length);
         } else {
-            expired = answer.strip_prefix("error\t").expect("a refusal").to_owned();
+            answer.strip_prefix("error\t").expect("a refusal").trim().clone_into(&mut expired);
             assert!(expired.contains("the access token has expired"), "{place}: {expired}");
         }
     }
