@@ -12,16 +12,20 @@
 #   make bench AGAINST=…          what it costs more than with another build: the pg_config of a PostgreSQL that has it installed
 #   make check                    formatting, lints, licences, documentation; PG_CONFIGS as above
 #   make clients                  logs in by the drivers people use, and writes docs/clients.md
+#   make core-tests PG_CONFIG=…   PostgreSQL's own tests with the installed library preloaded; for Debian's servers
 #   make fuzz SECONDS=60          every parser of foreign input, for so long each
+#   make package PG_CONFIGS="…"   .deb, .rpm, .tar.gz and image for the versions of these servers, in target/package
+#   make package-test             what of them users get: installed in a clean Debian, upgraded, removed; PG_CONFIGS as above
+#   make release                  the packages of a release, for all versions, once everything says the same version
 #
-# demo, test, bench and check install what they lack: packages (as root, or by sudo), cargo-pgrx.
+# demo, test, bench, check and package install what they lack: packages (as root, or by sudo), cargo-pgrx.
 
 PG_CONFIG ?= $(shell tools/find-postgres)
 PG_CONFIGS ?= $(PG_CONFIG)
 SECONDS ?= 60
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
-.PHONY: demo quick test bench install check clients fuzz setup clean
+.PHONY: demo quick test bench install check clients core-tests fuzz package package-test release setup clean
 
 setup:
 	tools/setup $(PG_CONFIGS)
@@ -53,8 +57,21 @@ clients: export FOR_CLIENTS = 1
 clients: setup
 	tools/clients "$(PG_CONFIG)"
 
+core-tests:
+	tools/core-tests "$(PG_CONFIG)"
+
 fuzz:
 	tools/fuzz $(SECONDS)
+
+package package-test release: export FOR_PACKAGES = 1
+package: setup
+	tools/package $(PG_CONFIGS)
+
+package-test: setup
+	tools/package-test $(PG_CONFIGS)
+
+release: setup
+	tools/release $(PG_CONFIGS)
 
 clean:
 	cargo clean

@@ -45,6 +45,28 @@ FROM azure_ad_auth.list_principals();
 COMMENT ON COLUMN principals.directory_state IS 'what the directory says of the object: active, disabled or deleted; unknown: no look has seen it, or it may not be read';
 COMMENT ON COLUMN principals.directory_checked_at IS 'when all linked objects were last looked at; null: not since the server started';
 
+-- sql/install/sync.sql
+
+CREATE FUNCTION sync_group_members(
+  dry_run boolean DEFAULT false,
+  OUT role_name text, OUT group_role text, OUT action text, OUT detail text)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'sync_group_members_wrapper';
+REVOKE ALL ON FUNCTION sync_group_members(boolean) FROM PUBLIC;
+COMMENT ON FUNCTION sync_group_members(boolean) IS
+  'gives roles to the members of linked groups now, and returns what was done; with true, what would be done';
+
+-- Azure's name for it, with columns of our own.
+CREATE FUNCTION pg_catalog.pgaadauth_sync_roles_for_group_members(
+  OUT role_name text, OUT group_role text, OUT action text, OUT detail text)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'sync_group_members_if_on_wrapper';
+REVOKE ALL ON FUNCTION pg_catalog.pgaadauth_sync_roles_for_group_members() FROM PUBLIC;
+COMMENT ON FUNCTION pg_catalog.pgaadauth_sync_roles_for_group_members() IS
+  'Azure''s name: gives roles to the members of linked groups now; an error while azure_ad_auth.group_sync is off';
+
 -- sql/install/azure.sql
 
 COMMENT ON FUNCTION pg_catalog.pgaadauth_create_principal(text, boolean, boolean) IS
@@ -129,12 +151,12 @@ COMMENT ON COLUMN directory_features.checked_at IS 'when an answer last showed i
 
 -- sql/install/stat.sql
 
-COMMENT ON COLUMN stat.metric IS 'what is counted: admitted, refused, key_waits, key_wait_milliseconds, directory_requests, directory_waits, directory_wait_milliseconds, directory_cache_hits, admission_time_bucket, admission_time_count or admission_time_microseconds';
+COMMENT ON COLUMN stat.metric IS 'what is counted: admitted, refused, key_waits, key_wait_milliseconds, directory_requests, directory_waits, directory_wait_milliseconds, directory_cache_hits, group_sync, admission_time_bucket, admission_time_count or admission_time_microseconds';
 COMMENT ON COLUMN stat.kind IS 'of admitted: user or service, whose token it was; of directory_requests: look, name, membership or token, what was asked; of directory_waits: statement or login, what waited';
 COMMENT ON COLUMN stat.code IS 'of refused: the reason; of directory_requests: the outcome';
 
 -- sql/install/roles.sql
 
-GRANT EXECUTE ON FUNCTION directory_lookup(text, text) TO azure_ad_admin;
+GRANT EXECUTE ON FUNCTION directory_lookup(text, text), sync_group_members(boolean), pg_catalog.pgaadauth_sync_roles_for_group_members() TO azure_ad_admin;
 GRANT EXECUTE ON FUNCTION list_directory_features(), list_directory_status() TO pg_monitor;
 GRANT SELECT ON directory_features, directory_status TO pg_monitor;

@@ -12,14 +12,14 @@ mod role;
 
 pub(crate) use crate::catalog::label::{
     INTERNAL_PROVIDER, Link, OWN_PROVIDER, PROVIDER, associated_tenant, is_linked, label_text, labelled_by,
-    link_of, linked_objects, not_before_of, own_label, revocations,
+    link_of, linked_objects, links_and_marks, mark_of, not_before_of, own_label, revocations,
 };
 pub(crate) use crate::catalog::marker::{
     ADMIN_ROLE, Standing, USER_ROLE, administrator_ids, any_link, holds_admin_role, is_marker,
     is_superuser_apart, labelled_roles, markers, standing_of,
 };
 pub(crate) use crate::catalog::role::{
-    Role, has_password, holds_while_named, is_unlimited, role_named, role_of,
+    Role, all_roles, allows_connections, has_password, holds_while_named, is_unlimited, role_named, role_of,
 };
 pub(crate) use crate::pg::acl::{forget_memberships, is_member};
 pub(crate) use crate::pg::syscache::{accept_changes, announce_change};

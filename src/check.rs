@@ -5,6 +5,7 @@ mod config_files;
 mod configuration;
 mod directory;
 mod files;
+mod group_sync;
 mod hba;
 mod keys;
 mod library;

@@ -24,6 +24,7 @@ mod sessions;
 mod settings;
 mod stat;
 mod statement;
+mod sync;
 
 #[cfg(any(test, feature = "pg_test"))]
 mod pg_tests;
@@ -40,17 +41,18 @@ extension_sql_file!("../sql/install/sessions.sql", name = "sessions");
 extension_sql_file!("../sql/install/stat.sql", name = "stat");
 extension_sql_file!("../sql/install/check.sql", name = "check");
 extension_sql_file!("../sql/install/login.sql", name = "login");
+extension_sql_file!("../sql/install/sync.sql", name = "sync");
 extension_sql_file!("../sql/install/azure.sql", name = "azure", requires = ["link"]);
 extension_sql_file!(
     "../sql/install/roles.sql",
     name = "roles",
-    requires = ["azure", "check", "directory", "keys", "link", "login", "sessions", "stat"],
+    requires = ["azure", "check", "directory", "keys", "link", "login", "sessions", "stat", "sync"],
     finalize
 );
 
 /// The table of background workers: a row each.
-static WORKERS: [pg::worker::Worker; 3] =
-    [keys::WORKER, sessions::WORKER, directory::worker::<sessions::LinkedAndLoggedIn>()];
+static WORKERS: [pg::worker::Worker; 4] =
+    [keys::WORKER, sessions::WORKER, directory::worker::<sessions::LinkedAndLoggedIn>(), sync::WORKER];
 
 /// Called when the library is loaded: into the postmaster, which is how it works, or into a
 /// session, which is how it guards Azure AD roles on a server that does not preload it.
@@ -88,6 +90,7 @@ pub extern "C-unwind" fn _PG_init() {
     login::seal::install();
     login::hook::install();
     login::door::pam::conceal_entries();
+    login::door::pam::preload_modules();
 }
 
 /// The configuration of the server that `cargo pgrx test` starts.

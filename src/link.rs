@@ -11,7 +11,7 @@ mod apply;
 pub(crate) mod demotion;
 mod end_sessions;
 pub(crate) mod escalation;
-mod grant;
+pub(crate) mod grant;
 pub(crate) mod guard;
 pub(crate) mod label;
 mod libraries;
@@ -20,7 +20,7 @@ pub(crate) mod managed;
 pub(crate) mod marker_roles;
 pub(crate) mod object;
 mod obstacle;
-mod principal;
+pub(crate) mod principal;
 mod repair;
 pub(crate) mod revocation;
 pub(crate) mod rights;
@@ -34,7 +34,7 @@ use linkage::{Change, Plan, Wanted};
 
 pub(crate) use crate::catalog::{holds_admin_role, markers};
 pub(crate) use crate::link::obstacle::{cannot_have_members, check_linkable, has_unlinked_member};
-pub(crate) use crate::link::state::facts;
+pub(crate) use crate::link::state::{facts, name_of, rows, server};
 
 use crate::catalog::{self, INTERNAL_PROVIDER, Link, PROVIDER, Role};
 use crate::link::escalation::{New, check_reach};
@@ -147,7 +147,7 @@ fn wanted(role: &Role) -> Result<Wanted> {
 }
 
 fn plan_of(role: &Role, state: &linkage::State, wanted: &Wanted) -> Result<Plan> {
-    linkage::plan(&state::server(), state, wanted).map_err(|obstacle| obstacle::fault(role, &obstacle))
+    linkage::plan(&server(), state, wanted).map_err(|obstacle| obstacle::fault(role, &obstacle))
 }
 
 /// Checks that nothing is left to do. The changes were made by name, and another role may have the
@@ -163,7 +163,7 @@ fn check_whole(role: &Role) -> Result<()> {
 /// changed.
 fn finish_demotion(role: &Role) -> Result<Vec<Change>> {
     let now = catalog::role_of(role.id).ok_or_else(|| renamed(role))?;
-    let rest = linkage::rest_of_demotion(&state::server(), &facts(&now), &state::held(&now));
+    let rest = linkage::rest_of_demotion(&server(), &facts(&now), &state::held(&now));
     rest.map(|rest| apply::apply(&now, &rest)).ok_or_else(|| renamed(role))
 }
 

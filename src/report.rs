@@ -185,9 +185,23 @@ pub(crate) fn warn_inherited(attempt: &Attempt) {
 /// Warns, at the start of the server, that modules of PAM which call their own entries by name
 /// would call those of this library.
 pub(crate) fn warn_of_pam(problem: &str) {
-    let text = format!("azure_ad_auth exports PAM symbols that shadow those of other PAM modules: {problem}");
+    warn(
+        format!("azure_ad_auth exports PAM symbols that shadow those of other PAM modules: {problem}"),
+        "Where pg_hba.conf has pam lines for local roles, see docs/doors.md.",
+    );
+}
+
+/// Warns while the server starts that a module of PAM does what it should not in the postmaster.
+pub(crate) fn warn_of_pam_modules(problem: &str) {
+    warn(
+        format!("azure_ad_auth has loaded modules of PAM into the postmaster, and {problem}"),
+        "Set azure_ad_auth.preload_pam_modules to off, and restart the server.",
+    );
+}
+
+fn warn(text: String, hint: &str) {
     ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, text, "azure_ad_auth")
-        .set_hint("Where pg_hba.conf has pam lines for local roles, see docs/doors.md.")
+        .set_hint(hint)
         .report(PgLogLevel::WARNING);
 }
 

@@ -28,7 +28,8 @@ use crate::settings::choices::SessionExpiry;
 use crate::settings::define::values;
 pub(crate) use crate::settings::directory::{
     Credential, DirectorySettings, directory, directory_mode, directory_problems, directory_refresh_interval,
-    directory_wait, group_lookup, group_lookup_cache, group_lookup_wait,
+    directory_wait, group_lookup, group_lookup_cache, group_lookup_wait, group_sync, group_sync_database,
+    group_sync_interval,
 };
 pub(crate) use crate::settings::parsed::{KeyOrigin, Rules, key_origin, rules, tenant};
 pub(crate) use crate::settings::single_server::NAME_FOR_SESSIONS;
@@ -58,6 +59,11 @@ pub(crate) fn problem_of(name: &str, value: &str) -> Option<String> {
 /// for.
 pub(crate) fn require_tls() -> bool {
     values(|values| values.require_tls)
+}
+
+/// Returns whether the modules of PAM are loaded when the server starts.
+pub(crate) fn preload_pam_modules() -> bool {
+    values(|values| values.preload_pam_modules)
 }
 
 /// Returns how long a login may wait for a fetch.

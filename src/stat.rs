@@ -18,6 +18,7 @@ use pgrx::prelude::*;
 pub(crate) use crate::stat::counters::count_wait;
 pub(crate) use crate::stat::directory::{
     Asked, Waiting, count_directory_cache_hit, count_directory_requests, count_directory_wait,
+    count_group_sync,
 };
 
 use crate::pg::library;

@@ -2,7 +2,7 @@
 
 use testbed::door::Door;
 
-use crate::logins::{Kind, Logins, median};
+use crate::logins::{Kind, Logins, Spread};
 use crate::roles::{FEW, MANY};
 
 /// Logins of each kind.
@@ -11,8 +11,8 @@ const LOGINS: usize = 600;
 /// The first ones warm caches that a server in use has warm.
 const WARM_UP: usize = 24;
 
-/// Medians, in milliseconds, of logins of each kind.
-pub(crate) struct Medians(Vec<(Kind, f64)>);
+/// How long logins of each kind took.
+pub(crate) struct Medians(pub(crate) Vec<(Kind, Spread)>);
 
 impl Medians {
     /// Measures logins of each kind, in turn.
@@ -29,11 +29,11 @@ impl Medians {
                 }
             }
         }
-        Self(kinds.into_iter().zip(times.into_iter().map(median)).collect())
+        Self(kinds.into_iter().zip(times.into_iter().map(Spread::of)).collect())
     }
 
     fn of(&self, kind: Kind) -> f64 {
-        self.0.iter().find(|(other, _)| *other == kind).map_or(0.0, |(_, median)| *median)
+        self.0.iter().find(|(other, _)| *other == kind).map_or(0.0, |(_, spread)| spread.median)
     }
 
     /// Returns by how many milliseconds a login with a token at the password door takes longer than
@@ -64,12 +64,14 @@ pub(crate) fn report(logins: &Logins<'_>, medians: &Medians) {
     );
     println!("| login by | ms | more than `trust`, ms | of SCRAM |");
     println!("| --- | --- | --- | --- |");
-    for (kind, time) in &medians.0 {
+    for (kind, Spread { median: time, .. }) in &medians.0 {
         println!("| {} | {time:.2} | {:+.2} | {:.2} |", kind.name(), time - trust, time / scram);
     }
     println!();
     let verdict = |held: bool| if held { "held" } else { "MISSED" };
-    for (kind, time) in medians.0.iter().filter(|(kind, _)| matches!(kind, Kind::Token(_))) {
+    for (kind, Spread { median: time, .. }) in
+        medians.0.iter().filter(|(kind, _)| matches!(kind, Kind::Token(_)))
+    {
         println!(
             "budget: a {} costs at most `trust` + 0.5 ms: {}",
             kind.name(),

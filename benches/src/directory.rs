@@ -2,6 +2,7 @@
 
 mod logins;
 mod looks;
+mod members;
 mod names;
 mod worker;
 
@@ -34,6 +35,8 @@ pub(crate) fn report() {
     names::report(&on.cluster, &on.provider);
     looks::report(&on.cluster, &on.provider);
     report_memory(&on.cluster);
+    drop(on);
+    members::report();
 }
 
 /// A server with the directory on or off.

@@ -119,3 +119,21 @@ pub(crate) fn median(mut times: Vec<Duration>) -> f64 {
     times.sort_unstable();
     times.get(times.len() / 2).map_or(0.0, Duration::as_secs_f64) * 1_000.0
 }
+
+/// How long logins took, in milliseconds.
+#[derive(Clone, Copy)]
+pub(crate) struct Spread {
+    /// A quarter of them took no longer.
+    pub(crate) low: f64,
+    pub(crate) median: f64,
+    /// A quarter of them took longer.
+    pub(crate) high: f64,
+}
+
+impl Spread {
+    pub(crate) fn of(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        let at = |place: usize| times.get(place).map_or(0.0, Duration::as_secs_f64) * 1_000.0;
+        Self { low: at(times.len() / 4), median: at(times.len() / 2), high: at(times.len() * 3 / 4) }
+    }
+}

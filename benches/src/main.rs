@@ -7,6 +7,7 @@
 
 #![allow(clippy::print_stdout, reason = "a report")]
 
+mod chart;
 mod compare;
 mod cost;
 mod decision;
@@ -16,6 +17,8 @@ mod logins;
 mod rates;
 mod reaper;
 mod roles;
+
+use std::path::Path;
 
 use testbed::door::Door;
 use testbed::issuer::{PERSON, unix_now, user_v1};
@@ -62,11 +65,14 @@ fn report() {
     let few = Medians::measure(&logins);
     cost::report(&logins, &few);
     decision::report(&cluster, &KEY);
-    rates::report(&logins, roles::FEW);
+    let few_rates = rates::report(&logins, roles::FEW);
     key_refresh::report(&logins, &provider);
     roles::link(&cluster, roles::FEW - 3..=roles::MANY - 4);
     let many = Medians::measure(&logins);
     cost::report_growth(&few, &many);
-    rates::report(&logins, roles::MANY);
+    let many_rates = rates::report(&logins, roles::MANY);
     key_refresh::report_refused(&logins);
+    let halves = [(roles::FEW, &few, &few_rates), (roles::MANY, &many, &many_rates)];
+    chart::draw(Path::new("target/logins.svg"), template.installation.major, halves).expect("a chart");
+    println!("\nwritten: target/logins.svg");
 }

@@ -16,7 +16,8 @@
 //! - [`look`]: the questions of one look at everybody; [`roll`]: what follows from many looks;
 //! - [`login`]: what follows for a login; [`snapshot`]: what is kept for the next start;
 //! - [`admission`]: whether a token is accepted with what the directory is known to say;
-//! - [`pace`]: when looks are made; [`features`]: what the application may read.
+//! - [`pace`]: when looks are made; [`features`]: what the application may read;
+//! - [`roster`]: the members of groups.
 
 pub mod admission;
 pub mod answer;
@@ -36,6 +37,7 @@ pub mod pages;
 pub mod request;
 pub mod retry;
 pub mod roll;
+pub mod roster;
 pub mod snapshot;
 pub mod standing;
 mod time;

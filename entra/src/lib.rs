@@ -27,7 +27,7 @@
 //!
 //! - `limits`, `ids`, `kinds`, `step`, `code`, `roca`, `freshness`, `seal`;
 //! - `untrusted`, `json`, `authority`, `surroundings`;
-//! - `keyset`, `label`, `policy`, `refusal`, `token`;
+//! - `keyset`, `label`, `mark`, `policy`, `refusal`, `token`;
 //! - `header`, `signature`, `snapshot`, `discovery`, `revocations`;
 //! - `claims`, `principal`;
 //! - `jws`;
@@ -59,6 +59,7 @@ mod keyset;
 mod kinds;
 mod label;
 pub mod limits;
+mod mark;
 mod policy;
 mod principal;
 mod refusal;
@@ -84,6 +85,7 @@ pub use jws::Unverified;
 pub use keyset::{Key, KeySet, KeySetFault};
 pub use kinds::{Holder, Part, PrincipalKind, TokenKind};
 pub use label::{Label, LabelFault};
+pub use mark::{Mark, Synced};
 pub use policy::{
     LineFault, LineOptions, Misconfigured, Policy, RawPolicy, parse_clients, parse_issuers, parse_list,
     parse_permission, parse_tenant,

@@ -100,3 +100,25 @@ pub const MAX_ENDED_SNAPSHOT_BYTES: usize = 1_572_864;
 
 /// Most values in such a snapshot: five for each principal, four for each membership, and few more.
 pub const MAX_ENDED_SNAPSHOT_VALUES: usize = 49_152;
+
+/// Most members of all synchronised groups together; one that is in two groups counts twice.
+pub const MAX_ROSTER_MEMBERS: usize = 100_000;
+
+/// Longest name of a member that is kept, in bytes of UTF-8. A role's name has 63 at most in the
+/// server's encoding (NAMEDATALEN, pg_config_manual.h), each of which takes three in UTF-8 at most,
+/// so a name that was cut is still seen to be too long.
+pub const MAX_ROSTER_NAME_BYTES: usize = 256;
+
+/// Longest reason why a group's members are not known, in bytes.
+pub const MAX_ROSTER_PROBLEM_BYTES: usize = 512;
+
+/// Most groups whose members are asked for.
+pub const MAX_ROSTER_GROUPS: usize = 1_000;
+
+/// Largest file of members, in bytes: as many members as are kept, each with two ids, a name whose
+/// every byte is escaped, and a membership, take 70 million.
+pub const MAX_ROSTER_BYTES: usize = 72 * 1_048_576;
+
+/// Most values in such a file: five for each member, one for each membership, five for each group,
+/// and few more.
+pub const MAX_ROSTER_VALUES: usize = 700_000;

@@ -51,14 +51,15 @@ fn look(objects: &[entra::directory::answer::Object]) {
     let absent = Uuid::from_u128(1);
     let mut memory = Memory::default();
     let ids = objects.iter().map(|object| object.id).chain([absent]);
-    let polled = ids.map(|id| Polled { id, kind: None, has_session: true });
+    let polled = ids.map(|id| Polled { id, kind: None, has_session: true, is_deleted: false });
     let mut look = Look::new(polled, None, &memory);
     for chunk in look.chunks() {
         look.note(&chunk, objects);
     }
     let _ = look.follow_ups(&mut memory);
-    let seen = look.finish(&memory);
+    let seen = look.finish(&mut memory);
     let moment = Moment { interval: 300_000, now: 0, unix_now: 1_700_000_000 };
-    let report = Roll::default().note(&Round { sights: &seen.sights, moment, administrators: &[] });
+    let round = Round { sights: &seen.sights, moment, administrators: &[], clients: &seen.clients };
+    let report = Roll::default().note(&round);
     assert!(report.changed.iter().all(|id| objects.iter().any(|object| object.id == *id)));
 }

@@ -1,4 +1,4 @@
-//! Any text as a security label.
+//! Any text as a security label of each of the three providers.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
@@ -9,5 +9,8 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         let revoked = entra::Label::with_internal_item(Some(text), "not_before", Some("7")).expect("an item");
         let expected = entra::Label { not_before: Some(7), ..label };
         assert_eq!(entra::Label::parse_internal(&revoked), Ok(expected));
+    }
+    if let Some(mark) = entra::Mark::parse(text) {
+        assert_eq!(entra::Mark::parse(&mark.to_string()), Some(mark));
     }
 });

@@ -24,6 +24,7 @@ mod membership;
 mod obstacle;
 mod plan;
 mod state;
+pub mod sync;
 mod tenant;
 
 pub use change::{Change, Notice, Plan, Step};

@@ -15,6 +15,7 @@ GRANT EXECUTE ON FUNCTION
   link_or_update_principal(text, uuid, text, boolean, boolean),
   drop_principal(text),
   directory_lookup(text, text),
+  sync_group_members(boolean),
   revoke_tokens(text, timestamptz),
   revoke_principal(uuid),
   explain_token(text, text),
@@ -22,7 +23,8 @@ GRANT EXECUTE ON FUNCTION
   pg_catalog.pgaadauth_create_principal(text, boolean, boolean),
   pg_catalog.pgaadauth_create_principal_with_oid(text, text, text, boolean, boolean),
   pg_catalog.pgaadauth_update_principal_with_oid(text, text, text, boolean, boolean),
-  pg_catalog.pgaadauth_list_principals(boolean)
+  pg_catalog.pgaadauth_list_principals(boolean),
+  pg_catalog.pgaadauth_sync_roles_for_group_members()
 TO azure_ad_admin;
 GRANT SELECT ON principals TO azure_ad_admin;
 

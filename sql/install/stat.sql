@@ -32,7 +32,7 @@ SELECT metric, door, kind, code, le, value, pg_catalog.to_timestamp(since) AS si
 FROM azure_ad_auth.list_stat();
 REVOKE ALL ON stat FROM PUBLIC;
 COMMENT ON VIEW stat IS 'what logins with a token came to on the whole server: always the same rows, those that are zero too';
-COMMENT ON COLUMN stat.metric IS 'what is counted: admitted, refused, key_waits, key_wait_milliseconds, directory_requests, directory_waits, directory_wait_milliseconds, directory_cache_hits, admission_time_bucket, admission_time_count or admission_time_microseconds';
+COMMENT ON COLUMN stat.metric IS 'what is counted: admitted, refused, key_waits, key_wait_milliseconds, directory_requests, directory_waits, directory_wait_milliseconds, directory_cache_hits, group_sync, admission_time_bucket, admission_time_count or admission_time_microseconds';
 COMMENT ON COLUMN stat.door IS 'password, pam or oauth, the way the token came; seal: a session that ended before its first statement; null: all together';
 COMMENT ON COLUMN stat.kind IS 'of admitted: user or service, whose token it was; of directory_requests: look, name, membership or token, what was asked; of directory_waits: statement or login, what waited';
 COMMENT ON COLUMN stat.code IS 'of refused: the reason; of directory_requests: the outcome';

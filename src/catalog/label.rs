@@ -1,10 +1,10 @@
 //! Reads the labels of roles.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
 
-use entra::{Label, LabelFault, PrincipalKind, Revocations, Uuid};
+use entra::{Label, LabelFault, Mark, PrincipalKind, Revocations, Uuid};
 use pgrx::prelude::*;
 
 use crate::catalog::marker::{ADMIN_ROLE, USER_ROLE};
@@ -18,8 +18,8 @@ pub(crate) const PROVIDER: &CStr = c"pgaadauth";
 /// The second label provider of Azure. Its labels add to a link what the role's own label does not
 /// say: its tenant, and since when its tokens count.
 pub(crate) const INTERNAL_PROVIDER: &CStr = c"pgaadauth-int";
-/// The label provider of this extension: which roles administrators have created, and whose tokens
-/// no longer count.
+/// The label provider of this extension: which roles administrators have created, what the
+/// synchronisation of groups has done, and whose tokens no longer count.
 pub(crate) const OWN_PROVIDER: &CStr = c"azure_ad_auth";
 
 /// What the labels of a role say about its link.
@@ -43,6 +43,10 @@ pub(crate) fn label_text(role: pg_sys::Oid, provider: &CStr) -> Option<String> {
 /// Returns what a role's labels say. Both are read, and what either demands of a token is demanded.
 pub(crate) fn link_of(role: pg_sys::Oid) -> Link {
     let [own, internal] = labels_of(role, [PROVIDER, INTERNAL_PROVIDER]);
+    link_from(own, internal)
+}
+
+fn link_from(own: Option<String>, internal: Option<String>) -> Link {
     let Some(own) = own else { return Link::None };
     let internal = internal.map_or_else(|| Ok(Label::default()), |text| Label::parse_internal(&text));
     match (Label::parse_written(&own), internal) {
@@ -69,6 +73,36 @@ pub(crate) fn not_before_of(role: pg_sys::Oid) -> Option<i64> {
 /// Returns what a role's own label says, without its second label.
 pub(crate) fn own_label(role: pg_sys::Oid) -> Option<Label> {
     Label::parse_written(&label_text(role, PROVIDER)?).ok()
+}
+
+/// Returns what this extension's own label remembers about a role; none: it cannot be read.
+pub(crate) fn mark_of(role: pg_sys::Oid) -> Option<Mark> {
+    mark_from(label_text(role, OWN_PROVIDER))
+}
+
+fn mark_from(text: Option<String>) -> Option<Mark> {
+    text.map_or_else(|| Some(Mark::default()), |text| Mark::parse(&text))
+}
+
+/// Returns the links and the marks of all roles that have a label, by oid. Reads every label there
+/// is, and nothing else.
+pub(crate) fn links_and_marks() -> BTreeMap<u32, (Link, Option<Mark>)> {
+    let providers = [PROVIDER, INTERNAL_PROVIDER, OWN_PROVIDER];
+    let labels = SHARED_LABELS.rows(&[], |label| {
+        let provider = label.get::<Vec<u8>>(3)?;
+        let place = providers.iter().position(|name| name.to_bytes() == provider)?;
+        let is_role = label.get::<pg_sys::Oid>(2)? == pg_sys::AuthIdRelationId;
+        let role = label.get::<pg_sys::Oid>(1).filter(|_| is_role)?;
+        Some((role.to_u32(), place, text::decode(&label.get::<Vec<u8>>(4)?)))
+    });
+    let mut by_role: BTreeMap<u32, [Option<String>; 3]> = BTreeMap::new();
+    for (role, place, text) in labels {
+        if let Some(label) = by_role.entry(role).or_default().get_mut(place) {
+            *label = Some(text);
+        }
+    }
+    let read = |[own, internal, mark]: [Option<String>; 3]| (link_from(own, internal), mark_from(mark));
+    by_role.into_iter().map(|(role, labels)| (role, read(labels))).collect()
 }
 
 /// Returns the objects whose tokens no longer count: a label of `azure_ad_user`. None: it cannot be

@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString};
 
 use pgrx::prelude::*;
 
+use crate::pg::shared_relation::{DATABASES, ROLES};
 use crate::pg::spi::quoted_name;
 use crate::pg::syscache::{self, Cache, CachedRow, RoleKey};
 use crate::pg::text;
@@ -62,6 +63,23 @@ pub(crate) fn role_named(name: &CStr) -> Option<Role> {
 /// Returns the role of an oid.
 pub(crate) fn role_of(id: pg_sys::Oid) -> Option<Role> {
     syscache::role(RoleKey::Id(id), Role::of)
+}
+
+/// Returns every role, in no order.
+pub(crate) fn all_roles() -> Vec<Role> {
+    let ids = ROLES.rows(&[], |row| row.get::<pg_sys::Oid>(1));
+    ids.into_iter().filter_map(role_of).collect()
+}
+
+/// Returns whether a database allows connections; none: there is no such database.
+pub(crate) fn allows_connections(database: &str) -> Option<bool> {
+    const NAME: i32 = 2;
+    const ALLOWS_CONNECTIONS: i32 = pg_sys::Anum_pg_database_datallowconn.cast_signed();
+    let allows = DATABASES.rows(&[], |row| {
+        let name = row.get::<&CStr>(NAME)?;
+        (text::decode(name.to_bytes()) == database).then(|| row.get::<bool>(ALLOWS_CONNECTIONS)).flatten()
+    });
+    allows.first().copied()
 }
 
 /// Returns whether a password is stored for a role.

@@ -6,7 +6,7 @@
 
 use ::hba::Finding;
 
-use crate::check::{config_files, directory, files, hba, keys, library, policy, role_findings};
+use crate::check::{config_files, directory, files, group_sync, hba, keys, library, policy, role_findings};
 use crate::pg::library::{Preloaded, status};
 use crate::{catalog, sessions, settings};
 
@@ -21,6 +21,7 @@ pub(crate) fn check() -> Vec<Finding> {
         findings.extend(files::check(&entries));
         findings.extend(keys::check());
         findings.extend(directory::check());
+        findings.extend(group_sync::check());
         findings.push(policy::encryption());
         findings.push(administrators());
         findings.push(reaper());

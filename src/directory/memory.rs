@@ -1,11 +1,13 @@
 //! The directory's shared memory: the only files that touch it are this one and those below it.
 //!
-//! Three pieces of fixed size, each under a lightweight lock of its own:
+//! Four pieces of fixed size, each under a lightweight lock of its own:
 //!
 //! - `people`: who is known to be out, which memberships have ended, answers about memberships, and
 //!   how asking goes. The worker writes it; logins and the reaper read it.
 //! - `seen`: a filter of the ids that the last look has found active, for views.
 //! - `slots`: the questions of statements and logins, and the worker's answers.
+//! - `rosters`: when the members of groups are asked for, and which changes of groups are held
+//!   back.
 //!
 //! Each change is made whole under the exclusive lock, by copying bytes prepared before. Nothing is
 //! allocated, raised or waited for meanwhile. One condition announces every change that a process
@@ -14,16 +16,17 @@
 pub(super) mod people;
 pub(super) mod publish;
 pub(super) mod refresh;
+pub(super) mod rosters;
 pub(super) mod seen;
 pub(super) mod slots;
 
 use crate::pg::condition::Condition;
 
-/// The budget of the three pieces: with all others they stay below 1 MiB.
-const BUDGET: usize = 560 * 1024;
+/// The budget of the four pieces: with all others they stay below 1 MiB.
+const BUDGET: usize = 563 * 1024;
 
 const _: () = assert!(
-    size_of::<people::People>() + seen::BYTES + slots::BYTES <= BUDGET,
+    size_of::<people::People>() + seen::BYTES + slots::BYTES + rosters::BYTES <= BUDGET,
     "the budget for shared memory is 1 MiB in all"
 );
 
@@ -35,6 +38,7 @@ pub(crate) fn init_shared_memory() {
     people::PEOPLE.request();
     seen::SEEN.request();
     slots::SLOTS.request();
+    rosters::ROSTERS.request();
     NEWS.request();
 }
 

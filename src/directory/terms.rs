@@ -57,3 +57,8 @@ pub(super) fn fingerprint() -> u64 {
 pub(super) fn mode() -> &'static str {
     settings::directory_mode()
 }
+
+/// Returns the time between two rounds of the synchronisation of groups.
+pub(super) fn group_sync_interval() -> Millis {
+    settings::group_sync_interval()
+}

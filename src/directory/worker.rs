@@ -12,6 +12,8 @@
 //! Questions and looks are asked in threads beside the main loop. When the worker leaves while a
 //! thread lives, the process ends without running destructors that the thread might still use.
 
+mod lists;
+mod looks;
 mod outcome;
 mod state;
 mod threads;
@@ -19,30 +21,26 @@ mod threads;
 use std::hash::{BuildHasher, RandomState};
 use std::marker::PhantomData;
 use std::os::fd::RawFd;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use entra::TokenKind;
-use entra::directory::features::Feature;
-use entra::directory::look;
-use entra::directory::request::Kind;
-use pgrx::bgworkers::BackgroundWorker;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::directory::answers::{Answered, answer};
 use crate::directory::graph::Graph;
-use crate::directory::look::{Looked, Plan, look};
+use crate::directory::look::Looked;
+use crate::directory::members::Listed;
 use crate::directory::memory::slots::{self, Lane};
-use crate::directory::memory::{people, publish};
-use crate::directory::polled::{Linked, Polled};
+use crate::directory::memory::{people, publish, rosters};
+use crate::directory::polled::Polled;
 use crate::directory::question::{self, Refusal};
 use crate::directory::terms;
+use crate::directory::worker::lists::Listing;
 use crate::directory::worker::state::Known;
 use crate::directory::worker::threads::{Asking, Leash, Looking};
 use crate::net::background::Mailbox;
-use crate::pg::worker::{self, Task, Worker};
+use crate::pg::worker::{self, Connection, Task, Worker};
 use crate::pg::{clock, environment, process};
 use crate::report::log_once::LogOnce;
 use crate::settings;
@@ -59,7 +57,12 @@ const WITHOUT_THREAD: u64 = 1_000;
 
 /// Returns its row in the table of workers.
 pub(crate) const fn worker<P: Polled>() -> Worker {
-    Worker { name: "azure_ad_auth directory", reads_catalogs: true, run: run::<P> }
+    Worker {
+        name: "azure_ad_auth directory",
+        connection: Connection::Shared,
+        is_resident: true,
+        run: run::<P>,
+    }
 }
 
 fn run<P: Polled>() {
@@ -81,6 +84,7 @@ fn run<P: Polled>() {
 enum Done {
     Look(Box<Looked>),
     Answers(Answered),
+    Lists(Box<Listed>),
 }
 
 struct DirectoryWorker<P> {
@@ -92,6 +96,7 @@ struct DirectoryWorker<P> {
     run: u64,
     looking: Option<Looking>,
     asking: Vec<Asking>,
+    listing: Option<Listing>,
     /// The texts about settings and looks that are in the log.
     log_of_looks: LogOnce,
     /// The texts about questions that are in the log.
@@ -100,6 +105,8 @@ struct DirectoryWorker<P> {
     question_logged: Instant,
     /// The texts about the credential that are in the log.
     log_of_warnings: LogOnce,
+    /// The texts about the members of groups that are in the log.
+    log_of_lists: LogOnce,
     /// How often a token was fetched, and how often that has failed, as far as it was counted.
     tokens: (u64, u64),
     polled: PhantomData<P>,
@@ -125,11 +132,13 @@ impl<P: Polled> Task for DirectoryWorker<P> {
         if self.looking.is_none() && publish::schedule(interval).is_due {
             self.look(&graph);
         }
+        self.list_if_due(&graph);
         let until_look = publish::schedule(interval).idle_for;
+        let until_list = self.until_list();
         let free = Lane::ALL.into_iter().filter(|lane| !self.is_asking(*lane));
         let until_question = free.filter_map(slots::next_due).min();
         let until_question = until_question.map_or(LONGEST_SLEEP, Duration::from_millis);
-        until_look.min(until_question).min(LONGEST_SLEEP)
+        until_look.min(until_question).min(until_list).min(LONGEST_SLEEP)
     }
 
     fn reload(&mut self) {
@@ -151,10 +160,12 @@ impl<P: Polled> DirectoryWorker<P> {
             run: 0,
             looking: None,
             asking: Vec::new(),
+            listing: None,
             log_of_looks: LogOnce::default(),
             log_of_questions: LogOnce::default(),
             question_logged: Instant::now(),
             log_of_warnings: LogOnce::default(),
+            log_of_lists: LogOnce::default(),
             tokens: (0, 0),
             polled: PhantomData,
         };
@@ -187,6 +198,9 @@ impl<P: Polled> DirectoryWorker<P> {
                     self.tokens = (0, 0);
                 }
                 publish::reschedule(terms::interval());
+                if let Some(interval) = lists::interval() {
+                    rosters::reschedule(interval);
+                }
             }
             Err(fault) => {
                 self.drop_threads();
@@ -215,6 +229,7 @@ impl<P: Polled> DirectoryWorker<P> {
     fn drop_threads(&mut self) {
         self.looking = None;
         self.asking.clear();
+        self.drop_list();
         publish::abandon();
         slots::release();
     }
@@ -253,42 +268,6 @@ impl<P: Polled> DirectoryWorker<P> {
         }
     }
 
-    /// Begins a look.
-    fn look(&mut self, graph: &Arc<Graph>) {
-        publish::begin();
-        let sessions = P::open_sessions();
-        self.known.logged_in = sessions.iter().map(|session| session.person).collect();
-        let Linked { mut objects, administrators } =
-            BackgroundWorker::transaction(AssertUnwindSafe(P::linked));
-        objects.extend(sessions.iter().map(|session| look::Polled {
-            id: session.person,
-            kind: Some(if session.kind == TokenKind::User { Kind::User } else { Kind::Application }),
-            has_session: true,
-            is_deleted: false,
-        }));
-        // Who is out is looked at also when no role is linked to it any more: it may come back.
-        let out = self.known.out();
-        objects.extend(out.map(|id| look::Polled { id, kind: None, has_session: false, is_deleted: false }));
-        for polled in &mut objects {
-            polled.is_deleted = self.known.is_deleted(polled.id);
-        }
-        let plan = Plan {
-            polled: objects,
-            own: self.known.own,
-            memory: self.known.memory.clone(),
-            pairs: self.known.memberships.ask_about(&sessions, clock::unix_now()),
-            probes: unproved(),
-        };
-        self.run += 1;
-        let graph = Arc::clone(graph);
-        let leash = Leash::new(LONGEST_LOOK);
-        let limit = leash.limit();
-        match self.mailbox.start(self.run, move || Done::Look(Box::new(look(&graph, plan, limit)))) {
-            Ok(()) => self.looking = Some(Looking { run: self.run, leash, administrators }),
-            Err(fault) => self.failed(&format!("a look cannot be started: {fault}"), None),
-        }
-    }
-
     fn take_results(&mut self) {
         while let Some(delivery) = self.mailbox.take() {
             if self.looking.as_ref().is_some_and(|looking| looking.run == delivery.run) {
@@ -303,6 +282,11 @@ impl<P: Polled> DirectoryWorker<P> {
                     Some(Done::Answers(answered)) => self.answered(answered),
                     _ => refuse(asking.asked, Refusal::new("58000", "a fault while asking the directory")),
                 }
+            } else if let Some(listing) = self.listing.take_if(|listing| listing.run == delivery.run) {
+                match delivery.result {
+                    Some(Done::Lists(listed)) => self.listed(&listing, *listed),
+                    _ => self.list_failed(listing.is_scheduled, "a fault while asking"),
+                }
             }
         }
     }
@@ -313,6 +297,7 @@ impl<P: Polled> DirectoryWorker<P> {
             self.looking = None;
             self.failed("a look has not come to an end", None);
         }
+        self.give_up_list_if_lost();
         let is_lost = |asking: &mut Asking| asking.leash.is_lost();
         for lost in self.asking.extract_if(.., is_lost) {
             refuse(lost.asked, Refusal::new("58000", "the directory did not answer in time"));
@@ -328,16 +313,6 @@ impl<P: Polled> DirectoryWorker<P> {
             log(&text);
         }
     }
-}
-
-/// Returns the kinds of which it is not known that all can be read that there is to read.
-fn unproved() -> Vec<Kind> {
-    let features = people::read(|people| people.features);
-    let works = |feature: Feature| features.get(feature).available == Some(true);
-    let is_open = |kind: &Kind| {
-        !works(Feature::names_of(*kind)) || Feature::states_of(*kind).is_some_and(|states| !works(states))
-    };
-    Kind::ALL.into_iter().filter(is_open).collect()
 }
 
 /// Answers questions with an error.

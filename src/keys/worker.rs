@@ -25,7 +25,7 @@ use crate::keys::fetch::{Fetched, fetch};
 use crate::keys::{housekeeping, memory, snapshot};
 use crate::net::background::Mailbox;
 use crate::net::https::Failure;
-use crate::pg::worker::{self, Task, Worker};
+use crate::pg::worker::{self, Connection, Task, Worker};
 use crate::pg::{clock, environment, process};
 use crate::report::log_once::LogOnce;
 use crate::settings::{self, KeyOrigin};
@@ -38,7 +38,8 @@ const LONGEST_FETCH: Duration = Duration::from_mins(1);
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 
 /// Its row in the table of workers.
-pub(crate) const WORKER: Worker = Worker { name: "azure_ad_auth key refresh", reads_catalogs: false, run };
+pub(crate) const WORKER: Worker =
+    Worker { name: "azure_ad_auth key refresh", connection: Connection::None, is_resident: true, run };
 
 fn run() {
     process::end_without_destructors();

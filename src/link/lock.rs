@@ -36,6 +36,9 @@ use crate::pg::utility::{in_recovery, prevent_if_read_only};
 /// The part of `azure_ad_user` whose lock is that of the graph of memberships.
 const MEMBERSHIP_GRAPH: u16 = 1;
 
+/// The part of `azure_ad_user` whose lock is that of the synchronisation of groups.
+const SYNCHRONISATION: u16 = 2;
+
 /// Locks a role that is to be linked or rebound, and the administrators. Returns the role as it is
 /// under the lock.
 pub(crate) fn claim_to_link(role: &Role, to_admin: bool) -> Result<Role> {
@@ -160,6 +163,15 @@ pub(crate) fn unlock_membership_graph(mode: Mode) {
     if let Some((user, _)) = link::markers() {
         LockedRole::part(user.id, MEMBERSHIP_GRAPH).unlock(mode);
     }
+}
+
+/// Has this process synchronise groups, up to the end of its transaction or to its own end. Returns
+/// false if another process does.
+pub(crate) fn claim_synchronisation(is_held_to_the_end: bool) -> bool {
+    let (mode, markers) = (Mode::ShareUpdateExclusive, link::markers());
+    markers.is_some_and(|(user, _)| {
+        LockedRole::part(user.id, SYNCHRONISATION).try_lock(mode, is_held_to_the_end)
+    })
 }
 
 /// Checks that a function can write, before anything else is checked: in a read-only transaction

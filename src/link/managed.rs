@@ -1,4 +1,4 @@
-//! Roles that administrators have created.
+//! Roles that administrators have created, and this extension's own label, which says so.
 //!
 //! Before PostgreSQL 16 CREATEROLE changes every role, and no catalog says who created which. So
 //! these carry a label of a third provider, and administrators change no other roles but those that
@@ -6,15 +6,16 @@
 //! upgrade brings along. A role that is an administrator itself keeps the label as long as it is
 //! one.
 //!
-//! `azure_ad_user` has another label of this provider: whose tokens no longer count (see
-//! `revocation`).
+//! The same label says what the synchronisation of groups has done for a role (`entra::Mark` has
+//! the grammar). Each part changes without the other. `azure_ad_user` has another label of this
+//! provider: whose tokens no longer count (see `revocation`).
 
 use std::ffi::CStr;
 
 use linkage::{Change, RoleName};
 use pgrx::prelude::*;
 
-use entra::{Label, Revocations};
+use entra::{Label, Mark, Revocations, Synced, Uuid};
 
 use crate::catalog::{
     self, ADMIN_ROLE, INTERNAL_PROVIDER, OWN_PROVIDER as PROVIDER, Role, USER_ROLE, is_marker, labelled_by,
@@ -25,10 +26,7 @@ use crate::link::state::name_of;
 use crate::link::{apply, escalation, rights};
 use crate::pg::error::{Fault, Result, notice, or_raise};
 use crate::pg::label_provider::{self, label_provider};
-use crate::pg::spi::{quoted_name, run};
-
-/// Its one label.
-const LABEL: &str = "managed";
+use crate::pg::spi::{as_superuser, quoted_name, run};
 
 /// Registers the provider. In the postmaster only, while it loads its libraries.
 pub(crate) fn register() {
@@ -47,18 +45,18 @@ fn check(object: pg_sys::ObjectAddress, text: Option<&CStr>) -> Result<()> {
     let is_user = role.as_ref().is_some_and(|role| role.name.as_c_str() == USER_ROLE);
     let fits = |text: &CStr| {
         let text = text.to_str().unwrap_or_default();
-        if is_user { Revocations::parse(text).is_some() } else { text == LABEL }
+        if is_user { Revocations::parse(text).is_some() } else { Mark::parse(text).is_some() }
     };
     if role.is_none() || !text.is_none_or(fits) {
         return Err(Fault::invalid("invalid label for provider azure_ad_auth").detail(
-            "It marks roles that Azure AD administrators have made, as \"managed\", and on role \"azure_ad_user\" whose tokens \
-             are revoked.",
+            "It marks roles that Azure AD administrators have made, as \"managed\", says what the synchronisation of groups \
+             has done, and on role \"azure_ad_user\" whose tokens are revoked.",
         ));
     }
     let what = if is_user {
         "say whose access tokens are revoked"
     } else {
-        "say which roles Azure AD administrators have made"
+        "say which roles Azure AD administrators or the synchronisation of groups have made"
     };
     rights::require_superuser(what)?;
     catalog::announce_change(object.objectId);
@@ -67,12 +65,39 @@ fn check(object: pg_sys::ObjectAddress, text: Option<&CStr>) -> Result<()> {
 
 /// Labels a role as one that an administrator has created.
 pub(crate) fn mark(role: pg_sys::Oid) {
-    set_label(role, PROVIDER, Some(LABEL));
+    change(role, |mark| mark.is_managed = true);
 }
 
 /// Returns whether a label says that an administrator has created the role.
 pub(crate) fn is_marked(role: &Role) -> bool {
-    catalog::label_text(role.id, PROVIDER).is_some_and(|text| text == LABEL)
+    catalog::mark_of(role.id).is_some_and(|mark| mark.is_managed)
+}
+
+/// Writes what is remembered of the synchronisation of groups.
+pub(crate) fn remember(role: pg_sys::Oid, synced: Option<&Synced>) {
+    change(role, |mark| mark.synced = synced.cloned());
+}
+
+/// Says that the synchronisation of groups grants a role to the members of a group, or has granted
+/// it to none of them any more.
+pub(crate) fn serve(role: pg_sys::Oid, group: Uuid, serves: bool) {
+    change(role, |mark| {
+        if serves {
+            mark.serves.insert(group)
+        } else {
+            mark.serves.remove(&group)
+        };
+    });
+}
+
+/// Changes a part of a role's label. One that cannot be read is replaced.
+fn change(role: pg_sys::Oid, change: impl FnOnce(&mut Mark)) {
+    let old = catalog::mark_of(role);
+    let mut mark = old.clone().unwrap_or_default();
+    change(&mut mark);
+    if old.as_ref() != Some(&mark) {
+        set_label(role, PROVIDER, mark.text().as_deref());
+    }
 }
 
 /// Returns whether administrators manage a role: because one of them has created it, or because it
@@ -176,16 +201,18 @@ fn hand(role: &Role) -> Change {
 pub(crate) fn give(role: &RoleName) {
     let name = quoted_name(&role.raw);
     run(&[b"GRANT ", &name, b" TO azure_ad_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE"]);
-    let id = pg_sys::Oid::from(role.id);
-    if catalog::label_text(id, PROVIDER).is_some_and(|text| text == LABEL) {
-        set_label(id, PROVIDER, None);
-    }
+    change(role.id.into(), |mark| mark.is_managed = false);
 }
 
-/// Removes the labels that say what administrators have created. Called when there are no
+/// Gives a role that was created for no administrator in particular to all of them.
+pub(crate) fn give_new(role: &Role) {
+    as_superuser(|| drop(hand(role)));
+}
+
+/// Takes out of the labels that administrators have created the roles. Called when there are no
 /// administrators any more, because `azure_ad_admin` has been dropped.
 pub(crate) fn forget() {
     for role in labelled_by(&[PROVIDER]).iter().filter(|role| !is_marker(role)) {
-        set_label(role.id, PROVIDER, None);
+        change(role.id, |mark| mark.is_managed = false);
     }
 }

@@ -1,7 +1,7 @@
 //! Errors of statements and SQL functions, in PostgreSQL's style: a message, and a detail and a
 //! hint where they help.
 
-use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::pg_sys::panic::{CaughtError, ErrorReport};
 use pgrx::prelude::*;
 
 use crate::pg::text::reported;
@@ -89,6 +89,14 @@ impl Fault {
         }
         report.report(PgLogLevel::ERROR);
         unreachable!("an ERROR does not return")
+    }
+}
+
+/// Returns the message of an error that was caught.
+pub(crate) fn message_of(fault: &CaughtError) -> String {
+    match fault {
+        CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => report.message().to_owned(),
+        CaughtError::RustPanic { ereport, .. } => ereport.message().to_owned(),
     }
 }
 

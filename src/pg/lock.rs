@@ -53,6 +53,24 @@ impl LockedRole {
         }
     }
 
+    /// Locks it if no other transaction's lock on it conflicts; otherwise returns false. Held to
+    /// the end of the transaction, or to the end of the process.
+    #[expect(unsafe_code, reason = "no safe wrapper")]
+    pub(crate) fn try_lock(self, mode: Mode, is_held_to_the_end: bool) -> bool {
+        let tag = pg_sys::LOCKTAG {
+            locktag_field1: 0,
+            locktag_field2: pg_sys::AuthIdRelationId.to_u32(),
+            locktag_field3: self.role.to_u32(),
+            locktag_field4: self.part,
+            locktag_type: u8::try_from(pg_sys::LockTagType::LOCKTAG_OBJECT).unwrap_or_default(),
+            locktag_lockmethodid: u8::try_from(pg_sys::DEFAULT_LOCKMETHOD).unwrap_or_default(),
+        };
+        // SAFETY: the tag of a shared object, as LockSharedObject() makes it (lmgr.c); called
+        // within a transaction.
+        let outcome = unsafe { pg_sys::LockAcquire(&raw const tag, mode.number(), is_held_to_the_end, true) };
+        outcome != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
+    }
+
     /// Gives back what [`Self::lock`] has taken in this transaction, in the same mode.
     #[expect(unsafe_code, reason = "calls UnlockSharedObject")]
     pub(crate) fn unlock(self, mode: Mode) {

@@ -4,6 +4,8 @@
 //! functions is needed, libpam has called this library and is there. Types and numbers are those of
 //! Linux-PAM (security/_pam_types.h), which are part of its ABI.
 
+#[cfg(target_os = "linux")]
+mod modules;
 #[cfg(target_pointer_width = "64")]
 mod symbols;
 
@@ -12,8 +14,19 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use pgrx::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
+#[cfg(target_os = "linux")]
+pub(crate) use crate::pg::pam::modules::keep_loaded;
 #[cfg(target_pointer_width = "64")]
 pub(crate) use crate::pg::pam::symbols::conceal;
+
+/// Does nothing where PAM may be another one than Linux-PAM.
+///
+/// # Errors
+/// None.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn keep_loaded(_service: &CStr) -> Result<(), &'static str> {
+    Ok(())
+}
 
 /// Does nothing where the table of symbols has another layout.
 #[cfg(not(target_pointer_width = "64"))]
@@ -69,6 +82,10 @@ struct Conversation {
     >,
     data: *mut c_void,
 }
+
+#[expect(unsafe_code, reason = "the pointer is null in the only static of this type")]
+// SAFETY: libpam passes the pointer on, and only reads the rest.
+unsafe impl Sync for Conversation {}
 
 type GetItem = unsafe extern "C-unwind" fn(*const Handle, c_int, *mut *const c_void) -> c_int;
 

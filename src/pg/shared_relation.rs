@@ -23,6 +23,9 @@ pub(crate) const SHARED_LABELS: SharedRelation = SharedRelation::new(3592, 3593)
 /// pg_auth_members and its index on (roleid, member, …) (catalog/pg_auth_members.h).
 pub(crate) const MEMBERSHIPS: SharedRelation = SharedRelation::new(1261, 2694);
 
+/// pg_authid and its index on oid (catalog/pg_authid.h).
+pub(crate) const ROLES: SharedRelation = SharedRelation::new(1260, 2677);
+
 /// pg_database and its index on oid (catalog/pg_database.h).
 pub(crate) const DATABASES: SharedRelation = SharedRelation::new(1262, 2672);
 

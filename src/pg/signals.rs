@@ -15,3 +15,24 @@ pub(crate) fn with_signals_blocked<T>(run: impl FnOnce() -> T) -> T {
         result
     }
 }
+
+#[expect(unsafe_code, reason = "pgrx wraps this function, and a handler must be the function itself")]
+unsafe extern "C-unwind" {
+    #[cfg(any(feature = "pg15", feature = "pg16", feature = "pg17", feature = "pg18"))]
+    fn die(signal: i32);
+    #[cfg(not(any(feature = "pg15", feature = "pg16", feature = "pg17", feature = "pg18")))]
+    fn die(signal: i32, info: *const pgrx::pg_sys::pg_signal_info);
+}
+
+/// Has SIGTERM end this process at its next interrupt check, as it ends a session: also while it
+/// waits for a lock. For workers that run statements.
+#[expect(unsafe_code, reason = "no safe wrapper")]
+pub(crate) fn end_by_sigterm() {
+    // SAFETY: the server's own handler, in the form in which it installs handlers.
+    unsafe {
+        #[cfg(any(feature = "pg15", feature = "pg16", feature = "pg17"))]
+        pgrx::pg_sys::pqsignal(libc::SIGTERM, Some(die));
+        #[cfg(not(any(feature = "pg15", feature = "pg16", feature = "pg17")))]
+        pgrx::pg_sys::pqsignal_be(libc::SIGTERM, Some(die));
+    }
+}

@@ -72,18 +72,27 @@ pub(crate) fn as_superuser<T>(act: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Sets a parameter until the end of [`as_superuser`], or of the transaction.
-#[expect(unsafe_code, reason = "no safe wrapper")]
+/// Sets a parameter until the end of [`as_superuser`], or of the transaction: guc.c puts back what
+/// was there at the end of the level that `as_superuser` has begun, or of the transaction.
 pub(crate) fn set_until_end(name: &CStr, value: &CStr) {
-    // SAFETY: C strings that outlive the call; guc.c puts back what was there at the end of the
-    // level that `as_superuser` has begun, or of the transaction.
+    set(name, value, pg_sys::GucAction::GUC_ACTION_SAVE);
+}
+
+/// Sets a parameter for the rest of a background worker's life.
+pub(crate) fn set_for_session(name: &CStr, value: &CStr) {
+    set(name, value, pg_sys::GucAction::GUC_ACTION_SET);
+}
+
+#[expect(unsafe_code, reason = "no safe wrapper")]
+fn set(name: &CStr, value: &CStr, action: pg_sys::GucAction::Type) {
+    // SAFETY: C strings that outlive the call; guc.c keeps copies.
     unsafe {
         pg_sys::set_config_option(
             name.as_ptr(),
             value.as_ptr(),
             pg_sys::GucContext::PGC_SUSET,
             pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_SAVE,
+            action,
             true,
             0,
             false,

@@ -63,6 +63,11 @@ pub(crate) fn decode_exactly(bytes: &[u8]) -> Option<String> {
     String::from_utf8(converted_exactly(bytes, database_encoding(), UTF8)?).ok()
 }
 
+/// Returns a text in the encoding of the database; none if that lacks one of its characters.
+pub(crate) fn encode_exactly(text: &str) -> Option<CString> {
+    CString::new(converted_exactly(text.as_bytes(), UTF8, database_encoding())?).ok()
+}
+
 /// Returns the text of a file, which should be UTF-8. What is not is escaped.
 pub(crate) fn read_utf8(bytes: &[u8]) -> String {
     String::from_utf8(converted(bytes, UTF8, UTF8)).unwrap_or_default()

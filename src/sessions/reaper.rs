@@ -23,7 +23,7 @@ use pgrx::bgworkers::BackgroundWorker;
 
 use crate::catalog::{self, Link};
 use crate::directory;
-use crate::pg::worker::{self, Task, Worker};
+use crate::pg::worker::{self, Connection, Task, Worker};
 use crate::pg::{clock, role_changes};
 use crate::report;
 use crate::sessions::{Ending, Session, end, memory};
@@ -41,7 +41,8 @@ thread_local! {
 }
 
 /// Its row in the table of workers.
-pub(crate) const WORKER: Worker = Worker { name: "azure_ad_auth session reaper", reads_catalogs: true, run };
+pub(crate) const WORKER: Worker =
+    Worker { name: "azure_ad_auth session reaper", connection: Connection::Shared, is_resident: true, run };
 
 fn run() {
     role_changes::on_change(|| ROLES_CHANGED.set(true));

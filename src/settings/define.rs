@@ -61,6 +61,9 @@ settings! {
     require_tls: Flag = Flag::new(true),
         c"Refuse an Azure AD login before asking for the token unless TLS protects it.",
         c"A Unix-domain socket counts as protected, GSS encryption does not.";
+    preload_pam_modules: Flag = Flag::new(true).at_start(),
+        c"Load the modules of PAM when the server starts, if a file of PAM is named azure_ad_auth.",
+        c"A login by pam is then as fast as one by another door. Off: each such login loads them.";
     session_expiry_grace: Number = Number::seconds(300, 0..=DAY),
         c"How long after its token a session ends.",
         c"Only where session_expiry says that it ends. Less than clock_skew: a token accepted within clock_skew may be ended immediately.";
@@ -111,13 +114,13 @@ settings! {
         c"Never past the end of the token. The answer that somebody is not counts for a tenth of it.";
     group_sync: Flag = Flag::new(false).of_directory(),
         c"Whether members of linked groups get roles of their own.",
-        c"Reserved: this version does not synchronise groups.";
+        c"Switched off, everything stays as it is.";
     group_sync_interval: Number = Number::seconds(1_800, 1..=DAY).of_directory(),
         c"Time between two rounds of the synchronisation of groups.",
-        c"Reserved: this version does not synchronise groups.";
+        c"sync_group_members() makes one at any time.";
     group_sync_database: Text = Text::with_default(c"postgres", checks::database),
         c"The database that the synchronisation of groups connects to.",
-        c"Reserved: this version does not synchronise groups.";
+        c"It changes roles, which all databases share.";
 }
 
 /// A setting of roles (see `login/guard.rs`). In a file it does nothing, and does no harm.

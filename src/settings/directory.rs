@@ -118,6 +118,21 @@ pub(crate) fn group_lookup_cache() -> Millis {
     values(|values| millis(values.group_lookup_cache))
 }
 
+/// Returns whether members of linked groups get roles.
+pub(crate) fn group_sync() -> bool {
+    values(|values| values.group_sync)
+}
+
+/// Returns the time between two rounds of the synchronisation of groups.
+pub(crate) fn group_sync_interval() -> Millis {
+    values(|values| millis(values.group_sync_interval))
+}
+
+/// Returns the database that the synchronisation of groups connects to.
+pub(crate) fn group_sync_database() -> String {
+    values(|values| values.group_sync_database.clone())
+}
+
 fn millis(seconds: i32) -> Millis {
     Millis::from(seconds.unsigned_abs()) * 1_000
 }

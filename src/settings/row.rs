@@ -171,13 +171,20 @@ impl Kind for Number {
 pub(super) struct Flag {
     storage: GucSetting<bool>,
     default: bool,
+    is_read_at_start: bool,
     stake: Stake,
 }
 
 impl Flag {
     /// Returns a flag.
     pub(super) const fn new(default: bool) -> Self {
-        Self { storage: GucSetting::<bool>::new(default), default, stake: Stake::Logins }
+        let storage = GucSetting::<bool>::new(default);
+        Self { storage, default, is_read_at_start: false, stake: Stake::Logins }
+    }
+
+    /// Says that it is read when the server starts, and never again.
+    pub(super) const fn at_start(self) -> Self {
+        Self { is_read_at_start: true, ..self }
     }
 
     /// Says that a bad value stops no login.
@@ -204,7 +211,8 @@ impl Kind for Flag {
 
     fn define<S: Setting<Kind = Self>>(&'static self) -> bool {
         guc::has_bad_value_once_defined(S::DESCRIPTION.name, || {
-            guc::define_flag::<S>(&S::DESCRIPTION, &self.storage, GucContext::Sighup, GucFlags::empty());
+            let context = if self.is_read_at_start { GucContext::Postmaster } else { GucContext::Sighup };
+            guc::define_flag::<S>(&S::DESCRIPTION, &self.storage, context, GucFlags::empty());
         })
     }
 }

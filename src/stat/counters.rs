@@ -266,7 +266,7 @@ mod tests {
             counter.fetch_add(1, Ordering::Relaxed);
         }
         let sum = |rows: Vec<Metric>| rows.iter().map(|row| row.value).sum::<u64>();
-        assert_eq!(sum(counters.rows()), 3 + (4 * 6 + 2 + 2 + 1) + 3 * 2_000_002 + 6 + 120);
+        assert_eq!(sum(counters.rows()), 3 + (4 * 6 + 2 + 2 + 1 + 8) + 3 * 2_000_002 + 6 + 120);
         counters.reset();
         assert_eq!(sum(counters.rows()), 0);
     }

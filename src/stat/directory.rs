@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use entra::directory::retry::Outcome;
+use linkage::sync::Action;
 
 use crate::pg::shmem::shareable;
 use crate::stat::counters::{COUNTERS, Metric, add};
@@ -60,8 +61,9 @@ pub(super) struct Directory {
     waits: [AtomicU64; Waiting::NAMES.len()],
     wait_millis: [AtomicU64; Waiting::NAMES.len()],
     cache_hits: AtomicU64,
+    group_sync: [AtomicU64; Action::ALL.len()],
 }
-shareable!(Directory { requests, waits, wait_millis, cache_hits });
+shareable!(Directory { requests, waits, wait_millis, cache_hits, group_sync });
 
 impl Directory {
     /// Returns every number.
@@ -89,14 +91,26 @@ impl Directory {
         }
         let name = "directory_cache_hits";
         rows.push(Metric { name, value: value(&self.cache_hits), ..Metric::default() });
+        rows.extend(Action::ALL.iter().zip(&self.group_sync).map(|(action, count)| Metric {
+            name: "group_sync",
+            code: Some(action.as_str()),
+            value: value(count),
+            ..Metric::default()
+        }));
         rows
     }
 
     /// Returns every counter.
     pub(super) fn all(&self) -> impl Iterator<Item = &AtomicU64> {
         let waits = self.waits.iter().chain(&self.wait_millis);
-        self.requests.iter().flatten().chain(waits).chain([&self.cache_hits])
+        self.requests.iter().flatten().chain(waits).chain([&self.cache_hits]).chain(&self.group_sync)
     }
+}
+
+/// Counts what a round of the synchronisation of groups has done, or left undone.
+pub(crate) fn count_group_sync(action: Action) {
+    let place = Action::ALL.iter().position(|known| *known == action);
+    add(place.and_then(|place| COUNTERS.get().directory.group_sync.get(place)), 1);
 }
 
 /// Counts requests to the directory, by what was asked and how it ended.

@@ -25,6 +25,7 @@ mod common {
     pub(crate) mod secrets;
     pub(crate) mod server;
     pub(crate) mod statements;
+    pub(crate) mod sync;
     pub(crate) mod tenant;
 }
 
@@ -63,6 +64,13 @@ mod directory {
     mod snapshot;
     mod statements;
     mod status;
+    mod sync_members;
+    mod sync_members_faults;
+    mod sync_members_kinds;
+    mod sync_members_lists;
+    mod sync_members_names;
+    mod sync_members_standby;
+    mod sync_members_worker;
     mod unreadable;
     mod waiting;
     mod worker;
@@ -122,6 +130,7 @@ mod login {
     mod oauth_line_options;
     mod other_hooks;
     mod pam;
+    mod pam_modules;
     mod password_prompt;
     mod seal;
     mod server_errors;
@@ -134,6 +143,7 @@ mod login {
 }
 
 mod server {
+    mod dashboard;
     mod documents;
     mod encodings;
     mod library;

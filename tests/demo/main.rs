@@ -1,7 +1,8 @@
 //! The whole story on one screen: a server, an identity provider, who gets in and who does not.
 //!
 //! Every command is run as it is shown, and its output is what it printed. Nothing is left running,
-//! unless asked for with `--keep`.
+//! unless asked for with `--keep`. `--no-directory` leaves the parts about the directory out, which
+//! versions of the extension before 0.2.0 do not have.
 
 #![allow(clippy::print_stdout, reason = "a demonstration")]
 
@@ -61,9 +62,11 @@ fn main() {
     story.the_administrator();
     story.everybody_else();
     story.who_does_not_get_in();
-    story.a_name_is_linked();
-    story.somebody_in_too_many_groups();
-    story.an_account_is_disabled();
+    if !wanted("--no-directory") {
+        story.a_name_is_linked();
+        story.somebody_in_too_many_groups();
+        story.an_account_is_disabled();
+    }
     if keep {
         story.keep();
     } else {

@@ -279,17 +279,24 @@ pub fn probe(kind: Kind) -> Request {
 /// through other groups. `None`: groups have no membership that a token could show.
 #[must_use]
 pub fn memberships(kind: Kind, id: Uuid, groups: &[Uuid]) -> Option<Request> {
-    let path = match kind {
-        Kind::User | Kind::Application => format!("{}/{}/checkMemberGroups", kind.path(), id.hyphenated()),
-        Kind::Group => return None,
-    };
-    Some(post(path, &json!({ "groupIds": texts(groups, MAX_GROUPS) })))
+    (kind != Kind::Group).then(|| check_member_groups(kind, id, groups))
+}
+
+/// Asks the same about an application.
+#[must_use]
+pub fn application_memberships(id: Uuid, groups: &[Uuid]) -> Request {
+    check_member_groups(Kind::Application, id, groups)
+}
+
+fn check_member_groups(kind: Kind, id: Uuid, groups: &[Uuid]) -> Request {
+    let path = format!("{}/{}/checkMemberGroups", kind.path(), id.hyphenated());
+    post(path, &json!({ "groupIds": texts(groups, MAX_GROUPS) }))
 }
 
 /// Asks for the direct members of a group. Further pages are named by the answer.
 #[must_use]
 pub fn members(group: Uuid) -> Request {
-    let properties = "$select=id,userPrincipalName,displayName,accountEnabled&$top=999";
+    let properties = "$select=id,userPrincipalName,displayName,appId&$top=999";
     get(format!("/groups/{}/members?{properties}", group.hyphenated()))
 }
 

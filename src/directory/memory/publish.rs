@@ -7,9 +7,9 @@ use entra::directory::features::{Evidence, Feature, Features};
 use entra::directory::login::{Answered, Pair};
 use entra::directory::pace::Pace;
 
-use crate::directory::memory::NEWS;
 use crate::directory::memory::people::{Demand, Ended, Left, PEOPLE};
 use crate::directory::memory::seen::Filter;
+use crate::directory::memory::{NEWS, rosters};
 use crate::pg::bytes::Bytes;
 use crate::pg::latch::Latch;
 use crate::pg::{clock, process};
@@ -24,6 +24,7 @@ pub(in crate::directory) fn note_heartbeat() {
 /// running will not end.
 pub(in crate::directory) fn worker_started() {
     process::before_exit(worker_ended);
+    rosters::abandon();
     let (latch, pid) = (Latch::own(), std::process::id().cast_signed());
     let now = clock::monotonic();
     let mut people = PEOPLE.exclusive();
@@ -34,6 +35,7 @@ pub(in crate::directory) fn worker_started() {
 
 /// Called when the worker ends. A look that it has left running will not end.
 fn worker_ended() {
+    rosters::abandon();
     let now = clock::monotonic();
     let mut people = PEOPLE.exclusive();
     people.worker.latch = Latch::NONE;

@@ -114,7 +114,7 @@ impl<P: Polled> DirectoryWorker<P> {
     }
 
     /// Takes in what a thread has noted on the way.
-    fn note(&mut self, notes: Notes, is_question: bool) {
+    pub(super) fn note(&mut self, notes: Notes, is_question: bool) {
         let Some(graph) = self.graph.clone() else { return };
         let tally = graph.take_tally();
         publish::count_requests(tally.requests, tally.failures);

@@ -10,7 +10,7 @@
 //! Called by libpam, which knows neither PostgreSQL's errors nor Rust's: neither passes through it.
 //! An error is held back, and the hook raises it.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{CString, c_char, c_int, c_void};
 use std::panic::AssertUnwindSafe;
 
 use entra::Code;
@@ -25,6 +25,10 @@ use crate::pg::connection::{Connection, Method};
 use crate::pg::library;
 use crate::pg::pam::{self, Handle, NoAnswer};
 use crate::report::{self, Denial};
+use crate::settings;
+
+/// So many services of PAM at most have their modules loaded when the server starts.
+const MAX_SERVICES: usize = 10;
 
 /// Hides this library's entries for libpam from other modules of PAM. In the postmaster only, while
 /// it loads its libraries.
@@ -32,6 +36,28 @@ pub(crate) fn conceal_entries() {
     if let Err(problem) = pam::conceal() {
         report::warn_of_pam(problem);
     }
+}
+
+/// Loads the modules of PAM that each login would load, where this door is used: for each file in
+/// PAM's folder whose name begins with azure_ad_auth. In the postmaster only, while it loads its
+/// libraries.
+pub(crate) fn preload_modules() {
+    if !settings::preload_pam_modules() {
+        return;
+    }
+    for service in services() {
+        if let Err(problem) = pam::keep_loaded(&service) {
+            report::warn_of_pam_modules(problem);
+        }
+    }
+}
+
+/// Returns the services of PAM that are this library's, as far as their names show.
+fn services() -> Vec<CString> {
+    let Ok(files) = std::fs::read_dir("/etc/pam.d") else { return Vec::new() };
+    let names = files.filter_map(|file| Some(file.ok()?.file_name().into_encoded_bytes()));
+    let names = names.filter(|name| name.starts_with(b"azure_ad_auth")).take(MAX_SERVICES);
+    names.filter_map(|name| CString::new(name).ok()).collect()
 }
 
 /// Asks for the token and authenticates the client with it (pam_sm_authenticate(3)).

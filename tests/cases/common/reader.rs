@@ -3,8 +3,9 @@
 //! The servers are real, and so are psql and what it does. Stand-ins are few, and they check their
 //! arguments: `az` prints tokens of the provider of these tests, for the account that a comment
 //! `<!-- as: ... -->` names, and changes the provider's directory; `systemctl` restarts the scratch
-//! server; `make`, `cargo` and `apt-get` check that what they are asked for exists, because CI does
-//! it.
+//! server; `make`, `cargo`, `apt-get` and `dnf` check that what they are asked for exists, because
+//! CI does it. Where the environment variable `PACKAGES` names a folder with packages, in a clean
+//! system of which the test may change everything, `apt-get` is the real one and installs them.
 
 use std::cell::RefCell;
 use std::fs;
@@ -31,6 +32,11 @@ pub(crate) const RESOURCES: [&str; 2] =
 
 /// The client id that stands for that of the server's own application.
 const CLIENT_ID: &str = "99999999-aaaa-bbbb-cccc-000000000009";
+
+/// Returns the folder of the packages that the README installs, if it is to install them really.
+fn packages() -> Option<String> {
+    std::env::var("PACKAGES").ok()
+}
 
 /// A server as it is before the README has been followed, and the stand-ins.
 pub(crate) struct Reader {
@@ -91,6 +97,20 @@ impl Reader {
         let scratch = self.folder.path().display();
         let root = root().canonicalize().expect("the project");
         let root = root.display();
+        let is_a_package = format!(
+            "is_a_package() {{ grep -qxF \"version = \\\"$(echo \"$1\" | sed 's/^.*[_-]\\([0-9.]*\\)-1[_.].*/\\1/')\\\"\" '{root}/Cargo.toml'; }}"
+        );
+        let apt_get = packages().map_or_else(
+            || {
+                format!(
+                    "{is_a_package}\nshift 2; for package; do case $package in ./*.deb) is_a_package \"$package\" ;;\n\
+                     *) grep -qF -e \"${{package%[0-9][0-9]}}\" '{root}/tools/setup' ;; esac || exit 1; done"
+                )
+            },
+            |folder| format!("case $3 in ./*) cd '{folder}'; exec /usr/bin/apt-get \"$@\" ;; esac"),
+        );
+        // Where packages are installed, nothing is built.
+        let make = if packages().is_some() { "true" } else { "/usr/bin/make" };
         for (name, script) in [
             // Writing PAM's files needs the real sudo. Files of the server belong to the user of
             // the tests, if that is not root.
@@ -99,17 +119,14 @@ impl Reader {
                 "if [ \"$(id -u)\" != 0 ] && [ \"$1\" = tee ]; then exec /usr/bin/sudo \"$@\"; fi\n\
                  if [ \"$(id -u)\" != 0 ] && [ \"$1\" = install ]; then\n\
                  [ \"$2 $3 $4 $5\" = '-o postgres -g postgres' ]; shift 5; set -- install \"$@\"; fi\n\
-                 exec \"$@\"".to_owned(),
+                 exec \"$@\""
+                    .to_owned(),
             ),
             ("systemctl", format!("[ \"$*\" = 'restart postgresql' ] && touch '{scratch}/restart'")),
-            ("make", format!("exec /usr/bin/make --dry-run -C '{root}' \"$@\" >/dev/null")),
+            ("make", format!("exec {make} --dry-run -C '{root}' \"$@\" >/dev/null")),
             ("cargo", format!("grep -q \"^pgrx = \\\"${{5#cargo-pgrx@}}\\\"\" '{root}/Cargo.toml'")),
-            (
-                "apt-get",
-                format!(
-                    "shift 2; for package; do grep -qF -e \"${{package%[0-9][0-9]}}\" '{root}/tools/setup' || exit 1; done"
-                ),
-            ),
+            ("apt-get", apt_get),
+            ("dnf", format!("{is_a_package}\nshift 2; for package; do is_a_package \"$package\"; done")),
         ]
         .map(|(name, script)| (name, format!("#!/bin/sh -eu\n{script}\n")))
         .into_iter()
@@ -129,8 +146,14 @@ impl Reader {
         let can = |block: &Block| block.door.is_none_or(has) && block.since <= major;
         for mut block in blocks.into_iter().filter(can) {
             for place in ["/etc/pam.d/", "pamservice="] {
-                let ours = format!("{place}{}", self.service.as_ref().map_or("none", Service::name));
-                block.text = block.text.replace(&format!("{place}azure_ad_auth"), &ours);
+                let mut ours = format!("{place}{}", self.service.as_ref().map_or("none", Service::name));
+                if packages().is_some() && place == "pamservice=" {
+                    ours = format!("{place}azure_ad_auth-{major}");
+                }
+                block.text = block.text.replace(&format!("{place}azure_ad_auth-15"), &ours);
+            }
+            if packages().is_some() {
+                block.text = block.text.replace("postgresql-15-", &format!("postgresql-{major}-"));
             }
             let files = format!("{}/", self.folder.path().display());
             block.text = block.text.replace("/etc/postgresql/", &files).replace(CLIENT_ID, SERVER_CLIENT);

@@ -203,7 +203,7 @@ fn every_object_is_described_and_closed() {
          azure_ad_auth.list_stat() azure_ad_auth.list_stat_principals() \
          azure_ad_auth.refresh_directory() azure_ad_auth.refresh_keys() azure_ad_auth.remove_admin(text) azure_ad_auth.repair() azure_ad_auth.revoke_principal(uuid) \
          azure_ad_auth.revoke_tokens(text,timestamp with time zone) azure_ad_auth.session_claim(text) azure_ad_auth.session_claims() \
-         azure_ad_auth.set_admin(text,uuid,text) azure_ad_auth.stat_reset() \
+         azure_ad_auth.set_admin(text,uuid,text) azure_ad_auth.stat_reset() azure_ad_auth.sync_group_members(boolean) \
          azure_ad_auth.update_principal(text,uuid,text,boolean,boolean)"
     );
 }

@@ -1,16 +1,26 @@
 //! ALTER EXTENSION azure_ad_auth UPDATE from each earlier version.
 
+use std::fs;
+
 use testbed::cluster::Cluster;
 use testbed::expect::admitted;
 use testbed::issuer::{APPLICATION, GROUP, PERSON};
 use testbed::scene::{ADMIN, Scene};
 
+use crate::common::documents::root;
 use crate::common::dumps::FACTS;
 use crate::common::login::{token_of, valid_token};
 use crate::common::statements::{create_linked_role, link, run};
 
-/// The versions that are upgraded from.
-const EARLIER: [&str; 1] = ["0.1.0"];
+/// Returns the versions that are upgraded from: those whose scripts are kept.
+fn earlier() -> Vec<String> {
+    let scripts = fs::read_dir(root().join("sql/released")).expect("a folder");
+    let names = scripts.map(|script| script.expect("a file").file_name().into_string().expect("a name"));
+    let versions = names
+        .filter_map(|name| Some(name.strip_prefix("azure_ad_auth--")?.strip_suffix(".sql")?.to_owned()))
+        .filter(|version| version != env!("CARGO_PKG_VERSION"));
+    versions.collect()
+}
 
 /// Every object of the extension with all that CREATE EXTENSION and its scripts decide: definition,
 /// owner, rights, first rights and description, without oids.
@@ -50,7 +60,9 @@ fn an_upgraded_extension_is_a_fresh_one() {
     assert_eq!(current, env!("CARGO_PKG_VERSION"));
     let fresh = cluster.sql(OBJECTS);
     cluster.sql("DROP EXTENSION azure_ad_auth");
-    for earlier in EARLIER {
+    let earlier = earlier();
+    assert!(earlier.contains(&"0.1.0".to_owned()));
+    for earlier in earlier {
         cluster.sql(&format!("CREATE EXTENSION azure_ad_auth VERSION '{earlier}'"));
         assert_ne!(cluster.sql(OBJECTS), fresh);
         // Until it is upgraded, its objects work with the library.

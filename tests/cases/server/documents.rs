@@ -202,11 +202,11 @@ fn the_readme_lists_everything() {
         "SELECT substr(name, 15) || ' | ' || CASE WHEN boot_val = '' THEN '' ELSE '`' || CASE WHEN unit IS NULL OR boot_val = '0' THEN boot_val
            WHEN unit = 'ms' THEN boot_val::int / 1000 || 's' WHEN boot_val::int = 86400 THEN '1d'
            WHEN boot_val::int = 3600 THEN '1h' ELSE boot_val::int / 60 || 'min' END || '`' END
-         FROM pg_settings WHERE name LIKE 'azure\\_ad\\_auth.%' AND context = 'sighup'",
+         FROM pg_settings WHERE name LIKE 'azure\\_ad\\_auth.%' AND context IN ('sighup', 'postmaster')",
     );
-    assert_eq!(settings.lines().count(), 35);
+    assert_eq!(settings.lines().count(), 36);
     let of_roles = cluster
-        .sql("SELECT name FROM pg_settings WHERE name LIKE 'azure\\_ad\\_auth.%' AND context <> 'sighup'");
+        .sql("SELECT name FROM pg_settings WHERE name LIKE 'azure\\_ad\\_auth.%' AND context NOT IN ('sighup', 'postmaster')");
     assert_eq!(of_roles, "azure_ad_auth.guard");
     assert!(readme.contains(&format!("`{of_roles}`")));
     for line in settings.lines() {

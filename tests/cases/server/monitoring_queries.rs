@@ -51,7 +51,7 @@ fn a_monitor_can_run_the_queries_for_postgres_exporter() {
     let _session = cluster.session("ann", &valid_token());
     cluster.sql("CREATE ROLE metrics; GRANT pg_monitor TO metrics");
     let queries = queries(&document("docs/postgres_exporter.yml"));
-    assert_eq!(queries.len(), 10);
+    assert_eq!(queries.len(), 11);
     for Query { name, text, columns } in queries {
         let connection = format!(
             "host={} port={} dbname=postgres user=postgres options='-c role=metrics'",

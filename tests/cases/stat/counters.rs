@@ -222,7 +222,7 @@ fn monitors_look_and_superusers_reset() {
     let expected = "admission_time_bucket|24|24|0|0|24\nadmission_time_count|3|3|0|0|0\n\
                     admission_time_microseconds|3|3|0|0|0\nadmitted|6|6|6|0|0\n\
                     directory_cache_hits|1|0|0|0|0\ndirectory_requests|24|0|24|24|0\n\
-                    directory_wait_milliseconds|2|0|2|0|0\ndirectory_waits|2|0|2|0|0\nkey_wait_milliseconds|1|0|0|0|0\n\
+                    directory_wait_milliseconds|2|0|2|0|0\ndirectory_waits|2|0|2|0|0\ngroup_sync|8|0|0|8|0\nkey_wait_milliseconds|1|0|0|0|0\n\
                     key_waits|1|0|0|0|0\nrefused|120|120|0|120|0";
     assert_eq!(cluster.sql(shape), expected);
     let began = "SELECT DISTINCT since BETWEEN pg_postmaster_start_time() - interval '2 s' AND now() FROM azure_ad_auth.stat";
@@ -254,11 +254,11 @@ fn monitors_look_and_superusers_reset() {
     let before: i64 = cluster.sql(since).parse().expect("a time");
     cluster.sql("SELECT pg_sleep(1.1)");
     reset(&cluster);
-    assert_eq!(cluster.sql("SELECT sum(value), count(*) FROM azure_ad_auth.stat"), "0|187");
+    assert_eq!(cluster.sql("SELECT sum(value), count(*) FROM azure_ad_auth.stat"), "0|195");
     assert_eq!(cluster.sql("SELECT count(*) FROM azure_ad_auth.stat_principals"), "0");
     assert!(cluster.sql(since).parse::<i64>().expect("a time") > before);
     let memory = "SELECT sum(allocated_size) <= 1024 * 1024, count(*) FROM pg_shmem_allocations WHERE name LIKE 'azure\\_ad\\_auth%'";
-    assert_eq!(cluster.sql(memory), "t|11");
+    assert_eq!(cluster.sql(memory), "t|12");
 }
 
 #[test]

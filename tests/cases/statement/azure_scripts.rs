@@ -100,7 +100,11 @@ fn statements_of_both_that_differ_here() {
             "55000",
             "the directory cannot be asked",
         ),
-        ("SELECT * FROM pgaadauth_sync_roles_for_group_members()", "42883", "does not exist"),
+        (
+            "SELECT * FROM pgaadauth_sync_roles_for_group_members()",
+            "55000",
+            "the synchronisation of groups is off",
+        ),
     ] {
         let error = admin.query(statement).expect_err(statement);
         assert_eq!(error.sqlstate, sqlstate, "{statement}: {error:?}");

@@ -32,6 +32,8 @@ pub(super) struct Options {
     pub(super) session_times_in_get_by_ids: bool,
     /// Whether getByIds wants Directory.Read.All, as its page says.
     pub(super) get_by_ids_needs_directory: bool,
+    /// Whether lists of members have service principals.
+    pub(super) lists_service_principals: bool,
     /// The ids of objects that advanced queries do not find.
     pub(super) not_indexed: Vec<String>,
 }

@@ -105,7 +105,8 @@ impl Graph<'_> {
         self.page(question, &query, &groups, Shape::Mixed)
     }
 
-    /// Lists the members of a group. Service principals are left out, as v1.0 does it.
+    /// Lists the members of a group. Service principals are left out, as v1.0 does it, unless the
+    /// test wants them.
     pub(super) fn members(&self, question: &Question, id: &str, relation: &str) -> Result<Answer, Answer> {
         let group = self.named(self.readable_type("groups")?, id)?;
         let query = question.query_for(None)?;
@@ -115,7 +116,10 @@ impl Graph<'_> {
             "members" => self.store.members(&group.id).collect(),
             _ => self.store.transitive_members(&group.id),
         };
-        let left_out = |object: &Object| object.kind == ObjectType::ServicePrincipal || self.hides(object);
+        let lists_all = self.options.lists_service_principals;
+        let left_out = |object: &Object| {
+            (object.kind == ObjectType::ServicePrincipal && !lists_all) || self.hides(object)
+        };
         let members: Vec<&Object> = members.into_iter().filter(|object| !left_out(object)).collect();
         self.page(question, &query, &members, Shape::Mixed)
     }

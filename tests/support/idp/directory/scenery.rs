@@ -156,6 +156,11 @@ impl Directory {
         lock(&self.data).options.get_by_ids_needs_directory = needs;
     }
 
+    /// Makes lists of members have service principals. Without it they are left out.
+    pub fn list_service_principals(&self, list: bool) {
+        lock(&self.data).options.lists_service_principals = list;
+    }
+
     /// Makes advanced queries leave out an object.
     pub fn leave_out_of_index(&self, id: &str) {
         lock(&self.data).options.not_indexed.push(id.to_ascii_lowercase());
