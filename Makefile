@@ -18,7 +18,7 @@
 #   make package-test             what of them users get: installed in a clean Debian, upgraded, removed; PG_CONFIGS as above
 #   make release                  the packages of a release, for all versions, once everything says the same version
 #
-# demo, test, bench, check and package install what they lack: packages (as root, or by sudo), cargo-pgrx.
+# demo, test, bench, check, clients and package install what they lack: packages (as root, or by sudo), cargo-pgrx.
 
 PG_CONFIG ?= $(shell tools/find-postgres)
 PG_CONFIGS ?= $(PG_CONFIG)

@@ -1,3 +1,4 @@
+import contextlib
 import os
 
 import django
@@ -9,7 +10,8 @@ settings.configure()
 django.setup()
 
 
-def log_in(role, token):
+@contextlib.contextmanager
+def clients(role, token):
     # shown: django
     class WithToken(DatabaseWrapper):  # the class DatabaseWrapper of your own database engine
         def get_connection_params(self):
@@ -20,12 +22,15 @@ def log_in(role, token):
     place = {"HOST": os.environ["PGHOST"], "PORT": os.environ["PGPORT"], "NAME": os.environ["PGDATABASE"]}
     usual = {"PASSWORD": "", "TIME_ZONE": None, "CONN_MAX_AGE": 0, "AUTOCOMMIT": True, "ATOMIC_REQUESTS": False}
     usual |= {"CONN_HEALTH_CHECKS": False, "TEST": {}}
-    connection = WithToken({**usual, **place, "USER": role, "OPTIONS": options})
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT session_user")
-        user = cursor.fetchone()[0]
-    connection.close()
-    return user
+
+    @contextlib.contextmanager
+    def connect():
+        wrapper = WithToken({**usual, **place, "USER": role, "OPTIONS": options})
+        wrapper.ensure_connection()
+        yield wrapper.connection
+        wrapper.close()
+
+    yield connect
 
 
-scenario.run(log_in)
+scenario.run(clients)

@@ -1,9 +1,12 @@
+import contextlib
+
 import psycopg
 import psycopg_pool
 import scenario
 
 
-def log_in(role, token):
+@contextlib.contextmanager
+def clients(role, token):
     with psycopg.connect(user=role, password=token()):
         pass  # the pool would retry a refused login and hide why
 
@@ -14,10 +17,11 @@ def log_in(role, token):
             return super().connect(conninfo, password=token(), **options)
 
     with psycopg_pool.ConnectionPool(
-        connection_class=WithToken, kwargs={"user": role}, min_size=1, open=True
-    ) as pool, pool.connection() as connection:
+        connection_class=WithToken, kwargs={"user": role}, min_size=1, max_size=2, open=True
+    ) as pool:
         # end
-        return connection.execute("SELECT session_user").fetchone()[0]
+        pool.wait()  # or it opens a second one at once
+        yield pool.connection
 
 
-scenario.run(log_in)
+scenario.run(clients)

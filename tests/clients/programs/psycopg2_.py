@@ -1,14 +1,19 @@
+import contextlib
+
 import psycopg2
 import scenario
 
 
-def log_in(role, token):
-    # shown: psycopg2
-    with psycopg2.connect(user=role, password=token()) as connection:
-        # end
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT session_user")
-            return cursor.fetchone()[0]
+@contextlib.contextmanager
+def clients(role, token):
+    @contextlib.contextmanager
+    def connect():
+        # shown: psycopg2
+        with psycopg2.connect(user=role, password=token()) as connection:
+            # end
+            yield connection
+
+    yield connect
 
 
-scenario.run(log_in)
+scenario.run(clients)

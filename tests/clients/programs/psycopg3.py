@@ -1,12 +1,19 @@
+import contextlib
+
 import psycopg
 import scenario
 
 
-def log_in(role, token):
-    # shown: psycopg
-    with psycopg.connect(user=role, password=token()) as connection:
-        # end
-        return connection.execute("SELECT session_user").fetchone()[0]
+@contextlib.contextmanager
+def clients(role, token):
+    @contextlib.contextmanager
+    def connect():
+        # shown: psycopg
+        with psycopg.connect(user=role, password=token()) as connection:
+            # end
+            yield connection
+
+    yield connect
 
 
-scenario.run(log_in)
+scenario.run(clients)

@@ -1,8 +1,11 @@
+import contextlib
+
 import scenario
 import sqlalchemy
 
 
-def log_in(role, token):
+@contextlib.contextmanager
+def clients(role, token):
     # shown: sqlalchemy
     engine = sqlalchemy.create_engine("postgresql+psycopg://")
 
@@ -10,9 +13,14 @@ def log_in(role, token):
     def give_token(_dialect, _record, _arguments, parameters):
         parameters.update(user=role, password=token())
 
-    with engine.connect() as connection:
-        # end
-        return connection.exec_driver_sql("SELECT session_user").scalar()
+    # end
+    @contextlib.contextmanager
+    def connect():
+        with engine.connect() as connection:
+            yield connection.connection.dbapi_connection
+
+    yield connect
+    engine.dispose()
 
 
-scenario.run(log_in)
+scenario.run(clients)
