@@ -175,7 +175,7 @@ impl Place {
 }
 
 /// Returns the version of a package of Debian, as its authors call it.
-fn of_debian(package: &str) -> String {
+pub(crate) fn of_debian(package: &str) -> String {
     printed(Command::new("dpkg-query").args(["-W", "-f", "${source:Upstream-Version}", package]))
 }
 

@@ -10,6 +10,7 @@ mod drivers;
 mod logins;
 mod page;
 mod play;
+mod poolers;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,6 +34,8 @@ fn main() -> ExitCode {
     };
     acquire::try_all(&place);
     println!("{} ways to acquire a token: each let in", acquire::WAYS.len());
+    let poolers = poolers::try_all(&place);
+    println!("HAProxy, PgBouncer and pgpool-II: as they should be; the last says: {}", poolers.refusal);
     let results = try_all(&place);
     let text = serde_json::to_string_pretty(&results).expect("JSON");
     fs::write(place.target.join("result.json"), text + "\n").expect("a file for the result");
@@ -41,7 +44,7 @@ fn main() -> ExitCode {
         println!("docs/clients.md is of a server that has all doors, and stays as it is");
         return ExitCode::SUCCESS;
     }
-    if page::write(&place.programs, &results) {
+    if page::write(&place.programs, &results, &poolers) {
         return ExitCode::SUCCESS;
     }
     eprintln!("docs/clients.md was not what this run says, and has been written anew: look at it, commit it");

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::acquire;
 use crate::drivers::{DRIVERS, Driver};
+use crate::poolers::{HAPROXY, LONGEST_OF_HAPROXY, LONGEST_OF_PGBOUNCER, Outcome};
 
 const HEAD: &str = "\
 # Tested clients
@@ -40,6 +41,13 @@ const EXPIRED: &str = "
 |---|---|
 ";
 
+const POOLERS: &str = "
+## Poolers
+
+| between | version | longest token | whose token | what it does |
+|---|---|---|---|---|
+";
+
 const MIDDLE: &str = "
 ## A token for each connection
 
@@ -59,15 +67,15 @@ provider needs, and can be left out. A user who signs in with a browser acquires
 ";
 
 /// Writes the page. Returns whether it said the same before, but for versions.
-pub(crate) fn write(programs: &Path, results: &BTreeMap<&str, Value>) -> bool {
-    let page = page(programs, results);
+pub(crate) fn write(programs: &Path, results: &BTreeMap<&str, Value>, poolers: &Outcome) -> bool {
+    let page = page(programs, results, poolers);
     let path = programs.join("../../../docs/clients.md");
     let before = fs::read_to_string(&path).unwrap_or_default();
     fs::write(path, &page).expect("docs/clients.md");
     without_versions(&before) == without_versions(&page)
 }
 
-fn page(programs: &Path, results: &BTreeMap<&str, Value>) -> String {
+fn page(programs: &Path, results: &BTreeMap<&str, Value>, poolers: &Outcome) -> String {
     let mut page = HEAD.to_owned();
     for driver in DRIVERS {
         page.push_str(&row(driver, &results[driver.name]));
@@ -78,6 +86,7 @@ fn page(programs: &Path, results: &BTreeMap<&str, Value>) -> String {
         let said = expired.find("the access token").and_then(|at| expired.get(at..)).unwrap_or(expired);
         let _ = writeln!(page, "| {} | {} |", driver.name, said.trim());
     }
+    page.push_str(&between(poolers));
     page.push_str(MIDDLE);
     let mut shown = "";
     for driver in
@@ -94,6 +103,21 @@ fn page(programs: &Path, results: &BTreeMap<&str, Value>) -> String {
         let _ = write!(page, "\n### {}\n\n```python\n{code}```\n", way.heading);
     }
     page
+}
+
+/// Returns the section about what stands between clients and servers.
+fn between(poolers: &Outcome) -> String {
+    let Outcome { haproxy, pgbouncer, pgpool, refusal } = poolers;
+    format!(
+        "{POOLERS}| HAProxy, TCP | {haproxy} | {LONGEST_OF_HAPROXY} bytes | the client's own | lets through |\n\
+         | PgBouncer | {pgbouncer} | {LONGEST_OF_PGBOUNCER} bytes | its configuration | lets in |\n\
+         | pgpool-II | {pgpool} | none | the client's own | {refusal} |\n\n\
+         HAProxy does not end TLS, so `verify-full` sees the server's certificate:\n\n```text\n{HAPROXY}```\n\n\
+         Its check asks for a password and goes; no login is refused or counted for it, and it does not\n\
+         tell whether the server has keys. What to know about PgBouncer stands in\n\
+         [Sessions](sessions.md#behind-a-connection-pooler). A token that is a byte longer is refused. With\n\
+         `auth_type = plain` and the token in `auth_file` too, it serves only clients that bring the token.\n"
+    )
 }
 
 /// Returns a driver's row of the table.

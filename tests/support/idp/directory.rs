@@ -130,9 +130,9 @@ impl Directory {
 
     fn destination(&self, request: &Request) -> Destination {
         let path = request.path();
-        let by_user = request
-            .field("grant_type")
-            .is_some_and(|grant| grant.ends_with(":device_code") || grant == "password");
+        let grant = request.field("grant_type").unwrap_or_default();
+        let by_password = grant == "password" && request.field("username").is_some();
+        let by_user = by_password || grant.ends_with(":device_code");
         if path.ends_with(TOKEN_PATH) && !by_user {
             return Destination::Token;
         }
