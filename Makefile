@@ -12,6 +12,7 @@
 #   make bench AGAINST=…          what it costs more than with another build: the pg_config of a PostgreSQL that has it installed
 #   make cluster-test             three nodes under Patroni: switchover, failover, restarts; logins by token beside SCRAM
 #   make check                    formatting, lints, licences, documentation; PG_CONFIGS as above
+#   make clients                  logs in by the drivers people use, and writes docs/clients.md
 #   make core-tests PG_CONFIG=…   PostgreSQL's own tests with the installed library preloaded; for Debian's servers
 #   make fuzz SECONDS=60          every parser of foreign input, for so long each
 #   make protocol-fuzz            messages that no client sends, to a running server; CONNECTIONS=… and SEED=… to choose which
@@ -20,7 +21,7 @@
 #   make package-test             what of them users get: installed in a clean Debian, upgraded, removed; PG_CONFIGS as above
 #   make release                  the packages of a release, for all versions, once everything says the same version
 #
-# demo, test, bench, cluster-test, check and package install what they lack: packages (as root, or by sudo), cargo-pgrx.
+# demo, test, bench, cluster-test, check, clients and package install what they lack: packages (as root, or by sudo), cargo-pgrx.
 
 PG_CONFIG ?= $(shell tools/find-postgres)
 PG_CONFIGS ?= $(PG_CONFIG)
@@ -29,7 +30,8 @@ MINUTES ?= 15
 CONNECTIONS ?= 2000
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
-.PHONY: demo quick test bench cluster-test install check core-tests fuzz protocol-fuzz soak package package-test release setup clean
+.PHONY: demo quick test bench cluster-test install check clients core-tests fuzz protocol-fuzz soak package package-test release
+.PHONY: setup clean
 
 setup:
 	tools/setup $(PG_CONFIGS)
@@ -60,6 +62,10 @@ install:
 check: export FOR_CHECKS = 1
 check: setup
 	tools/check $(PG_CONFIGS)
+
+clients: export FOR_CLIENTS = 1
+clients: setup
+	tools/clients "$(PG_CONFIG)"
 
 core-tests:
 	tools/core-tests "$(PG_CONFIG)"

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use testbed::idp::directory::Kind;
+use testbed::idp::{USER_NAME, USER_PASSWORD};
 use testbed::issuer::TENANT;
 
 use crate::client::{bed, form};
@@ -36,4 +37,18 @@ fn device_flows_end_at_the_same_token_endpoint() {
     assert_eq!(ask()["error"], json!("authorization_pending"));
     assert_eq!(ask()["access_token"], json!("the token"));
     assert_eq!(bed.directory().requests(Kind::Token), 0);
+}
+
+#[test]
+fn users_with_a_password_get_the_token_that_is_granted() {
+    let bed = bed();
+    bed.provider.grant("the token");
+    let address = format!("{}/{TENANT}/oauth2/v2.0/token", bed.provider.url());
+    let kind = [("content-type", "application/x-www-form-urlencoded")];
+    let ask = |password: &str| {
+        let fields = [("grant_type", "password"), ("username", USER_NAME), ("password", password)];
+        bed.send("POST", &address, &kind, &form(&fields)).body
+    };
+    assert_eq!(ask(USER_PASSWORD)["access_token"], json!("the token"));
+    assert_eq!(ask("another")["error"], json!("invalid_grant"));
 }

@@ -36,6 +36,15 @@ fn a_secret_brings_a_token_that_graph_takes() {
 }
 
 #[test]
+fn a_resource_besides_graph_has_a_token_of_its_own() {
+    let bed = bed();
+    bed.directory().issue_for("api://postgres", "the token");
+    let scope = ("scope", "api://postgres/.default");
+    assert_eq!(bed.token_with(&[SECRET, scope]).body["access_token"], json!("the token"));
+    assert_eq!(bed.token_with(&[("client_secret", "wrong"), scope]).number(), (401, 7_000_215));
+}
+
+#[test]
 fn wrong_requests_have_the_numbers_of_entra() {
     let bed = bed();
     for (fields, expected) in [

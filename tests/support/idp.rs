@@ -22,7 +22,7 @@ use crate::listener::{Bound, Listener};
 use directory::{Directory, Reply};
 use http::{read_request, response};
 
-pub use device_flow::DeviceFlow;
+pub use device_flow::{DeviceFlow, USER_NAME, USER_PASSWORD};
 pub use http::Request;
 pub(crate) use http::read_head;
 

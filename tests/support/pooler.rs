@@ -45,6 +45,11 @@ impl Pooler {
         }
     }
 
+    /// Returns its port.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Connects a client to it.
     ///
     /// # Errors
@@ -74,12 +79,14 @@ fn program() -> PathBuf {
     programs.find(|program| program.is_file()).expect("PgBouncer is missing: apt-get install pgbouncer")
 }
 
-/// Writes a configuration by which every client is served, and none waits for long.
+/// Writes a configuration by which every client is served unless it says otherwise, and none waits
+/// for long.
 fn write(folder: &Folder, port: u16, configuration: &str) {
     let log = folder.path().join("log");
+    let everybody = if configuration.contains("auth_type") { "" } else { "auth_type = any\n" };
     let configuration = format!(
         "{configuration}\n\
-         listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\nlogfile = {}\n\
+         listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n{everybody}logfile = {}\n\
          server_login_retry = 1\nquery_wait_timeout = 3\n",
         log.display()
     );

@@ -1,4 +1,4 @@
-//! How psql acquires a token by itself.
+//! How a user acquires a token: by a device flow, as psql does by itself, or by a password.
 
 use serde_json::json;
 
@@ -18,6 +18,11 @@ pub struct DeviceFlow {
     pub(super) token: String,
 }
 
+/// The user who has a password.
+pub const USER_NAME: &str = "ann@contoso.example";
+/// The password.
+pub const USER_PASSWORD: &str = "the user's password";
+
 const DEVICE_CODE: &str = "device-code-1";
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
@@ -34,6 +39,7 @@ pub(super) fn answer_to_client(request: &Request, state: &State) -> String {
     let body = match path {
         "/v2.0/.well-known/openid-configuration" => json!({
             "issuer": issuer(state.port),
+            "authorization_endpoint": format!("{base}/oauth2/v2.0/authorize"),
             "token_endpoint": format!("{base}/oauth2/v2.0/token"),
             "device_authorization_endpoint": format!("{base}/oauth2/v2.0/devicecode"),
             "jwks_uri": format!("{base}/discovery/v2.0/keys"),
@@ -47,6 +53,14 @@ pub(super) fn answer_to_client(request: &Request, state: &State) -> String {
                 "device_code": DEVICE_CODE, "user_code": "ABCD1234",
                 "verification_uri": format!("{base}/devicelogin"), "interval": 1, "expires_in": 900,
                 "message": "sign in",
+            })
+        }
+        "/oauth2/v2.0/token" if field("grant_type") == "password" => {
+            if ["username", "password"].map(field) != [USER_NAME, USER_PASSWORD] {
+                return refusal("invalid_grant");
+            }
+            json!({
+                "token_type": "Bearer", "scope": field("scope"), "expires_in": 3_600, "access_token": flow.token,
             })
         }
         "/oauth2/v2.0/token" => {

@@ -130,8 +130,10 @@ impl Directory {
 
     fn destination(&self, request: &Request) -> Destination {
         let path = request.path();
-        let by_device = request.field("grant_type").is_some_and(|grant| grant.ends_with(":device_code"));
-        if path.ends_with(TOKEN_PATH) && !by_device {
+        let grant = request.field("grant_type").unwrap_or_default();
+        let by_password = grant == "password" && request.field("username").is_some();
+        let by_user = by_password || grant.ends_with(":device_code");
+        if path.ends_with(TOKEN_PATH) && !by_user {
             return Destination::Token;
         }
         let Some((root, rest)) = request.target.split_once("/v1.0/") else { return Destination::Other };
@@ -226,9 +228,10 @@ impl Directory {
         lock(&self.data).clock_ahead = seconds;
     }
 
-    /// Returns the root of Graph that a resource is, if this provider is there.
+    /// Returns what a resource is called in tokens, if tokens are issued for it.
     fn audience(&self, resource: &str) -> Option<String> {
-        token::audience(resource, &lock(&self.data).roots, self.port)
+        let data = lock(&self.data);
+        data.tokens.audience(resource, &data.roots, self.port)
     }
 
     /// Issues a token to a machine. Returns it, and how many seconds it lives.

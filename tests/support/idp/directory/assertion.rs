@@ -80,7 +80,8 @@ impl<'a> Assertion<'a> {
 
     /// Checks that a registered certificate has signed it, with PS256.
     fn check_certificate(&self, credentials: &Credentials) -> Result<(), Answer> {
-        let thumbprint = self.header["x5t#S256"].as_str().unwrap_or_default();
+        // Microsoft's own libraries pad it.
+        let thumbprint = self.header["x5t#S256"].as_str().unwrap_or_default().trim_end_matches('=');
         let invalid = |reason: &str| {
             let reason = format!("[Reason - {reason} Thumbprint: '{thumbprint}']");
             let problem = format!("Client assertion contains an invalid signature. {reason}");
@@ -141,7 +142,9 @@ impl<'a> Assertion<'a> {
     }
 
     fn check_times(&self, now: i64, longest: Option<i64>) -> Result<(), Answer> {
-        let time = |name: &str| self.claims[name].as_i64();
+        // A NumericDate may have a fraction; Microsoft's own libraries write one.
+        let time =
+            |name: &str| self.claims[name].as_number()?.to_string().split('.').next()?.parse::<i64>().ok();
         let end = time("exp").filter(|end| *end > now - SKEW);
         let start = time("nbf").or_else(|| time("iat")).filter(|start| *start <= now + SKEW);
         let is_in_time = start.zip(end).is_some_and(|(start, end)| {

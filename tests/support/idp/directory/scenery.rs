@@ -242,6 +242,11 @@ impl Directory {
         lock(&self.data).tokens.revoke();
     }
 
+    /// Has applications and machines be given this token for a resource besides Graph.
+    pub fn issue_for(&self, resource: &str, token: &str) {
+        lock(&self.data).tokens.resources.insert(resource.to_owned(), token.to_owned());
+    }
+
     /// Starts the identity endpoint of a virtual machine.
     pub fn virtual_machine(&self) -> IdentityEndpoint {
         IdentityEndpoint::start(self.clone(), None)

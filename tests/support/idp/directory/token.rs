@@ -25,6 +25,8 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 #[derive(Default)]
 pub(super) struct Tokens {
     issued: BTreeMap<String, Issued>,
+    /// Resources besides Graph, and the token that is issued for each.
+    pub(super) resources: BTreeMap<String, String>,
     /// The life of further tokens in seconds, if a test has chosen it.
     pub(super) lifetime: Option<i64>,
     /// Whether numbers are written as texts.
@@ -44,6 +46,9 @@ struct Issued {
 impl Tokens {
     /// Issues a token. Returns its text, and how many seconds it lives.
     pub(super) fn issue(&mut self, audience: &str, usual: i64, permissions: &Permissions) -> (String, i64) {
+        if let Some(token) = self.resources.get(audience) {
+            return (token.clone(), usual);
+        }
         let mut random = [0; 48];
         rand::fill(&mut random).expect("random bytes");
         let text = format!("EwB{}", b64(random));
@@ -53,6 +58,12 @@ impl Tokens {
         let issued = Issued { audience: audience.to_owned(), expires, permissions, revoked: false };
         self.issued.insert(text.clone(), issued);
         (text, lifetime)
+    }
+
+    /// Returns what a resource is called in tokens, if tokens are issued for it.
+    pub(super) fn audience(&self, resource: &str, roots: &[String], port: u16) -> Option<String> {
+        let other = self.resources.contains_key(resource).then(|| resource.to_owned());
+        other.or_else(|| graph(resource, roots, port))
     }
 
     /// Returns for how many more seconds a token lives; none if it has expired.
@@ -139,7 +150,7 @@ impl Endpoint<'_> {
             let problem = format!("The scope {scope} is not valid: /.default must follow the resource.");
             token_refusal(400, "invalid_scope", 1_002_012, &problem)
         })?;
-        let audience = audience(resource, self.roots, self.port).ok_or_else(|| {
+        let audience = self.tokens.audience(resource, self.roots, self.port).ok_or_else(|| {
             let problem = format!("The resource principal named {resource} was not found in the tenant.");
             token_refusal(400, "invalid_resource", 500_011, &problem)
         })?;
@@ -220,7 +231,7 @@ fn check_tenant(request: &Request) -> Result<(), Answer> {
 }
 
 /// Returns the root of Graph that a resource is, if this provider is there.
-pub(super) fn audience(resource: &str, roots: &[String], port: u16) -> Option<String> {
+fn graph(resource: &str, roots: &[String], port: u16) -> Option<String> {
     let (host, root) = match resource.strip_prefix("https://")?.split_once('/') {
         Some((host, root)) => (host, format!("/{root}")),
         None => (resource.strip_prefix("https://")?, String::new()),

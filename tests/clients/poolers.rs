@@ -1,0 +1,162 @@
+//! What stands between clients and servers: HAProxy, PgBouncer, and pgpool-II.
+
+use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use testbed::client::psql;
+use testbed::cluster::Cluster;
+use testbed::issuer::{unix_now, user_v1};
+use testbed::pooler::Pooler;
+use testbed::port::free_port;
+use testbed::scene::{KEY, Scene};
+use testbed::scratch::server_ids;
+use testbed::waits::eventually;
+
+use crate::drivers::{Place, of_debian};
+use crate::logins::{USER, link_roles};
+
+/// The longest token that goes through HAProxy, of those that are tried.
+pub(crate) const LONGEST_OF_HAPROXY: usize = 60_000;
+/// The longest token that PgBouncer keeps.
+pub(crate) const LONGEST_OF_PGBOUNCER: usize = 2_047;
+
+/// What HAProxy is told, as the page shows it.
+pub(crate) const HAPROXY: &str = "\
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+
+listen postgres
+    bind 127.0.0.1:5433
+    option pgsql-check user haproxy
+    server one 127.0.0.1:5432 check
+";
+
+/// A program that ends when dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // pgpool-II has processes and shared memory of its own, which it ends and frees.
+        let _ = Command::new("kill").arg("-INT").arg(self.0.id().to_string()).status();
+        let _ = self.0.wait();
+    }
+}
+
+/// What came of them.
+pub(crate) struct Outcome {
+    pub(crate) haproxy: String,
+    pub(crate) pgbouncer: String,
+    pub(crate) pgpool: String,
+    /// What a client reads that sends a token to pgpool-II.
+    pub(crate) refusal: String,
+}
+
+/// Tries all of them. Returns their versions.
+pub(crate) fn try_all(place: &Place) -> Outcome {
+    let (cluster, _provider) = Scene::new().start();
+    link_roles(&cluster);
+    through_haproxy(&cluster, place);
+    through_pgbouncer(&cluster, place);
+    Outcome {
+        haproxy: of_debian("haproxy"),
+        pgbouncer: of_debian("pgbouncer"),
+        pgpool: of_debian("pgpool2"),
+        refusal: through_pgpool(&cluster, place),
+    }
+}
+
+/// HAProxy does not end TLS: a client sees the server's certificate.
+fn through_haproxy(cluster: &Cluster, place: &Place) {
+    let port = free_port();
+    let text = HAPROXY.replace(":5433", &format!(":{port}")).replace(":5432", &format!(":{}", cluster.port));
+    let file = cluster.folder().write("haproxy.cfg", text);
+    let process = Command::new(system("haproxy")).args(["-db", "-f"]).arg(file).stdin(Stdio::null()).spawn();
+    let _running = Running(process.expect("HAProxy"));
+    assert!(eventually(|| TcpStream::connect(("127.0.0.1", port)).is_ok()), "HAProxy does not start");
+    let connection = format!(
+        "host=localhost port={port} dbname=postgres user={USER} sslmode=verify-full sslrootcert={}",
+        cluster.path("ca.pem").display()
+    );
+    let token = KEY.token_of_length(&user_v1(unix_now()), LONGEST_OF_HAPROXY);
+    let mark = cluster.log_mark();
+    let program = place.installation.program("psql");
+    let said = || psql(&program, &connection, Some(&token), "SELECT session_user");
+    assert!(eventually(|| said().stdout == USER), "through HAProxy: {}", said().stderr);
+    // Its check knocks and goes. It is not a login of anybody's.
+    assert!(!cluster.log_since(mark).contains("refused code="), "{}", cluster.log_since(mark));
+}
+
+/// PgBouncer logs in by the token of its configuration, and truncates a longer one.
+fn through_pgbouncer(cluster: &Cluster, place: &Place) {
+    let start = |token: &str, lines: &str| {
+        Pooler::start(&format!(
+            "[databases]\nann = host=127.0.0.1 port={} dbname=postgres {token}\n[pgbouncer]\n{lines}\n\
+             server_tls_sslmode = verify-full\nserver_tls_ca_file = {}\n",
+            cluster.port,
+            cluster.path("ca.pem").display()
+        ))
+    };
+    let log_in = |pooler: &Pooler, user: &str, secret: Option<&str>| {
+        let connection = format!("host=127.0.0.1 port={} dbname=ann user={user}", pooler.port());
+        psql(&place.installation.program("psql"), &connection, secret, "SELECT session_user")
+    };
+    let token = |length| KEY.token_of_length(&user_v1(unix_now()), length);
+    for (length, expected) in [(LONGEST_OF_PGBOUNCER, USER), (LONGEST_OF_PGBOUNCER + 1, "")] {
+        let pooler = start(&format!("user={USER} password={}", token(length)), "");
+        let said = log_in(&pooler, "whoever", None);
+        assert_eq!(said.stdout, expected, "{length} bytes through PgBouncer: {}", said.stderr);
+    }
+    // Its own list of users: clients have to bring the token that stands there.
+    let token = token(1_500);
+    let users = cluster.folder().write("users", format!("\"{USER}\" \"{token}\"\n"));
+    let pooler = start("", &format!("auth_type = plain\nauth_file = {}", users.display()));
+    for (secret, expected) in [(token.as_str(), USER), ("another", "")] {
+        let said = log_in(&pooler, USER, Some(secret));
+        assert_eq!(said.stdout, expected, "by PgBouncer's list: {}", said.stderr);
+    }
+}
+
+/// pgpool-II lets in by a password, and refuses a token. Returns what the client reads.
+fn through_pgpool(cluster: &Cluster, place: &Place) -> String {
+    cluster.sql("CREATE ROLE plain LOGIN PASSWORD 'a password'");
+    let (port, folder) = (free_port(), cluster.folder());
+    let text = format!(
+        "backend_clustering_mode = 'raw'\nlisten_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = ''\n\
+         pcp_port = {}\npcp_listen_addresses = ''\npcp_socket_dir = '{path}'\npid_file_name = '{path}/pgpool.pid'\nlogdir = '{path}'\n\
+         backend_hostname0 = '127.0.0.1'\nbackend_port0 = {}\nenable_pool_hba = off\n\
+         allow_clear_text_frontend_auth = on\nssl = on\nssl_cert = '{path}/server.pem'\nssl_key = '{path}/server.key'\nnum_init_children = 2\n",
+        free_port(),
+        cluster.port,
+        path = folder.path().display(),
+    );
+    let file = folder.write("pgpool.conf", text);
+    let mut command = Command::new(system("pgpool"));
+    command.arg("-n").arg("-f").arg(file).stdin(Stdio::null()).stderr(Stdio::null());
+    if let Some((user, group)) = server_ids() {
+        command.uid(user).gid(group);
+    }
+    let _running = Running(command.spawn().expect("pgpool-II"));
+    assert!(eventually(|| TcpStream::connect(("127.0.0.1", port)).is_ok()), "pgpool-II does not start");
+    let program = place.installation.program("psql");
+    let log_in = |user: &str, secret: &str| {
+        let connection = format!("host=127.0.0.1 port={port} dbname=postgres user={user} sslmode=require");
+        psql(&program, &connection, Some(secret), "SELECT session_user")
+    };
+    let plain = log_in("plain", "a password");
+    assert_eq!(plain.stdout, "plain", "{}", plain.stderr);
+    let said = log_in(USER, &KEY.token_of_length(&user_v1(unix_now()), 1_500));
+    assert!(!said.success, "a token has passed through pgpool-II");
+    let words = said.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    words.find("ERROR:").and_then(|at| words.get(at..)).unwrap_or_default().to_owned()
+}
+
+/// Returns the path of a program, which may be in a folder of system programs.
+fn system(name: &str) -> PathBuf {
+    let folders = ["/usr/sbin", "/usr/bin", "/usr/local/sbin"].map(|folder| Path::new(folder).join(name));
+    folders.into_iter().find(|path| path.is_file()).unwrap_or_else(|| panic!("{name} is missing"))
+}
