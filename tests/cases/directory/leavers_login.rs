@@ -13,7 +13,7 @@ use crate::common::directory::{
     at_every_door_with_directory, await_revocation, await_status, look, overage_claims, overage_token,
     status, token_of_time, with_ann_and_readers, with_directory,
 };
-use crate::common::login::{TERMINATED, end_of, refusal_message, valid_token};
+use crate::common::login::{TERMINATED, end_of, refusal_message, valid_token, value};
 use crate::common::statements::link;
 
 const DISABLED: &str = "the account that the access token was issued to is disabled";
@@ -55,6 +55,7 @@ fn what_looks_and_logins_learn_about_a_membership_agrees() {
     let overage = KEY.token(&with(overage_claims(), "iat", json!(unix_now() - 960)));
     let mut session = cluster.session("readers", &overage);
     look(&cluster, 1);
+    assert_eq!(value(&mut session, "SELECT 1"), "1");
     directory.remove_member(GROUP, PERSON);
     look(&cluster, 2);
     assert_eq!(end_of(&mut session), TERMINATED);
@@ -78,6 +79,7 @@ fn a_deleted_group_admits_nobody_and_its_sessions_end() {
         let older = token_of_time(unix_now() - 60);
         let mut session = cluster.session("readers", &older);
         look(cluster, 1);
+        assert_eq!(value(&mut session, "SELECT 1"), "1");
         directory.purge(GROUP);
         assert_eq!(end_of(&mut session), TERMINATED);
         let refusal = Refusal::sqlstate_28p01("not_a_member", FAILED, &["left_at=1"]);
