@@ -37,13 +37,20 @@ listen postgres
 ";
 
 /// A program that ends when dropped.
-struct Running(Child);
+struct Running {
+    process: Child,
+    /// The signal by which it ends at once, with processes and shared memory of its own.
+    signal: &'static str,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // pgpool-II has processes and shared memory of its own, which it ends and frees.
-        let _ = Command::new("kill").arg("-INT").arg(self.0.id().to_string()).status();
-        let _ = self.0.wait();
+        let _ = Command::new("kill").args([self.signal, &self.process.id().to_string()]).status();
+        // A program can ignore signals, because the one that started it did.
+        if !eventually(|| !matches!(self.process.try_wait(), Ok(None))) {
+            let _ = self.process.kill();
+            let _ = self.process.wait();
+        }
     }
 }
 
@@ -76,7 +83,7 @@ fn through_haproxy(cluster: &Cluster, place: &Place) {
     let text = HAPROXY.replace(":5433", &format!(":{port}")).replace(":5432", &format!(":{}", cluster.port));
     let file = cluster.folder().write("haproxy.cfg", text);
     let process = Command::new(system("haproxy")).args(["-db", "-f"]).arg(file).stdin(Stdio::null()).spawn();
-    let _running = Running(process.expect("HAProxy"));
+    let _running = Running { process: process.expect("HAProxy"), signal: "-TERM" };
     assert!(eventually(|| TcpStream::connect(("127.0.0.1", port)).is_ok()), "HAProxy does not start");
     let connection = format!(
         "host=localhost port={port} dbname=postgres user={USER} sslmode=verify-full sslrootcert={}",
@@ -140,7 +147,7 @@ fn through_pgpool(cluster: &Cluster, place: &Place) -> String {
     if let Some((user, group)) = server_ids() {
         command.uid(user).gid(group);
     }
-    let _running = Running(command.spawn().expect("pgpool-II"));
+    let _running = Running { process: command.spawn().expect("pgpool-II"), signal: "-INT" };
     assert!(eventually(|| TcpStream::connect(("127.0.0.1", port)).is_ok()), "pgpool-II does not start");
     let program = place.installation.program("psql");
     let log_in = |user: &str, secret: &str| {
