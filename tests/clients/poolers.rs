@@ -1,7 +1,6 @@
 //! What stands between clients and servers: HAProxy, PgBouncer, and pgpool-II.
 
 use std::net::TcpStream;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -10,8 +9,8 @@ use testbed::cluster::Cluster;
 use testbed::issuer::{unix_now, user_v1};
 use testbed::pooler::Pooler;
 use testbed::port::free_port;
+use testbed::process::{run_as_server, signal};
 use testbed::scene::{KEY, Scene};
-use testbed::scratch::server_ids;
 use testbed::waits::eventually;
 
 use crate::drivers::{Place, of_debian};
@@ -40,12 +39,14 @@ listen postgres
 struct Running {
     process: Child,
     /// The signal by which it ends at once, with processes and shared memory of its own.
-    signal: &'static str,
+    signal: i32,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = Command::new("kill").args([self.signal, &self.process.id().to_string()]).status();
+        if let Ok(pid) = i32::try_from(self.process.id()) {
+            signal(pid, self.signal);
+        }
         // A program can ignore signals, because the one that started it did.
         if !eventually(|| !matches!(self.process.try_wait(), Ok(None))) {
             let _ = self.process.kill();
@@ -83,7 +84,7 @@ fn through_haproxy(cluster: &Cluster, place: &Place) {
     let text = HAPROXY.replace(":5433", &format!(":{port}")).replace(":5432", &format!(":{}", cluster.port));
     let file = cluster.folder().write("haproxy.cfg", text);
     let process = Command::new(system("haproxy")).args(["-db", "-f"]).arg(file).stdin(Stdio::null()).spawn();
-    let _running = Running { process: process.expect("HAProxy"), signal: "-TERM" };
+    let _running = Running { process: process.expect("HAProxy"), signal: libc::SIGTERM };
     assert!(eventually(|| TcpStream::connect(("127.0.0.1", port)).is_ok()), "HAProxy does not start");
     let connection = format!(
         "host=localhost port={port} dbname=postgres user={USER} sslmode=verify-full sslrootcert={}",
@@ -144,10 +145,8 @@ fn through_pgpool(cluster: &Cluster, place: &Place) -> String {
     let file = folder.write("pgpool.conf", text);
     let mut command = Command::new(system("pgpool"));
     command.arg("-n").arg("-f").arg(file).stdin(Stdio::null()).stderr(Stdio::null());
-    if let Some((user, group)) = server_ids() {
-        command.uid(user).gid(group);
-    }
-    let _running = Running { process: command.spawn().expect("pgpool-II"), signal: "-INT" };
+    run_as_server(&mut command);
+    let _running = Running { process: command.spawn().expect("pgpool-II"), signal: libc::SIGINT };
     assert!(eventually(|| TcpStream::connect(("127.0.0.1", port)).is_ok()), "pgpool-II does not start");
     let program = place.installation.program("psql");
     let log_in = |user: &str, secret: &str| {

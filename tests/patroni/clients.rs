@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
 use testbed::client::{Outcome, RawClient, ServerError};
 use testbed::issuer::{PERSON, unix_now, user_v1, with};
+use testbed::mutex::lock;
 use testbed::scene::KEY;
 use testbed::waits::patiently;
 
@@ -103,14 +104,13 @@ impl Load {
     /// Runs a step to its end, and on until every client has written after it. Returns the gaps.
     pub(crate) fn during(&self, step: impl FnOnce()) -> Gaps {
         for (_, record) in &self.records {
-            *record.longest.lock().unwrap_or_else(PoisonError::into_inner) = Duration::ZERO;
+            *lock(&record.longest) = Duration::ZERO;
         }
         step();
         self.await_writes();
         let longest = |wanted: Kind| {
             let records = self.records.iter().filter(|(kind, _)| *kind == wanted);
-            let gaps =
-                records.map(|(_, record)| *record.longest.lock().unwrap_or_else(PoisonError::into_inner));
+            let gaps = records.map(|(_, record)| *lock(&record.longest));
             gaps.max().unwrap_or_default()
         };
         Gaps { token: longest(Kind::Token), scram: longest(Kind::Scram) }
@@ -137,7 +137,7 @@ impl Load {
 
     /// Returns the errors that clients have met, and how often.
     pub(crate) fn errors(&self) -> Vec<String> {
-        let errors = self.shared.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let errors = lock(&self.shared.errors);
         errors.iter().map(|(error, count)| format!("{count} x {error}")).collect()
     }
 }
@@ -159,7 +159,7 @@ impl Client {
         while !self.shared.is_over.load(Ordering::SeqCst) {
             if self.round(leader, "INSERT INTO writes DEFAULT VALUES") {
                 let now = Instant::now();
-                let mut longest = self.record.longest.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut longest = lock(&self.record.longest);
                 *longest = (*longest).max(now - last);
                 drop(longest);
                 last = now;
@@ -201,7 +201,7 @@ impl Client {
 
     fn note(&self, error: &ServerError) {
         let text = format!("{:?}: {} {}", self.kind, error.sqlstate, error.message);
-        *self.shared.errors.lock().unwrap_or_else(PoisonError::into_inner).entry(text).or_default() += 1;
+        *lock(&self.shared.errors).entry(text).or_default() += 1;
     }
 }
 

@@ -1,11 +1,11 @@
 //! etcd, in which Patroni keeps who leads and the configuration.
 
 use std::fs::File;
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use testbed::port::free_port;
-use testbed::scratch::{Folder, server_ids};
+use testbed::process::run_as_server;
+use testbed::scratch::Folder;
 
 /// A running etcd of one member. Ended when dropped.
 pub(crate) struct Etcd {
@@ -24,9 +24,7 @@ impl Etcd {
         let (client, peer) =
             (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{}", free_port()));
         let mut command = Command::new(program);
-        if let Some((user, group)) = server_ids() {
-            command.uid(user).gid(group);
-        }
+        run_as_server(&mut command);
         command.env_clear().current_dir("/").arg("--data-dir").arg(folder.path().join("data"));
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
         command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);

@@ -4,13 +4,15 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use serde_json::Value;
 use testbed::client::psql_with;
 use testbed::installation::Installation;
+use testbed::mutex::lock;
 use testbed::port::free_port;
-use testbed::scratch::{Folder, server_ids};
+use testbed::process::run_as_server;
+use testbed::scratch::Folder;
 
 use crate::rest::{self, Reply};
 
@@ -53,16 +55,14 @@ impl Node {
     /// `PATRONI` names, or else the one on the path.
     pub(crate) fn start(&self) {
         let mut command = Command::new(std::env::var("PATRONI").unwrap_or_else(|_| "patroni".to_owned()));
-        if let Some((user, group)) = server_ids() {
-            command.uid(user).gid(group);
-        }
+        run_as_server(&mut command);
         let log = File::options().create(true).append(true).open(self.path("log")).expect("a log");
         let errors = log.try_clone().expect("a log");
         command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
         command.current_dir(self.folder.path()).arg(self.path("patroni.yml"));
         command.stdin(Stdio::null()).stdout(log).stderr(errors).process_group(0);
         let child = command.spawn().expect("Patroni is missing: set PATRONI");
-        *self.patroni.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
+        *lock(&self.patroni) = Some(child);
     }
 
     /// Kills Patroni and the postmaster, as a machine that fails ends them: nobody cleans up.
@@ -75,7 +75,7 @@ impl Node {
     }
 
     fn kill_patroni(&self) {
-        if let Some(mut patroni) = self.patroni.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(mut patroni) = lock(&self.patroni).take() {
             let _ = patroni.kill();
             let _ = patroni.wait();
         }

@@ -1,9 +1,10 @@
 //! Tokens that the clients send, and pieces of which the log must not have.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use serde_json::json;
 use testbed::issuer::{APPLICATION, OTHER_TENANT, Signer, unix_now, user_v1, user_v2, with};
+use testbed::mutex::lock;
 use testbed::scene::KEY;
 use testbed::watch::Pieces;
 
@@ -52,6 +53,6 @@ impl Tokens {
 
     /// Calls a function with the pieces of all tokens so far.
     pub(crate) fn with_pieces<T>(&self, function: impl FnOnce(&mut Pieces) -> T) -> T {
-        function(&mut self.pieces.lock().unwrap_or_else(PoisonError::into_inner))
+        function(&mut lock(&self.pieces))
     }
 }

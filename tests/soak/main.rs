@@ -25,13 +25,13 @@ use std::process::ExitCode;
 use std::thread::{scope, sleep};
 use std::time::Duration;
 
+use testbed::mutex::lock;
 use testbed::watch::Watch;
 
 use growth::Row;
 use run::Run;
 use samples::Samples;
 use scenery::Scenery;
-use tally::lock;
 
 /// How often samples are taken.
 const INTERVAL: Duration = Duration::from_millis(200);

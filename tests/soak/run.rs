@@ -9,12 +9,13 @@ use serde_json::Value;
 use testbed::client::{Outcome, RawClient};
 use testbed::cluster::Cluster;
 use testbed::issuer::Signer;
+use testbed::mutex::lock;
 use testbed::scene::KEY;
 use testbed::watch::Pieces;
 
 use crate::gate::Gate;
 use crate::scenery::Scenery;
-use crate::tally::{Tally, lock};
+use crate::tally::Tally;
 
 /// What a story comes to: an error says what should have been different.
 pub(crate) type Told = Result<(), String>;
@@ -72,8 +73,7 @@ impl Run {
 
     /// Returns a token with these claims, signed by the present key.
     pub(crate) fn token(&self, claims: &Value) -> String {
-        let key = Arc::clone(&lock(&self.key));
-        self.token_by(&key, claims)
+        self.token_by(&self.key(), claims)
     }
 
     /// Returns a token that a key has signed.

@@ -1,15 +1,12 @@
 //! What has been done, and what has failed.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
+
+use testbed::mutex::lock;
 
 /// The most failures that are shown.
 const MOST: usize = 20;
-
-/// Locks a mutex, whatever has become of other threads.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// How often something was done.
 #[derive(Debug, Default, Clone, Copy)]

@@ -8,7 +8,6 @@ mod mounted;
 mod standby;
 
 use std::fs;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -19,7 +18,8 @@ use crate::door::Door;
 use crate::installation::{Installation, succeed};
 use crate::pam::{self, Service};
 use crate::port::free_port;
-use crate::scratch::{Folder, server_ids};
+use crate::process::run_as_server;
+use crate::scratch::Folder;
 use crate::template::Template;
 
 pub use configuration::{Configuration, SECRET_FILE};
@@ -45,9 +45,7 @@ impl Cluster {
         let folder = Folder::new("cluster");
         let data = folder.path().join("data");
         let mut copy = Command::new("cp");
-        if let Some((user, group)) = server_ids() {
-            copy.uid(user).gid(group);
-        }
+        run_as_server(&mut copy);
         succeed(copy.arg("-a").arg("--reflink=auto").arg(template.data()).arg(&data));
         let identity = template.authority.identity();
         folder.write("server.pem", identity.certificate_pem);

@@ -9,7 +9,7 @@ mod keys;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use crate::ca::{Authority, Identity};
 use crate::issuer::{Signer, TENANT};
 use crate::listener::{Bound, Listener};
+use crate::mutex::lock;
 
 use directory::{Directory, Reply};
 use http::{read_request, response};
@@ -163,10 +164,6 @@ fn url(port: u16) -> String {
 
 fn issuer(port: u16) -> String {
     format!("{}/{TENANT}/v2.0", url(port))
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn serve(mut connection: TcpStream, state: &State) {

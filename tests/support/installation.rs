@@ -1,10 +1,9 @@
 //! The programs of one PostgreSQL.
 
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::scratch::server_ids;
+use crate::process::run_as_server;
 
 /// The programs of one PostgreSQL.
 #[derive(Debug, Clone)]
@@ -67,9 +66,7 @@ impl Installation {
     /// Returns a command that runs a program of the server as the user that the server runs as.
     pub fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.program(name));
-        if let Some((user, group)) = server_ids() {
-            command.uid(user).gid(group);
-        }
+        run_as_server(&mut command);
         command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("TZ", "UTC").current_dir("/");
         command
     }

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use crate::client::RawClient;
 use crate::port::free_port;
-use crate::scratch::{Folder, server_ids};
+use crate::process::{run_as_server, signal};
+use crate::scratch::Folder;
 use crate::waits::eventually;
 
 /// A running PgBouncer. Ended when dropped.
@@ -24,9 +24,7 @@ impl Pooler {
         let (folder, port) = (Folder::new("pooler"), free_port());
         write(&folder, port, configuration);
         let mut command = Command::new(program());
-        if let Some((user, group)) = server_ids() {
-            command.uid(user).gid(group);
-        }
+        run_as_server(&mut command);
         command.env_clear().current_dir("/").arg("-q").arg(folder.path().join("pgbouncer.ini"));
         let process = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("pgbouncer");
         let pooler = Self { process, folder, port };
@@ -38,11 +36,7 @@ impl Pooler {
     pub fn reload(&self, configuration: &str) {
         write(&self.folder, self.port, configuration);
         let pid = i32::try_from(self.process.id()).expect("a process id");
-        #[expect(unsafe_code, reason = "std has no signals")]
-        // SAFETY: our own child, not waited for yet.
-        unsafe {
-            libc::kill(pid, libc::SIGHUP);
-        }
+        signal(pid, libc::SIGHUP);
     }
 
     /// Returns its port.

@@ -9,8 +9,9 @@ use std::thread;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::idp::{lock, read_head};
+use crate::idp::read_head;
 use crate::listener::{Bound, Listener};
+use crate::mutex::lock;
 
 struct State {
     /// The line that a client must send; none if every client is served.

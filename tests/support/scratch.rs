@@ -8,6 +8,8 @@ use std::process::{Child, Command};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::process::run_as_server;
+
 /// PostgreSQL does not run as root. If the tests do, its servers run as this user.
 const SERVER_USER: &str = "postgres";
 
@@ -81,9 +83,7 @@ pub fn process_with_id(wanted: &[u32]) -> Child {
         let _ = fs::write("/proc/sys/kernel/ns_last_pid", (next - 1).to_string());
         let mut sleep = Command::new("sleep");
         sleep.arg("600").process_group(0);
-        if let Some((user, group)) = server_ids() {
-            sleep.uid(user).gid(group);
-        }
+        run_as_server(&mut sleep);
         let mut child = sleep.spawn().expect("sleep");
         if wanted.contains(&child.id()) {
             return child;

@@ -1,10 +1,11 @@
 //! What all servers of a test run are made from.
 
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use crate::ca::Authority;
 use crate::installation::{Installation, succeed};
+use crate::mutex::lock;
 use crate::scratch::Folder;
 
 /// The programs, the certificate authority, and an initialised data directory to copy.
@@ -53,7 +54,7 @@ impl Template {
     /// Returns a data directory as initdb makes it. The first call runs initdb.
     pub(crate) fn data(&self) -> PathBuf {
         let path = self.folder.path().join("data");
-        let mut is_initialised = self.is_initialised.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut is_initialised = lock(&self.is_initialised);
         if !*is_initialised {
             let mut initdb = self.installation.command("initdb");
             initdb.arg("-D").arg(&path);

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use testbed::client::PsqlOutput;
 use testbed::cluster::Cluster;
+use testbed::process::signal;
 
 /// Leaves room for the key worker only, so that no process ends sessions but their own.
 pub(crate) const NO_REAPER: &str = "max_worker_processes = 2";
@@ -22,15 +23,6 @@ pub(crate) fn process(cluster: &Cluster, title: &str) -> Option<i32> {
         let command = fs::read(entry.path().join("cmdline")).ok()?;
         (parent == postmaster && String::from_utf8_lossy(&command).contains(title)).then_some(pid)
     })
-}
-
-/// Sends a signal. Returns false if there is no such process any more.
-pub(crate) fn signal(pid: i32, signal: i32) -> bool {
-    #[expect(unsafe_code, reason = "sends a signal")]
-    // SAFETY: a process this test has started.
-    unsafe {
-        libc::kill(pid, signal) == 0
-    }
 }
 
 /// Sends a signal to the key worker.

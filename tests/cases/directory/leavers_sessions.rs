@@ -4,13 +4,14 @@
 use testbed::cluster::Cluster;
 use testbed::expect::lacks_token;
 use testbed::issuer::{GROUP, PERSON, unix_now};
+use testbed::process::signal;
 use testbed::scene::Scene;
 
 use crate::common::directory::{
     at_every_door_with_directory, await_status, look, overage_token, token_of_time, with_ann_and_readers,
 };
 use crate::common::login::{TERMINATED, end_of, valid_token, value};
-use crate::common::server::{process, signal};
+use crate::common::server::process;
 
 /// The title of the process that ends sessions.
 const REAPER: &str = "azure_ad_auth session reaper";

@@ -5,12 +5,13 @@ use std::fs;
 use testbed::expect::{Refusal, admitted, refused};
 use testbed::idp::directory::Kind;
 use testbed::issuer::{GROUP, PERSON};
+use testbed::process::signal;
 use testbed::scene::Scene;
 
 use crate::common::credential::provider_with_admin;
 use crate::common::directory::{DIRECTORY_WORKER, overage_token};
 use crate::common::login::valid_token;
-use crate::common::server::{process, signal};
+use crate::common::server::process;
 use crate::common::statements::{fails, link};
 
 #[test]

@@ -9,6 +9,7 @@ use testbed::cluster::Cluster;
 use testbed::idp::Provider;
 use testbed::idp::directory::{ClientCertificate, IdentityEndpoint, Kind, Place, Trouble};
 use testbed::issuer::{APPLICATION, CLIENT, GROUP, PERSON, unix_now, user_v1, with};
+use testbed::process::signal;
 use testbed::scene::{ADMIN, KEY, NEW_KEY, Scene};
 use testbed::scratch::Folder;
 use testbed::waits::eventually;
@@ -22,7 +23,7 @@ use crate::common::directory::{
 use crate::common::explain::explain;
 use crate::common::login::{end_of, token_of, valid_token};
 use crate::common::secrets::{Pieces, files_in, memory_of};
-use crate::common::server::{process, signal};
+use crate::common::server::process;
 
 /// The finest level, and all that PostgreSQL can say beside it.
 const DEBUG: &str = "log_min_messages = debug5\nlog_statement = all\nlog_error_verbosity = verbose\n\

@@ -11,12 +11,13 @@ use testbed::expect::without_debug;
 use testbed::idp::Provider;
 use testbed::idp::directory::{Place, Trouble};
 use testbed::issuer::{OTHER_TENANT, PERSON, unix_now};
+use testbed::process::signal;
 use testbed::scene::Scene;
 use testbed::scratch::give_to_server;
 use testbed::waits::eventually;
 
 use crate::common::directory::{DIRECTORY_WORKER, await_status, refresh, status, with_directory};
-use crate::common::server::{process, signal};
+use crate::common::server::process;
 use crate::common::statements::link;
 
 /// Starts a server that knows that `ann` is disabled, during an outage of the directory.

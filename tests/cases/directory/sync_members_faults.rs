@@ -2,11 +2,12 @@
 
 use testbed::cluster::Cluster;
 use testbed::issuer::GROUP;
+use testbed::process::signal;
 use testbed::scene::Scene;
 use testbed::waits::eventually;
 
 use crate::common::login::value;
-use crate::common::server::{process, signal};
+use crate::common::server::process;
 use crate::common::statements::run;
 use crate::common::sync::{
     EVERY_SECOND, SYNC_WORKER, await_blocked_round, await_linked, half_done, synchronise, with_members,

@@ -8,11 +8,12 @@ use testbed::expect::without_debug;
 use testbed::idp::Provider;
 use testbed::idp::directory::{Kind, Place, SERVER_SECRET, Trouble};
 use testbed::issuer::{OTHER_TENANT, PERSON};
+use testbed::process::signal;
 use testbed::scene::Scene;
 use testbed::waits::eventually;
 
 use crate::common::directory::{DIRECTORY_WORKER, await_status, refresh, status, with_directory};
-use crate::common::server::{WORKER, process, signal};
+use crate::common::server::{WORKER, process};
 use crate::common::statements::link;
 
 /// Waits until a look hangs.

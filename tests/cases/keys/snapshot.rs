@@ -11,12 +11,13 @@ use testbed::cluster::Cluster;
 use testbed::expect::without_debug;
 use testbed::idp::{Behavior, Provider};
 use testbed::issuer::{PERSON, Signer, unix_now, with};
+use testbed::process::signal;
 use testbed::scene::{KEY, NEW_KEY, Scene};
 use testbed::scratch::give_to_server;
 use testbed::waits::eventually;
 
 use crate::common::login::{UNAVAILABLE, UNVERIFIED, login_with_key, refusal_message, valid_token};
-use crate::common::server::{process, signal, signal_worker};
+use crate::common::server::{process, signal_worker};
 use crate::common::statements::link;
 use serde_json::json;
 

@@ -8,12 +8,13 @@ use testbed::cluster::Cluster;
 use testbed::expect::{admitted, without_debug};
 use testbed::idp::{Behavior, Provider};
 use testbed::issuer::PERSON;
+use testbed::process::signal;
 use testbed::scene::{KEY, NEW_KEY, Scene};
 use testbed::template::Template;
 use testbed::waits::eventually;
 
 use crate::common::login::{login_with_key, valid_token};
-use crate::common::server::{WORKER, process, signal, signal_worker};
+use crate::common::server::{WORKER, process, signal_worker};
 use crate::common::statements::link;
 
 /// Starts a fetch that hangs.

@@ -10,11 +10,12 @@ use testbed::client::{AuthRequest, Outcome};
 use testbed::cluster::Cluster;
 use testbed::idp::{Behavior, Provider};
 use testbed::issuer::{PERSON, TENANT};
+use testbed::process::signal;
 use testbed::scene::Scene;
 use testbed::waits::eventually;
 
 use crate::common::login::valid_token;
-use crate::common::server::{Restart, process, restart, signal, signal_worker};
+use crate::common::server::{Restart, process, restart, signal_worker};
 use crate::common::statements::{link, tamper};
 
 /// A path of the hook: its number in the header of door/hook.rs, and a login that takes it.

@@ -12,11 +12,12 @@ use testbed::cluster::Cluster;
 use testbed::expect::{lacks_token, without_debug};
 use testbed::idp::{Behavior, Provider};
 use testbed::issuer::{PERSON, unix_now, user_v1, with};
+use testbed::process::signal;
 use testbed::scene::{KEY, NEW_KEY, Scene, provider};
 use testbed::waits::eventually;
 
 use crate::common::login::{UNVERIFIED, refusal_message, valid_token};
-use crate::common::server::{WORKER, key_waits, process, signal};
+use crate::common::server::{WORKER, key_waits, process};
 use crate::common::statements::{link, tamper};
 use serde_json::json;
 

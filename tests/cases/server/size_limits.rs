@@ -1,7 +1,6 @@
 //! Sizes that a client or a statement decides: they are limited, or end in an error, and can be
 //! interrupted.
 
-use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::{fs, thread};
 
@@ -9,8 +8,8 @@ use testbed::client::{Outcome, RawClient, psql_with};
 use testbed::cluster::Cluster;
 use testbed::expect::without_debug;
 use testbed::issuer::PERSON;
+use testbed::process::run_as_server;
 use testbed::scene::Scene;
-use testbed::scratch::server_ids;
 use testbed::waits::eventually;
 
 use crate::common::login::{valid_token, value};
@@ -34,9 +33,7 @@ fn limit(session: &mut RawClient, megabytes: u64) {
     let kilobytes: u64 = has.and_then(|number| number.trim().parse().ok()).expect("a size");
     let most = kilobytes * 1_024 + megabytes * 1_048_576;
     let mut prlimit = Command::new("prlimit");
-    if let Some((user, group)) = server_ids() {
-        prlimit.uid(user).gid(group);
-    }
+    run_as_server(&mut prlimit);
     let output = prlimit.arg(format!("--pid={pid}")).arg(format!("--as={most}")).output().expect("prlimit");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

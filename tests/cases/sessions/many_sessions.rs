@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use testbed::client::RawClient;
 use testbed::cluster::Cluster;
 use testbed::issuer::{PERSON, app_v2, unix_now, user_v1, with};
+use testbed::process::signal;
 use testbed::scene::{KEY, Scene};
 use testbed::waits::eventually;
 
 use crate::common::expiry::{OUTLIVES_TOKEN, end_together, ended_in_time, short_lived};
 use crate::common::login::{session_count, value};
-use crate::common::server::signal;
 use crate::common::statements::link;
 
 /// Settings by which the log does not grow with every statement.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use testbed::process::signal;
 use testbed::waits::eventually;
 
 use crate::run::Run;
@@ -46,7 +47,7 @@ fn kill(run: &Run, name: &'static str, query: &str) {
         return run.tally.failed(name, "the server does not answer");
     };
     run.gate.close();
-    let killed = eventually(|| process(run, query).is_some_and(end));
+    let killed = eventually(|| process(run, query).is_some_and(|pid| signal(pid, libc::SIGKILL)));
     let restarted = eventually(|| run.ask(checkpointer).is_ok_and(|pid| !pid.is_empty() && pid != before));
     let works = eventually(|| works(run));
     run.gate.reopen();
@@ -68,13 +69,4 @@ fn works(run: &Run) -> bool {
 /// Returns the process that a query finds.
 pub(crate) fn process(run: &Run, query: &str) -> Option<i32> {
     run.ask(query).ok()?.parse().ok().filter(|pid| *pid > 0)
-}
-
-/// Kills a process. Returns whether there was one.
-fn end(pid: i32) -> bool {
-    #[expect(unsafe_code, reason = "sends a signal")]
-    // SAFETY: a process of a server that this program has started.
-    unsafe {
-        libc::kill(pid, libc::SIGKILL) == 0
-    }
 }

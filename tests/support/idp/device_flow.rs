@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::http::{Request, response};
-use super::{State, issuer, lock, url};
+use super::{State, issuer, url};
 use crate::issuer::TENANT;
+use crate::mutex::lock;
 
 /// The state of the device flow by which a client acquires a token (RFC 8628).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -32,8 +32,9 @@ use std::thread;
 
 use aws_lc_rs::rand;
 
-use super::{Request, lock};
+use super::Request;
 use crate::issuer::{b64, unix_now};
+use crate::mutex::lock;
 use credentials::Credentials;
 use graph::{Graph, Options, kind_of};
 use lag::Replication;

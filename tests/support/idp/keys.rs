@@ -6,8 +6,9 @@ use std::thread;
 use serde_json::{Value, json};
 
 use super::http::{date_line, response};
-use super::{Behavior, State, lock};
+use super::{Behavior, State};
 use crate::issuer::{OTHER_TENANT, TENANT, unix_now, with};
+use crate::mutex::lock;
 
 /// Returns the answer to a request for keys; none if the client is to wait in vain.
 pub(super) fn answer_for_keys(behavior: &Behavior, path: &str, state: &State) -> Option<String> {

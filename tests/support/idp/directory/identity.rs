@@ -17,9 +17,10 @@ use super::reply::{Answer, Reply};
 use super::trouble::Place;
 use super::{Directory, random_text};
 use crate::idp::http::read_request;
-use crate::idp::{Request, lock, send_endlessly};
+use crate::idp::{Request, send_endlessly};
 use crate::issuer::unix_now;
 use crate::listener::{Bound, Listener};
+use crate::mutex::lock;
 
 const PATH: &str = "/metadata/identity/oauth2/token";
 /// The life of a token of a machine, in seconds.

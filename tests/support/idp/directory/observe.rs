@@ -1,8 +1,9 @@
 //! What a test learns about the requests that have arrived.
 
+use super::Directory;
 use super::record::Kind;
-use super::{Directory, lock};
 use crate::idp::Request;
+use crate::mutex::lock;
 
 impl Directory {
     /// Returns how many requests of a kind have arrived. A batch is one request.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::Directory;
 use super::credentials::{ClientCertificate, Federation, RegisteredCertificate};
 use super::identity::IdentityEndpoint;
 use super::lag::Lag;
@@ -12,7 +13,7 @@ use super::permissions::Permissions;
 use super::store::Store;
 use super::time::rfc3339;
 use super::trouble::{Place, Trouble};
-use super::{Directory, lock};
+use crate::mutex::lock;
 
 /// Objects and memberships. A change is seen when the lag lets it be seen.
 impl Directory {
