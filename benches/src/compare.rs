@@ -46,8 +46,9 @@ impl Side {
         let template = Arc::new(Template::new(installation));
         let settings =
             "autovacuum = off\nlog_min_messages = warning\nlog_statement = none\nlog_connections = off\n";
-        let scene =
-            Scene::from_template(&template).settings(settings).hba(hba(&[Kind::Trust, TOKEN], "none"));
+        let scene = Scene::from_template(&template)
+            .settings(settings)
+            .hba(hba(&[Kind::Trust, TOKEN], |door| door.clause("none")));
         let (cluster, provider) = scene.start();
         cluster.sql(&format!("CREATE ROLE {} LOGIN", Kind::Trust.role()));
         let role = TOKEN.role();

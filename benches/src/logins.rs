@@ -48,13 +48,14 @@ impl Kind {
     }
 }
 
-/// Returns a pg_hba.conf with a line for each of these kinds.
-pub(crate) fn hba(kinds: &[Kind], service: &str) -> String {
+/// Returns a pg_hba.conf with a line for each of these kinds. `clause`: how the line of a door
+/// ends.
+pub(crate) fn hba(kinds: &[Kind], clause: impl Fn(Door) -> String) -> String {
     let lines = kinds.iter().map(|kind| {
         let method = match kind {
             Kind::Trust => "trust".to_owned(),
             Kind::Scram => "scram-sha-256".to_owned(),
-            Kind::Token(door) => door.clause(service),
+            Kind::Token(door) => clause(*door),
         };
         format!("hostssl all {} 127.0.0.1/32 {method}\n", kind.role())
     });
@@ -96,9 +97,8 @@ impl Logins<'_> {
 }
 
 /// Returns the median, in milliseconds.
-pub(crate) fn median(mut times: Vec<Duration>) -> f64 {
-    times.sort_unstable();
-    times.get(times.len() / 2).map_or(0.0, Duration::as_secs_f64) * 1_000.0
+pub(crate) fn median(times: Vec<Duration>) -> f64 {
+    Spread::of(times).median
 }
 
 /// How long logins took, in milliseconds.

@@ -20,9 +20,8 @@ mod roles;
 
 use std::path::Path;
 
-use testbed::door::Door;
+use testbed::doors::Doors;
 use testbed::issuer::{PERSON, unix_now, user_v1};
-use testbed::pam::{self, Service};
 use testbed::scene::{KEY, Scene, provider};
 use testbed::template::Template;
 
@@ -43,18 +42,17 @@ fn main() {
 fn report() {
     let template = Template::shared();
     let provider = provider();
-    let doors = Door::all(&template.installation);
-    let service = doors.contains(&Door::Pam).then(|| Service::new(&pam::lines(&template.installation)));
+    let doors = Doors::of(&template.installation);
     // PostgreSQL's own shared_buffers: those of the tests are smaller than the catalogs of many
     // roles.
     let mut settings =
         "log_min_messages = warning\nlog_statement = none\nlog_connections = off\nshared_buffers = 128MB\n"
             .to_owned();
-    settings.extend(doors.iter().map(|door| door.settings()));
-    let hba = hba(&Kind::all(&template.installation), service.as_ref().map_or("none", Service::name));
+    settings.push_str(&doors.settings());
+    let hba = hba(&Kind::all(&template.installation), |door| doors.clause(door));
     let cluster = Scene::new().settings(settings).hba(hba).start_with(&provider);
     cluster.sql(&format!("CREATE ROLE trusted LOGIN; CREATE ROLE secretive LOGIN PASSWORD '{SECRET}'"));
-    for door in doors {
+    for door in doors.all() {
         let link = format!("SELECT azure_ad_auth.create_principal('{}', '{PERSON}', 'user')", door.name());
         cluster.sql(&link);
     }

@@ -106,6 +106,11 @@ impl Node {
         self.try_sql(database, command).unwrap_or_else(|| panic!("{command}\n{}", self.log_tail()))
     }
 
+    /// Returns whether its server takes writes.
+    pub(crate) fn leads(&self) -> bool {
+        self.try_sql("postgres", "SELECT pg_is_in_recovery()").as_deref() == Some("f")
+    }
+
     /// Returns the log of Patroni and the server.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.path("log")).unwrap_or_default()).into_owned()

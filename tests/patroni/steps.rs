@@ -35,7 +35,7 @@ pub(crate) fn kill_the_leader(team: &Team) {
     let others = team.replicas();
     let mark = old.log().len();
     old.kill();
-    let is_led = || others.iter().any(|node| is_leader(node));
+    let is_led = || others.iter().any(|node| node.leads());
     assert!(patiently(is_led), "nobody takes over:\n{}", team.logs());
     old.start();
     let is_rewound = || old.log().get(mark..).is_some_and(|log| log.contains("pg_rewind exit code=0"));
@@ -44,10 +44,6 @@ pub(crate) fn kill_the_leader(team: &Team) {
     for database in &team.databases {
         session(old, "ann", &token(PERSON), database);
     }
-}
-
-fn is_leader(node: &Node) -> bool {
-    node.try_sql("postgres", "SELECT pg_is_in_recovery()").as_deref() == Some("f")
 }
 
 /// Makes a replica anew while no keys can be fetched, and has a token log in to it meanwhile.

@@ -176,9 +176,7 @@ impl Team {
 
     /// Returns the node that leads.
     pub(crate) fn leader(&self) -> &Node {
-        let leads =
-            |node: &&Node| node.try_sql("postgres", "SELECT pg_is_in_recovery()").as_deref() == Some("f");
-        self.nodes.iter().find(leads).unwrap_or_else(|| panic!("no leader:\n{}", self.logs()))
+        self.nodes.iter().find(|node| node.leads()).unwrap_or_else(|| panic!("no leader:\n{}", self.logs()))
     }
 
     /// Returns the nodes that follow.

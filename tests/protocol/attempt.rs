@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
+use testbed::client::parse_error;
 
 use crate::answer::{acknowledgement, answer, later};
 use crate::opening::{Prelude, TLS, prelude, request, startup};
@@ -164,16 +165,11 @@ fn until_asked(wire: &mut Wire) -> Asked {
             (b'R', Some(10)) => return Asked::Bearer,
             (b'R', Some(11)) => return Asked::More,
             (b'R', _) => return Asked::Other,
-            (b'E', _) => return Asked::Refused(sqlstate(&body)),
+            (b'E', _) => return Asked::Refused(parse_error(&body).sqlstate),
             (b'Z', _) => return Asked::Nothing,
             _ => {}
         }
     }
-}
-
-fn sqlstate(body: &[u8]) -> String {
-    let field = body.split(|byte| *byte == 0).find_map(|field| field.strip_prefix(b"C"));
-    String::from_utf8_lossy(field.unwrap_or_default()).into_owned()
 }
 
 /// Ends a connection. A server that does not hang up has a name that the run looks for.

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use testbed::client::{Outcome, RawClient};
 use testbed::cluster::Cluster;
 use testbed::door::Door;
+use testbed::doors::Doors;
 use testbed::idp::Provider;
-use testbed::installation::Installation;
 use testbed::issuer::PERSON;
-use testbed::pam::{self, Service};
 use testbed::scene::Scene;
 use testbed::template::Template;
 use testbed::waits::eventually;
@@ -30,28 +29,22 @@ fn role(door: Door) -> String {
 /// A running server, and what belongs to it.
 pub(crate) struct Scenery {
     pub(crate) target: Target,
-    doors: Vec<Door>,
+    doors: Doors,
     /// A session whose process cancel requests name.
     _session: RawClient,
     pub(crate) cluster: Cluster,
     _provider: Provider,
-    /// Its file is removed when dropped.
-    _service: Option<Service>,
 }
 
 impl Scenery {
     pub(crate) fn new(seed: u64) -> Self {
-        let installation = &Template::shared().installation;
-        let doors = Door::all(installation);
-        let service = doors.contains(&Door::Pam).then(|| service(installation));
-        let name = service.as_ref().map_or("none", Service::name);
-        let line = |door: &Door| format!("host all {} 127.0.0.1/32 {}\n", role(*door), door.clause(name));
-        let hba: String = doors.iter().map(line).collect();
-        let mut settings = SETTINGS.to_owned();
-        settings.extend(doors.iter().map(|door| door.settings()));
+        let doors = Doors::of(&Template::shared().installation);
+        let line = |door: &Door| format!("host all {} 127.0.0.1/32 {}\n", role(*door), doors.clause(*door));
+        let hba: String = doors.all().iter().map(line).collect();
+        let settings = SETTINGS.to_owned() + &doors.settings();
         let scene = Scene::new().settings(settings).hba(format!("local all postgres trust\n{hba}"));
         let (cluster, provider) = scene.start();
-        let roles: Vec<_> = doors.iter().map(|door| role(*door)).collect();
+        let roles: Vec<_> = doors.all().iter().map(|door| role(*door)).collect();
         for role in &roles {
             cluster.sql(&format!("SELECT azure_ad_auth.create_principal('{role}', '{PERSON}', 'user')"));
         }
@@ -66,7 +59,7 @@ impl Scenery {
             process: process.expect("a process"),
             seed,
         };
-        Self { target, doors, _session: session, cluster, _provider: provider, _service: service }
+        Self { target, doors, _session: session, cluster, _provider: provider }
     }
 
     /// Returns the processes that live as long as the server does. Of a server that has restarted
@@ -99,7 +92,7 @@ impl Scenery {
         if !eventually(|| self.cluster.sql(sessions) == "2") {
             complaints.push("there are sessions whose client has gone".to_owned());
         }
-        for door in &self.doors {
+        for door in self.doors.all() {
             let outcome = self.cluster.login(&role(*door), self.target.tokens.good());
             if outcome != Outcome::Ready {
                 complaints.push(format!("a good token is refused at the {} door: {outcome:?}", door.name()));
@@ -120,8 +113,4 @@ impl Scenery {
         }
         codes
     }
-}
-
-fn service(installation: &Installation) -> Service {
-    Service::new(&pam::lines(installation))
 }

@@ -11,6 +11,7 @@ use testbed::cluster::Cluster;
 use testbed::issuer::Signer;
 use testbed::mutex::lock;
 use testbed::scene::KEY;
+use testbed::waits::eventually;
 use testbed::watch::Pieces;
 
 use crate::gate::Gate;
@@ -142,4 +143,14 @@ pub(crate) fn ends(mut session: RawClient) -> Told {
         Some(error) if error.sqlstate == "57P01" => Ok(()),
         other => Err(format!("a session was not ended as it should have been: {other:?}")),
     }
+}
+
+/// Tries again until something succeeds. Returns what it came to, or how the last try failed.
+pub(crate) fn wait_for<T>(mut attempt: impl FnMut() -> Result<T, String>, what: &str) -> Result<T, String> {
+    let mut last = Err(String::new());
+    eventually(|| {
+        last = attempt();
+        last.is_ok()
+    });
+    last.map_err(|how| format!("{what}: {how}"))
 }

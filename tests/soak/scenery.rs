@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use testbed::cluster::Cluster;
 use testbed::door::Door;
+use testbed::doors::Doors;
 use testbed::idp::Provider;
 use testbed::issuer::{APPLICATION, CLIENT, GROUP, PERSON, app_v1, unix_now, user_v1, with};
-use testbed::pam::{self, Service};
 use testbed::scene::{ADMIN, Scene, provider};
 use testbed::template::Template;
 
@@ -28,24 +28,19 @@ const SETTINGS: &str = "azure_ad_auth.session_expiry = 'terminate'\nazure_ad_aut
 pub(crate) struct Scenery {
     pub(crate) cluster: Cluster,
     pub(crate) provider: Provider,
-    pub(crate) doors: Vec<Door>,
-    /// Its file is removed when dropped.
-    _service: Option<Service>,
+    pub(crate) doors: Doors,
 }
 
 impl Scenery {
     pub(crate) fn new() -> Self {
-        let installation = &Template::shared().installation;
-        let doors = Door::all(installation);
-        let service = doors.contains(&Door::Pam).then(|| Service::new(&pam::lines(installation)));
+        let doors = Doors::of(&Template::shared().installation);
         let provider = provider();
-        let mut settings = SETTINGS.to_owned();
-        settings.extend(doors.iter().map(|door| door.settings()));
-        let hba = hba(&doors, service.as_ref().map_or("none", Service::name));
+        let settings = SETTINGS.to_owned() + &doors.settings();
+        let hba = hba(&doors);
         fill(&provider);
         let cluster = Scene::new().settings(settings).hba(hba).directory(&provider).start_with(&provider);
         cluster.await_directory();
-        for door in &doors {
+        for door in doors.all() {
             for (role, object, kind) in roles(*door) {
                 link(&cluster, &role, object, kind);
             }
@@ -55,7 +50,7 @@ impl Scenery {
         }
         // What the long session reads.
         cluster.sql("GRANT pg_monitor TO admin");
-        Self { cluster, provider, doors, _service: service }
+        Self { cluster, provider, doors }
     }
 }
 
@@ -66,12 +61,12 @@ fn roles(door: Door) -> [(String, &'static str, &'static str); 3] {
 }
 
 /// Returns a pg_hba.conf with lines for the roles of each door, which all others follow.
-fn hba(doors: &[Door], service: &str) -> String {
+fn hba(doors: &Doors) -> String {
     let line = |door: &Door| {
         let names = roles(*door).map(|(role, ..)| role).join(",");
-        format!("hostssl all {names} 127.0.0.1/32 {}\n", door.clause(service))
+        format!("hostssl all {names} 127.0.0.1/32 {}\n", doors.clause(*door))
     };
-    let lines: String = doors.iter().map(line).collect();
+    let lines: String = doors.all().iter().map(line).collect();
     format!("local all postgres trust\n{lines}hostssl all +azure_ad_user 127.0.0.1/32 trust\n")
 }
 

@@ -31,7 +31,7 @@ pub(crate) const NAMES: [&str; 13] = [
 
 /// Starts the threads.
 pub(crate) fn begin<'s>(scope: &'s Scope<'s, '_>, run: &'s Run) {
-    for door in &run.scenery.doors {
+    for door in run.scenery.doors.all() {
         scope.spawn(|| logins::log_in(run, *door));
     }
     scope.spawn(|| logins::be_refused(run));

@@ -18,9 +18,9 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use message::{message, parse_error};
+use message::message;
 
-pub use message::{Answer, ServerError};
+pub use message::{Answer, ServerError, parse_error};
 pub use psql::{PsqlOutput, psql, psql_with};
 
 /// How long a client waits for a server that sends nothing.

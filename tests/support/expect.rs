@@ -4,6 +4,7 @@
 use crate::client::{Outcome, ServerError};
 use crate::cluster::Cluster;
 use crate::door::Door;
+use crate::watch::{LENGTH, encodes, words};
 
 /// What a refused client reads, and what an administrator finds in the log.
 #[derive(Debug, Clone, Copy)]
@@ -117,13 +118,10 @@ pub fn without_session_ids(log: &str) -> String {
 
 /// Expects the log to contain no piece of a token: neither of its claims nor of its signature.
 pub fn lacks_token(cluster: &Cluster, token: &str) {
-    const LENGTH: usize = 24;
     let log = cluster.log();
-    let encodes = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
     // Only long words can contain a piece of base64url. Searching them alone saves time, because a
     // long token has thousands of pieces.
-    let words: Vec<_> = log.split(|c| !encodes(c)).filter(|word| word.len() >= LENGTH).collect();
-    let words = words.join(" ");
+    let words = words(&log).collect::<Vec<_>>().join(" ");
     for part in token.split('.').filter(|part| part.len() >= LENGTH) {
         let mut at = 0;
         while let Some(piece) = part.get(at..at + LENGTH) {

@@ -16,6 +16,7 @@ pub mod ca;
 pub mod client;
 pub mod cluster;
 pub mod door;
+pub mod doors;
 pub mod expect;
 pub mod idp;
 pub mod installation;

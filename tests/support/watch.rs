@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use crate::cluster::Cluster;
 
 /// How many characters of a token must not stand together in the log.
-const LENGTH: usize = 24;
+pub(crate) const LENGTH: usize = 24;
 
 /// The most findings that are kept.
 const MOST: usize = 20;
@@ -51,10 +51,14 @@ fn piece(window: &[u8]) -> [u8; LENGTH] {
     window.try_into().expect("a window of that length")
 }
 
+/// Returns whether a character is one of base64url.
+pub(crate) fn encodes(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-_".contains(c)
+}
+
 /// Returns the parts of a text that are long enough to contain a piece.
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    let encodes = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
-    text.split(move |c| !encodes(c)).filter(|word| word.len() >= LENGTH)
+pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c| !encodes(c)).filter(|word| word.len() >= LENGTH)
 }
 
 /// The reader of one log.

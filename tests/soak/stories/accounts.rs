@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use testbed::issuer::{unix_now, with};
-use testbed::waits::eventually;
 
-use crate::run::{Run, Told, ends};
+use crate::run::{Run, ends, wait_for};
 use crate::scenery::{BRIEF, DISABLED, PASSING, PASSING_NAME, REVOKED, claims_of};
 
 /// How long each thread pauses before it begins again.
@@ -44,14 +43,11 @@ pub(super) fn revoke(run: &Run) {
     run.repeat("revoked by revoke_principal()", PAUSE, |run| {
         let fresh = || run.token(&issued_now(claims_of(REVOKED)));
         let mut token = String::new();
-        let admitted = eventually(|| {
+        let admitted = || {
             token = fresh();
-            run.session("revoked", &token).is_ok()
-        });
-        if !admitted {
-            return Err("no newer token was accepted".to_owned());
-        }
-        let session = run.session("revoked", &token)?;
+            run.session("revoked", &token)
+        };
+        let session = wait_for(admitted, "a newer token is accepted")?;
         run.ask(&format!("SELECT azure_ad_auth.revoke_principal('{REVOKED}')"))?;
         ends(session)?;
         run.refused("revoked", &token, "28P01")
@@ -68,21 +64,11 @@ pub(super) fn disable(run: &Run) {
         let directory = run.scenery.provider.directory();
         directory.enable(DISABLED);
         let token = run.token(&claims_of(DISABLED));
-        wait_for(|| run.session("disabled", &token).map(drop), "the account is enabled")?;
-        let session = run.session("disabled", &token)?;
+        let session = wait_for(|| run.session("disabled", &token), "the account is enabled")?;
         directory.disable(DISABLED);
         ends(session)?;
         wait_for(|| run.refused("disabled", &token, "28"), "the account is disabled")
     });
-}
-
-fn wait_for(mut condition: impl FnMut() -> Told, what: &str) -> Told {
-    let mut last = Ok(());
-    let holds = eventually(|| {
-        last = condition();
-        last.is_ok()
-    });
-    if holds { Ok(()) } else { last.map_err(|how| format!("{what}: {how}")) }
 }
 
 /// Keeps a session until its token has expired.

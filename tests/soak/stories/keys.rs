@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use testbed::issuer::Signer;
-use testbed::waits::eventually;
 
-use crate::run::{Run, Told};
+use crate::run::{Run, Told, wait_for};
 
 /// How many keys are published. Tokens that an older one has signed are no longer used by then.
 const PUBLISHED: usize = 3;
@@ -30,12 +29,11 @@ pub(super) fn rotate(run: &Run) {
 
 fn await_key(run: &Run, id: &str) -> Told {
     let query = format!("SELECT count(*) FROM azure_ad_auth.signing_keys WHERE key_id = '{id}'");
-    let mut last = Ok(String::new());
-    let has_come = eventually(|| {
-        last = run.ask(&query);
-        last.as_deref() == Ok("1")
-    });
-    if has_come { Ok(()) } else { Err(format!("the server did not get key {id}: {last:?}")) }
+    let has_come = || match run.ask(&query)?.as_str() {
+        "1" => Ok(()),
+        count => Err(format!("there are {count}")),
+    };
+    wait_for(has_come, &format!("the server has key {id}"))
 }
 
 /// Fetches the keys by the function for it.

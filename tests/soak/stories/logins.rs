@@ -43,7 +43,8 @@ fn once(run: &Run, name: &'static str, story: impl Fn(&Run) -> Result<(), String
 pub(super) fn be_refused(run: &Run) {
     let unpublished = Signer::new("unpublished");
     while run.gate.goes_on() {
-        let door = run.scenery.doors[usize::try_from(unix_now()).expect("a time") % run.scenery.doors.len()];
+        let doors = run.scenery.doors.all();
+        let door = doors[usize::try_from(unix_now()).expect("a time") % doors.len()];
         let [(_, role, _), ..] = logins(door);
         let now = unix_now();
         let role = role.as_str();

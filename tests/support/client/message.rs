@@ -31,7 +31,8 @@ pub(super) fn first_column(body: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(value).into_owned())
 }
 
-pub(super) fn parse_error(body: &[u8]) -> ServerError {
+/// Reads the fields of an error or a notice.
+pub fn parse_error(body: &[u8]) -> ServerError {
     let fields: BTreeMap<u8, String> = body
         .split(|byte| *byte == 0)
         .filter_map(|field| field.split_first())
