@@ -9,7 +9,7 @@ use testbed::idp::{Provider, USER_NAME, USER_PASSWORD};
 use testbed::issuer::{AUDIENCE, CLIENT, TENANT, app_v1, unix_now, user_v1, with};
 use testbed::scene::{KEY, NEW_KEY, Scene, provider};
 
-use crate::drivers::Place;
+use crate::drivers::{Place, limited};
 use crate::logins::{APPLICATION_ROLE, USER, link_roles};
 use crate::play::Player;
 
@@ -53,10 +53,8 @@ pub(crate) fn try_all(place: &Place) {
     issue(&provider);
     let machine = provider.directory().virtual_machine();
     machine.assign(CLIENT);
-    let mut command = Command::new("timeout");
+    let mut command = limited(&place.python());
     command
-        .arg("120")
-        .arg(place.python())
         .arg(place.programs.join(PROGRAM))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         // Otherwise they win over the authority that the program names.

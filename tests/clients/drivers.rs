@@ -92,9 +92,9 @@ impl Driver {
     /// Returns a command that runs its program, for two minutes at most.
     pub(crate) fn command(&self, place: &Place) -> Command {
         let with = |interpreter: &Path| {
-            let mut command = Command::new("timeout");
-            command.arg("120").arg(interpreter).arg(place.programs.join(self.program));
+            let mut command = limited(interpreter);
             command
+                .arg(place.programs.join(self.program))
                 .env("NODE_PATH", place.target.join("node_modules"))
                 .env("PYTHONDONTWRITEBYTECODE", "1")
                 .env_remove("PGPASSWORD");
@@ -104,11 +104,7 @@ impl Driver {
             Language::Python => with(&place.python()),
             Language::Node => with(Path::new("node")),
             Language::Perl => with(Path::new("perl")),
-            Language::Go | Language::Rust => {
-                let mut command = Command::new("timeout");
-                command.arg("120").arg(place.target.join("bin").join(self.package));
-                command
-            }
+            Language::Go | Language::Rust => limited(&place.target.join("bin").join(self.package)),
             Language::Shell => with(Path::new("sh")),
             Language::ShellOfServer => {
                 let mut command = with(Path::new("sh"));
@@ -117,13 +113,9 @@ impl Driver {
                 command
             }
             Language::Java => {
-                // pgjdbc finds the class of the plugin by name, so it has to be in a file.
+                let mut command = limited(Path::new("java"));
                 let classes = place.target.join("java");
-                let source = place.programs.join(self.program);
-                printed(Command::new("javac").args(["-cp", JDBC, "-d"]).arg(&classes).arg(source));
-                let mut command = Command::new("timeout");
-                command.args(["120", "java", "-cp"]);
-                command.arg(format!("{JDBC}:{}", classes.display())).arg("Pgjdbc");
+                command.arg("-cp").arg(format!("{JDBC}:{}", classes.display())).arg("Pgjdbc");
                 command
             }
         }
@@ -155,6 +147,13 @@ impl Driver {
             }
         }
     }
+}
+
+/// Returns a command that runs a program for two minutes at most.
+pub(crate) fn limited(program: &Path) -> Command {
+    let mut command = Command::new("timeout");
+    command.arg("120").arg(program);
+    command
 }
 
 /// Where everything is.
