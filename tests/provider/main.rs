@@ -13,6 +13,7 @@ mod membership;
 mod observed;
 mod paging;
 mod permissions;
+mod sign_in;
 mod tokens;
 mod trouble;
 mod trouble_content;

@@ -5,6 +5,7 @@ mod device_flow;
 pub mod directory;
 mod http;
 mod keys;
+mod sign_in;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -22,6 +23,7 @@ use crate::mutex::lock;
 
 use directory::{Directory, Reply};
 use http::{read_request, response};
+use sign_in::SignIn;
 
 pub use device_flow::{DeviceFlow, USER_NAME, USER_PASSWORD};
 pub use http::Request;
@@ -59,6 +61,7 @@ struct State {
     clock_ahead: AtomicI64,
     port: u16,
     device_flow: Mutex<DeviceFlow>,
+    sign_ins: Mutex<Vec<SignIn>>,
     directory: Directory,
     behavior: Mutex<Behavior>,
     tls: Mutex<Arc<ServerConfig>>,
@@ -81,6 +84,7 @@ impl Provider {
             clock_ahead: AtomicI64::new(0),
             port: bound.port(),
             device_flow: Mutex::default(),
+            sign_ins: Mutex::default(),
             directory: Directory::new(bound.port()),
             behavior: Mutex::new(Behavior::Good),
             tls: Mutex::new(authority.identity().server()),
@@ -103,9 +107,15 @@ impl Provider {
         issuer(self.port())
     }
 
-    /// Sets the access token with which device flows end from now on.
+    /// Sets the access token with which users' sign-ins end from now on.
     pub fn grant(&self, token: &str) {
         token.clone_into(&mut lock(&self.state.device_flow).token);
+    }
+
+    /// Lets clients of device flows ask again at once from now on, whether the user has signed in.
+    /// Without that they wait for a second, and libpq does so anyway unless it is debugged.
+    pub fn hurry(&self) {
+        lock(&self.state.device_flow).hurried = true;
     }
 
     /// Sets its clock ahead of the machine's by so many seconds.

@@ -1,10 +1,11 @@
-//! How a user acquires a token: by a device flow, as psql does by itself, or by a password.
+//! How a user acquires a token: by a device flow, as psql does by itself, by a password, or with a
+//! browser.
 
 use serde_json::json;
 
 use super::http::{Request, response};
-use super::{State, issuer, url};
-use crate::issuer::TENANT;
+use super::{State, issuer, sign_in, url};
+use crate::issuer::{TENANT, with};
 use crate::mutex::lock;
 
 /// The state of the device flow by which a client acquires a token (RFC 8628).
@@ -17,6 +18,8 @@ pub struct DeviceFlow {
     /// How often it has asked whether the user has signed in.
     pub polls: usize,
     pub(super) token: String,
+    /// Whether clients may ask again at once.
+    pub(super) hurried: bool,
 }
 
 /// The user who has a password.
@@ -31,7 +34,7 @@ const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// 8628.
 pub(super) fn answer_to_client(request: &Request, state: &State) -> String {
     let base = format!("{}/{TENANT}", url(state.port));
-    let Some(path) = request.target.strip_prefix(&format!("/{TENANT}")) else {
+    let Some(path) = request.path().strip_prefix(&format!("/{TENANT}")) else {
         return response(404, "", "{}");
     };
     let field = |name: &str| request.field(name).unwrap_or_default();
@@ -47,13 +50,13 @@ pub(super) fn answer_to_client(request: &Request, state: &State) -> String {
             "grant_types_supported": ["authorization_code", DEVICE_GRANT],
             "response_types_supported": ["code"],
         }),
+        "/oauth2/v2.0/authorize" => return sign_in::answer_to_browser(request, state),
         "/oauth2/v2.0/devicecode" => {
-            let token = std::mem::take(&mut flow.token);
-            *flow = DeviceFlow { client: field("client_id"), scope: field("scope"), polls: 0, token };
+            (flow.client, flow.scope, flow.polls) = (field("client_id"), field("scope"), 0);
             json!({
                 "device_code": DEVICE_CODE, "user_code": "ABCD1234",
-                "verification_uri": format!("{base}/devicelogin"), "interval": 1, "expires_in": 900,
-                "message": "sign in",
+                "verification_uri": format!("{base}/devicelogin"), "interval": u8::from(!flow.hurried),
+                "expires_in": 900, "message": "sign in",
             })
         }
         "/oauth2/v2.0/token" if field("grant_type") == "password" => {
@@ -63,6 +66,11 @@ pub(super) fn answer_to_client(request: &Request, state: &State) -> String {
             json!({
                 "token_type": "Bearer", "scope": field("scope"), "expires_in": 3_600, "access_token": flow.token,
             })
+        }
+        "/oauth2/v2.0/token" if field("grant_type") == "authorization_code" => {
+            let Some(given) = sign_in::redeem(request, state) else { return refusal("invalid_grant") };
+            let answer = with(given, "access_token", json!(flow.token));
+            with(with(answer, "token_type", json!("Bearer")), "expires_in", json!(3_600))
         }
         "/oauth2/v2.0/token" => {
             let expected = [DEVICE_GRANT, DEVICE_CODE, &flow.client];

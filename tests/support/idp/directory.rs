@@ -133,7 +133,7 @@ impl Directory {
         let path = request.path();
         let grant = request.field("grant_type").unwrap_or_default();
         let by_password = grant == "password" && request.field("username").is_some();
-        let by_user = by_password || grant.ends_with(":device_code");
+        let by_user = by_password || grant == "authorization_code" || grant.ends_with(":device_code");
         if path.ends_with(TOKEN_PATH) && !by_user {
             return Destination::Token;
         }
@@ -267,7 +267,7 @@ fn answer_item(graph: &Graph<'_>, question: &Question, faults: &mut Faults, reco
 }
 
 /// Returns a text that nobody can guess.
-fn random_text() -> String {
+pub(super) fn random_text() -> String {
     let mut random = [0; 32];
     rand::fill(&mut random).expect("random bytes");
     b64(random)
