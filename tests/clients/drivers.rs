@@ -184,7 +184,7 @@ fn psql_version(psql: &Path) -> String {
 }
 
 /// Returns what a command prints.
-fn printed(command: &mut Command) -> String {
+pub(crate) fn printed(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|fault| panic!("{command:?}: {fault}"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()

@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use crate::acquire;
 use crate::drivers::{DRIVERS, Driver};
-use crate::poolers::{HAPROXY, LONGEST_OF_HAPROXY, LONGEST_OF_PGBOUNCER, Outcome};
+use crate::poolers::{
+    HAPROXY, LONGEST_OF_HAPROXY, LONGEST_OF_NEWER_PGBOUNCER, LONGEST_OF_PGBOUNCER, Outcome,
+};
 
 const HEAD: &str = "\
 # Tested clients
@@ -107,16 +109,18 @@ fn page(programs: &Path, results: &BTreeMap<&str, Value>, poolers: &Outcome) -> 
 
 /// Returns the section about what stands between clients and servers.
 fn between(poolers: &Outcome) -> String {
-    let Outcome { haproxy, pgbouncer, pgpool, refusal } = poolers;
+    let Outcome { haproxy, pgbouncer, newer_pgbouncer, pgpool, refusal } = poolers;
     format!(
         "{POOLERS}| HAProxy, TCP | {haproxy} | {LONGEST_OF_HAPROXY} bytes | the client's own | lets through |\n\
          | PgBouncer | {pgbouncer} | {LONGEST_OF_PGBOUNCER} bytes | its configuration | lets in |\n\
+         | PgBouncer of a newer Debian | {newer_pgbouncer} | {LONGEST_OF_NEWER_PGBOUNCER} bytes | its configuration | lets in |\n\
          | pgpool-II | {pgpool} | none | the client's own | {refusal} |\n\n\
          HAProxy does not end TLS, so `verify-full` sees the server's certificate:\n\n```text\n{HAPROXY}```\n\n\
          Its check asks for a password and goes; no login is refused or counted for it, and it does not\n\
          tell whether the server has keys. What to know about PgBouncer stands in\n\
-         [Sessions](sessions.md#behind-a-connection-pooler). A token that is a byte longer is refused. With\n\
-         `auth_type = plain` and the token in `auth_file` too, it serves only clients that bring the token.\n"
+         [Sessions](sessions.md#behind-a-connection-pooler). A token that is a byte longer than {LONGEST_OF_PGBOUNCER} is\n\
+         refused through the older one. With `auth_type = plain` and the token in `auth_file` too, they serve\n\
+         only clients that bring the token.\n"
     )
 }
 

@@ -1,5 +1,6 @@
 //! What stands between clients and servers: HAProxy, PgBouncer, and pgpool-II.
 
+use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,15 +12,18 @@ use testbed::pooler::Pooler;
 use testbed::port::free_port;
 use testbed::process::{run_as_server, signal};
 use testbed::scene::{KEY, Scene};
+use testbed::scratch::Folder;
 use testbed::waits::eventually;
 
-use crate::drivers::{Place, of_debian};
+use crate::drivers::{Place, of_debian, printed};
 use crate::logins::{USER, link_roles};
 
 /// The longest token that goes through HAProxy, of those that are tried.
 pub(crate) const LONGEST_OF_HAPROXY: usize = 60_000;
 /// The longest token that PgBouncer keeps.
 pub(crate) const LONGEST_OF_PGBOUNCER: usize = 2_047;
+/// The longest token that the PgBouncer of a newer Debian keeps, of those that are tried.
+pub(crate) const LONGEST_OF_NEWER_PGBOUNCER: usize = 60_000;
 
 /// What HAProxy is told, as the page shows it.
 pub(crate) const HAPROXY: &str = "\
@@ -59,6 +63,7 @@ impl Drop for Running {
 pub(crate) struct Outcome {
     pub(crate) haproxy: String,
     pub(crate) pgbouncer: String,
+    pub(crate) newer_pgbouncer: String,
     pub(crate) pgpool: String,
     /// What a client reads that sends a token to pgpool-II.
     pub(crate) refusal: String,
@@ -69,10 +74,15 @@ pub(crate) fn try_all(place: &Place) -> Outcome {
     let (cluster, _provider) = Scene::new().start();
     link_roles(&cluster);
     through_haproxy(&cluster, place);
-    through_pgbouncer(&cluster, place);
+    let lengths = [(LONGEST_OF_PGBOUNCER, USER), (LONGEST_OF_PGBOUNCER + 1, "")];
+    through_pgbouncer(&cluster, place, &lengths, || Command::new(system("pgbouncer")));
+    let newer = Newer::new(place);
+    let lengths = [(LONGEST_OF_PGBOUNCER + 1, USER), (LONGEST_OF_NEWER_PGBOUNCER, USER)];
+    through_pgbouncer(&cluster, place, &lengths, || newer.command());
     Outcome {
         haproxy: of_debian("haproxy"),
         pgbouncer: of_debian("pgbouncer"),
+        newer_pgbouncer: newer.version(),
         pgpool: of_debian("pgpool2"),
         refusal: through_pgpool(&cluster, place),
     }
@@ -99,22 +109,55 @@ fn through_haproxy(cluster: &Cluster, place: &Place) {
     assert!(!cluster.log_since(mark).contains("refused code="), "{}", cluster.log_since(mark));
 }
 
-/// PgBouncer logs in by the token of its configuration, and truncates a longer one.
-fn through_pgbouncer(cluster: &Cluster, place: &Place) {
+/// The PgBouncer of a newer Debian, in a folder that the server's user may read.
+struct Newer(Folder);
+
+impl Newer {
+    fn new(place: &Place) -> Self {
+        let folder = Folder::new("newer-pgbouncer");
+        for file in fs::read_dir(place.target.join("pgbouncer")).expect("what tools/newer-pgbouncer makes") {
+            let file = file.expect("a file");
+            fs::copy(file.path(), folder.path().join(file.file_name())).expect("a copy");
+        }
+        Self(folder)
+    }
+
+    /// Returns a command that runs it by the loader and with the libraries that came with it.
+    fn command(&self) -> Command {
+        let folder = self.0.path();
+        let mut command = Command::new(folder.join("ld-linux-x86-64.so.2"));
+        command.arg("--library-path").arg(folder).arg(folder.join("pgbouncer"));
+        command
+    }
+
+    fn version(&self) -> String {
+        let said = printed(self.command().arg("--version"));
+        said.split_whitespace().nth(1).unwrap_or_default().to_owned()
+    }
+}
+
+/// PgBouncer logs in by the token of its configuration. An older one cuts a long token.
+fn through_pgbouncer(
+    cluster: &Cluster,
+    place: &Place,
+    lengths: &[(usize, &str)],
+    program: impl Fn() -> Command,
+) {
     let start = |token: &str, lines: &str| {
-        Pooler::start(&format!(
+        let configuration = format!(
             "[databases]\nann = host=127.0.0.1 port={} dbname=postgres {token}\n[pgbouncer]\n{lines}\n\
              server_tls_sslmode = verify-full\nserver_tls_ca_file = {}\n",
             cluster.port,
             cluster.path("ca.pem").display()
-        ))
+        );
+        Pooler::start_by(program(), &configuration)
     };
     let log_in = |pooler: &Pooler, user: &str, secret: Option<&str>| {
         let connection = format!("host=127.0.0.1 port={} dbname=ann user={user}", pooler.port());
         psql(&place.installation.program("psql"), &connection, secret, "SELECT session_user")
     };
     let token = |length| KEY.token_of_length(&user_v1(unix_now()), length);
-    for (length, expected) in [(LONGEST_OF_PGBOUNCER, USER), (LONGEST_OF_PGBOUNCER + 1, "")] {
+    for &(length, expected) in lengths {
         let pooler = start(&format!("user={USER} password={}", token(length)), "");
         let said = log_in(&pooler, "whoever", None);
         assert_eq!(said.stdout, expected, "{length} bytes through PgBouncer: {}", said.stderr);

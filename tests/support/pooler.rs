@@ -21,9 +21,13 @@ pub struct Pooler {
 impl Pooler {
     /// Starts one with a configuration, which ends in its section `[pgbouncer]`.
     pub fn start(configuration: &str) -> Self {
+        Self::start_by(Command::new(program()), configuration)
+    }
+
+    /// Starts one by a command.
+    pub fn start_by(mut command: Command, configuration: &str) -> Self {
         let (folder, port) = (Folder::new("pooler"), free_port());
         write(&folder, port, configuration);
-        let mut command = Command::new(program());
         run_as_server(&mut command);
         command.env_clear().current_dir("/").arg("-q").arg(folder.path().join("pgbouncer.ini"));
         let process = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("pgbouncer");
