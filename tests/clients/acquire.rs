@@ -16,6 +16,9 @@ use crate::play::Player;
 /// The file with the code in `programs/`.
 pub(crate) const PROGRAM: &str = "acquire.py";
 
+/// The program that stands for a user's browser.
+const BROWSER: &str = "browser.py";
+
 /// The resource that Microsoft's libraries for Azure's PostgreSQL ask for.
 const AZURE_RESOURCE: &str = "https://ossrdbms-aad.database.windows.net";
 
@@ -36,6 +39,7 @@ const fn way(name: &'static str, heading: &'static str, role: &'static str) -> W
 pub(crate) const WAYS: &[Way] = &[
     way("password", "A user's password", USER),
     way("device", "A user with a second factor, by a device code", USER),
+    way("interactive", "A user with a second factor, by a browser", USER),
     way("secret", "An application's secret", APPLICATION_ROLE),
     way("certificate", "An application's certificate", APPLICATION_ROLE),
     way("system_assigned", "A machine's own identity (system-assigned)", APPLICATION_ROLE),
@@ -69,7 +73,12 @@ pub(crate) fn try_all(place: &Place) {
         .env("AUDIENCE", AUDIENCE)
         .env("USER_NAME", USER_NAME)
         .env("USER_PASSWORD", USER_PASSWORD)
-        .env("CLIENT_SECRET", SERVER_SECRET);
+        .env("CLIENT_SECRET", SERVER_SECRET)
+        // Python takes it for a command; by the last character it goes on while that runs.
+        .env(
+            "BROWSER",
+            format!("{} {} %s &", place.python().display(), place.programs.join(BROWSER).display()),
+        );
     prove_application(&cluster, &provider, &mut command);
     let mut player = Player::start(command, &[&cluster]);
     for way in WAYS {

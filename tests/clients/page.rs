@@ -64,8 +64,10 @@ const ACQUIRE: &str = "
 The run has acquired a token in each of these ways from its own provider, and logged in with it.
 `database` is the resource that `azure_ad_auth.audience` names, and `authority` is
 `https://login.microsoftonline.com`; `public`, `local` and `verified` have only what the run's
-provider needs, and can be left out. A user who signs in with a browser acquires one by
-`acquire_token_interactive`; that was not run.
+provider needs, and can be left out.
+
+Integrated Windows sign-in was not run: of Microsoft's libraries only MSAL for .NET and MSAL for
+Java have it, and it needs a machine in a Windows domain whose users are federated with the tenant.
 ";
 
 /// Writes the page. Returns whether it said the same before, but for versions.

@@ -44,6 +44,15 @@ def device():
     return token
 
 
+def interactive():
+    # shown: interactive
+    application = msal.PublicClientApplication(client, authority=f"{authority}/{tenant}", **public)
+    # The user's browser opens. The application is registered with the redirect URI http://localhost.
+    token = application.acquire_token_interactive([f"{database}/.default"])["access_token"]
+    # end
+    return token
+
+
 def secret():
     client_secret = os.environ["CLIENT_SECRET"]
     # shown: secret
