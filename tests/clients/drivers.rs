@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use testbed::door::Door;
 use testbed::installation::Installation;
 
 /// A driver.
@@ -15,7 +16,7 @@ pub(crate) struct Driver {
     language: Language,
     /// The package that has its version.
     package: &'static str,
-    /// Whether it has libpq of version 18, which acquires tokens by itself at the oauth door.
+    /// Whether it can have libpq of version 18, which acquires tokens by itself at the oauth door.
     pub(crate) acquires_tokens: bool,
 }
 
@@ -41,7 +42,7 @@ const fn driver(
     Driver { name, program, language, package, acquires_tokens: false }
 }
 
-/// Marks a driver that has libpq of version 18.
+/// Marks a driver that can have libpq of version 18.
 const fn acquiring(driver: Driver) -> Driver {
     Driver { acquires_tokens: true, ..driver }
 }
@@ -50,16 +51,16 @@ const fn acquiring(driver: Driver) -> Driver {
 pub(crate) const DRIVERS: &[Driver] = &[
     driver("psql of Debian 12", "psql.sh", Language::Shell, ""),
     acquiring(driver("psql of the server", "psql.sh", Language::ShellOfServer, "")),
-    driver("psycopg 3", "psycopg3.py", Language::Python, "psycopg"),
-    driver("psycopg 3, its pool", "pool_of_psycopg.py", Language::Python, "psycopg-pool"),
+    acquiring(driver("psycopg 3", "psycopg3.py", Language::Python, "psycopg")),
+    acquiring(driver("psycopg 3, its pool", "pool_of_psycopg.py", Language::Python, "psycopg-pool")),
     driver("psycopg2", "psycopg2_.py", Language::Python, "psycopg2-binary"),
     driver("asyncpg, its pool", "asyncpg_.py", Language::Python, "asyncpg"),
-    driver("SQLAlchemy", "sqlalchemy_.py", Language::Python, "sqlalchemy"),
-    driver("Django", "django_.py", Language::Python, "django"),
+    acquiring(driver("SQLAlchemy", "sqlalchemy_.py", Language::Python, "sqlalchemy")),
+    acquiring(driver("Django", "django_.py", Language::Python, "django")),
     driver("node-postgres (pg)", "pg.js", Language::Node, "pg"),
     driver("Postgres.js", "postgres.js", Language::Node, "postgres"),
     driver("pgjdbc", "Pgjdbc.java", Language::Java, ""),
-    driver("DBD::Pg", "dbd_pg.pl", Language::Perl, ""),
+    acquiring(driver("DBD::Pg", "dbd_pg.pl", Language::Perl, "")),
     driver("pgx, its pool", "pgx.go", Language::Go, "pgx"),
     driver("tokio-postgres", "tokio/src/main.rs", Language::Rust, "tokio-postgres"),
 ];
@@ -89,10 +90,9 @@ impl Driver {
         }
     }
 
-    /// Returns a command that runs its program, for two minutes at most.
-    pub(crate) fn command(&self, place: &Place) -> Command {
-        let with = |interpreter: &Path| {
-            let mut command = limited(interpreter);
+    /// Returns a command that runs its program at a door, for two minutes at most.
+    pub(crate) fn command(&self, door: Door, place: &Place) -> Command {
+        let with = |mut command: Command| {
             command
                 .arg(place.programs.join(self.program))
                 .env("NODE_PATH", place.target.join("node_modules"))
@@ -100,14 +100,16 @@ impl Driver {
                 .env_remove("PGPASSWORD");
             command
         };
+        let linked =
+            |program: &Path| if door == Door::OAuth { place.with_libpq(program) } else { limited(program) };
         match self.language {
-            Language::Python => with(&place.python()),
-            Language::Node => with(Path::new("node")),
-            Language::Perl => with(Path::new("perl")),
+            Language::Python => with(linked(&place.python())),
+            Language::Node => with(limited(Path::new("node"))),
+            Language::Perl => with(linked(Path::new("/usr/bin/perl"))),
             Language::Go | Language::Rust => limited(&place.target.join("bin").join(self.package)),
-            Language::Shell => with(Path::new("sh")),
+            Language::Shell => with(limited(Path::new("sh"))),
             Language::ShellOfServer => {
-                let mut command = with(Path::new("sh"));
+                let mut command = with(limited(Path::new("sh")));
                 let folder = place.installation.programs().display();
                 command.env("PATH", format!("{folder}:/usr/bin:/bin"));
                 command
@@ -170,6 +172,20 @@ impl Place {
     /// Returns the Python that has the packages.
     pub(crate) fn python(&self) -> PathBuf {
         self.target.join("python/bin/python")
+    }
+
+    /// Returns a command that runs a program with the libraries of the server, libpq among them: by
+    /// the loader by which the server's psql runs, because they can be of a newer system than this.
+    fn with_libpq(&self, program: &Path) -> Command {
+        let head = printed(
+            Command::new("readelf").env("LC_ALL", "C").arg("-lW").arg(self.installation.program("psql")),
+        );
+        let loader = head.split_once("program interpreter: ").and_then(|(_, rest)| rest.split(']').next());
+        let mut command = limited(Path::new(loader.expect("a loader")));
+        command.arg("--library-path").arg(self.installation.pg_config("--libdir"));
+        // Python finds its packages by its own name. psycopg's compiled part brings another libpq.
+        command.arg("--argv0").arg(program).arg(program).env("PSYCOPG_IMPL", "python");
+        command
     }
 }
 

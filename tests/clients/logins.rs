@@ -1,12 +1,16 @@
 //! The roles, their tokens, and what is tried with them.
 
+use std::fs::File;
+
 use serde_json::{Value, json};
+use testbed::client::RawClient;
 use testbed::cluster::Cluster;
 use testbed::door::Door;
 use testbed::idp::Provider;
 use testbed::issuer::{
     APPLICATION, CLIENT, GROUP, KEY_ISSUER, PERSON, app_v1, app_v2, unix_now, user_v1, user_v2, with,
 };
+use testbed::process::signal;
 use testbed::scene::{KEY, Scene, provider};
 
 use crate::drivers::{Driver, Place};
@@ -49,7 +53,8 @@ impl Site {
         let provider = provider();
         let scene = Scene::new().door(door);
         let scene = if door == Door::OAuth {
-            // psql asks the provider that the line names.
+            // Clients ask the provider that the line names.
+            provider.hurry();
             let issuer = provider.issuer();
             let options = "delegate_ident_mapping=1";
             let line = format!("oauth issuer=\"{issuer}\" scope=\"api://postgres/access\" {options}");
@@ -81,24 +86,21 @@ impl Site {
                 let place = format!("{} by {}, {length} bytes", driver.name, self.door.method());
                 assert_eq!(said.as_deref(), Ok(role), "{place}");
                 longest = longest.max(length);
-                // By the oauth door each takes a second or more.
-                if self.door == Door::OAuth && kind != "user" {
-                    break;
-                }
             }
         }
         let old = with(self.claims("user"), "exp", json!(unix_now() - 3_600));
         let expired = self.play(&mut player, "login", USER, &KEY.token(&old)).expect_err("a refusal");
         assert!(expired.contains("the access token has expired"), "{}: {expired}", driver.name);
+        // At the oauth door each connection acquires a token of its own.
         if self.door != Door::OAuth {
-            self.replace_and_cancel(driver, &mut player);
+            self.replace(driver, &mut player);
         }
+        self.cancel(driver, &mut player);
         Outcome { longest, expired }
     }
 
-    /// Checks that the next connection takes the token that there is then, and that a running
-    /// statement can be canceled.
-    fn replace_and_cancel(&self, driver: &Driver, player: &mut Player) {
+    /// Checks that the next connection takes the token that there is then.
+    fn replace(&self, driver: &Driver, player: &mut Player) {
         let files = ["first", "second"].map(|name| {
             let token = KEY.token(&with(self.claims("user"), "uti", json!(name)));
             self.cluster.folder().write(name, token).display().to_string()
@@ -106,18 +108,29 @@ impl Site {
         let [first, second] = files.each_ref().map(String::as_str);
         let said = player.play(&["refresh", USER, first, second]);
         assert_eq!(said.as_deref(), Ok("first second"), "{}", driver.name);
+    }
+
+    /// Checks that a running statement can be canceled.
+    fn cancel(&self, driver: &Driver, player: &mut Player) {
         let mark = self.cluster.log_mark();
-        let said = player.play(&["cancel", USER, first]);
+        let said = self.play(player, "cancel", USER, &KEY.token(&self.claims("user")));
         assert_eq!(said, Ok(format!("canceled {USER}")), "{}", driver.name);
         self.cluster.await_log(mark, "canceling statement due to user request");
     }
 
-    /// Checks whether a driver goes on to this server when another has refused it with 57P03.
-    pub(crate) fn is_reached_after(&self, other: &Cluster, driver: &Driver, place: &Place) -> bool {
-        let mut player = Player::start(driver.command(place), &[other, &self.cluster]);
+    /// Checks whether a driver goes on to this server when another has refused it with 57P03, for
+    /// which there is a word in the other's log.
+    pub(crate) fn is_reached_after(
+        &self,
+        other: &Cluster,
+        word: &str,
+        driver: &Driver,
+        place: &Place,
+    ) -> bool {
+        let mut player = Player::start(driver.command(self.door, place), &[other, &self.cluster]);
         let mark = other.log_mark();
         let said = self.play(&mut player, "login", USER, &KEY.token(&self.claims("user")));
-        let refused = other.log_since(mark).contains("code=keys_unavailable");
+        let refused = other.log_since(mark).contains(word);
         match said {
             Ok(user) => {
                 assert!(refused && user == USER, "{}: {user}", driver.name);
@@ -145,16 +158,18 @@ impl Site {
     }
 
     fn player(&self, driver: &Driver, place: &Place) -> Player {
-        let mut command = driver.command(place);
+        let mut command = driver.command(self.door, place);
         if self.door == Door::OAuth {
             let service =
                 format!("[clients]\noauth_issuer={}\noauth_client_id={CLIENT}\n", self.provider.issuer());
             command
                 .env("PGSERVICEFILE", self.cluster.folder().write("services", service))
                 .env("PGSERVICE", "clients")
-                // Otherwise libpq trusts the system's authorities only.
+                // Otherwise libpq trusts the system's authorities only. It writes down all that it
+                // does, beside what it tells the user.
                 .env("PGOAUTHDEBUG", "UNSAFE")
-                .env("PGOAUTHCAFILE", self.cluster.template.ca_file());
+                .env("PGOAUTHCAFILE", self.cluster.template.ca_file())
+                .stderr(File::create(place.target.join(format!("{}.log", driver.program))).expect("a log"));
         }
         Player::start(command, &[&self.cluster])
     }
@@ -168,6 +183,16 @@ pub(crate) fn without_keys() -> Cluster {
     cluster.create_extension();
     link_roles(&cluster);
     cluster
+}
+
+/// Has a server shut down, which it does not do before the session that is returned ends. Until
+/// then it refuses with 57P03.
+pub(crate) fn shut_down(cluster: &Cluster) -> RawClient {
+    let session = cluster.superuser();
+    let mark = cluster.log_mark();
+    signal(cluster.pid(), libc::SIGTERM);
+    cluster.await_log(mark, "received smart shutdown request");
+    session
 }
 
 /// Links the roles.

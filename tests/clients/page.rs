@@ -30,9 +30,11 @@ ends, and pgx opens another connection).
 
 const EXPIRED: &str = "
 - By `oauth` log in clients that have libpq 18 and its module for device flows (Debian:
-  `libpq-oauth`), which acquires the token from the provider: here psql.
+  `libpq-oauth`), which acquires the token from the provider; `oauth_issuer` and `oauth_client_id`
+  come from a service file. psycopg takes the machine's libpq, also for its pool, SQLAlchemy and
+  Django, with `PSYCOPG_IMPL=python`: `psycopg-binary` brings one that knows no device flows.
 - \"The next host\" is what a client does that is given several hosts, when the first cannot check
-  tokens for the moment (`keys_unavailable`). Postgres.js reports the error;
+  tokens for the moment (`keys_unavailable`), or is shutting down. Postgres.js reports the error;
   node-postgres takes one host only.
 - node-postgres has no call that cancels: another connection of the same role calls
   `pg_cancel_backend`.
@@ -132,7 +134,13 @@ fn row(driver: &Driver, result: &Value) -> String {
     let names: Vec<_> = doors.keys().map(|door| format!("`{door}`")).collect();
     let longest = doors.values().filter_map(|door| door["longest"].as_u64()).min().unwrap_or(0);
     let version = result["version"].as_str().unwrap_or_default();
-    let next = if result["next_host"] == true { "yes" } else { "no" };
+    let next = ["after_lacking_keys", "after_shutting_down"].map(|result_of| result[result_of] == true);
+    let next = match next {
+        [true, true] => "yes",
+        [false, false] => "no",
+        [true, false] => "unless it shuts down",
+        [false, true] => "when it shuts down",
+    };
     format!("| {} | {version} | {longest} bytes | {} | {next} |\n", driver.name, names.join(", "))
 }
 
