@@ -12,7 +12,7 @@
 #   make bench AGAINST=…          what it costs more than with another build: the pg_config of a PostgreSQL that has it installed
 #   make cluster-test             three nodes under Patroni: switchover, failover, restarts; logins by token beside SCRAM
 #   make check                    formatting, lints, licences, documentation; PG_CONFIGS as above
-#   make clients                  logs in by the drivers people use, and writes docs/clients.md
+#   make clients                  logs in by the drivers people use, and writes their tables
 #   make core-tests PG_CONFIG=…   PostgreSQL's own tests with the installed library preloaded; for Debian's servers
 #   make fuzz SECONDS=60          every parser of foreign input, for so long each
 #   make protocol-fuzz            messages that no client sends, to a running server; CONNECTIONS=… and SEED=… to choose which

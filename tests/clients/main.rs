@@ -11,6 +11,7 @@ mod logins;
 mod page;
 mod play;
 mod poolers;
+mod readme;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -44,10 +45,13 @@ fn main() -> ExitCode {
         println!("docs/clients.md is of a server that has all doors, and stays as it is");
         return ExitCode::SUCCESS;
     }
-    if page::write(&place.programs, &results, &poolers) {
+    let is_current = page::write(&place.programs, &results, &poolers);
+    if readme::write(&place.programs, &results) && is_current {
         return ExitCode::SUCCESS;
     }
-    eprintln!("docs/clients.md was not what this run says, and has been written anew: look at it, commit it");
+    eprintln!(
+        "docs/clients.md or the table in README.md was not what this run says, and has been written anew: look at it, commit it"
+    );
     ExitCode::FAILURE
 }
 
