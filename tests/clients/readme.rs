@@ -15,7 +15,7 @@ use crate::poolers::{LONGEST_OF_HAPROXY, LONGEST_OF_NEWER_PGBOUNCER, LONGEST_OF_
 const BEGIN: &str = "<!-- `make clients` writes this table. -->\n";
 
 const HEAD: &str = "\
-| by | clients | longest token tried |
+| through | clients | longest token tried |
 |---|---|---|
 ";
 
