@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use testbed::client::psql;
@@ -10,7 +9,7 @@ use testbed::cluster::Cluster;
 use testbed::issuer::{unix_now, user_v1};
 use testbed::pooler::Pooler;
 use testbed::port::free_port;
-use testbed::process::{run_as_server, signal};
+use testbed::process::{run_as_server, signal, system_program};
 use testbed::scene::{KEY, Scene};
 use testbed::scratch::Folder;
 use testbed::waits::eventually;
@@ -75,7 +74,7 @@ pub(crate) fn try_all(place: &Place) -> Outcome {
     link_roles(&cluster);
     through_haproxy(&cluster, place);
     let lengths = [(LONGEST_OF_PGBOUNCER, USER), (LONGEST_OF_PGBOUNCER + 1, "")];
-    through_pgbouncer(&cluster, place, &lengths, || Command::new(system("pgbouncer")));
+    through_pgbouncer(&cluster, place, &lengths, || Command::new(system_program("pgbouncer")));
     let newer = Newer::new(place);
     let lengths = [(LONGEST_OF_PGBOUNCER + 1, USER), (LONGEST_OF_NEWER_PGBOUNCER, USER)];
     through_pgbouncer(&cluster, place, &lengths, || newer.command());
@@ -93,7 +92,8 @@ fn through_haproxy(cluster: &Cluster, place: &Place) {
     let port = free_port();
     let text = HAPROXY.replace(":5433", &format!(":{port}")).replace(":5432", &format!(":{}", cluster.port));
     let file = cluster.folder().write("haproxy.cfg", text);
-    let process = Command::new(system("haproxy")).args(["-db", "-f"]).arg(file).stdin(Stdio::null()).spawn();
+    let process =
+        Command::new(system_program("haproxy")).args(["-db", "-f"]).arg(file).stdin(Stdio::null()).spawn();
     let _running = Running { process: process.expect("HAProxy"), signal: libc::SIGTERM };
     assert!(eventually(|| TcpStream::connect(("127.0.0.1", port)).is_ok()), "HAProxy does not start");
     let connection = format!(
@@ -186,7 +186,7 @@ fn through_pgpool(cluster: &Cluster, place: &Place) -> String {
         path = folder.path().display(),
     );
     let file = folder.write("pgpool.conf", text);
-    let mut command = Command::new(system("pgpool"));
+    let mut command = Command::new(system_program("pgpool"));
     command.arg("-n").arg("-f").arg(file).stdin(Stdio::null()).stderr(Stdio::null());
     run_as_server(&mut command);
     let _running = Running { process: command.spawn().expect("pgpool-II"), signal: libc::SIGINT };
@@ -202,10 +202,4 @@ fn through_pgpool(cluster: &Cluster, place: &Place) -> String {
     assert!(!said.success, "a token has passed through pgpool-II");
     let words = said.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
     words.find("ERROR:").and_then(|at| words.get(at..)).unwrap_or_default().to_owned()
-}
-
-/// Returns the path of a program, which may be in a folder of system programs.
-fn system(name: &str) -> PathBuf {
-    let folders = ["/usr/sbin", "/usr/bin", "/usr/local/sbin"].map(|folder| Path::new(folder).join(name));
-    folders.into_iter().find(|path| path.is_file()).unwrap_or_else(|| panic!("{name} is missing"))
 }

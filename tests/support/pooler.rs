@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use crate::client::RawClient;
 use crate::port::free_port;
-use crate::process::{run_as_server, signal};
+use crate::process::{run_as_server, signal, system_program};
 use crate::scratch::Folder;
 use crate::waits::eventually;
 
@@ -21,7 +20,7 @@ pub struct Pooler {
 impl Pooler {
     /// Starts one with a configuration, which ends in its section `[pgbouncer]`.
     pub fn start(configuration: &str) -> Self {
-        Self::start_by(Command::new(program()), configuration)
+        Self::start_by(Command::new(system_program("pgbouncer")), configuration)
     }
 
     /// Starts one by a command.
@@ -67,14 +66,6 @@ impl Drop for Pooler {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// Returns the path of the program, which may be in a folder of system programs.
-fn program() -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
-    let mut programs = folders.map(|folder| folder.join("pgbouncer"));
-    programs.find(|program| program.is_file()).expect("PgBouncer is missing: apt-get install pgbouncer")
 }
 
 /// Writes a configuration by which every client is served unless it says otherwise, and none waits
