@@ -28,7 +28,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     assert!(!claims.contains('\0') && !claims.contains(r"\u0000"));
 });
 
-/// What is shown of a token is short, is one line, and has nothing that can be used.
+/// What is shown about each check is one line without the signature.
 fn explain(token: &str) {
     let (_, signature) = token.rsplit_once('.').expect("a signature");
     let time = |seconds: i64| seconds.to_string();
