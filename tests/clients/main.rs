@@ -50,7 +50,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     eprintln!(
-        "docs/clients.md or the table in README.md was not what this run says, and has been written anew: look at it, commit it"
+        "docs/clients.md or the table in README.md was not what this run says, and has been written anew: \
+         look at it, commit it"
     );
     ExitCode::FAILURE
 }

@@ -49,8 +49,8 @@ fn table(results: &BTreeMap<&str, Value>) -> String {
     }
     let _ = write!(
         table,
-        "| HAProxy, TCP | each with its own token | {LONGEST_OF_HAPROXY} bytes |\n\
-         | PgBouncer | all with the token of its configuration | {LONGEST_OF_PGBOUNCER} bytes |\n\
+        "| HAProxy, TCP | psql of the server, with its own token | {LONGEST_OF_HAPROXY} bytes |\n\
+         | PgBouncer | the same, with the token of PgBouncer's configuration | {LONGEST_OF_PGBOUNCER} bytes |\n\
          | PgBouncer of a newer Debian | the same | {LONGEST_OF_NEWER_PGBOUNCER} bytes |\n"
     );
     table
